@@ -1,0 +1,92 @@
+//! The command line: commands, what they share, and help.
+//!
+//! Above: `main`. Below: one module a command. Not here: each command's flags (`finetune`, `eval`, …).
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::{eval, finetune, models, predict};
+
+/// Fine-tune, evaluate and use efficient convolutional networks.
+#[derive(Debug, Parser)]
+#[command(
+    name = "taper",
+    version,
+    after_help = "Example: taper finetune --data photos/\n\n\
+                  Exit codes: 0 done; 1 the work failed; 2 the request was wrong; \
+                  130 stopped by Ctrl-C with everything saved"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Fine-tune a pretrained network on a folder of pictures
+    Finetune(finetune::Flags),
+    /// Measure a model on a folder of pictures
+    Eval(eval::Flags),
+    /// Say what pictures show
+    Predict(predict::Flags),
+    /// List the networks that are known by name
+    Models(models::Flags),
+}
+
+/// What every command has.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Shared {
+    /// Threads of computing and of reading pictures; 0 for all there are
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) threads: usize,
+    /// End standard output with one JSON object; everything else goes to standard error
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A parsed command line, with what was said and what is default.
+#[derive(Debug)]
+pub(crate) struct Request {
+    command: Command,
+    said: ArgMatches,
+}
+
+/// Reads the command line; help, the version and mistakes end the program here.
+pub(crate) fn parse() -> Result<Request> {
+    let matches = Cli::command().get_matches();
+    let command = Cli::from_arg_matches(&matches)?.command;
+    let said = matches.subcommand().map(|(_, said)| said.clone()).unwrap_or_default();
+    Ok(Request { command, said })
+}
+
+impl Request {
+    /// Does what was asked.
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        match self.command {
+            Command::Finetune(flags) => finetune::run(flags, &self.said),
+            Command::Eval(flags) => eval::run(flags),
+            Command::Predict(flags) => predict::run(flags),
+            Command::Models(flags) => models::run(flags),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "{}", command.get_name());
+        }
+    }
+}

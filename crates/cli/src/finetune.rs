@@ -1,0 +1,205 @@
+//! `taper finetune`: flags to options, the run, and what is said at its end.
+//!
+//! Above: `args`. Below: `taper_recipes::{fine_tune, resume}`, `progress`, `confusion`. Not here: any default but those
+//! of [`FineTuneOptions`].
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args};
+use taper_recipes::{
+    Augment, Error, FineTuneOptions, FineTuneReport, Freeze, OptimizerKind, Pretrained,
+    ResumeOptions, ScheduleKind,
+};
+
+use crate::args::Shared;
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::{confusion, signals};
+
+/// Mistakes shown at the end of a run.
+const MISTAKES: usize = 5;
+
+/// What may be said again together with `--resume`.
+const WITH_RESUME: [&str; 5] = ["resume", "data", "model", "threads", "json"];
+
+fn defaults() -> FineTuneOptions {
+    FineTuneOptions::default()
+}
+
+/// The learning rates there are when none is given, for `--help`.
+fn lr_help() -> String {
+    let lr = FineTuneOptions::default_lr;
+    let sgd = (lr(OptimizerKind::Sgd, &Freeze::None), lr(OptimizerKind::Sgd, &Freeze::Backbone));
+    let adamw =
+        (lr(OptimizerKind::AdamW, &Freeze::None), lr(OptimizerKind::AdamW, &Freeze::Backbone));
+    format!(
+        "Highest learning rate [default: {} for sgd, {} with a frozen backbone; {} and {} for adamw]",
+        sgd.0, sgd.1, adamw.0, adamw.1
+    )
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  taper finetune                                   the built-in pictures, to see it work
+  taper finetune --data photos/ --out my-model/    photos/<class>/*.jpg
+  taper finetune --resume my-model/                go on after Ctrl-C
+
+Exit codes: 0 done; 1 the work failed; 2 the request was wrong; 130 stopped by Ctrl-C with everything saved")]
+pub(crate) struct Flags {
+    /// Folder of pictures: DIR/<class>/*, or DIR/train/<class>/* and DIR/val/<class>/* [default: the built-in pictures]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Name (see `taper models`) or model file
+    #[arg(long, value_name = "NAME|FILE", default_value_t = defaults().model)]
+    model: String,
+    /// Begin with the model's weights, or with random ones
+    #[arg(long, value_name = "yes|none", default_value_t = defaults().pretrained)]
+    pretrained: Pretrained,
+    /// Passes over the training pictures
+    #[arg(long, value_name = "N", default_value_t = defaults().epochs)]
+    epochs: usize,
+    /// Pictures a step
+    #[arg(long, value_name = "N", default_value_t = defaults().batch_size)]
+    batch_size: usize,
+    #[arg(long, value_name = "F", allow_negative_numbers = true, help = lr_help())]
+    lr: Option<f64>,
+    /// Rule of a step
+    #[arg(long, value_name = "sgd|adamw", default_value_t = defaults().optimizer)]
+    optimizer: OptimizerKind,
+    /// Momentum of sgd
+    #[arg(long, value_name = "F", allow_negative_numbers = true, default_value_t = defaults().momentum)]
+    momentum: f64,
+    /// Weight decay; norms and biases have none
+    #[arg(long, value_name = "F", allow_negative_numbers = true, default_value_t = defaults().weight_decay)]
+    weight_decay: f64,
+    /// How the learning rate falls
+    #[arg(long, value_name = "cosine|step|constant", default_value_t = defaults().schedule)]
+    schedule: ScheduleKind,
+    /// Steps over which the learning rate rises from 0
+    #[arg(long, value_name = "STEPS", default_value_t = defaults().warmup)]
+    warmup: u64,
+    /// Label smoothing
+    #[arg(long, value_name = "F", allow_negative_numbers = true, default_value_t = defaults().label_smoothing)]
+    label_smoothing: f64,
+    /// Largest norm of all gradients together [default: no limit]
+    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    clip_norm: Option<f64>,
+    /// Crop and flip training pictures at random
+    #[arg(long, value_name = "yes|none", default_value_t = defaults().augment)]
+    augment: Augment,
+    /// What is not trained: the backbone, nothing, or everything up to a stage such as blocks.3
+    #[arg(long, value_name = "backbone|none|STAGE", default_value_t = defaults().freeze)]
+    freeze: Freeze,
+    /// Height and width of the network's input, in pixels [default: the model's own]
+    #[arg(long, value_name = "N")]
+    image_size: Option<usize>,
+    /// Share of each class held out when the folder has no val
+    #[arg(long, value_name = "F", allow_negative_numbers = true, default_value_t = defaults().val_fraction)]
+    val_fraction: f64,
+    /// Refuse a folder with files that are no pictures, instead of skipping them
+    #[arg(long)]
+    strict: bool,
+    /// Decides the new head's weights, the split, the order and the crops
+    #[arg(long, value_name = "N", default_value_t = defaults().seed)]
+    seed: u64,
+    /// Folder of the run [default: runs/finetune-N, the first N that is free]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with a run that was stopped; its other flags are remembered
+    #[arg(long, value_name = "DIR")]
+    resume: Option<PathBuf>,
+    #[command(flatten)]
+    shared: Shared,
+}
+
+/// Runs the command.
+pub(crate) fn run(flags: Flags, said: &ArgMatches) -> Result<ExitCode> {
+    let output = Output::new(flags.shared.json);
+    let stop = signals::stop_flag()?;
+    let mut progress = Progress::new(output);
+    let report = match flags.resume.clone() {
+        Some(run) => {
+            let options = resume_options(run, flags, said)?;
+            taper_recipes::resume(&options, &stop, &mut progress)
+        }
+        None => taper_recipes::fine_tune(&flags.into_options(), &stop, &mut progress),
+    };
+    progress.end();
+    let report = report?;
+    say(&report, output);
+    output.json(&report)?;
+    Ok(if report.stopped { ExitCode::from(signals::STOPPED) } else { ExitCode::SUCCESS })
+}
+
+impl Flags {
+    fn into_options(self) -> FineTuneOptions {
+        FineTuneOptions {
+            data: self.data,
+            model: self.model,
+            pretrained: self.pretrained,
+            epochs: self.epochs,
+            batch_size: self.batch_size,
+            lr: self.lr,
+            optimizer: self.optimizer,
+            momentum: self.momentum,
+            weight_decay: self.weight_decay,
+            schedule: self.schedule,
+            warmup: self.warmup,
+            label_smoothing: self.label_smoothing,
+            clip_norm: self.clip_norm,
+            augment: self.augment,
+            freeze: self.freeze,
+            image_size: self.image_size,
+            val_fraction: self.val_fraction,
+            strict: self.strict,
+            seed: self.seed,
+            out: self.out,
+            threads: self.shared.threads,
+        }
+    }
+}
+
+/// Only the data, the model and the threads may be said again: a run remembers the rest.
+fn resume_options(run: PathBuf, flags: Flags, said: &ArgMatches) -> Result<ResumeOptions> {
+    let is_said = |id: &str| said.value_source(id) == Some(ValueSource::CommandLine);
+    let other = said.ids().map(clap::Id::as_str).find(|id| {
+        said.try_contains_id(id).is_ok() && is_said(id) && !WITH_RESUME.contains(id)
+    });
+    if let Some(id) = other {
+        let flag = id.replace('_', "-");
+        bail!(Error::ResumeWith { flag: format!("--{flag}") });
+    }
+    Ok(ResumeOptions {
+        run,
+        model: is_said("model").then_some(flags.model),
+        data: flags.data,
+        threads: is_said("threads").then_some(flags.shared.threads),
+    })
+}
+
+fn say(report: &FineTuneReport, output: Output) {
+    if report.stopped {
+        let run = report.out.display();
+        output.say(format!("stopped; everything is saved. To go on: taper finetune --resume {run}"));
+        return;
+    }
+    if let Some(review) = &report.review {
+        output.say(confusion::table(&review.confusion));
+        output.say(confusion::mistakes(&review.mistakes, MISTAKES));
+    }
+    let percent = |share: Option<f64>| 100.0 * share.unwrap_or(0.0);
+    output.say(format!(
+        "val top-1 {:.1} % (best epoch {:.1} %), loss {:.3}, {:.0} s, {:.0} images/s",
+        percent(report.val_top1),
+        percent(report.best_val_top1),
+        report.val_loss.unwrap_or(0.0),
+        report.seconds,
+        report.images_per_second
+    ));
+    let model = report.model.display();
+    output.say(format!("model: {model}\nuse it: taper predict --model {model} PICTURE.jpg"));
+}

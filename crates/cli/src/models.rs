@@ -1,0 +1,53 @@
+//! `taper models`: the zoo as a table.
+//!
+//! Above: `args`. Below: `taper_recipes::models`. Not here: the records (`taper_zoo`).
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+use taper_recipes::ZooModel;
+
+use crate::args::Shared;
+use crate::output::Output;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: taper models --json")]
+pub(crate) struct Flags {
+    #[command(flatten)]
+    shared: Shared,
+}
+
+/// Runs the command.
+pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
+    let output = Output::new(flags.shared.json);
+    let models = taper_recipes::models();
+    output.say(table(&models));
+    output.json(&json!({ "models": models }))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(models: &[ZooModel]) -> String {
+    let width = models.iter().map(|model| model.name.len()).max().unwrap_or(0);
+    let mut text = format!(
+        "{:width$}  {:>8}  {:>8}  {:>5}  {:>6}  {:<14}  {}",
+        "name", "params", "MACs", "input", "top-1", "license", "here"
+    );
+    for model in models {
+        let top1 = model.top1.map_or_else(|| "–".to_owned(), |top1| format!("{:.1} %", 100.0 * top1));
+        text.push_str(&format!(
+            "\n{:width$}  {:>6.2} M  {:>6.1} M  {:>5}  {top1:>6}  {:<14}  {}",
+            model.name,
+            model.params as f64 / 1e6,
+            model.macs as f64 / 1e6,
+            model.input,
+            model.license.as_deref().unwrap_or("–"),
+            if model.cached { "yes" } else { "no" }
+        ));
+        if !model.aliases.is_empty() {
+            text.push_str(&format!("\n{:width$}  also: {}", "", model.aliases.join(", ")));
+        }
+    }
+    text
+}

@@ -1,0 +1,66 @@
+//! `taper predict`: what pictures show.
+//!
+//! Above: `args`. Below: `taper_recipes::predict`. Not here: comparing with the truth (`eval`).
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use taper_recipes::{PredictOptions, Prediction};
+
+use crate::args::Shared;
+use crate::output::Output;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example: taper predict --model my-model/model.safetensors --top 3 picture.jpg
+
+With --json, each picture is one line {\"image\",\"predictions\":[{\"class\",\"index\",\"probability\"}…]}")]
+pub(crate) struct Flags {
+    /// Name (see `taper models`) or model file
+    #[arg(long, value_name = "NAME|FILE")]
+    model: String,
+    /// Classes to name for each picture
+    #[arg(long, value_name = "K", default_value_t = 5)]
+    top: usize,
+    /// Pictures
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<PathBuf>,
+    #[command(flatten)]
+    shared: Shared,
+}
+
+/// Runs the command. A picture that cannot be read is named, and the others are still looked at.
+pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
+    let output = Output::new(flags.shared.json);
+    let options = PredictOptions {
+        top: flags.top,
+        threads: flags.shared.threads,
+        ..PredictOptions::new(flags.model, flags.images)
+    };
+    let mut failed = 0;
+    for prediction in taper_recipes::predict(&options)? {
+        match prediction {
+            Ok(prediction) => {
+                output.json(&prediction)?;
+                if !output.is_json() {
+                    output.say(lines(&prediction));
+                }
+            }
+            Err(error) => {
+                failed += 1;
+                output.warn(format!("error: {:#}", anyhow::Error::from(error)));
+            }
+        }
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn lines(prediction: &Prediction) -> String {
+    let mut text = prediction.image.clone();
+    for class in &prediction.predictions {
+        text.push_str(&format!("\n  {:>5.1} %  {}", 100.0 * class.probability, class.class));
+    }
+    text
+}

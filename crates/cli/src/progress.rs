@@ -1,0 +1,185 @@
+//! A run as it goes on: a bar on a terminal, plain lines elsewhere.
+//!
+//! Above: `finetune`, `eval`. Below: `indicatif`. Not here: the end of a run (`confusion`).
+
+use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use taper_recipes::{Epoch, Event, Observer, Plan, Step};
+
+use crate::output::Output;
+
+/// How often plain lines tell of steps.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Files that are no pictures and are named; the rest is counted.
+const NAMED: usize = 20;
+
+/// Listens to a run and shows it.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    output: Output,
+    bar: Option<ProgressBar>,
+    is_terminal: bool,
+    last_line: Instant,
+    skipped: usize,
+    steps: usize,
+}
+
+impl Progress {
+    pub(crate) fn new(output: Output) -> Self {
+        Progress {
+            output,
+            bar: None,
+            is_terminal: io::stderr().is_terminal(),
+            last_line: Instant::now(),
+            skipped: 0,
+            steps: 0,
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn end(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// Prints above the bar.
+    fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| self.output.say(line)),
+            None => self.output.say(line),
+        }
+    }
+
+    fn planned(&mut self, plan: &Plan) {
+        for line in describe(plan) {
+            self.say(&line);
+        }
+        self.steps = plan.steps_per_epoch;
+        if self.is_terminal {
+            self.bar = Some(new_bar(plan.options.epochs * plan.steps_per_epoch));
+        }
+    }
+
+    fn resumed(&mut self, epoch: usize, step: usize) {
+        self.say(&format!("going on after {epoch} epochs and {step} steps"));
+        if let Some(bar) = &self.bar {
+            bar.set_position((epoch * self.steps + step) as u64);
+            bar.reset_eta();
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        let line = format!(
+            "epoch {}/{} loss {:.3} {:.0} images/s",
+            step.epoch, step.epochs, step.loss, step.images_per_second
+        );
+        if let Some(bar) = &self.bar {
+            bar.set_position(((step.epoch - 1) * step.steps + step.step) as u64);
+            bar.set_message(line);
+        } else if self.last_line.elapsed() >= EVERY {
+            self.last_line = Instant::now();
+            self.say(&format!("  step {}/{} of {line}", step.step, step.steps));
+        }
+    }
+
+    fn epoch(&mut self, epoch: &Epoch) {
+        self.say(&format!(
+            "epoch {}/{}  train loss {:.3}  val loss {:.3}  val top-1 {:.1} %{}",
+            epoch.epoch,
+            epoch.epochs,
+            epoch.train_loss,
+            epoch.val_loss,
+            100.0 * epoch.val_top1,
+            if epoch.is_best { "  best so far" } else { "" }
+        ));
+    }
+}
+
+impl Observer for Progress {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Planned(plan) => self.planned(plan),
+            Event::Skipped(skipped) => {
+                self.skipped += 1;
+                if self.skipped <= NAMED {
+                    let path = skipped.path.display();
+                    self.output.warn(format!("skipped `{path}`: {}", skipped.reason));
+                } else if self.skipped == NAMED + 1 {
+                    self.output.warn("skipped: more files, counted below");
+                }
+            }
+            Event::Caching { done, total } if done == total => {
+                self.say(&format!("the frozen backbone has seen all {total} pictures, once"));
+            }
+            Event::Resumed { epoch, step } => self.resumed(*epoch, *step),
+            Event::Step(step) => self.step(step),
+            Event::Epoch(epoch) => self.epoch(epoch),
+            _ => {}
+        }
+    }
+}
+
+/// What a run is going to do, with every option.
+fn describe(plan: &Plan) -> Vec<String> {
+    let options = &plan.options;
+    let data = match &options.data {
+        Some(path) => path.display().to_string(),
+        None => "built-in pictures (emoji6)".to_owned(),
+    };
+    let size = options.image_size.unwrap_or(0);
+    let clip = options.clip_norm.map_or_else(|| "none".to_owned(), |norm| norm.to_string());
+    vec![
+        format!(
+            "data: {data}: {} pictures to train with, {} held out, {} skipped; {} classes: {}",
+            plan.train_images,
+            plan.val_images,
+            plan.skipped,
+            plan.classes.len(),
+            names(&plan.classes)
+        ),
+        format!(
+            "model: {}, pretrained {}, freeze {}: {} of {} parameters are trained, at {size}x{size} pixels",
+            options.model, options.pretrained, options.freeze, plan.trained_params, plan.params
+        ),
+        format!(
+            "recipe: epochs {}, batch size {}, {} lr {}, momentum {}, weight decay {}, schedule {}, warmup {} steps, \
+             label smoothing {}, clip norm {clip}, augment {}, val fraction {}, seed {}",
+            options.epochs,
+            options.batch_size,
+            options.optimizer,
+            options.peak_lr(),
+            options.momentum,
+            options.weight_decay,
+            options.schedule,
+            options.warmup,
+            options.label_smoothing,
+            options.augment,
+            options.val_fraction,
+            options.seed
+        ),
+        format!("run: {}", plan.out.display()),
+    ]
+}
+
+/// The first few classes.
+fn names(classes: &[String]) -> String {
+    let mut text = classes.iter().take(10).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if classes.len() > 10 {
+        text.push_str(", …");
+    }
+    text
+}
+
+fn new_bar(steps: usize) -> ProgressBar {
+    let target = ProgressDrawTarget::stderr();
+    let bar = ProgressBar::with_draw_target(Some(steps as u64), target);
+    let template = "{msg} {wide_bar} {pos}/{len} {eta} left";
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

@@ -1,0 +1,237 @@
+//! What can be wrong with a folder, a file, a transform or a loader.
+//!
+//! Above: every file of this crate. Below: nothing. Not here: which broken files are skipped (`dataset`).
+
+use std::path::PathBuf;
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error of this crate; causes are in `source()`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder cannot be read.
+    #[error("cannot read `{path}`")]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file or folder cannot be written.
+    #[error("cannot write `{path}`")]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is a directory, a pipe or a device.
+    #[error("it is not a regular file")]
+    NotRegular,
+    /// The file is longer than any picture that is read.
+    #[error("it has {got} bytes, more than the {limit} that are read")]
+    FileTooLong {
+        /// Its length in bytes.
+        got: u64,
+        /// The longest that is read.
+        limit: u64,
+    },
+    /// The first bytes are those of no known picture format.
+    #[error("it is no JPEG, PNG, WebP, BMP or GIF file")]
+    UnknownFormat,
+    /// The picture has no pixels, or more than are read.
+    #[error("it is {width}x{height} pixels; between 1 and {limit} in all are read")]
+    Dimensions {
+        /// Columns.
+        width: usize,
+        /// Rows.
+        height: usize,
+        /// The largest `width * height` that is read.
+        limit: usize,
+    },
+    /// The picture's end is missing.
+    #[error("it is truncated: the {format} data ends early")]
+    Truncated {
+        /// The file format.
+        format: &'static str,
+    },
+    /// The decoder refused the picture.
+    #[error("it cannot be decoded")]
+    Decode {
+        /// The decoder's reason.
+        #[source]
+        source: ::image::ImageError,
+    },
+    /// The decoder has a bug that this file triggers.
+    #[error("the decoder failed on it: {message}")]
+    Decoder {
+        /// What the decoder said.
+        message: String,
+    },
+    /// A picture's pixels and size disagree.
+    #[error("{got} bytes are no {height}x{width} RGB picture, which has {expected}")]
+    Pixels {
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+        /// Bytes needed.
+        expected: usize,
+        /// Bytes given.
+        got: usize,
+    },
+    /// One picture of a data set cannot be used.
+    #[error("`{name}` is not usable")]
+    Sample {
+        /// Its name in the data set.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<Error>,
+    },
+    /// Broken files, and the caller asked to be strict.
+    #[error(
+        "{count} of the files cannot be used, the first is `{name}`: {reason} (remove them, or do not ask for strict reading)"
+    )]
+    Strict {
+        /// How many.
+        count: usize,
+        /// The first one's name.
+        name: String,
+        /// Why the first one is broken.
+        reason: String,
+    },
+    /// The data folder does not exist or is no folder.
+    #[error(
+        "`{path}` is not a folder (expected DIR/train/<class>/* and DIR/val/<class>/*, or DIR/<class>/*)"
+    )]
+    NotAFolder {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// Only one half of a train/val pair exists.
+    #[error(
+        "`{path}` has `{has}` but no `{lacks}` (add it, or give the folder of classes itself: `{path}/{has}`)"
+    )]
+    HalfSplit {
+        /// The data folder.
+        path: PathBuf,
+        /// The half that exists.
+        has: &'static str,
+        /// The half that is missing.
+        lacks: &'static str,
+    },
+    /// A folder holds no class folders.
+    #[error("`{path}` holds no class folders (expected one folder of pictures per class)")]
+    NoClasses {
+        /// The folder searched.
+        path: PathBuf,
+    },
+    /// A folder holds one class only, so there is nothing to tell apart.
+    #[error("`{path}` holds one class only, `{class}`; a classifier needs at least two")]
+    OneClass {
+        /// The folder searched.
+        path: PathBuf,
+        /// The class.
+        class: String,
+    },
+    /// A class has no usable picture.
+    #[error("class `{class}` in `{path}` has no usable pictures ({skipped} files were skipped)")]
+    EmptyClass {
+        /// The folder of classes.
+        path: PathBuf,
+        /// The class.
+        class: String,
+        /// Files of it that were skipped.
+        skipped: usize,
+    },
+    /// A class is too small to be split into train and val.
+    #[error("class `{class}` has {images} picture; at least 2 are needed to train and validate")]
+    TooFewToSplit {
+        /// The class.
+        class: String,
+        /// Its pictures.
+        images: usize,
+    },
+    /// The train and the val folder have different classes.
+    #[error(
+        "`{path}` has different classes in train and val (only in train: {only_train:?}, only in val: {only_val:?})"
+    )]
+    ClassesDiffer {
+        /// The data folder.
+        path: PathBuf,
+        /// Classes without a folder in val.
+        only_train: Vec<String>,
+        /// Classes without a folder in train.
+        only_val: Vec<String>,
+    },
+    /// A class folder leads back to a folder that contains it.
+    #[error("`{path}` is a symbolic link back to `{target}`, which contains it")]
+    SymlinkLoop {
+        /// The link.
+        path: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
+    },
+    /// A class folder's name is not Unicode.
+    #[error("the folder name {path:?} is not valid Unicode (rename it)")]
+    FolderName {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The embedded archive is damaged.
+    #[error("the archive is damaged at byte {offset}: {what}")]
+    Archive {
+        /// Where.
+        offset: usize,
+        /// What is wrong there.
+        what: &'static str,
+    },
+    /// A setting is out of range.
+    #[error("{setting} is {got}, expected {expected}")]
+    Setting {
+        /// The setting's name.
+        setting: &'static str,
+        /// Its value.
+        got: String,
+        /// The valid range.
+        expected: &'static str,
+    },
+    /// A loader thread ended without delivering its batches.
+    #[error("a loader thread stopped before the end of epoch {epoch} (this is a bug)")]
+    Worker {
+        /// The epoch.
+        epoch: usize,
+    },
+    /// Building candle tensors failed.
+    #[cfg(feature = "candle")]
+    #[error("the batch cannot become tensors")]
+    Tensor {
+        /// candle's reason.
+        #[source]
+        source: candle_core::Error,
+    },
+}
+
+impl Error {
+    /// The message and those of all its causes, joined by colons: one line for a report.
+    ///
+    /// ```
+    /// assert_eq!(taper_data::Error::NotRegular.chain(), "it is not a regular file");
+    /// ```
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut line = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            line.push_str(": ");
+            line.push_str(&error.to_string());
+            cause = error.source();
+        }
+        line
+    }
+}

@@ -1,0 +1,208 @@
+//! Formats, orientation, transparency, and files that lie.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use ::image::codecs::gif::GifEncoder;
+use ::image::{DynamicImage, Frame, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
+use proptest::prelude::*;
+use safetensors::SafeTensors;
+
+use super::{MAX_PIXELS, decode, header, read, rgb_on_white};
+use crate::error::Error;
+
+static GOLDEN: &[u8] = include_bytes!("../../../../tests/fixtures/transforms.safetensors");
+static CMYK: &[u8] = include_bytes!("../../../../tests/fixtures/transforms_cmyk.jpg");
+static TURNED: &[u8] = include_bytes!("../../../../tests/fixtures/transforms_turned.jpg");
+
+/// A smooth picture of 20 rows and 30 columns.
+fn ramp() -> RgbImage {
+    RgbImage::from_fn(30, 20, |x, y| Rgb([(x * 8) as u8, (y * 12) as u8, 100]))
+}
+
+fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+fn largest_difference(a: &[u8], b: &[u8]) -> u8 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| a.abs_diff(*b)).max().unwrap()
+}
+
+const FORMATS: [ImageFormat; 5] = [
+    ImageFormat::Jpeg,
+    ImageFormat::Png,
+    ImageFormat::WebP,
+    ImageFormat::Bmp,
+    ImageFormat::Gif,
+];
+
+#[test]
+fn all_formats_are_read() {
+    for format in FORMATS {
+        let bytes = encoded(&ramp().into(), format);
+        assert_eq!(header(&bytes).unwrap(), (20, 30), "{format:?}");
+        let image = decode(&bytes).unwrap();
+        assert_eq!((image.height(), image.width()), (20, 30), "{format:?}");
+        let tolerance = match format {
+            ImageFormat::Jpeg => 24, // quality 75, subsampled color
+            ImageFormat::Gif => 16,  // 256 colors
+            _ => 0,
+        };
+        let difference = largest_difference(image.rgb(), ramp().as_raw());
+        assert!(difference <= tolerance, "{format:?} differs by {difference}");
+    }
+}
+
+#[test]
+fn grey_and_16_bit_become_8_bit_rgb() {
+    let grey = DynamicImage::from(ramp()).into_luma8();
+    let expected: Vec<u8> = grey.as_raw().iter().flat_map(|&l| [l; 3]).collect();
+    for format in [ImageFormat::Png, ImageFormat::Bmp] {
+        let image = decode(&encoded(&grey.clone().into(), format)).unwrap();
+        assert_eq!(image.rgb(), expected, "{format:?}");
+    }
+    let jpeg = decode(&encoded(&grey.clone().into(), ImageFormat::Jpeg)).unwrap();
+    assert!(jpeg.rgb().chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2]));
+
+    let deep = DynamicImage::from(ramp()).into_rgb16();
+    let image = decode(&encoded(&deep.into(), ImageFormat::Png)).unwrap();
+    assert_eq!(image.rgb(), ramp().as_raw().as_slice());
+    let deep = DynamicImage::from(grey).into_luma16();
+    let image = decode(&encoded(&deep.into(), ImageFormat::Png)).unwrap();
+    assert_eq!(image.rgb(), expected);
+}
+
+#[test]
+fn transparency_is_composed_on_white() {
+    let mut image = RgbaImage::from_pixel(4, 1, Rgba([0, 100, 200, 0]));
+    image.put_pixel(1, 0, Rgba([0, 100, 200, 255]));
+    image.put_pixel(2, 0, Rgba([0, 100, 200, 128]));
+    image.put_pixel(3, 0, Rgba([255, 255, 255, 1]));
+    let expected = [255, 255, 255, 0, 100, 200, 127, 177, 227, 255, 255, 255];
+    for format in [ImageFormat::Png, ImageFormat::WebP] {
+        let decoded = decode(&encoded(&image.clone().into(), format)).unwrap();
+        assert_eq!(decoded.rgb(), expected, "{format:?}");
+    }
+    let deep = DynamicImage::from(image.clone()).into_rgba16();
+    assert_eq!(decode(&encoded(&deep.into(), ImageFormat::Png)).unwrap().rgb(), expected);
+    let grey = DynamicImage::from(image).into_luma_alpha8();
+    let decoded = decode(&encoded(&grey.into(), ImageFormat::Png)).unwrap();
+    assert_eq!(decoded.rgb()[..3], [255; 3]);
+}
+
+#[test]
+fn an_animation_gives_its_first_frame() {
+    let mut bytes = Vec::new();
+    let mut encoder = GifEncoder::new(&mut bytes);
+    for color in [[255, 0, 0, 255], [0, 0, 255, 255]] {
+        encoder.encode_frame(Frame::new(RgbaImage::from_pixel(5, 4, Rgba(color)))).unwrap();
+    }
+    drop(encoder);
+    let image = decode(&bytes).unwrap();
+    assert_eq!((image.height(), image.width()), (4, 5));
+    assert!(image.rgb().chunks_exact(3).all(|p| p == [255, 0, 0]), "{:?}", &image.rgb()[..3]);
+}
+
+#[test]
+fn cmyk_and_orientation_agree_with_pillow() {
+    let golden = SafeTensors::deserialize(GOLDEN).unwrap();
+    for (name, bytes, shape) in [("cmyk", CMYK, [40, 24, 3]), ("turned", TURNED, [24, 40, 3])] {
+        let expected = golden.tensor(name).unwrap();
+        assert_eq!(expected.shape(), shape);
+        let image = decode(bytes).unwrap();
+        assert_eq!([image.height(), image.width(), 3], shape);
+        // Decoders round the cosine transform and the color conversion differently.
+        let difference = largest_difference(image.rgb(), expected.data());
+        assert!(difference <= 6, "{name} differs by {difference}");
+    }
+}
+
+#[test]
+fn half_a_file_is_an_error_in_every_format() {
+    for format in FORMATS {
+        let bytes = encoded(&ramp().into(), format);
+        for cut in [2, bytes.len() / 2, bytes.len() - 20] {
+            let error = decode(&bytes[..cut]).unwrap_err();
+            assert!(!matches!(error, Error::Decoder { .. }), "{format:?}: {error:?}");
+        }
+    }
+    let jpeg = encoded(&ramp().into(), ImageFormat::Jpeg);
+    let error = decode(&jpeg[..jpeg.len() - 2]).unwrap_err();
+    assert_eq!(error.to_string(), "it is truncated: the JPEG data ends early");
+}
+
+/// A PNG that announces a size and holds nothing.
+fn png_of(width: u32, height: u32) -> Vec<u8> {
+    let mut chunk = b"IHDR".to_vec();
+    chunk.extend(width.to_be_bytes());
+    chunk.extend(height.to_be_bytes());
+    chunk.extend([8, 2, 0, 0, 0]);
+    let crc = chunk.iter().fold(!0_u32, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1)))
+    });
+    let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\x0d".to_vec();
+    bytes.extend(chunk);
+    bytes.extend((!crc).to_be_bytes());
+    bytes.extend(b"\0\0\0\x01IDAT\0\x9b\x1a\x99\x05"); // any chunk ends the header
+    bytes
+}
+
+#[test]
+fn a_giant_header_is_refused_before_memory_is_asked_for() {
+    for (width, height) in [(100_000, 100_000), (0x7fff_ffff, 0x7fff_ffff), (1 << 27, 2)] {
+        let error = decode(&png_of(width, height)).unwrap_err();
+        assert!(matches!(error, Error::Dimensions { limit: MAX_PIXELS, .. }), "{error:?}");
+        assert!(error.to_string().contains(&format!("{width}x{height} pixels")), "{error}");
+        assert!(header(&png_of(width, height)).is_err());
+    }
+    assert_eq!(header(&png_of(1000, 2000)).unwrap(), (2000, 1000));
+}
+
+#[test]
+fn what_is_no_picture_is_named() {
+    for bytes in [&b""[..], b"hello, world", b"%PDF-1.7", b"II*\0 a TIFF", b"P6 2 2 255 "] {
+        let error = decode(bytes).unwrap_err();
+        assert!(matches!(error, Error::UnknownFormat), "{error:?}");
+    }
+    assert!(matches!(read(Path::new("/")).unwrap_err(), Error::NotRegular));
+    let error = read(Path::new("nowhere/at/all.png")).unwrap_err();
+    assert!(error.to_string().contains("nowhere/at/all.png"), "{error}");
+}
+
+#[test]
+fn blending_rounds_to_nearest() {
+    for alpha in 0..=255_u8 {
+        let image = RgbaImage::from_pixel(1, 1, Rgba([10, 128, 250, alpha]));
+        let rgb = rgb_on_white(image.into());
+        for (c, got) in [10.0, 128.0, 250.0].into_iter().zip(rgb) {
+            let a = f64::from(alpha);
+            assert_eq!(f64::from(got), ((c * a + 255.0 * (255.0 - a)) / 255.0).round());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Any damage gives a picture or an error; the process goes on.
+    #[test]
+    fn damaged_files_never_panic(
+        format in 0_usize..5,
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+        cut: Option<prop::sample::Index>,
+    ) {
+        let mut bytes = encoded(&ramp().into(), FORMATS[format]);
+        for (at, value) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        if let Ok(image) = decode(&bytes) {
+            prop_assert_eq!(image.rgb().len(), image.height() * image.width() * 3);
+        }
+    }
+}

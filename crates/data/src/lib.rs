@@ -1,0 +1,42 @@
+//! From image files to batches: folders, decoding, transforms, sampling and parallel prefetch.
+//!
+//! Above: `recipes`, `train`. Below: the `image` crate. Not here: what a network wants to see (`model::Preprocess`), losses.
+//! A batch is a pure function of (samples, transform, seed, epoch): the same on any number of threads.
+//!
+//! ```
+//! use taper_data::{Loader, LoaderOptions, Order, Transform, sample_set};
+//! use taper_data::{Interpolation, TrainTransform};
+//!
+//! # fn main() -> taper_data::Result<()> {
+//! let dataset = sample_set::emoji6()?;
+//! assert_eq!(dataset.classes, ["animal", "clothing", "face", "food", "tool", "vehicle"]);
+//!
+//! let transform = Transform::from(TrainTransform::imagenet([32, 32], Interpolation::Bilinear)?);
+//! let options = LoaderOptions { order: Order::Shuffled, ..LoaderOptions::default() };
+//! let loader = Loader::new(&dataset.train, transform, &options)?;
+//! for batch in loader.epoch(0, 0) {
+//!     let batch = batch?;
+//!     assert_eq!(batch.xs.len(), batch.targets.len() * 32 * 32 * 3);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod batch;
+pub mod dataset;
+mod error;
+pub mod folder;
+pub mod image;
+pub mod loader;
+mod parallel;
+pub mod random;
+pub mod sample_set;
+pub mod transform;
+
+pub use batch::Batch;
+pub use dataset::{Dataset, Sample, Skipped};
+pub use error::{Error, Result};
+pub use folder::ImageFolder;
+pub use image::Image;
+pub use loader::{Loader, LoaderOptions, Order};
+pub use transform::{EvalTransform, Interpolation, Normalize, TrainTransform, Transform};

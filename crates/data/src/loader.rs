@@ -1,0 +1,257 @@
+//! Samples to batches, ahead of the consumer, on threads of its own.
+//!
+//! Above: `recipes`, `train`. Below: `transform`, `dataset`, `parallel`. Not here: which samples there are (`folder`).
+//! Order and pixels are a function of (samples, transform, options, epoch, index) alone, so a run may be continued at
+//! any batch and on any number of threads with the same bits.
+//! One thread makes the batches in order, `prefetch` ahead; the pictures of a batch are shared out over `threads`, each
+//! written straight to its place. Few and short-lived threads, because training uses all cores too.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use crate::batch::Batch;
+use crate::dataset::{Sample, Skipped};
+use crate::error::{Error, Result};
+use crate::parallel::{for_each, resolve_threads};
+use crate::random::Rng;
+use crate::transform::{Resampler, Transform};
+
+/// Mark the streams of random numbers, so that order and augmentation are independent.
+const SHUFFLE: u64 = 1;
+const AUGMENT: u64 = 2;
+
+/// The order of samples in an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// As in the list: to evaluate.
+    Sequential,
+    /// Uniformly random, another in every epoch: to train.
+    Shuffled,
+}
+
+/// How a [`Loader`] works.
+#[derive(Debug, Clone)]
+pub struct LoaderOptions {
+    /// Samples in a batch, the last of an epoch may have fewer. Default 32; at least 1.
+    pub batch_size: usize,
+    /// The order of samples. Default: sequential.
+    pub order: Order,
+    /// Decides the order and the augmentation. Default 0.
+    pub seed: u64,
+    /// Threads that decode and transform, 0 for all cores. Changes no pixel. Default 0.
+    pub threads: usize,
+    /// Batches made ahead of the consumer. Changes no pixel. Default 2; at least 1.
+    pub prefetch: usize,
+}
+
+impl Default for LoaderOptions {
+    fn default() -> Self {
+        Self { batch_size: 32, order: Order::Sequential, seed: 0, threads: 0, prefetch: 2 }
+    }
+}
+
+/// Makes the batches of any epoch.
+///
+/// # Examples
+/// ```
+/// use taper_data::{EvalTransform, Interpolation, Loader, LoaderOptions, sample_set};
+/// # fn main() -> taper_data::Result<()> {
+/// let dataset = sample_set::emoji6()?;
+/// let transform = EvalTransform::imagenet([64, 64], 1.0, Interpolation::Bilinear)?;
+/// let loader = Loader::new(&dataset.val, transform.into(), &LoaderOptions::default())?;
+/// assert_eq!(loader.batches(), 4); // 105 pictures
+/// let sizes: Vec<usize> =
+///     loader.epoch(0, 0).map(|batch| Ok(batch?.targets.len())).collect::<taper_data::Result<_>>()?;
+/// assert_eq!(sizes, [32, 32, 32, 9]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Loader {
+    job: Arc<Job>,
+}
+
+/// All that the thread needs to know.
+#[derive(Debug)]
+struct Job {
+    samples: Vec<Sample>,
+    transform: Transform,
+    options: LoaderOptions,
+    threads: usize,
+}
+
+impl Loader {
+    /// A loader of these samples; pixels that they keep are shared, not copied.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a batch size or prefetch of 0, or a transform out of range.
+    pub fn new(samples: &[Sample], transform: Transform, options: &LoaderOptions) -> Result<Self> {
+        transform.check()?;
+        let positive = |setting, value: usize| match value {
+            0 => Err(Error::Setting { setting, got: "0".to_owned(), expected: "at least 1" }),
+            _ => Ok(()),
+        };
+        positive("batch size", options.batch_size)?;
+        positive("prefetch", options.prefetch)?;
+        Ok(Self {
+            job: Arc::new(Job {
+                samples: samples.to_vec(),
+                transform,
+                options: options.clone(),
+                threads: resolve_threads(options.threads),
+            }),
+        })
+    }
+
+    /// Samples in an epoch.
+    #[must_use]
+    pub fn images(&self) -> usize {
+        self.job.samples.len()
+    }
+
+    /// Batches in an epoch.
+    #[must_use]
+    pub fn batches(&self) -> usize {
+        self.images().div_ceil(self.job.options.batch_size)
+    }
+
+    /// The samples, by the indices that batches name.
+    #[must_use]
+    pub fn samples(&self) -> &[Sample] {
+        &self.job.samples
+    }
+
+    /// The batches of one epoch from number `start_batch` on. Work begins now, so call this early.
+    ///
+    /// A batch none of whose samples can be read is left out; all others keep their `position`.
+    #[must_use]
+    pub fn epoch(&self, epoch: usize, start_batch: usize) -> Epoch {
+        let (sender, receiver) = sync_channel(self.job.options.prefetch - 1);
+        let stop = Arc::new(AtomicBool::new(false));
+        let (job, stopped) = (Arc::clone(&self.job), Arc::clone(&stop));
+        let worker = thread::Builder::new()
+            .name("taper-loader".to_owned())
+            .spawn(move || job.produce(epoch, start_batch, &sender, &stopped));
+        let left = self.batches().saturating_sub(start_batch);
+        Epoch { receiver: Some(receiver), worker: worker.ok(), stop, epoch, left }
+    }
+}
+
+impl Job {
+    /// Sends the epoch's batches until they are all sent or nobody listens any more.
+    fn produce(
+        &self,
+        epoch: usize,
+        start_batch: usize,
+        sender: &SyncSender<Batch>,
+        stop: &AtomicBool,
+    ) {
+        let order = self.order(epoch);
+        let batches = order.chunks(self.options.batch_size).enumerate().skip(start_batch);
+        for (position, indices) in batches {
+            let batch = self.batch(epoch, position, indices, stop);
+            if stop.load(Ordering::Relaxed) || sender.send(batch).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The indices of the samples, in the epoch's order.
+    fn order(&self, epoch: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.samples.len()).collect();
+        if self.options.order == Order::Shuffled {
+            Rng::keyed([self.options.seed, SHUFFLE, epoch as u64]).shuffle(&mut order);
+        }
+        order
+    }
+
+    fn batch(&self, epoch: usize, position: usize, indices: &[usize], stop: &AtomicBool) -> Batch {
+        let [h, w] = self.transform.size();
+        let mut xs = vec![0.0; indices.len() * h * w * 3];
+        let broken = Mutex::new(Vec::new());
+        for_each(
+            self.threads.min(indices.len()),
+            xs.chunks_exact_mut(h * w * 3).enumerate(),
+            Resampler::default,
+            |resampler, (slot, out)| {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let index = indices[slot];
+                match self.samples[index].image() {
+                    Ok(image) => {
+                        let key = [self.options.seed, AUGMENT, epoch as u64, index as u64];
+                        self.transform.apply(&image, &mut Rng::keyed(key), resampler, out);
+                    }
+                    Err(error) => {
+                        broken.lock().unwrap_or_else(PoisonError::into_inner).push((slot, error));
+                    }
+                }
+            },
+        );
+        let mut broken = broken.into_inner().unwrap_or_else(PoisonError::into_inner);
+        broken.sort_unstable_by_key(|&(slot, _)| slot);
+        let mut indices = indices.to_vec();
+        for (slot, _) in broken.iter().rev() {
+            indices.remove(*slot);
+            xs.drain(slot * h * w * 3..(slot + 1) * h * w * 3);
+        }
+        let skipped = broken
+            .into_iter()
+            .map(|(_, error)| match error {
+                Error::Sample { name, source } => Skipped { name, reason: source.chain() },
+                other => Skipped { name: String::new(), reason: other.chain() },
+            })
+            .collect();
+        let targets = indices.iter().map(|&index| self.samples[index].label()).collect();
+        Batch { position, xs, shape: [indices.len(), h, w], targets, indices, skipped }
+    }
+}
+
+/// The batches of one epoch, in order. Dropping it stops the work.
+#[derive(Debug)]
+pub struct Epoch {
+    receiver: Option<Receiver<Batch>>,
+    worker: Option<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+    epoch: usize,
+    left: usize,
+}
+
+impl Iterator for Epoch {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.left > 0 {
+            match self.receiver.as_ref()?.recv() {
+                Ok(batch) => {
+                    self.left -= 1;
+                    if !batch.targets.is_empty() {
+                        return Some(Ok(batch));
+                    }
+                }
+                Err(_disconnected) => {
+                    self.left = 0;
+                    return Some(Err(Error::Worker { epoch: self.epoch }));
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Epoch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.receiver = None; // a thread that waits to send wakes up
+        if let Some(worker) = self.worker.take() {
+            // A panic of the thread was reported by `next`, or nobody wanted its batches.
+            let _ = worker.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

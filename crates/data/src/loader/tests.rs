@@ -1,0 +1,137 @@
+//! The same bits whatever the threads, the start and the cache.
+
+use std::fs;
+
+use super::{Loader, LoaderOptions, Order};
+use crate::batch::Batch;
+use crate::dataset::Sample;
+use crate::folder::{ImageFolder, Options};
+use crate::sample_set;
+use crate::transform::{EvalTransform, Interpolation, TrainTransform, Transform};
+use crate::{Result, dataset::Check};
+
+fn train_transform() -> Transform {
+    TrainTransform::imagenet([24, 20], Interpolation::Bilinear).unwrap().into()
+}
+
+fn samples() -> Vec<Sample> {
+    sample_set::emoji6().unwrap().train.into_iter().step_by(8).collect()
+}
+
+fn shuffled() -> LoaderOptions {
+    LoaderOptions { batch_size: 10, order: Order::Shuffled, seed: 4, threads: 1, prefetch: 2 }
+}
+
+fn batches(options: &LoaderOptions, epoch: usize, start: usize) -> Vec<Batch> {
+    let loader = Loader::new(&samples(), train_transform(), options).unwrap();
+    loader.epoch(epoch, start).collect::<Result<_>>().unwrap()
+}
+
+#[test]
+fn an_epoch_holds_every_sample_once() {
+    let all = batches(&shuffled(), 3, 0);
+    let mut seen: Vec<usize> = all.iter().flat_map(|batch| batch.indices.clone()).collect();
+    assert_ne!(seen, (0..54).collect::<Vec<_>>());
+    seen.sort_unstable();
+    assert_eq!(seen, (0..54).collect::<Vec<_>>());
+    assert_eq!(all.iter().map(|b| b.position).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(all[5].shape, [4, 24, 20]);
+    let samples = samples();
+    for batch in &all {
+        assert_eq!(batch.xs.len(), batch.shape.iter().product::<usize>() * 3);
+        for (&index, &target) in batch.indices.iter().zip(&batch.targets) {
+            assert_eq!(samples[index].label(), target);
+        }
+    }
+}
+
+#[test]
+fn threads_and_prefetch_change_no_bit() {
+    let one = batches(&shuffled(), 1, 0);
+    for (threads, prefetch) in [(2, 1), (3, 5), (0, 2)] {
+        assert_eq!(batches(&LoaderOptions { threads, prefetch, ..shuffled() }, 1, 0), one);
+    }
+}
+
+#[test]
+fn an_epoch_continues_where_it_was_left() {
+    let whole = batches(&shuffled(), 2, 0);
+    for start in 0..=6 {
+        assert_eq!(batches(&shuffled(), 2, start), whole[start..]);
+    }
+    assert!(batches(&shuffled(), 2, 100).is_empty());
+}
+
+#[test]
+fn seed_and_epoch_change_order_and_pixels() {
+    let first = batches(&shuffled(), 0, 0);
+    assert_ne!(batches(&shuffled(), 1, 0)[0].indices, first[0].indices);
+    assert_ne!(batches(&LoaderOptions { seed: 5, ..shuffled() }, 0, 0)[0].indices, first[0].indices);
+    let in_order = LoaderOptions { order: Order::Sequential, ..shuffled() };
+    let (a, b) = (batches(&in_order, 0, 0), batches(&in_order, 1, 0));
+    assert_eq!(a[0].indices, b[0].indices);
+    assert_ne!(a[0].xs, b[0].xs); // augmented anew
+    assert_eq!(a[0].xs.len(), b[0].xs.len());
+}
+
+#[test]
+fn a_picture_depends_on_its_index_and_not_on_its_batch() {
+    let small = batches(&LoaderOptions { batch_size: 1, ..shuffled() }, 0, 0);
+    let large = batches(&LoaderOptions { batch_size: 54, ..shuffled() }, 0, 0);
+    assert_eq!(large.len(), 1);
+    for (slot, batch) in small.iter().enumerate() {
+        assert_eq!(batch.indices[0], large[0].indices[slot]);
+        assert_eq!(batch.xs, large[0].xs[slot * 24 * 20 * 3..(slot + 1) * 24 * 20 * 3]);
+    }
+}
+
+#[test]
+fn a_file_that_vanishes_leaves_the_others_as_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    sample_set::export(dir.path()).unwrap();
+    let options = Options { check: Check::Headers, ..Options::default() };
+    let samples = ImageFolder::open(dir.path(), &options).unwrap().val;
+    let transform = EvalTransform::imagenet([16, 16], 1.0, Interpolation::Bilinear).unwrap();
+    let options = LoaderOptions { batch_size: 5, threads: 2, ..LoaderOptions::default() };
+    let loader = Loader::new(&samples, transform.into(), &options).unwrap();
+    let before: Vec<Batch> = loader.epoch(0, 0).collect::<Result<_>>().unwrap();
+
+    // One of the first batch, all of the second.
+    for index in [3, 5, 6, 7, 8, 9] {
+        fs::remove_file(samples[index].path().unwrap()).unwrap();
+    }
+    let after: Vec<Batch> = loader.epoch(0, 0).collect::<Result<_>>().unwrap();
+    assert_eq!(after.len(), before.len() - 1);
+    assert_eq!(after[0].indices, [0, 1, 2, 4]);
+    assert_eq!(after[0].shape, [4, 16, 16]);
+    assert_eq!(after[0].skipped[0].name, samples[3].name());
+    let n = 16 * 16 * 3;
+    assert_eq!(after[0].xs[..3 * n], before[0].xs[..3 * n]);
+    assert_eq!(after[0].xs[3 * n..], before[0].xs[4 * n..]);
+    assert_eq!(after[1], before[2]);
+}
+
+#[test]
+fn dropping_an_epoch_ends_its_threads() {
+    let loader = Loader::new(&samples(), train_transform(), &shuffled()).unwrap();
+    for _ in 0..5 {
+        let mut epoch = loader.epoch(0, 0);
+        assert!(epoch.next().is_some());
+        drop(epoch); // joins; would hang here if the thread did not listen
+    }
+    drop(loader.epoch(1, 0));
+}
+
+#[test]
+fn empty_lists_and_wrong_options() {
+    let none = Loader::new(&[], train_transform(), &shuffled()).unwrap();
+    assert_eq!((none.images(), none.batches()), (0, 0));
+    assert!(none.epoch(0, 0).next().is_none());
+    for options in [
+        LoaderOptions { batch_size: 0, ..shuffled() },
+        LoaderOptions { prefetch: 0, ..shuffled() },
+    ] {
+        let error = Loader::new(&samples(), train_transform(), &options).unwrap_err();
+        assert!(error.to_string().contains("is 0, expected at least 1"), "{error}");
+    }
+}

@@ -1,0 +1,68 @@
+//! What can go wrong when a graph is prepared or run.
+//!
+//! Above: all of this crate. Below: `graph`'s errors. Not here: errors of files (`model`).
+
+/// An error of the engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An operation that has no kernel yet.
+    #[error("node `{node}`: the engine cannot run {what}")]
+    Unsupported {
+        /// Name of the node.
+        node: String,
+        /// Which operation, and what about it.
+        what: String,
+    },
+    /// A slice of the wrong length.
+    #[error("{what} has {got} elements, expected {expected}")]
+    Length {
+        /// Which slice.
+        what: String,
+        /// Its length.
+        got: usize,
+        /// What the graph and the batch say.
+        expected: usize,
+    },
+    /// Batch statistics of a single value do not exist.
+    #[error(
+        "batch norm `{node}` sees one value a channel (batch {batch}, {h}x{w}): its variance is undefined; use a larger batch \
+         or image, or freeze the norm"
+    )]
+    SingleValue {
+        /// Name of the node.
+        node: String,
+        /// Images in the batch.
+        batch: usize,
+        /// Rows of the map.
+        h: usize,
+        /// Columns of the map.
+        w: usize,
+    },
+    /// An empty batch, or one beyond memory.
+    #[error("a batch of {batch} images of {h}x{w} cannot be laid out")]
+    Batch {
+        /// Images in the batch.
+        batch: usize,
+        /// Rows of an image.
+        h: usize,
+        /// Columns of an image.
+        w: usize,
+    },
+    /// `backward` needs a `forward` before it, each time.
+    #[error("backward was called without a forward before it")]
+    NoForward,
+    /// The graph refused.
+    #[error("the graph cannot be run")]
+    Graph(#[from] taper_graph::Error),
+}
+
+/// A result of the engine.
+pub type Result<T> = std::result::Result<T, Error>;
+
+pub(crate) fn check_len(what: &str, got: usize, expected: usize) -> Result<()> {
+    if got == expected {
+        return Ok(());
+    }
+    Err(Error::Length { what: what.to_owned(), got, expected })
+}

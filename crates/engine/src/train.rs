@@ -1,0 +1,171 @@
+//! The training executor: forward and backward of a graph on slices.
+//!
+//! Above: `layers`. Below: `plan`, `train::{routes, layout, norm}`, `kernels::Device`. Not here: losses, optimizers, candle.
+//! Generic over the scalar and the device: `f64` on [`crate::Reference`] is the truth that `f32` on [`crate::Cpu`] is held to.
+//! One tensor is stored a unit (a convolution's bare output, an addition's sum); batch norms with a trained scale or shift use the
+//! batch's statistics, all others their running ones; no gradient is computed for what is not trained, and what no trained
+//! parameter lies below keeps nothing.
+
+mod backward;
+mod forward;
+mod layout;
+mod norm;
+mod routes;
+
+use taper_graph::{Graph, ParamId};
+use taper_kernels::{AlignedBuf, Device, Real};
+
+use crate::error::check_len;
+use crate::plan::Plan;
+use crate::{Error, Result};
+use layout::Layout;
+use norm::NormState;
+use routes::Routes;
+
+/// Runs training steps of one graph. Parameters and gradients are the caller's, by [`ParamId`].
+pub struct Trainer<T: Real, D: Device<T>> {
+    graph: Graph,
+    plan: Plan,
+    routes: Routes,
+    trained: Vec<bool>,
+    device: D,
+    norms: Vec<NormState<T>>,
+    arena: AlignedBuf<T>,
+    output: Vec<T>,
+    layout: Option<Layout>,
+    seed: u64,
+    ready: bool,
+}
+
+impl<T: Real, D: Device<T>> Trainer<T, D> {
+    /// Prepares to train the parameters marked in `trained` (by [`ParamId`]; buffers' marks do not matter) through the named output.
+    ///
+    /// # Errors
+    /// For an unknown output, an operation without a kernel, or marks of another number than parameters.
+    pub fn new(graph: &Graph, output: &str, trained: &[bool], device: D) -> Result<Self> {
+        check_len("the list of trained parameters", trained.len(), graph.params().len())?;
+        let plan = Plan::new(graph, output)?;
+        let marks = graph.params().iter().zip(trained);
+        let trained: Vec<bool> = marks.map(|(p, &t)| t && p.role.is_trained()).collect();
+        let routes = Routes::new(&plan, &trained);
+        let channels = |id: ParamId| graph.param(id).len();
+        let norms = plan.values.iter().map(|v| NormState::new(v.norm.map(|n| channels(n.params[0]))));
+        Ok(Self {
+            norms: norms.collect(),
+            graph: graph.clone(),
+            routes,
+            plan,
+            trained,
+            device,
+            arena: AlignedBuf::default(),
+            output: Vec::new(),
+            layout: None,
+            seed: 0,
+            ready: false,
+        })
+    }
+
+    /// Bytes of the arena: all that is kept between steps, but for scratch of the device.
+    #[must_use]
+    pub fn arena_bytes(&self) -> usize {
+        self.arena.len() * size_of::<T>()
+    }
+
+    /// The device.
+    #[must_use]
+    pub fn device(&self) -> &D {
+        &self.device
+    }
+
+    /// The parameters that get a gradient, by [`ParamId`].
+    #[must_use]
+    pub fn trained(&self) -> &[bool] {
+        &self.trained
+    }
+
+    fn check_params(&self, params: &[&[T]]) -> Result<()> {
+        check_len("the list of parameters", params.len(), self.graph.params().len())?;
+        for (param, spec) in params.iter().zip(self.graph.params()) {
+            check_len(&format!("parameter `{}`", spec.name), param.len(), spec.len())?;
+        }
+        Ok(())
+    }
+
+    /// Runs the graph in training mode on images `xs` `(n, h, w, c)`, `shape` being `[n, h, w]`; returns the output `(n, …)`.
+    ///
+    /// `seed` decides what dropout drops; with nothing trained, nothing is dropped.
+    ///
+    /// # Errors
+    /// For slices of wrong lengths, an image the graph cannot take, or batch statistics of a single value.
+    pub fn forward(
+        &mut self,
+        params: &[&[T]],
+        xs: &[T],
+        shape: [usize; 3],
+        seed: u64,
+    ) -> Result<&[T]> {
+        self.check_params(params)?;
+        self.ready = false;
+        if self.layout.as_ref().is_none_or(|layout| layout.shape != shape) {
+            self.layout = None;
+            let layout = Layout::new(&self.graph, &self.plan, &self.routes, shape)?;
+            self.arena.reserve(layout.total);
+            self.layout = Some(layout);
+        }
+        self.seed = seed;
+        self.run_forward(params, xs)?;
+        self.ready = true;
+        Ok(&self.output)
+    }
+
+    /// Computes the gradient of every trained parameter from that of the output, and writes it to `gradients` by [`ParamId`];
+    /// the vectors of all others are emptied. The parameters must be those of the last [`Trainer::forward`].
+    ///
+    /// # Errors
+    /// Without a forward before, or for slices of wrong lengths.
+    pub fn backward(
+        &mut self,
+        params: &[&[T]],
+        grad_output: &[T],
+        gradients: &mut [Vec<T>],
+    ) -> Result<()> {
+        self.check_params(params)?;
+        if !std::mem::take(&mut self.ready) {
+            return Err(Error::NoForward);
+        }
+        check_len("the gradient of the output", grad_output.len(), self.output.len())?;
+        check_len("the list of gradients", gradients.len(), self.graph.params().len())?;
+        for ((gradient, &trained), spec) in
+            gradients.iter_mut().zip(&self.trained).zip(self.graph.params())
+        {
+            gradient.resize(if trained { spec.len() } else { 0 }, T::default());
+            // A trained parameter outside the plan, or one never reached, has gradient zero.
+            gradient.fill(T::default());
+        }
+        self.run_backward(params, grad_output, gradients);
+        Ok(())
+    }
+
+    /// Running means and (unbiased) variances after the last forward, of every norm that used the batch's statistics:
+    /// `(1 − momentum)·running + momentum·batch`.
+    #[must_use]
+    pub fn running_statistics(&self, params: &[&[T]]) -> Vec<(ParamId, Vec<T>)> {
+        let mut all = Vec::new();
+        for (value, state) in self.plan.values.iter().zip(&self.norms) {
+            let Some(norm) = value.norm.filter(|norm| norm::uses_batch(norm, &self.trained)) else {
+                continue;
+            };
+            let count = state.count as f64;
+            let blend = |id: ParamId, batch: &[T], factor: f64| {
+                let blend = |(&old, &new): (&T, &T)| {
+                    let new = new.to_f64() * factor;
+                    T::from_f64((1.0 - norm.momentum) * old.to_f64() + norm.momentum * new)
+                };
+                (id, params[id.index()].iter().zip(batch).map(blend).collect())
+            };
+            all.push(blend(norm.params[2], &state.mean, 1.0));
+            all.push(blend(norm.params[3], &state.var, count / (count - 1.0)));
+        }
+        all
+    }
+}

@@ -1,0 +1,181 @@
+//! The backward pass of a training step.
+//!
+//! Above: `train`. Below: `kernels::Device`, `train::{norm, routes}`. Not here: where tensors lie (`train::layout`).
+
+use taper_kernels::{ConvGradient, Device, Mask, Real, Sink, Tally};
+
+use super::Trainer;
+use super::forward::{drop_elements, source};
+use super::norm::NormState;
+use super::routes::Route;
+use crate::arena::{Others, around};
+use crate::plan::Work;
+
+/// The sums of a norm, out of its state while a kernel fills them.
+type Sums = (Vec<f64>, Vec<f64>);
+
+impl<T: Real, D: Device<T>> Trainer<T, D> {
+    pub(super) fn run_backward(
+        &mut self,
+        params: &[&[T]],
+        grad_output: &[T],
+        gradients: &mut [Vec<T>],
+    ) {
+        if !self.routes.needs[self.plan.output] {
+            return;
+        }
+        let finish = self.routes.seed_finishes;
+        self.write(self.plan.output, None, [false, finish], |device, c, _, sink| {
+            device.pass(c, grad_output, sink);
+        });
+        for unit in (0..self.plan.units.len()).rev() {
+            if self.routes.needs[self.plan.units[unit].output] {
+                self.backward_unit(unit, params, gradients);
+            }
+        }
+    }
+
+    fn backward_unit(&mut self, unit_idx: usize, params: &[&[T]], gradients: &mut [Vec<T>]) {
+        match self.plan.units[unit_idx].work {
+            Work::Conv { .. } | Work::Linear { .. } => {
+                self.backward_conv(unit_idx, params, gradients);
+            }
+            Work::Dropout { p } => {
+                let out = self.plan.units[unit_idx].output;
+                if let Some(layout) = &self.layout {
+                    let range = layout.gradients[out].clone();
+                    drop_elements(&mut self.arena[range], p, self.seed, unit_idx);
+                }
+                self.hand_down(unit_idx);
+            }
+            Work::Add => self.hand_down(unit_idx),
+            Work::Pool => self.backward_pool(unit_idx),
+        }
+    }
+
+    /// Copies the output's gradient to every input that does not share it.
+    fn hand_down(&mut self, unit_idx: usize) {
+        for i in 0..self.plan.units[unit_idx].inputs.len() {
+            let (unit, route) = (&self.plan.units[unit_idx], self.routes.inputs[unit_idx][i]);
+            if let Route::Write { accumulate, finish } = route {
+                let (input, out) = (unit.inputs[i], unit.output);
+                self.write(input, Some(out), [accumulate, finish], |device, c, gradient, sink| {
+                    device.pass(c, gradient, sink);
+                });
+            }
+        }
+    }
+
+    fn backward_pool(&mut self, unit_idx: usize) {
+        let (unit, route) = (&self.plan.units[unit_idx], self.routes.inputs[unit_idx][0]);
+        let Route::Write { accumulate, finish } = route else { return };
+        let (input, out) = (unit.inputs[0], unit.output);
+        let Some(layout) = &self.layout else { return };
+        let (n, [h, w]) = (layout.shape[0], layout.extents[input].size());
+        self.write(input, Some(out), [accumulate, finish], |device, c, gradient, sink| {
+            device.pool_backward(n, h * w, c, gradient, sink);
+        });
+    }
+
+    /// Calls `work(device, channels, gradient of value from, sink of value v)`.
+    fn write(
+        &mut self,
+        v: usize,
+        from: Option<usize>,
+        [accumulate, finish]: [bool; 2],
+        work: impl FnOnce(&mut D, usize, &[T], Sink<'_, T>),
+    ) {
+        let tally = self.routes.tallies[v].filter(|_| finish);
+        let mut sums = take_sums(&mut self.norms, tally);
+        let Self { plan, layout: Some(layout), arena, norms, device, .. } = self else { return };
+        let (out, others) = around(arena, &layout.gradients[v]);
+        let mask = finish.then(|| Mask { source: source(plan, layout, norms, &others, v) });
+        let mask = mask.filter(|m| m.source.activation != taper_kernels::Activation::Identity);
+        let tally = tally.map(|t| tally_of(norms, others.get(&layout.stored[t]), t, &mut sums));
+        let gradient = from.map_or(&[][..], |value| others.get(&layout.gradients[value]));
+        let c = layout.extents[v].channels();
+        work(device, c, gradient, Sink { out, accumulate, mask, tally });
+        put_sums(norms, self.routes.tallies[v].filter(|_| finish), sums);
+    }
+
+    fn backward_conv(&mut self, unit_idx: usize, params: &[&[T]], gradients: &mut [Vec<T>]) {
+        let Self { plan, layout: Some(layout), arena, norms, device, routes, trained, .. } = self
+        else {
+            return;
+        };
+        let unit = &plan.units[unit_idx];
+        let (input, out) = (unit.inputs[0], unit.output);
+        let (Work::Conv { weight, bias, .. } | Work::Linear { weight, bias, .. }) = unit.work else {
+            return;
+        };
+        let Some(shape) = &layout.convs[unit_idx] else { return };
+        let batch = routes.batch_norms[out];
+        if let Some(norm) = &plan.values[out].norm {
+            norms[out].differentiate(norm, params, batch, gradients);
+        }
+        let (range, accumulate, finish) = match routes.inputs[unit_idx][0] {
+            Route::Write { accumulate, finish } => (&layout.gradients[input], accumulate, finish),
+            Route::None | Route::Shared => (&(0..0), false, false),
+        };
+        let tally = routes.tallies[input].filter(|_| finish);
+        let mut sums = take_sums(norms, tally);
+        let (dx, others): (_, Others<'_, T>) = around(arena, range);
+        let xs = source(plan, layout, norms, &others, input);
+        let masked = finish && xs.activation != taper_kernels::Activation::Identity;
+        let sink = routes.needs[input].then(|| Sink {
+            out: dx,
+            accumulate,
+            mask: masked.then_some(Mask { source: xs }),
+            tally: tally.map(|t| tally_of(norms, others.get(&layout.stored[t]), t, &mut sums)),
+        });
+        let dz = others.get(&layout.gradients[out]);
+        // With running statistics the factor of `y` is zero: read `dz` in its place, which is in cache.
+        let y = if batch { others.get(&layout.stored[out]) } else { dz };
+        let gradient = ConvGradient { dz, norm: norms[out].gradient(y) };
+        let mut d_weight = take_if(trained[weight.index()], &mut gradients[weight.index()]);
+        let mut d_bias = bias
+            .filter(|b| trained[b.index()])
+            .map(|b| std::mem::take(&mut gradients[b.index()]));
+        device.conv_backward(
+            shape,
+            gradient,
+            xs,
+            params[weight.index()],
+            d_weight.as_deref_mut(),
+            d_bias.as_deref_mut(),
+            sink,
+        );
+        if let Some(d_weight) = d_weight {
+            gradients[weight.index()] = d_weight;
+        }
+        if let (Some(bias), Some(d_bias)) = (bias, d_bias) {
+            gradients[bias.index()] = d_bias;
+        }
+        put_sums(norms, tally, sums);
+    }
+}
+
+fn take_if<T>(wanted: bool, gradient: &mut Vec<T>) -> Option<Vec<T>> {
+    wanted.then(|| std::mem::take(gradient))
+}
+
+fn take_sums<T: Real>(norms: &mut [NormState<T>], value: Option<usize>) -> Sums {
+    value.map_or_else(Sums::default, |v| {
+        (std::mem::take(&mut norms[v].sum), std::mem::take(&mut norms[v].dot))
+    })
+}
+
+fn put_sums<T: Real>(norms: &mut [NormState<T>], value: Option<usize>, sums: Sums) {
+    if let Some(v) = value {
+        (norms[v].sum, norms[v].dot) = sums;
+    }
+}
+
+fn tally_of<'a, T: Real>(
+    norms: &'a [NormState<T>],
+    y: &'a [T],
+    value: usize,
+    sums: &'a mut Sums,
+) -> Tally<'a, T> {
+    Tally { y, mean: &norms[value].mean, sum: &mut sums.0, dot: &mut sums.1 }
+}

@@ -1,0 +1,116 @@
+//! The forward pass of a training step.
+//!
+//! Above: `train`. Below: `kernels::Device`, `train::norm`. Not here: where tensors lie (`train::layout`).
+
+use taper_kernels::{AlignedBuf, Device, Epilogue, Moments, Real, Source};
+
+use super::layout::Layout;
+use super::norm::NormState;
+use super::Trainer;
+use crate::arena::{Others, around};
+use crate::error::check_len;
+use crate::plan::{Plan, Work};
+use crate::{Error, Result, random};
+
+/// Value `v` as its readers see it.
+pub(super) fn source<'a, T: Real>(
+    plan: &Plan,
+    layout: &Layout,
+    norms: &'a [NormState<T>],
+    others: &Others<'a, T>,
+    v: usize,
+) -> Source<'a, T> {
+    let data = others.get(&layout.stored[v]);
+    Source { data, affine: norms[v].affine(), activation: plan.values[v].activation }
+}
+
+/// Zeroes elements with probability `p`, and divides the others by `1 − p`; the same elements for the same seed and unit.
+pub(super) fn drop_elements<T: Real>(values: &mut [T], p: f64, seed: u64, unit: usize) {
+    let keep = T::from_f64(1.0 / (1.0 - p));
+    for (i, value) in values.iter_mut().enumerate() {
+        let dropped = random::uniform(seed, unit as u64, i as u64) < p;
+        *value = if dropped { T::default() } else { *value * keep };
+    }
+}
+
+impl<T: Real, D: Device<T>> Trainer<T, D> {
+    pub(super) fn run_forward(&mut self, params: &[&[T]], xs: &[T]) -> Result<()> {
+        let Some(layout) = &self.layout else { return Err(Error::NoForward) };
+        let images = layout.stored[0].clone();
+        check_len("the batch of images", xs.len(), images.len())?;
+        self.arena[images].copy_from_slice(xs);
+        for (v, value) in self.plan.values.iter().enumerate() {
+            let Some(norm) = &value.norm else { continue };
+            let state = &mut self.norms[v];
+            state.count = layout.shape[0] * layout.extents[v].size().iter().product::<usize>();
+            if !self.routes.batch_norms[v] {
+                state.mean.copy_from_slice(params[norm.params[2].index()]);
+                state.var.copy_from_slice(params[norm.params[3].index()]);
+                state.prepare(norm, params);
+            } else if state.count < 2 {
+                let [h, w] = layout.extents[v].size();
+                let node = self.graph.node(norm.node).name().to_owned();
+                return Err(Error::SingleValue { node, batch: layout.shape[0], h, w });
+            }
+        }
+        for unit in 0..self.plan.units.len() {
+            self.forward_unit(unit, params);
+        }
+        self.read_output();
+        Ok(())
+    }
+
+    fn forward_unit(&mut self, unit_idx: usize, params: &[&[T]]) {
+        let Self { plan, layout: Some(layout), arena, norms, device, routes, seed, .. } = self else {
+            return;
+        };
+        let unit = &plan.units[unit_idx];
+        let out = unit.output;
+        let (y, others) = around(arena, &layout.stored[out]);
+        // The state of the written value is taken out, so that those of the read ones can be borrowed.
+        let mut state = std::mem::take(&mut norms[out]);
+        let xs = source(plan, layout, norms, &others, unit.inputs[0]);
+        let extent = layout.extents[unit.inputs[0]];
+        let ([h, w], c, n) = (extent.size(), extent.channels(), layout.shape[0]);
+        match unit.work {
+            Work::Conv { weight, bias, .. } | Work::Linear { weight, bias, .. } => {
+                let bias = bias.map(|b| params[b.index()]);
+                let epilogue = Epilogue { bias, ..Epilogue::default() };
+                let moments = routes.batch_norms[out]
+                    .then_some(Moments { mean: &mut state.mean, var: &mut state.var });
+                if let Some(shape) = &layout.convs[unit_idx] {
+                    device.conv_forward(shape, xs, params[weight.index()], epilogue, y, moments);
+                }
+                if let Some(norm) = plan.values[out].norm.filter(|_| routes.batch_norms[out]) {
+                    state.prepare(&norm, params);
+                }
+            }
+            Work::Add => {
+                let other = source(plan, layout, norms, &others, unit.inputs[1]);
+                device.add(c, xs, other, taper_kernels::Activation::Identity, y);
+            }
+            Work::Pool => device.pool_forward(n, h * w, c, xs, y),
+            Work::Dropout { p } => {
+                device.pool_forward(n * h * w, 1, c, xs, y);
+                if routes.needs[plan.output] {
+                    drop_elements(y, p, *seed, unit_idx);
+                }
+            }
+        }
+        norms[out] = state;
+    }
+
+    /// Copies the output out of the arena, with what is pending on it applied.
+    fn read_output(&mut self) {
+        let Self { plan, layout: Some(layout), arena, norms, device, output, .. } = self else {
+            return;
+        };
+        let c = layout.extents[plan.output].channels();
+        let arena: &mut AlignedBuf<T> = arena;
+        let (_, others) = around(arena, &(0..0));
+        let xs = source(plan, layout, norms, &others, plan.output);
+        output.resize(xs.data.len(), T::default());
+        // The mean over one position is the position.
+        device.pool_forward(output.len() / c, 1, c, xs, output);
+    }
+}

@@ -1,0 +1,139 @@
+//! Where gradients go: which values need one, in whose buffer it lies, and who writes it first and last.
+//!
+//! Above: `train::{layout, backward}`. Below: `plan`. Not here: sizes and addresses (`train::layout`).
+//! A value's first contributor in the backward pass overwrites, the others add, and the last one *finishes*: it multiplies by
+//! the activation's derivative and gathers the sums for the norm below. An addition hands its gradient to its operands without
+//! copying where nobody is hurt: they share a *slot*.
+
+use crate::plan::{Plan, Value, Work};
+use taper_kernels::Activation;
+
+/// How a unit's gradient reaches one of its inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// Nobody below is trained.
+    None,
+    /// The input's slot is the output's: nothing to do.
+    Shared,
+    /// Write, adding to what is there or not; `finish` when nobody writes after.
+    Write { accumulate: bool, finish: bool },
+}
+
+#[derive(Debug)]
+pub(super) struct Routes {
+    /// By value: whether a trained parameter lies at or below it.
+    pub(super) needs: Vec<bool>,
+    /// By unit, by input.
+    pub(super) inputs: Vec<Vec<Route>>,
+    /// By value: its gradient's slot.
+    pub(super) slots: Vec<Option<usize>>,
+    pub(super) slot_count: usize,
+    /// By value: the value whose norm's sums are gathered when this one is finished.
+    pub(super) tallies: Vec<Option<usize>>,
+    /// Whether the caller's gradient of the output is the last one to arrive there.
+    pub(super) seed_finishes: bool,
+    /// By value: whether its norm uses the batch's statistics.
+    pub(super) batch_norms: Vec<bool>,
+}
+
+impl Routes {
+    pub(super) fn new(plan: &Plan, trained: &[bool]) -> Self {
+        let batch_norm =
+            |v: &Value| v.norm.is_some_and(|norm| super::norm::uses_batch(&norm, trained));
+        let batch_norms: Vec<bool> = plan.values.iter().map(batch_norm).collect();
+        let mut needs = batch_norms.clone();
+        for unit in &plan.units {
+            let own = match unit.work {
+                Work::Conv { weight, bias, .. } | Work::Linear { weight, bias, .. } => {
+                    trained[weight.index()] || bias.is_some_and(|b| trained[b.index()])
+                }
+                Work::Add | Work::Pool | Work::Dropout { .. } => false,
+            };
+            needs[unit.output] |= own || unit.inputs.iter().any(|&v| needs[v]);
+        }
+        let count = plan.values.len();
+        let own = |v: usize| batch_norms[v].then_some(v);
+        let routes = Self {
+            inputs: plan.units.iter().map(|u| vec![Route::None; u.inputs.len()]).collect(),
+            slots: vec![None; count],
+            slot_count: 0,
+            tallies: (0..count).map(own).collect(),
+            seed_finishes: true,
+            needs,
+            batch_norms,
+        };
+        routes.walk(plan)
+    }
+
+    fn walk(mut self, plan: &Plan) -> Self {
+        // Contributions still to come, by value: one a reader's input, and the caller's for the output.
+        let mut left: Vec<usize> = vec![0; plan.values.len()];
+        for unit in plan.units.iter().filter(|u| self.needs[u.output]) {
+            for &v in &unit.inputs {
+                left[v] += 1;
+            }
+        }
+        if self.needs[plan.output] {
+            self.slots[plan.output] = Some(self.fresh());
+            self.seed_finishes = left[plan.output] == 0;
+        }
+        for (u, unit) in plan.units.iter().enumerate().rev() {
+            if !self.needs[unit.output] {
+                continue;
+            }
+            // Inputs nobody else reads first: whether they share decides whether the others may.
+            let mut order: Vec<usize> = (0..unit.inputs.len()).collect();
+            order.sort_by_key(|&i| left[unit.inputs[i]]);
+            for i in order {
+                let v = unit.inputs[i];
+                if !self.needs[v] {
+                    continue;
+                }
+                left[v] -= 1;
+                let (first, last) = (self.slots[v].is_none(), left[v] == 0);
+                self.inputs[u][i] = if first && self.may_share(plan, u, v, last) {
+                    self.slots[v] = self.slots[unit.output];
+                    if last && let Some(norm) = self.tallies[v] {
+                        self.tallies[unit.output] = Some(norm);
+                    }
+                    Route::Shared
+                } else {
+                    if first {
+                        self.slots[v] = Some(self.fresh());
+                    }
+                    Route::Write { accumulate: !first, finish: last }
+                };
+            }
+        }
+        self
+    }
+
+    fn fresh(&mut self) -> usize {
+        self.slot_count += 1;
+        self.slot_count - 1
+    }
+
+    /// Whether value `v`, first reached from unit `u`, may take the output's gradient as its own.
+    fn may_share(&self, plan: &Plan, u: usize, v: usize, last: bool) -> bool {
+        let unit = &plan.units[u];
+        if !matches!(unit.work, Work::Add | Work::Dropout { .. }) {
+            return false;
+        }
+        let twice = unit.inputs.iter().filter(|&&other| other == v).count() > 1;
+        let masked = plan.values[v].activation != Activation::Identity;
+        if twice || (last && masked) {
+            return false;
+        }
+        let slot = self.slots[unit.output];
+        let sharers = |w: usize| w != v && w != unit.output && self.slots[w] == slot;
+        if last {
+            // Its sums must be gathered when the output is finished, which has room for one norm's.
+            return self.tallies[v].is_none() || self.tallies[unit.output].is_none();
+        }
+        // Others will add to the slot: only after everyone who reads it now has run backward, that is, who stands later in the graph.
+        let writers = || plan.values[v].readers.iter().filter(|&&w| w != u);
+        (0..plan.values.len()).filter(|&w| sharers(w)).all(|w| {
+            plan.values[w].writer.is_none_or(|reader| writers().all(|&writer| writer < reader))
+        })
+    }
+}

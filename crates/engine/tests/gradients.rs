@@ -1,0 +1,210 @@
+//! Gradients of whole graphs against finite differences in double precision, and the fast device against the reference.
+
+use taper_engine::{Cpu, Device, Error, Real, Reference, Trainer};
+use taper_graph::blocks::{DepthwiseSeparable, InvertedResidual, Names, Style, conv_norm_act};
+use taper_graph::{Activation, Bias, Conv, Graph, GraphBuilder, ParamRole, PoolKind};
+
+const STYLE: Style =
+    Style { activation: Activation::Relu6, eps: 1e-5, momentum: 0.1, tf_padding: false };
+
+/// Every block kind in small: stem, separable block, two residual blocks in a row, a strided one, head, dropout, classifier.
+fn network(dropout: f64) -> Graph {
+    let mut b = GraphBuilder::new(3).unwrap();
+    let names = Names { conv: "conv_stem", norm: "bn1", activation: Some("act1") };
+    let input = b.input();
+    let mut xs = conv_norm_act(&mut b, names, input, Conv::dense(4, 3, 2), &STYLE).unwrap();
+    xs = DepthwiseSeparable { out: 5, kernel_size: 3, stride: 1 }.build(&mut b, "s", xs, &STYLE).unwrap();
+    for name in ["r0", "r1"] {
+        let block = InvertedResidual { expanded: 10, out: 5, kernel_size: 3, stride: 1 };
+        xs = block.build(&mut b, name, xs, &STYLE).unwrap();
+    }
+    let block = InvertedResidual { expanded: 15, out: 6, kernel_size: 5, stride: 2 };
+    xs = block.build(&mut b, "d", xs, &STYLE).unwrap();
+    let names = Names { conv: "conv_head", norm: "bn2", activation: Some("act2") };
+    xs = conv_norm_act(&mut b, names, xs, Conv::pointwise(12), &STYLE).unwrap();
+    b.output("features", xs).unwrap();
+    xs = b.global_pool("pool", xs, PoolKind::Avg, true).unwrap();
+    xs = b.dropout("drop", xs, dropout).unwrap();
+    xs = b.linear("classifier", xs, 3, Bias::With).unwrap();
+    b.output("logits", xs).unwrap();
+    b.build().unwrap()
+}
+
+fn values(seed: u64, len: usize) -> impl Iterator<Item = f64> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    std::iter::repeat_with(move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+    })
+    .take(len)
+}
+
+fn parameters(graph: &Graph) -> Vec<Vec<f64>> {
+    let specs = graph.params().iter().enumerate();
+    let one = |(i, spec): (usize, &taper_graph::ParamSpec)| {
+        let (center, spread) = match spec.role {
+            ParamRole::NormScale | ParamRole::RunningVar => (1.0, 0.4),
+            ParamRole::Weight => (0.0, 0.6),
+            _ => (0.2, 0.3),
+        };
+        values(i as u64 + 1, spec.len()).map(|v| f64::from((center + spread * v) as f32)).collect()
+    };
+    specs.map(one).collect()
+}
+
+const SHAPE: [usize; 3] = [3, 11, 14];
+
+struct Step<T> {
+    logits: Vec<T>,
+    gradients: Vec<Vec<T>>,
+}
+
+fn step<T: Real, D: Device<T>>(graph: &Graph, params: &[Vec<f64>], trained: &[bool], device: D) -> Step<T> {
+    let narrow = |v: &[f64]| v.iter().map(|&v| T::from_f64(v)).collect::<Vec<T>>();
+    let params: Vec<Vec<T>> = params.iter().map(|p| narrow(p)).collect();
+    let params: Vec<&[T]> = params.iter().map(Vec::as_slice).collect();
+    let images: Vec<f64> = values(99, SHAPE.iter().product::<usize>() * 3).collect();
+    let mut trainer = Trainer::new(graph, "logits", trained, device).unwrap();
+    let logits = trainer.forward(&params, &narrow(&images), SHAPE, 5).unwrap().to_vec();
+    let grad: Vec<f64> = values(77, logits.len()).collect();
+    let mut gradients = vec![Vec::new(); params.len()];
+    trainer.backward(&params, &narrow(&grad), &mut gradients).unwrap();
+    Step { logits, gradients }
+}
+
+/// `Σ grad · logits`, whose derivative the gradients are.
+fn objective(graph: &Graph, params: &[Vec<f64>], trained: &[bool]) -> f64 {
+    let params: Vec<&[f64]> = params.iter().map(Vec::as_slice).collect();
+    let images: Vec<f64> = values(99, SHAPE.iter().product::<usize>() * 3).collect();
+    let mut trainer = Trainer::new(graph, "logits", trained, Reference).unwrap();
+    let logits = trainer.forward(&params, &images, SHAPE, 5).unwrap();
+    logits.iter().zip(values(77, logits.len())).map(|(l, g)| l * g).sum()
+}
+
+fn check_differences(graph: &Graph, trained: &[bool]) {
+    let params = parameters(graph);
+    let gradients = step::<f64, _>(graph, &params, trained, Reference).gradients;
+    let largest = gradients.iter().flatten().fold(0.0f64, |m, g| m.max(g.abs()));
+    for (p, spec) in graph.params().iter().enumerate() {
+        if !trained[p] || !spec.role.is_trained() {
+            assert!(gradients[p].is_empty(), "{} is frozen", spec.name);
+            continue;
+        }
+        for i in [0, spec.len() / 2, spec.len() - 1] {
+            let at = |delta: f64| {
+                let mut moved = params.clone();
+                moved[p][i] += delta;
+                objective(graph, &moved, trained)
+            };
+            let h = 1e-6;
+            let difference = (at(h) - at(-h)) / (2.0 * h);
+            let error = (difference - gradients[p][i]).abs();
+            assert!(
+                error < 1e-7 * largest.max(1.0) + 1e-5 * difference.abs(),
+                "{}[{i}]: {} but differences say {difference}",
+                spec.name,
+                gradients[p][i]
+            );
+        }
+    }
+}
+
+#[test]
+fn all_gradients_equal_finite_differences() {
+    let graph = network(0.0);
+    check_differences(&graph, &vec![true; graph.params().len()]);
+}
+
+#[test]
+fn gradients_with_dropout_equal_finite_differences() {
+    let graph = network(0.5);
+    check_differences(&graph, &vec![true; graph.params().len()]);
+}
+
+#[test]
+fn gradients_above_a_frozen_prefix_equal_finite_differences() {
+    let graph = network(0.2);
+    for first in ["r0", "r1", "d", "classifier"] {
+        let trained: Vec<bool> = graph
+            .params()
+            .iter()
+            .scan(false, |on, p| {
+                *on |= p.name.starts_with(first);
+                Some(*on)
+            })
+            .collect();
+        assert!(trained.iter().any(|t| *t));
+        check_differences(&graph, &trained);
+    }
+}
+
+#[test]
+fn gradients_below_a_frozen_suffix_equal_finite_differences() {
+    let graph = network(0.0);
+    let trained: Vec<bool> = graph.params().iter().map(|p| p.name.starts_with("r0")).collect();
+    check_differences(&graph, &trained);
+    // Norms alone, and biases alone.
+    let trained: Vec<bool> = graph.params().iter().map(|p| p.role == ParamRole::NormShift).collect();
+    check_differences(&graph, &trained);
+    let trained: Vec<bool> = graph.params().iter().map(|p| p.role == ParamRole::Weight).collect();
+    check_differences(&graph, &trained);
+}
+
+#[test]
+fn the_fast_device_trains_as_the_reference() {
+    let graph = network(0.3);
+    let params = parameters(&graph);
+    for trained in [
+        vec![true; params.len()],
+        graph.params().iter().map(|p| p.role == ParamRole::Weight).collect(),
+        graph.params().iter().map(|p| p.name.starts_with("r1") || p.name.starts_with('c')).collect(),
+    ] {
+        let truth = step::<f64, _>(&graph, &params, &trained, Reference);
+        for threads in [1, 2, 3] {
+            let fast = step::<f32, _>(&graph, &params, &trained, Cpu::new(threads));
+            let pairs = fast.gradients.iter().zip(&truth.gradients).chain([(&fast.logits, &truth.logits)]);
+            for (i, (fast, truth)) in pairs.enumerate() {
+                assert_eq!(fast.len(), truth.len());
+                let scale = truth.iter().fold(0.1f64, |m, v| m.max(v.abs()));
+                for (f, t) in fast.iter().zip(truth) {
+                    assert!((f64::from(*f) - t).abs() < 2e-4 * scale, "tensor {i}: {f} but {t} of {scale}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_second_step_in_the_same_arena_equals_the_first() {
+    let graph = network(0.0);
+    let params: Vec<Vec<f32>> =
+        parameters(&graph).iter().map(|p| p.iter().map(|&v| v as f32).collect()).collect();
+    let params: Vec<&[f32]> = params.iter().map(Vec::as_slice).collect();
+    let mut trainer = Trainer::new(&graph, "logits", &vec![true; params.len()], Cpu::new(2)).unwrap();
+    let mut run = |[n, h, w]: [usize; 3]| {
+        let images: Vec<f32> = values(3, n * h * w * 3).map(|v| v as f32).collect();
+        let logits = trainer.forward(&params, &images, [n, h, w], 0).unwrap().to_vec();
+        let mut gradients = vec![Vec::new(); params.len()];
+        trainer.backward(&params, &vec![1.0; logits.len()], &mut gradients).unwrap();
+        (logits, gradients, trainer.running_statistics(&params))
+    };
+    let first = run([4, 16, 16]);
+    run([2, 9, 21]);
+    assert_eq!(run([4, 16, 16]), first);
+}
+
+#[test]
+fn mistakes_are_named() {
+    let graph = network(0.0);
+    let all = vec![true; graph.params().len()];
+    let mut trainer = Trainer::<f64, _>::new(&graph, "logits", &all, Reference).unwrap();
+    let params = parameters(&graph);
+    let params: Vec<&[f64]> = params.iter().map(Vec::as_slice).collect();
+    let error = trainer.backward(&params, &[0.0; 3], &mut vec![Vec::new(); params.len()]);
+    assert!(matches!(error, Err(Error::NoForward)));
+    let error = trainer.forward(&params, &[0.0; 3], [1, 8, 8], 0).map(<[f64]>::len);
+    assert!(error.unwrap_err().to_string().contains("the batch of images has 3 elements, expected 192"));
+    let error = trainer.forward(&params, &[0.0; 12], [1, 2, 2], 0).map(<[f64]>::len);
+    assert!(error.unwrap_err().to_string().contains("sees one value a channel"));
+    assert!(Trainer::<f64, _>::new(&graph, "logit", &all, Reference).is_err());
+}

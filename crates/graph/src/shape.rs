@@ -1,0 +1,251 @@
+//! Shape inference: the one place that knows what an operation does to sizes.
+//!
+//! Above: `builder` (channels known, image size not), `Graph::extents` (everything known). Below: `shape::check`, `window`.
+//! Not here: parameters' shapes (`param`), how channels depend on channels (`flow`).
+//! The batch is implicit; a 1-D signal is a map of height 1.
+
+mod check;
+
+use serde::Serialize;
+
+use crate::{Conv, Error, Op, Result, Window};
+pub(crate) use check::MAX_ELEMENTS;
+use check::Site;
+
+/// Size of a node's output for one image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Extent {
+    /// `(h, w, c)`.
+    Map {
+        /// Rows.
+        h: usize,
+        /// Columns.
+        w: usize,
+        /// Channels.
+        c: usize,
+    },
+    /// `(c)`.
+    Vector {
+        /// Channels.
+        c: usize,
+    },
+}
+
+impl Extent {
+    /// Channels.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        match *self {
+            Self::Map { c, .. } | Self::Vector { c } => c,
+        }
+    }
+
+    /// Rows and columns; `[1, 1]` for a vector.
+    #[must_use]
+    pub fn size(&self) -> [usize; 2] {
+        match *self {
+            Self::Map { h, w, .. } => [h, w],
+            Self::Vector { .. } => [1, 1],
+        }
+    }
+
+    /// Number of elements.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let [h, w] = self.size();
+        h * w * self.channels()
+    }
+
+    /// Whether there are no elements; never, in an extent that was inferred.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What is known of an extent while building: channels always, the size of a map sometimes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) channels: usize,
+    pub(crate) space: Space,
+}
+
+/// The positions of an extent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Space {
+    Vector,
+    Map(Option<[usize; 2]>),
+}
+
+impl Known {
+    pub(crate) fn map(channels: usize, size: Option<[usize; 2]>) -> Self {
+        Self { channels, space: Space::Map(size) }
+    }
+
+    fn vector(channels: usize) -> Self {
+        Self { channels, space: Space::Vector }
+    }
+
+    /// The extent, once the image's size is known; an operation that still depends on it is a bug of this file.
+    pub(crate) fn extent(self) -> Option<Extent> {
+        match self.space {
+            Space::Vector => Some(Extent::Vector { c: self.channels }),
+            Space::Map(Some([h, w])) => Some(Extent::Map { h, w, c: self.channels }),
+            Space::Map(None) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.space {
+            Space::Vector => write!(f, "a vector of {}", self.channels),
+            Space::Map(None) => write!(f, "a map of {} channels", self.channels),
+            Space::Map(Some([h, w])) => write!(f, "a map of {h}x{w}x{} (h, w, c)", self.channels),
+        }
+    }
+}
+
+/// Infers the output of node `name`, refusing what cannot be.
+pub(crate) fn infer(name: &str, op: &Op, inputs: &[Known]) -> Result<Known> {
+    let site = Site { node: name, op };
+    site.count_inputs(inputs.len())?;
+    site.numbers()?;
+    let known = infer_one(&site, inputs)?;
+    site.bounded(known)
+}
+
+/// Refuses an extent beyond any network, or of no size.
+pub(crate) fn bound(name: &str, op: &Op, known: Known) -> Result<Known> {
+    Site { node: name, op }.bounded(known)
+}
+
+fn infer_one(site: &Site<'_>, inputs: &[Known]) -> Result<Known> {
+    let (op, first) = (site.op, inputs.first().copied());
+    let Some(xs) = first else {
+        return Ok(Known::map(site.input_channels(), None));
+    };
+    match op {
+        Op::Input { channels } => Ok(Known::map(*channels, None)),
+        Op::Conv(conv) => conv_output(site, xs, conv),
+        Op::ConvTranspose { conv, output_padding } => {
+            conv_transpose_output(site, xs, conv, *output_padding)
+        }
+        Op::Linear { out } => {
+            site.vector(xs)?;
+            Ok(Known::vector(*out))
+        }
+        Op::GroupNorm { groups, .. } | Op::Shuffle { groups } => {
+            site.divides(xs.channels, *groups)?;
+            Ok(xs)
+        }
+        Op::BatchNorm { .. }
+        | Op::LayerNorm { .. }
+        | Op::ChannelScale
+        | Op::Activation(_)
+        | Op::Dropout { .. }
+        | Op::DropPath { .. } => Ok(xs),
+        Op::Pool { window, ceil, .. } => {
+            let size = site.map(xs)?;
+            let slide = if *ceil { Window::output_size_ceil } else { Window::output_size };
+            Ok(Known::map(xs.channels, site.windowed(window, size, slide)?))
+        }
+        Op::AdaptivePool { out, .. } | Op::Resize { out, .. } => {
+            site.map(xs)?;
+            Ok(Known::map(xs.channels, Some(*out)))
+        }
+        Op::GlobalPool { squeeze, .. } => {
+            site.map(xs)?;
+            let squeezed = Known::vector(xs.channels);
+            Ok(if *squeeze { squeezed } else { Known::map(xs.channels, Some([1, 1])) })
+        }
+        Op::Add => site.same(xs, inputs[1]),
+        Op::Mul if is_gate(xs, inputs[1]) => Ok(xs),
+        Op::Mul => site.same(xs, inputs[1]),
+        Op::Concat => concat_output(site, inputs),
+        Op::Slice { start, len } => {
+            site.slice(xs.channels, *start, *len)?;
+            Ok(Known { channels: *len, ..xs })
+        }
+        Op::Flatten => match site.map(xs)? {
+            Some([h, w]) => Ok(Known::vector(site.product(&[h, w, xs.channels])?)),
+            None => Err(Error::UnknownSize { node: site.node.into() }),
+        },
+        Op::Pad { sides, mode } => {
+            let size = site.map(xs)?;
+            size.map(|size| site.padded(*sides, *mode, size))
+                .transpose()
+                .map(|size| Known::map(xs.channels, size))
+        }
+        Op::Attention { heads, kv_heads, .. } => attention_output(site, inputs, *heads, *kv_heads),
+    }
+}
+
+/// Whether `gate` is `(1, 1, c)` and `xs` a map that need not be.
+fn is_gate(xs: Known, gate: Known) -> bool {
+    xs.channels == gate.channels
+        && matches!(xs.space, Space::Map(_))
+        && gate.space == Space::Map(Some([1, 1]))
+}
+
+fn conv_output(site: &Site<'_>, xs: Known, conv: &Conv) -> Result<Known> {
+    let size = site.map(xs)?;
+    site.divides(xs.channels, conv.groups)?;
+    site.divides(conv.out, conv.groups)?;
+    Ok(Known::map(conv.out, site.windowed(&conv.window, size, Window::output_size)?))
+}
+
+/// `(size − 1) · stride − pads + dilation · (kernel − 1) + output_padding + 1`.
+fn conv_transpose_output(
+    site: &Site<'_>,
+    xs: Known,
+    conv: &Conv,
+    output_padding: [usize; 2],
+) -> Result<Known> {
+    let size = site.map(xs)?;
+    site.transposable(conv, xs.channels, output_padding)?;
+    let Some(size) = size else { return Ok(Known::map(conv.out, None)) };
+    let (window, pads) = (&conv.window, conv.window.pads(size));
+    let mut out = [0; 2];
+    for axis in 0..2 {
+        let grown = (size[axis] - 1) * window.stride[axis]
+            + window.dilation[axis] * (window.kernel[axis] - 1)
+            + output_padding[axis]
+            + 1;
+        out[axis] = grown.saturating_sub(pads[axis] + pads[axis + 2]);
+    }
+    if out.contains(&0) {
+        return Err(site.window_error(window, size));
+    }
+    Ok(Known::map(conv.out, Some(out)))
+}
+
+fn concat_output(site: &Site<'_>, inputs: &[Known]) -> Result<Known> {
+    let mut all = inputs[0];
+    for &next in &inputs[1..] {
+        let channels = all.channels + next.channels;
+        let aligned = Known { channels: all.channels, ..next };
+        all = Known { channels, ..site.same(all, aligned)? };
+    }
+    Ok(all)
+}
+
+fn attention_output(
+    site: &Site<'_>,
+    inputs: &[Known],
+    heads: usize,
+    kv_heads: usize,
+) -> Result<Known> {
+    let [q, k, v] = [inputs[0], inputs[1], inputs[2]];
+    for xs in [q, k, v] {
+        site.map(xs)?;
+    }
+    site.divides(heads, kv_heads)?;
+    site.divides(q.channels, heads)?;
+    site.divides(v.channels, kv_heads)?;
+    let expected = q.channels / heads * kv_heads;
+    site.same(Known { channels: expected, ..v }, k)?;
+    let channels = site.product(&[heads, v.channels / kv_heads])?;
+    Ok(Known { channels, ..q })
+}

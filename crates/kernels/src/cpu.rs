@@ -1,0 +1,410 @@
+//! The fast device: `f32`, SIMD by runtime detection, all cores.
+//!
+//! Above: `engine`. Below: `cpu::{matrix, depthwise, pack, taps, gemm, views, team}`. Not here: the slow twin (`reference`).
+//! Work is cut into one part a thread by position, never by chance, and sums over parts run in order: results depend on the
+//! number of threads and on nothing else.
+
+mod depthwise;
+mod gemm;
+mod matrix;
+mod pack;
+mod taps;
+mod team;
+mod views;
+
+use pack::Panels;
+use team::{Fixed, Shared, Team, part_of};
+use views::{SinkView, SourceView};
+
+use crate::simd::{Kernel, Simd};
+use crate::{
+    Activation, AlignedBuf, ConvGradient, ConvShape, Device, Epilogue, Isa, Moments, Sink, Source,
+    Tally,
+};
+
+/// A machine's cores and their scratch memory. Implements [`Device`] for `f32`.
+///
+/// Cheap to make; the scratch grows to what the largest layer needs, and stays.
+pub struct Cpu {
+    isa: Isa,
+    team: Team,
+    parts: Vec<Part>,
+    packed: Packed,
+    image: AlignedBuf<f32>,
+}
+
+/// Variance over squared mean, below which a variance is summed again.
+const SMALL_SPREAD: f64 = 1e-3;
+
+/// One part's scratch.
+#[derive(Default)]
+struct Part {
+    /// Input rows.
+    tile: AlignedBuf<f32>,
+    /// Gradient rows.
+    gradient: AlignedBuf<f32>,
+    /// Sums of a tile, on their way to `totals`.
+    sums: AlignedBuf<f32>,
+    totals: Vec<f64>,
+    d_weight: AlignedBuf<f32>,
+    d_bias: Vec<f64>,
+    taps: Vec<taps::Tap>,
+}
+
+/// A weight in the order this device's forward kernels read it. Made by [`Cpu::pack`], shared freely between threads.
+#[derive(Debug)]
+pub struct Packed {
+    data: AlignedBuf<f32>,
+    panels: Panels,
+}
+
+impl Default for Packed {
+    fn default() -> Self {
+        Self { data: AlignedBuf::default(), panels: Panels::new(Isa::Portable, 0, 0) }
+    }
+}
+
+impl std::fmt::Debug for Cpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cpu({:?}, {} threads)", self.isa, self.team.threads())
+    }
+}
+
+impl Cpu {
+    /// A device of `threads` threads (0: all cores), with the machine's best instruction set.
+    #[must_use]
+    pub fn new(threads: usize) -> Self {
+        Self::build(threads, Isa::best())
+    }
+
+    /// A device that uses one instruction set; `None` if this machine does not have it.
+    #[must_use]
+    pub fn with_isa(threads: usize, isa: Isa) -> Option<Self> {
+        Isa::here().contains(&isa).then(|| Self::build(threads, isa))
+    }
+
+    fn build(threads: usize, isa: Isa) -> Self {
+        let team = Team::new(threads);
+        let parts = (0..team.threads()).map(|_| Part::default()).collect();
+        Self { isa, team, parts, packed: Packed::default(), image: AlignedBuf::default() }
+    }
+
+    /// The instruction set in use.
+    #[must_use]
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// The threads in use.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.team.threads()
+    }
+
+    /// Which kernel a convolution of this shape runs on: one word for reports.
+    #[must_use]
+    pub fn kernel_of(shape: &ConvShape) -> &'static str {
+        if shape.is_depthwise() {
+            "depthwise"
+        } else if shape.is_pointwise() {
+            "pointwise"
+        } else {
+            "gathered"
+        }
+    }
+
+    /// Packs a weight `(oc, c / groups, kh, kw)` for [`Cpu::conv_packed`].
+    ///
+    /// # Panics
+    /// If the weight has another length than the shape says.
+    #[must_use]
+    pub fn pack(&self, shape: &ConvShape, weight: &[f32]) -> Packed {
+        let mut packed = Packed::default();
+        self.pack_into(shape, weight, &mut packed);
+        packed
+    }
+
+    fn pack_into(&self, s: &ConvShape, weight: &[f32], packed: &mut Packed) {
+        assert_eq!(weight.len(), s.weight_len(), "length of the weight");
+        let lanes = self.isa.lanes();
+        if s.is_depthwise() {
+            packed.data.reserve(s.kernel[0] * s.kernel[1] * s.c.next_multiple_of(lanes));
+            depthwise::pack_weight(s, lanes, weight, &mut packed.data);
+        } else {
+            let k = s.weight_len() / s.oc;
+            let panels = Panels::new(self.isa, k, s.oc / s.groups);
+            packed.data.reserve(s.groups * panels.len());
+            packed.panels = matrix::pack_forward(self, s, weight, &mut packed.data);
+        }
+    }
+
+    /// [`Device::conv_forward`] with a weight packed before by this device, for a shape that differs at most in `n`, `h`, `w`.
+    ///
+    /// # Panics
+    /// If a slice has another length than the shape says.
+    pub fn conv_packed(
+        &mut self,
+        shape: &ConvShape,
+        xs: Source<'_, f32>,
+        packed: &Packed,
+        epilogue: Epilogue<'_, f32>,
+        y: &mut [f32],
+        moments: Option<Moments<'_, f32>>,
+    ) {
+        check_source(&xs, shape.input_len(), shape.c);
+        assert_eq!(y.len(), shape.output_len(), "length of the output");
+        assert!(epilogue.bias.is_none_or(|b| b.len() == shape.oc), "length of the bias");
+        assert!(epilogue.residual.is_none_or(|r| r.len() == y.len()), "length of the residual");
+        if let Some(moments) = &moments {
+            assert_eq!([moments.mean.len(), moments.var.len()], [shape.oc; 2], "moments");
+        }
+        if shape.is_depthwise() {
+            depthwise::forward(self, shape, xs, packed, epilogue, y, moments);
+        } else {
+            matrix::forward(self, shape, xs, packed, epilogue, y, moments);
+        }
+    }
+
+    /// Makes every part's totals `len` zeros.
+    fn clear_totals(&mut self, len: usize, wanted: bool) {
+        for part in &mut self.parts {
+            part.totals.clear();
+            part.totals.resize(if wanted { len } else { 0 }, 0.0);
+        }
+    }
+
+    fn total(&self, at: usize) -> f64 {
+        self.parts.iter().map(|p| p.totals[at]).sum()
+    }
+
+    /// Moments of `y` from the parts' `Σ y` and, `stride` behind, `Σ y²`.
+    ///
+    /// Where the spread is small beside the mean, the difference of sums has lost its digits: those channels, rare in
+    /// real networks, are read once more.
+    fn moments(&self, y: &[f32], stride: usize, moments: Moments<'_, f32>) {
+        let channels = moments.mean.len();
+        let count = (y.len() / channels) as f64;
+        for (c, (mean, var)) in moments.mean.iter_mut().zip(moments.var).enumerate() {
+            let (sum, squares) = (self.total(c), self.total(stride + c));
+            let center = sum / count;
+            let mut spread = squares / count - center * center;
+            if spread < SMALL_SPREAD * center * center {
+                let deviations = y.iter().skip(c).step_by(channels).map(|&v| f64::from(v) - center);
+                spread = deviations.map(|d| d * d).sum::<f64>() / count;
+            }
+            *mean = center as f32;
+            *var = spread as f32;
+        }
+    }
+
+    /// A tally from the parts' `Σ dz` and, `stride` behind, `Σ dz·(y − mean)`.
+    fn tally(&self, stride: usize, tally: Tally<'_, f32>) {
+        for (c, (sum, dot)) in tally.sum.iter_mut().zip(tally.dot).enumerate() {
+            (*sum, *dot) = (self.total(c), self.total(stride + c));
+        }
+    }
+
+    fn pass_rows(
+        &mut self,
+        gradient: Fixed<f32>,
+        repeat: usize,
+        scale: f32,
+        sink: SinkView,
+        c: usize,
+        rows: usize,
+    ) {
+        matrix::pass_rows(self, gradient, repeat, scale, sink, c, rows);
+    }
+
+    fn pass_all(&mut self, c: usize, gradient: &[f32], repeat: usize, scale: f32, mut sink: Sink<'_, f32>) {
+        check_sink(&sink, gradient.len() * repeat, c);
+        let view = SinkView::new(&mut sink);
+        let rows = gradient.len() / c * repeat;
+        self.pass_rows(Fixed(gradient.as_ptr()), repeat, scale, view, c, rows);
+        if let Some(tally) = sink.tally {
+            self.tally(c, tally);
+        }
+    }
+}
+
+fn check_source(xs: &Source<'_, f32>, len: usize, c: usize) {
+    assert_eq!(xs.data.len(), len, "length of the input");
+    if let Some(affine) = xs.affine {
+        assert_eq!([affine.scale.len(), affine.shift.len()], [c; 2], "scale and shift");
+    }
+}
+
+fn check_sink(sink: &Sink<'_, f32>, len: usize, c: usize) {
+    assert_eq!(sink.out.len(), len, "length of the input's gradient");
+    if let Some(mask) = sink.mask {
+        check_source(&mask.source, len, c);
+    }
+    if let Some(tally) = &sink.tally {
+        assert_eq!(tally.y.len(), len, "length of the tallied output");
+        assert_eq!([tally.mean.len(), tally.sum.len(), tally.dot.len()], [c; 3], "tally");
+    }
+}
+
+impl Device<f32> for Cpu {
+    fn conv_forward(
+        &mut self,
+        shape: &ConvShape,
+        xs: Source<'_, f32>,
+        weight: &[f32],
+        epilogue: Epilogue<'_, f32>,
+        y: &mut [f32],
+        moments: Option<Moments<'_, f32>>,
+    ) {
+        let mut packed = std::mem::take(&mut self.packed);
+        self.pack_into(shape, weight, &mut packed);
+        self.conv_packed(shape, xs, &packed, epilogue, y, moments);
+        self.packed = packed;
+    }
+
+    fn conv_backward(
+        &mut self,
+        shape: &ConvShape,
+        gradient: ConvGradient<'_, f32>,
+        xs: Source<'_, f32>,
+        weight: &[f32],
+        d_weight: Option<&mut [f32]>,
+        d_bias: Option<&mut [f32]>,
+        dx: Option<Sink<'_, f32>>,
+    ) {
+        check_source(&xs, shape.input_len(), shape.c);
+        assert_eq!(weight.len(), shape.weight_len(), "length of the weight");
+        assert_eq!(gradient.dz.len(), shape.output_len(), "length of the gradient");
+        if let Some(n) = &gradient.norm {
+            assert_eq!(n.y.len(), shape.output_len(), "length of the output");
+            assert_eq!([n.a.len(), n.b.len(), n.c.len()], [shape.oc; 3], "norm gradient");
+        }
+        assert!(d_weight.as_ref().is_none_or(|d| d.len() == weight.len()), "weight gradient");
+        assert!(d_bias.as_ref().is_none_or(|d| d.len() == shape.oc), "bias gradient");
+        if let Some(sink) = &dx {
+            check_sink(sink, shape.input_len(), shape.c);
+        }
+        if shape.is_depthwise() {
+            depthwise::backward(self, shape, gradient, xs, weight, d_weight, d_bias, dx);
+        } else {
+            matrix::backward(self, shape, gradient, xs, weight, d_weight, d_bias, dx);
+        }
+    }
+
+    fn add(
+        &mut self,
+        c: usize,
+        a: Source<'_, f32>,
+        b: Source<'_, f32>,
+        activation: Activation,
+        out: &mut [f32],
+    ) {
+        check_source(&a, out.len(), c);
+        check_source(&b, out.len(), c);
+        let (low, high) = activation.bounds();
+        let (a, b, to) = (SourceView::new(a), SourceView::new(b), Shared(out.as_mut_ptr()));
+        let (rows, parts, isa) = (out.len() / c, self.team.threads(), self.isa);
+        self.team.run(parts, |p| {
+            let rows = part_of(rows, 1, p, parts);
+            let bounds = [low as f32, high as f32];
+            // SAFETY: `isa` is one of this machine; parts have rows of their own.
+            unsafe { isa.run(AddRows { a, b, bounds, to, c, rows }) };
+        });
+    }
+
+    fn pass(&mut self, c: usize, gradient: &[f32], sink: Sink<'_, f32>) {
+        self.pass_all(c, gradient, 1, 1.0, sink);
+    }
+
+    fn pool_forward(
+        &mut self,
+        n: usize,
+        positions: usize,
+        c: usize,
+        xs: Source<'_, f32>,
+        y: &mut [f32],
+    ) {
+        check_source(&xs, n * positions * c, c);
+        assert_eq!(y.len(), n * c, "length of the output");
+        let (xs, to) = (SourceView::new(xs), Shared(y.as_mut_ptr()));
+        let (parts, isa) = (self.team.threads(), self.isa);
+        self.team.run(parts, |p| {
+            for image in part_of(n, 1, p, parts) {
+                // SAFETY: `isa` is one of this machine; parts have images of their own.
+                unsafe { isa.run(PoolImage { xs, to, image, positions, c }) };
+            }
+        });
+    }
+
+    fn pool_backward(
+        &mut self,
+        n: usize,
+        positions: usize,
+        c: usize,
+        gradient: &[f32],
+        sink: Sink<'_, f32>,
+    ) {
+        assert_eq!(gradient.len(), n * c, "length of the gradient");
+        self.pass_all(c, gradient, positions, 1.0 / positions as f32, sink);
+    }
+}
+
+struct AddRows {
+    a: SourceView,
+    b: SourceView,
+    bounds: [f32; 2],
+    to: Shared<f32>,
+    c: usize,
+    rows: std::ops::Range<usize>,
+}
+
+impl Kernel for AddRows {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let mut c = 0;
+        while c < self.c {
+            let lanes = S::LANES.min(self.c - c);
+            // SAFETY: rows and channels exist in all three.
+            unsafe {
+                let (low, high) = (S::splat(self.bounds[0]), S::splat(self.bounds[1]));
+                let (ka, kb) = (self.a.channel::<S>(c, lanes), self.b.channel::<S>(c, lanes));
+                for row in self.rows.clone() {
+                    let at = row * self.c + c;
+                    let a = self.a.read::<S>(at, lanes, &ka);
+                    let sum = S::add(a, self.b.read::<S>(at, lanes, &kb));
+                    S::store_some(self.to.get().add(at), S::clamp(sum, low, high), lanes);
+                }
+            }
+            c += S::LANES;
+        }
+    }
+}
+
+struct PoolImage {
+    xs: SourceView,
+    to: Shared<f32>,
+    image: usize,
+    positions: usize,
+    c: usize,
+}
+
+impl Kernel for PoolImage {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let mut c = 0;
+        while c < self.c {
+            let lanes = S::LANES.min(self.c - c);
+            // SAFETY: positions and channels exist.
+            unsafe {
+                let k = self.xs.channel::<S>(c, lanes);
+                let mut sum = S::zero();
+                for p in 0..self.positions {
+                    let at = (self.image * self.positions + p) * self.c + c;
+                    sum = S::add(sum, self.xs.read::<S>(at, lanes, &k));
+                }
+                let mean = S::mul(sum, S::splat(1.0 / self.positions as f32));
+                S::store_some(self.to.get().add(self.image * self.c + c), mean, lanes);
+            }
+            c += S::LANES;
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The matrix product under every pointwise and dense convolution: register tiles over packed panels.
+//!
+//! Above: `cpu::matrix`. Below: `simd`, `cpu::views`. Not here: threads, caches of weights, gathering of windows.
+//! `C[m, n] = Σ_k A[m, k] · B[k, n]`. `A` is read element by element through two strides, so it may lie transposed; `B` lies in
+//! panels of `NV` vectors, row by row, padded with zeros to whole vectors. A tile of `MR` rows and `NV` vectors lives in registers:
+//! 6x64 with AVX-512 needs 24 accumulators, 4 registers for `B` and one for `A`, of 32.
+//! What happens to a finished tile is a [`Finish`]: written, normalized by an epilogue, masked, or counted.
+
+use super::team::{Fixed, Shared};
+use super::views::SinkView;
+use crate::simd::Simd;
+
+/// Rows that share a pass over all panels; a multiple of most tiles' rows, and small enough that `A` stays near.
+pub(crate) const ROW_BLOCK: usize = 48;
+
+/// Vectors in a panel of `B`: what the registers hold beside enough rows of accumulators.
+#[inline(always)]
+pub(crate) const fn panel_vectors<S: Simd>() -> usize {
+    if S::LANES == 16 { 4 } else { 2 }
+}
+
+/// The two factors of a product.
+#[derive(Clone, Copy)]
+pub(crate) struct Factors {
+    pub(crate) a: Fixed<f32>,
+    /// Elements from one row of `A` to the next, and from one column to the next.
+    pub(crate) a_strides: [usize; 2],
+    pub(crate) b: Fixed<f32>,
+    /// Elements between rows of an unpacked `B`; `None` when it lies in panels.
+    pub(crate) b_stride: Option<usize>,
+    pub(crate) k: usize,
+}
+
+/// Takes finished tiles.
+pub(crate) trait Finish: Copy {
+    /// Takes rows `row ..` and columns `col ..` of `C`; the last vector has `last` lanes.
+    ///
+    /// # Safety
+    /// The rows and columns lie within what the finish was made for.
+    unsafe fn take<S: Simd, const MR: usize, const NV: usize>(
+        self,
+        tile: &[[S::V; NV]; MR],
+        row: usize,
+        col: usize,
+        last: usize,
+    );
+}
+
+/// Lanes of vector `v` of `NV`, of which the last may be short.
+#[inline(always)]
+fn lanes_of<S: Simd, const NV: usize>(v: usize, last: usize) -> usize {
+    if v + 1 == NV { last } else { S::LANES }
+}
+
+/// Multiplies rows `rows` of `A` with columns `cols` of `B` (from the start of a panel).
+///
+/// # Safety
+/// `A` and `B` hold what the strides and `k` reach, `B` padded to whole vectors.
+#[inline(always)]
+pub(crate) unsafe fn multiply<S: Simd, F: Finish>(
+    f: &Factors,
+    rows: std::ops::Range<usize>,
+    cols: std::ops::Range<usize>,
+    finish: F,
+) {
+    let panel = panel_vectors::<S>() * S::LANES;
+    let mut row = rows.start;
+    while row < rows.end {
+        let block = row..(row + ROW_BLOCK).min(rows.end);
+        let mut col = cols.start;
+        while col < cols.end {
+            let width = panel.min(cols.end - col);
+            let vectors = width.div_ceil(S::LANES);
+            let last = width - (vectors - 1) * S::LANES;
+            // SAFETY: the caller's promise, for this block and panel.
+            unsafe {
+                if S::LANES == 16 {
+                    match vectors {
+                        4 => column::<S, F, 6, 3, 4>(f, block.clone(), col, last, finish),
+                        3 => column::<S, F, 8, 4, 3>(f, block.clone(), col, last, finish),
+                        2 => column::<S, F, 12, 6, 2>(f, block.clone(), col, last, finish),
+                        _ => column::<S, F, 16, 8, 1>(f, block.clone(), col, last, finish),
+                    }
+                } else {
+                    match vectors {
+                        2 => column::<S, F, 6, 3, 2>(f, block.clone(), col, last, finish),
+                        _ => column::<S, F, 8, 4, 1>(f, block.clone(), col, last, finish),
+                    }
+                }
+            }
+            col += panel;
+        }
+        row = block.end;
+    }
+}
+
+/// One panel's share of a block of rows: full tiles, half tiles, single rows.
+#[inline(always)]
+unsafe fn column<S: Simd, F: Finish, const MR: usize, const HALF: usize, const NV: usize>(
+    f: &Factors,
+    rows: std::ops::Range<usize>,
+    col: usize,
+    last: usize,
+    finish: F,
+) {
+    let (b, stride) = match f.b_stride {
+        Some(stride) => (col, stride),
+        None => (col * f.k, NV * S::LANES),
+    };
+    let mut row = rows.start;
+    // SAFETY: the caller's promise; tiles stay within `rows`.
+    unsafe {
+        let b = f.b.get().add(b);
+        while row + MR <= rows.end {
+            tile::<S, F, MR, NV>(f, b, stride, row, col, last, finish);
+            row += MR;
+        }
+        while row + HALF <= rows.end {
+            tile::<S, F, HALF, NV>(f, b, stride, row, col, last, finish);
+            row += HALF;
+        }
+        while row < rows.end {
+            tile::<S, F, 1, NV>(f, b, stride, row, col, last, finish);
+            row += 1;
+        }
+    }
+}
+
+/// `MR` rows times `NV` vectors, in registers.
+#[inline(always)]
+unsafe fn tile<S: Simd, F: Finish, const MR: usize, const NV: usize>(
+    f: &Factors,
+    b: *const f32,
+    b_stride: usize,
+    row: usize,
+    col: usize,
+    last: usize,
+    finish: F,
+) {
+    // SAFETY: the caller's promise: `MR` rows of `A`, `k` rows of `NV` vectors of `B`.
+    unsafe {
+        let mut acc = [[S::zero(); NV]; MR];
+        let [row_stride, k_stride] = f.a_strides;
+        let mut a = f.a.get().add(row * row_stride);
+        let mut b = b;
+        for _ in 0..f.k {
+            let mut bs = [S::zero(); NV];
+            for v in 0..NV {
+                bs[v] = S::load(b.add(v * S::LANES));
+            }
+            for r in 0..MR {
+                let x = S::splat(*a.add(r * row_stride));
+                for v in 0..NV {
+                    acc[r][v] = S::fma(x, bs[v], acc[r][v]);
+                }
+            }
+            a = a.add(k_stride);
+            b = b.add(b_stride);
+        }
+        finish.take::<S, MR, NV>(&acc, row, col, last);
+    }
+}
+
+/// `C += tile`, rows `stride` apart, whole vectors.
+#[derive(Clone, Copy)]
+pub(crate) struct Accumulate {
+    pub(crate) c: Shared<f32>,
+    pub(crate) stride: usize,
+}
+
+impl Finish for Accumulate {
+    #[inline(always)]
+    unsafe fn take<S: Simd, const MR: usize, const NV: usize>(
+        self,
+        tile: &[[S::V; NV]; MR],
+        row: usize,
+        col: usize,
+        _last: usize,
+    ) {
+        for r in 0..MR {
+            for v in 0..NV {
+                // SAFETY: `C` has whole vectors in every row.
+                unsafe {
+                    let c = self.c.get().add((row + r) * self.stride + col + v * S::LANES);
+                    S::store(c, S::add(S::load(c), tile[r][v]));
+                }
+            }
+        }
+    }
+}
+
+/// `C = tile`, rows `stride` apart, whole vectors.
+#[derive(Clone, Copy)]
+pub(crate) struct Overwrite {
+    pub(crate) c: Shared<f32>,
+    pub(crate) stride: usize,
+}
+
+impl Finish for Overwrite {
+    #[inline(always)]
+    unsafe fn take<S: Simd, const MR: usize, const NV: usize>(
+        self,
+        tile: &[[S::V; NV]; MR],
+        row: usize,
+        col: usize,
+        _last: usize,
+    ) {
+        for r in 0..MR {
+            for v in 0..NV {
+                // SAFETY: `C` has whole vectors in every row.
+                unsafe {
+                    let c = self.c.get().add((row + r) * self.stride + col + v * S::LANES);
+                    S::store(c, tile[r][v]);
+                }
+            }
+        }
+    }
+}
+
+/// A convolution's output: `activation(tile + bias + residual)`, and sums of what was written.
+#[derive(Clone, Copy)]
+pub(crate) struct Output {
+    /// Where row 0, column 0 goes, and how far rows are apart.
+    pub(crate) y: Shared<f32>,
+    pub(crate) stride: usize,
+    /// At column 0; null when absent.
+    pub(crate) bias: Fixed<f32>,
+    /// Laid out as `y`; null when absent.
+    pub(crate) residual: Fixed<f32>,
+    pub(crate) low: f32,
+    pub(crate) high: f32,
+    /// This part's `Σ y` and, `sums_stride` behind, `Σ y²` by column, whole vectors; null when not asked for.
+    pub(crate) sums: Shared<f32>,
+    pub(crate) sums_stride: usize,
+}
+
+impl Finish for Output {
+    #[inline(always)]
+    unsafe fn take<S: Simd, const MR: usize, const NV: usize>(
+        self,
+        tile: &[[S::V; NV]; MR],
+        row: usize,
+        col: usize,
+        last: usize,
+    ) {
+        // SAFETY: rows and columns within the output; per-channel arrays reach as far as the columns; sums are this part's.
+        unsafe {
+            let (low, high) = (S::splat(self.low), S::splat(self.high));
+            for v in 0..NV {
+                let lanes = lanes_of::<S, NV>(v, last);
+                let c = col + v * S::LANES;
+                let bias = if self.bias.is_null() {
+                    S::zero()
+                } else {
+                    S::load_some(self.bias.get().add(c), lanes)
+                };
+                let (mut sum, mut squares) = (S::zero(), S::zero());
+                for r in 0..MR {
+                    let at = (row + r) * self.stride + c;
+                    let mut y = S::add(tile[r][v], bias);
+                    if !self.residual.is_null() {
+                        y = S::add(y, S::load_some(self.residual.get().add(at), lanes));
+                    }
+                    y = S::clamp(y, low, high);
+                    S::store_some(self.y.get().add(at), y, lanes);
+                    sum = S::add(sum, y);
+                    squares = S::fma(y, y, squares);
+                }
+                if !self.sums.get().is_null() {
+                    let sums = self.sums.get().add(c);
+                    S::store(sums, S::add(S::load(sums), sum));
+                    let sums = sums.add(self.sums_stride);
+                    S::store(sums, S::add(S::load(sums), squares));
+                }
+            }
+        }
+    }
+}
+
+/// A gradient on its way into a [`SinkView`], and this part's sums of it.
+#[derive(Clone, Copy)]
+pub(crate) struct IntoSink {
+    pub(crate) sink: SinkView,
+    /// The sink's row of this product's row 0, and the sink's channels.
+    pub(crate) first_row: usize,
+    pub(crate) c: usize,
+    /// As [`Output::sums`]: `Σ dz` and `Σ dz·(y − mean)`.
+    pub(crate) sums: Shared<f32>,
+    pub(crate) sums_stride: usize,
+}
+
+impl Finish for IntoSink {
+    #[inline(always)]
+    unsafe fn take<S: Simd, const MR: usize, const NV: usize>(
+        self,
+        tile: &[[S::V; NV]; MR],
+        row: usize,
+        col: usize,
+        last: usize,
+    ) {
+        // SAFETY: rows and columns within the sink; sums are this part's.
+        unsafe {
+            for v in 0..NV {
+                let lanes = lanes_of::<S, NV>(v, last);
+                let c = col + v * S::LANES;
+                let k = self.sink.channel::<S>(c, lanes);
+                let (mut sum, mut dot) = (S::zero(), S::zero());
+                for r in 0..MR {
+                    let at = (self.first_row + row + r) * self.c + c;
+                    self.sink.put::<S>(at, lanes, tile[r][v], &k, [&mut sum, &mut dot]);
+                }
+                if self.sink.tallies() {
+                    let sums = self.sums.get().add(c);
+                    S::store(sums, S::add(S::load(sums), sum));
+                    let sums = sums.add(self.sums_stride);
+                    S::store(sums, S::add(S::load(sums), dot));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Weights in the order kernels read them, and rows of inputs and gradients made ready in cache.
+//!
+//! Above: `cpu::matrix`. Below: `simd`, `cpu::views`. Not here: products.
+//! Column `(u·kw + v)·c/groups + i` of a gathered row is tap `(u, v)` of input channel `i` of the group.
+
+use super::team::{Fixed, Shared};
+use super::views::{GradientView, SourceView};
+use crate::simd::{Kernel, Simd};
+use crate::{ConvShape, Isa};
+
+/// Where a matrix's panels lie: `k` rows, `n` columns in panels of `panel` columns, the last rounded up to `lanes`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Panels {
+    pub(crate) k: usize,
+    pub(crate) n: usize,
+    pub(crate) lanes: usize,
+    pub(crate) panel: usize,
+}
+
+impl Panels {
+    pub(crate) fn new(isa: Isa, k: usize, n: usize) -> Self {
+        let lanes = isa.lanes();
+        Self { k, n, lanes, panel: if lanes == 16 { 64 } else { 2 * lanes } }
+    }
+
+    /// Elements of the packed matrix.
+    pub(crate) fn len(&self) -> usize {
+        self.k * self.n.next_multiple_of(self.lanes)
+    }
+
+    /// Packs the matrix whose element `(k, n)` is `from[k·strides[0] + n·strides[1]]`.
+    pub(crate) fn pack(&self, from: &[f32], strides: [usize; 2], into: &mut [f32]) {
+        for start in (0..self.n).step_by(self.panel) {
+            let width = self.panel.min(self.n - start);
+            let padded = width.next_multiple_of(self.lanes);
+            let panel = &mut into[start * self.k..][..padded * self.k];
+            for (k, row) in panel.chunks_exact_mut(padded).enumerate() {
+                let (row, rest) = row.split_at_mut(width);
+                rest.fill(0.0);
+                if strides[1] == 1 {
+                    row.copy_from_slice(&from[k * strides[0] + start..][..width]);
+                } else {
+                    let column = from[k * strides[0] + start * strides[1]..].iter();
+                    for (to, from) in row.iter_mut().zip(column.step_by(strides[1])) {
+                        *to = *from;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The rows of a convolution's input as a matrix: one row an output position, one column a tap and channel of `group`.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows {
+    pub(crate) shape: ConvShape,
+    pub(crate) source: SourceView,
+    pub(crate) plain: bool,
+    pub(crate) group: usize,
+}
+
+impl Rows {
+    /// Columns.
+    pub(crate) fn k(&self) -> usize {
+        self.shape.c / self.shape.groups * self.shape.kernel[0] * self.shape.kernel[1]
+    }
+
+    /// The rows where they lie in memory, and their distance, when nothing has to be done to them.
+    pub(crate) fn in_place(&self) -> Option<(Fixed<f32>, usize)> {
+        (self.plain && self.shape.is_pointwise()).then_some((self.source.data, self.shape.c))
+    }
+
+    /// Writes rows `rows` to `to`, `stride` apart, in whole vectors.
+    ///
+    /// # Safety
+    /// The rows exist, and `to` has room for `rows.len() · stride` elements.
+    #[inline(always)]
+    pub(crate) unsafe fn gather<S: Simd>(
+        &self,
+        rows: std::ops::Range<usize>,
+        to: *mut f32,
+        stride: usize,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.shape.is_pointwise() {
+                self.gather_pointwise::<S>(rows, to, stride);
+            } else {
+                for (i, row) in rows.enumerate() {
+                    self.gather_window::<S>(row, to.add(i * stride), stride);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn gather_pointwise<S: Simd>(
+        &self,
+        rows: std::ops::Range<usize>,
+        to: *mut f32,
+        stride: usize,
+    ) {
+        let channels = self.shape.c;
+        let mut c = 0;
+        while c < channels {
+            let lanes = S::LANES.min(channels - c);
+            // SAFETY: rows exist, `c + lanes <= channels`, and `stride` holds whole vectors.
+            unsafe {
+                let k = self.source.channel::<S>(c, lanes);
+                for (i, row) in rows.clone().enumerate() {
+                    let x = self.source.read::<S>(row * channels + c, lanes, &k);
+                    S::store(to.add(i * stride + c), x);
+                }
+            }
+            c += S::LANES;
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn gather_window<S: Simd>(&self, row: usize, to: *mut f32, stride: usize) {
+        let s = &self.shape;
+        let (n, rest) = (row / (s.oh * s.ow), row % (s.oh * s.ow));
+        let (oh, ow) = (rest / s.ow, rest % s.ow);
+        let per_group = s.c / s.groups;
+        for i in 0..stride {
+            // SAFETY: `to` has room for `stride` elements.
+            unsafe { *to.add(i) = 0.0 };
+        }
+        for u in 0..s.kernel[0] {
+            let ih = (oh * s.stride[0] + u * s.dilation[0]).wrapping_sub(s.top);
+            if ih >= s.h {
+                continue;
+            }
+            for v in 0..s.kernel[1] {
+                let iw = (ow * s.stride[1] + v * s.dilation[1]).wrapping_sub(s.left);
+                if iw >= s.w {
+                    continue;
+                }
+                let from = ((n * s.h + ih) * s.w + iw) * s.c + self.group * per_group;
+                let column = (u * s.kernel[1] + v) * per_group;
+                // SAFETY: position `(n, ih, iw)` lies in the image, the column in the row.
+                unsafe { self.copy::<S>(from, self.group * per_group, per_group, to.add(column)) };
+            }
+        }
+    }
+
+    /// Reads `len` channels from flat index `from` on.
+    #[inline(always)]
+    unsafe fn copy<S: Simd>(&self, from: usize, channel: usize, len: usize, to: *mut f32) {
+        let mut i = 0;
+        while i < len {
+            let lanes = S::LANES.min(len - i);
+            // SAFETY: the caller's promise.
+            unsafe {
+                let k = self.source.channel::<S>(channel + i, lanes);
+                let x = self.source.read::<S>(from + i, lanes, &k);
+                S::store_some(to.add(i), x, lanes);
+            }
+            i += S::LANES;
+        }
+    }
+}
+
+/// Writes rows `rows` of a gradient's columns `first .. first + n` to `to`, `stride` apart, in whole vectors.
+///
+/// # Safety
+/// The rows exist in a gradient of `channels` channels, and `to` has room.
+#[inline(always)]
+pub(crate) unsafe fn gather_gradient<S: Simd>(
+    gradient: &GradientView,
+    channels: usize,
+    [first, n]: [usize; 2],
+    rows: std::ops::Range<usize>,
+    to: *mut f32,
+    stride: usize,
+) {
+    let mut c = 0;
+    while c < n {
+        let lanes = S::LANES.min(n - c);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let k = gradient.channel::<S>(first + c, lanes);
+            for (i, row) in rows.clone().enumerate() {
+                let g = gradient.read::<S>(row * channels + first + c, lanes, &k);
+                S::store(to.add(i * stride + c), g);
+            }
+        }
+        c += S::LANES;
+    }
+}
+
+/// Adds this part's sums to its totals, and clears them.
+pub(crate) fn flush(sums: &mut [f32], totals: &mut [f64]) {
+    for (sum, total) in sums.iter_mut().zip(totals) {
+        *total += f64::from(*sum);
+        *sum = 0.0;
+    }
+}
+
+/// Writes finished gradients through a sink, row by row: additions, pooling, scattered convolutions.
+#[derive(Clone, Copy)]
+pub(crate) struct PassRows {
+    pub(crate) gradient: Fixed<f32>,
+    /// The gradient's row of the sink's row `r` is `r / repeat`; its values are multiplied by `scale`.
+    pub(crate) repeat: usize,
+    pub(crate) scale: f32,
+    pub(crate) sink: super::views::SinkView,
+    pub(crate) c: usize,
+    pub(crate) rows: [usize; 2],
+    /// The gradient's first row.
+    pub(crate) gradient_row: usize,
+    /// `2·c` totals of this part; null when there is no tally.
+    pub(crate) totals: Shared<f64>,
+}
+
+/// Rows whose sums stay in `f32` before they join the totals.
+const SUM_ROWS: usize = 128;
+
+impl Kernel for PassRows {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let mut c = 0;
+        while c < self.c {
+            let lanes = S::LANES.min(self.c - c);
+            // SAFETY: rows and channels exist in gradient and sink; totals belong to this part.
+            unsafe {
+                let k = self.sink.channel::<S>(c, lanes);
+                let scale = S::splat(self.scale);
+                let mut row = self.rows[0];
+                while row < self.rows[1] {
+                    let end = (row + SUM_ROWS).min(self.rows[1]);
+                    let (mut sum, mut dot) = (S::zero(), S::zero());
+                    for r in row..end {
+                        let from = (r / self.repeat - self.gradient_row) * self.c + c;
+                        let g = S::load_some(self.gradient.get().add(from), lanes);
+                        let at = r * self.c + c;
+                        self.sink.put::<S>(at, lanes, S::mul(g, scale), &k, [&mut sum, &mut dot]);
+                    }
+                    if self.sink.tallies() {
+                        add_lanes::<S>(sum, lanes, self.totals.get().add(c));
+                        add_lanes::<S>(dot, lanes, self.totals.get().add(self.c + c));
+                    }
+                    row = end;
+                }
+            }
+            c += S::LANES;
+        }
+    }
+}
+
+/// Adds the first `lanes` of `v` to doubles.
+#[inline(always)]
+pub(crate) unsafe fn add_lanes<S: Simd>(v: S::V, lanes: usize, to: *mut f64) {
+    let mut values = [0.0f32; 16];
+    // SAFETY: sixteen lanes at most; `to` has room for `lanes`.
+    unsafe {
+        S::store(values.as_mut_ptr(), v);
+        for i in 0..lanes {
+            *to.add(i) += f64::from(values[i]);
+        }
+    }
+}

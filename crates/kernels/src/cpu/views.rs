@@ -1,0 +1,218 @@
+//! What kernels see of a source, a gradient and a sink: pointers, per-channel constants in registers.
+//!
+//! Above: `cpu::{gemm, matrix, depthwise, pointwise}`. Below: `simd`. Not here: who owns the memory (`device`).
+//! A null pointer means "not there". Every method inlines into a kernel entered through `Isa::run`.
+
+use super::team::{Fixed, Shared};
+use crate::simd::Simd;
+use crate::{ConvGradient, Sink, Source};
+
+/// A [`Source`] as pointers.
+#[derive(Clone, Copy)]
+pub(crate) struct SourceView {
+    pub(crate) data: Fixed<f32>,
+    scale: Fixed<f32>,
+    shift: Fixed<f32>,
+    low: f32,
+    high: f32,
+}
+
+/// The constants of one vector of channels.
+pub(crate) struct Channel<S: Simd> {
+    scale: S::V,
+    shift: S::V,
+    low: S::V,
+    high: S::V,
+}
+
+impl SourceView {
+    pub(crate) fn new(source: Source<'_, f32>) -> Self {
+        let (low, high) = source.activation.bounds();
+        Self {
+            data: Fixed(source.data.as_ptr()),
+            scale: Fixed::maybe(source.affine.map(|a| a.scale)),
+            shift: Fixed::maybe(source.affine.map(|a| a.shift)),
+            low: low as f32,
+            high: high as f32,
+        }
+    }
+
+    /// Constants of channels `c .. c + lanes`.
+    #[inline(always)]
+    pub(crate) unsafe fn channel<S: Simd>(&self, c: usize, lanes: usize) -> Channel<S> {
+        // SAFETY: `c + lanes` is at most the channel count, the length of scale and shift.
+        unsafe {
+            let (scale, shift) = if self.scale.is_null() {
+                (S::splat(1.0), S::zero())
+            } else {
+                let at = |p: &Fixed<f32>| p.get().add(c);
+                (S::load_some(at(&self.scale), lanes), S::load_some(at(&self.shift), lanes))
+            };
+            Channel { scale, shift, low: S::splat(self.low), high: S::splat(self.high) }
+        }
+    }
+
+    /// The value at flat index `at`.
+    #[inline(always)]
+    pub(crate) unsafe fn read<S: Simd>(&self, at: usize, lanes: usize, k: &Channel<S>) -> S::V {
+        // SAFETY: `at + lanes` lies within the data.
+        unsafe {
+            let data = S::load_some(self.data.get().add(at), lanes);
+            S::clamp(S::fma(data, k.scale, k.shift), k.low, k.high)
+        }
+    }
+}
+
+/// A [`ConvGradient`] as pointers.
+#[derive(Clone, Copy)]
+pub(crate) struct GradientView {
+    dz: Fixed<f32>,
+    y: Fixed<f32>,
+    a: Fixed<f32>,
+    b: Fixed<f32>,
+    c: Fixed<f32>,
+}
+
+/// The constants of one vector of channels.
+pub(crate) struct GradientChannel<S: Simd> {
+    a: S::V,
+    b: S::V,
+    c: S::V,
+}
+
+impl GradientView {
+    pub(crate) fn new(gradient: ConvGradient<'_, f32>) -> Self {
+        let part = |f: fn(&crate::NormGradient<'_, f32>) -> *const f32| {
+            Fixed(gradient.norm.as_ref().map_or(std::ptr::null(), f))
+        };
+        Self {
+            dz: Fixed(gradient.dz.as_ptr()),
+            y: part(|n| n.y.as_ptr()),
+            a: part(|n| n.a.as_ptr()),
+            b: part(|n| n.b.as_ptr()),
+            c: part(|n| n.c.as_ptr()),
+        }
+    }
+
+    /// Constants of channels `c .. c + lanes`.
+    #[inline(always)]
+    pub(crate) unsafe fn channel<S: Simd>(&self, c: usize, lanes: usize) -> GradientChannel<S> {
+        // SAFETY: `c + lanes` is at most the channel count, the length of each.
+        unsafe {
+            if self.y.is_null() {
+                return GradientChannel { a: S::zero(), b: S::zero(), c: S::zero() };
+            }
+            let at = |p: &Fixed<f32>| p.get().add(c);
+            GradientChannel {
+                a: S::load_some(at(&self.a), lanes),
+                b: S::load_some(at(&self.b), lanes),
+                c: S::load_some(at(&self.c), lanes),
+            }
+        }
+    }
+
+    /// `dy` at flat index `at`.
+    #[inline(always)]
+    pub(crate) unsafe fn read<S: Simd>(
+        &self,
+        at: usize,
+        lanes: usize,
+        k: &GradientChannel<S>,
+    ) -> S::V {
+        // SAFETY: `at + lanes` lies within both tensors.
+        unsafe {
+            let dz = S::load_some(self.dz.get().add(at), lanes);
+            if self.y.is_null() {
+                return dz;
+            }
+            let y = S::load_some(self.y.get().add(at), lanes);
+            S::fma(dz, k.a, S::fma(y, k.b, k.c))
+        }
+    }
+}
+
+/// A [`Sink`] as pointers.
+#[derive(Clone, Copy)]
+pub(crate) struct SinkView {
+    out: Shared<f32>,
+    accumulate: bool,
+    mask: SourceView,
+    y: Fixed<f32>,
+    mean: Fixed<f32>,
+}
+
+/// The constants of one vector of channels.
+pub(crate) struct SinkChannel<S: Simd> {
+    mask: Channel<S>,
+    mean: S::V,
+}
+
+impl SinkView {
+    pub(crate) fn new(sink: &mut Sink<'_, f32>) -> Self {
+        let none = SourceView {
+            data: Fixed::NULL,
+            scale: Fixed::NULL,
+            shift: Fixed::NULL,
+            low: 0.0,
+            high: 0.0,
+        };
+        Self {
+            out: Shared(sink.out.as_mut_ptr()),
+            accumulate: sink.accumulate,
+            mask: sink.mask.map_or(none, |mask| SourceView::new(mask.source)),
+            y: Fixed::maybe(sink.tally.as_ref().map(|t| t.y)),
+            mean: Fixed::maybe(sink.tally.as_ref().map(|t| t.mean)),
+        }
+    }
+
+    /// Whether sums are asked for.
+    #[inline(always)]
+    pub(crate) fn tallies(&self) -> bool {
+        !self.y.is_null()
+    }
+
+    /// Constants of channels `c .. c + lanes`.
+    #[inline(always)]
+    pub(crate) unsafe fn channel<S: Simd>(&self, c: usize, lanes: usize) -> SinkChannel<S> {
+        // SAFETY: `c + lanes` is at most the channel count, the length of each.
+        unsafe {
+            let mean = if self.mean.is_null() {
+                S::zero()
+            } else {
+                S::load_some(self.mean.get().add(c), lanes)
+            };
+            SinkChannel { mask: self.mask.channel::<S>(c, lanes), mean }
+        }
+    }
+
+    /// Writes `g` at flat index `at`, and counts it.
+    #[inline(always)]
+    pub(crate) unsafe fn put<S: Simd>(
+        &self,
+        at: usize,
+        lanes: usize,
+        g: S::V,
+        k: &SinkChannel<S>,
+        [sum, dot]: [&mut S::V; 2],
+    ) {
+        // SAFETY: `at + lanes` lies within the gradient, the mask and the tally; this part alone writes there.
+        unsafe {
+            let out = self.out.get().add(at);
+            let mut g = g;
+            if self.accumulate {
+                g = S::add(g, S::load_some(out, lanes));
+            }
+            if !self.mask.data.is_null() {
+                let data = S::load_some(self.mask.data.get().add(at), lanes);
+                let z = S::fma(data, k.mask.scale, k.mask.shift);
+                g = S::gate(g, z, k.mask.low, k.mask.high);
+            }
+            if !self.y.is_null() {
+                let y = S::load_some(self.y.get().add(at), lanes);
+                *sum = S::add(*sum, g);
+                *dot = S::fma(g, S::sub(y, k.mean), *dot);
+            }
+            S::store_some(out, g, lanes);
+        }
+    }
+}

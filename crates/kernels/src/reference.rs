@@ -1,0 +1,127 @@
+//! The scalar twin of every kernel: plain loops that read like the formulas, in `f32` or `f64`.
+//!
+//! Above: property suites, `engine` when asked for truth. Below: `device`. Not here: anything fast.
+//! Sums run in row-major order of the weight's taps.
+
+mod conv;
+
+use crate::{Activation, ConvGradient, ConvShape, Device, Epilogue, Moments, Real, Sink, Source};
+
+/// The machine on paper: one thread, no SIMD, any [`Real`].
+///
+/// ```
+/// use taper_kernels::{Activation, Device, Reference, Source};
+/// let mut sum = [0.0f64; 2];
+/// let (a, b) = (Source::plain(&[1.0, -5.0]), Source::plain(&[2.0, 3.0]));
+/// Reference.add(1, a, b, Activation::Relu, &mut sum);
+/// assert_eq!(sum, [3.0, 0.0]);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reference;
+
+impl<T: Real> Device<T> for Reference {
+    fn conv_forward(
+        &mut self,
+        shape: &ConvShape,
+        xs: Source<'_, T>,
+        weight: &[T],
+        epilogue: Epilogue<'_, T>,
+        y: &mut [T],
+        moments: Option<Moments<'_, T>>,
+    ) {
+        conv::forward(shape, xs, weight, epilogue, y);
+        if let Some(moments) = moments {
+            conv::moments(shape.oc, y, moments);
+        }
+    }
+
+    fn conv_backward(
+        &mut self,
+        shape: &ConvShape,
+        gradient: ConvGradient<'_, T>,
+        xs: Source<'_, T>,
+        weight: &[T],
+        d_weight: Option<&mut [T]>,
+        d_bias: Option<&mut [T]>,
+        dx: Option<Sink<'_, T>>,
+    ) {
+        if let Some(d_weight) = d_weight {
+            conv::weight_gradient(shape, gradient, xs, d_weight);
+        }
+        if let Some(d_bias) = d_bias {
+            d_bias.fill(T::default());
+            for index in 0..shape.output_len() {
+                d_bias[index % shape.oc] += gradient.at(index, index % shape.oc);
+            }
+        }
+        if let Some(sink) = dx {
+            let g = conv::input_gradient(shape, gradient, weight);
+            self.pass(shape.c, &g, sink);
+        }
+    }
+
+    fn add(
+        &mut self,
+        c: usize,
+        a: Source<'_, T>,
+        b: Source<'_, T>,
+        activation: Activation,
+        out: &mut [T],
+    ) {
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = activation.apply(a.at(i, i % c) + b.at(i, i % c));
+        }
+    }
+
+    fn pass(&mut self, c: usize, gradient: &[T], sink: Sink<'_, T>) {
+        let Sink { out, accumulate, mask, tally } = sink;
+        for (i, (out, &g)) in out.iter_mut().zip(gradient).enumerate() {
+            let total = if accumulate { *out + g } else { g };
+            let passes = mask.is_none_or(|mask| {
+                let s = Source { activation: Activation::Identity, ..mask.source };
+                mask.source.activation.passes(s.at(i, i % c))
+            });
+            *out = if passes { total } else { T::default() };
+        }
+        if let Some(tally) = tally {
+            tally.sum.fill(0.0);
+            tally.dot.fill(0.0);
+            for (i, dz) in out.iter().enumerate() {
+                let channel = i % c;
+                tally.sum[channel] += dz.to_f64();
+                tally.dot[channel] += dz.to_f64() * (tally.y[i] - tally.mean[channel]).to_f64();
+            }
+        }
+    }
+
+    fn pool_forward(
+        &mut self,
+        n: usize,
+        positions: usize,
+        c: usize,
+        xs: Source<'_, T>,
+        y: &mut [T],
+    ) {
+        for image in 0..n {
+            for channel in 0..c {
+                let at = |p| (image * positions + p) * c + channel;
+                let sum = (0..positions).fold(T::default(), |sum, p| sum + xs.at(at(p), channel));
+                y[image * c + channel] = sum / T::from_f64(positions as f64);
+            }
+        }
+    }
+
+    fn pool_backward(
+        &mut self,
+        n: usize,
+        positions: usize,
+        c: usize,
+        gradient: &[T],
+        sink: Sink<'_, T>,
+    ) {
+        let share = |i: usize| gradient[i / (positions * c) * c + i % c];
+        let scale = T::from_f64(positions as f64);
+        let g: Vec<T> = (0..n * positions * c).map(|i| share(i) / scale).collect();
+        self.pass(c, &g, sink);
+    }
+}

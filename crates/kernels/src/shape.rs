@@ -1,0 +1,127 @@
+//! The one shape struct of a convolution.
+//!
+//! Above: every kernel, `engine`. Below: nothing. Not here: `Padding` as an enum (`graph::window`).
+//! Tuples are `(height, width)`; padding is `[top, left, bottom, right]`, zeros.
+
+/// A 2-D convolution of an `(n, h, w, c)` tensor to `(n, oh, ow, oc)` with a weight `(oc, c / groups, kh, kw)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvShape {
+    pub(crate) n: usize,
+    pub(crate) h: usize,
+    pub(crate) w: usize,
+    pub(crate) c: usize,
+    pub(crate) oh: usize,
+    pub(crate) ow: usize,
+    pub(crate) oc: usize,
+    pub(crate) kernel: [usize; 2],
+    pub(crate) stride: [usize; 2],
+    pub(crate) dilation: [usize; 2],
+    pub(crate) top: usize,
+    pub(crate) left: usize,
+    pub(crate) groups: usize,
+}
+
+impl ConvShape {
+    /// Describes a convolution; `None` if a size is zero, the groups do not divide both channel counts, or the window does
+    /// not fit into the padded image.
+    ///
+    /// `oh = (h + top + bottom − dilation·(kernel − 1) − 1) / stride + 1`, likewise `ow`.
+    #[must_use]
+    pub fn new(
+        [n, h, w, c]: [usize; 4],
+        oc: usize,
+        kernel: [usize; 2],
+        stride: [usize; 2],
+        dilation: [usize; 2],
+        [top, left, bottom, right]: [usize; 4],
+        groups: usize,
+    ) -> Option<Self> {
+        let sizes = [n, h, w, c, oc, kernel[0], kernel[1], stride[0], stride[1]];
+        if sizes.contains(&0) || dilation.contains(&0) || groups == 0 {
+            return None;
+        }
+        if !c.is_multiple_of(groups) || !oc.is_multiple_of(groups) {
+            return None;
+        }
+        let out = |size: usize, before: usize, after: usize, axis: usize| {
+            let padded = size.checked_add(before)?.checked_add(after)?;
+            let reach = dilation[axis].checked_mul(kernel[axis] - 1)?.checked_add(1)?;
+            Some(padded.checked_sub(reach)? / stride[axis] + 1)
+        };
+        let (oh, ow) = (out(h, top, bottom, 0)?, out(w, left, right, 1)?);
+        let count = |sizes: [usize; 4]| sizes.iter().try_fold(1, |p: usize, &s| p.checked_mul(s));
+        count([n, h, w, c])?;
+        count([n, oh, ow, oc])?;
+        count([oc, c / groups, kernel[0], kernel[1]])?;
+        Some(Self { n, h, w, c, oh, ow, oc, kernel, stride, dilation, top, left, groups })
+    }
+
+    /// A linear layer as the pointwise convolution of `n` single pixels.
+    #[must_use]
+    pub fn linear(n: usize, in_features: usize, out_features: usize) -> Option<Self> {
+        Self::new([n, 1, 1, in_features], out_features, [1; 2], [1; 2], [1; 2], [0; 4], 1)
+    }
+
+    /// Elements of the input, `n·h·w·c`.
+    #[must_use]
+    pub fn input_len(&self) -> usize {
+        self.n * self.h * self.w * self.c
+    }
+
+    /// Elements of the output, `n·oh·ow·oc`.
+    #[must_use]
+    pub fn output_len(&self) -> usize {
+        self.n * self.oh * self.ow * self.oc
+    }
+
+    /// Elements of the weight, `oc·(c / groups)·kh·kw`.
+    #[must_use]
+    pub fn weight_len(&self) -> usize {
+        self.oc * (self.c / self.groups) * self.kernel[0] * self.kernel[1]
+    }
+
+    /// Positions in the output of one channel, `n·oh·ow`.
+    #[must_use]
+    pub fn output_positions(&self) -> usize {
+        self.n * self.oh * self.ow
+    }
+
+    /// Whether this is a 1x1 convolution with stride 1 and one group: a matrix product.
+    #[must_use]
+    pub fn is_pointwise(&self) -> bool {
+        self.kernel == [1, 1]
+            && self.stride == [1, 1]
+            && self.groups == 1
+            && (self.oh, self.ow) == (self.h, self.w)
+    }
+
+    /// Whether each output channel has one filter over one input channel of its own.
+    #[must_use]
+    pub fn is_depthwise(&self) -> bool {
+        self.groups == self.c && self.oc == self.c && self.c > 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ConvShape;
+
+    #[test]
+    fn a_window_larger_than_the_padded_image_is_refused() {
+        assert!(ConvShape::new([1, 2, 2, 1], 1, [5, 5], [1; 2], [1; 2], [1; 4], 1).is_none());
+        assert!(ConvShape::new([1, 3, 3, 1], 1, [5, 5], [1; 2], [1; 2], [1; 4], 1).is_some());
+    }
+
+    #[test]
+    fn sizes_that_overflow_are_refused() {
+        let huge = usize::MAX / 2;
+        assert!(ConvShape::new([huge, 4, 4, 1], 1, [1; 2], [1; 2], [1; 2], [0; 4], 1).is_none());
+    }
+
+    #[test]
+    fn stride_two_halves_and_rounds_up() {
+        let s = ConvShape::new([1, 7, 8, 2], 2, [3, 3], [2, 2], [1, 1], [1; 4], 2).unwrap();
+        assert_eq!((s.oh, s.ow), (4, 4));
+        assert!(s.is_depthwise());
+    }
+}

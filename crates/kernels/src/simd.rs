@@ -1,0 +1,150 @@
+//! Vectors of `f32` behind one trait, and which of them this machine has.
+//!
+//! Above: `cpu`. Below: `simd::{avx512, avx2, portable}`. Not here: what is computed with them.
+//! A kernel is written once, generic over [`Simd`] and always inlined; [`Isa::run`] enters it with the instruction set's features
+//! enabled, so that every intrinsic inlines too.
+
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+pub(crate) use portable::Portable;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86_64::{Avx2, Avx512};
+
+/// Vectors of `LANES` floats.
+///
+/// # Safety
+/// Every method may only be called where the instruction set is available ([`Isa::run`] sees to it). Pointers must be valid for
+/// the lanes read or written; `lanes` is in `1..=LANES`.
+pub(crate) trait Simd: Copy + Send + Sync + 'static {
+    type V: Copy;
+    const LANES: usize;
+    unsafe fn splat(x: f32) -> Self::V;
+    unsafe fn load(p: *const f32) -> Self::V;
+    unsafe fn store(p: *mut f32, v: Self::V);
+    /// The first `lanes` elements, zeros behind them. Does not touch memory behind them.
+    unsafe fn load_first(p: *const f32, lanes: usize) -> Self::V;
+    /// Writes the first `lanes` elements alone.
+    unsafe fn store_first(p: *mut f32, v: Self::V, lanes: usize);
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+    /// `a·b + c`.
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `min(max(z, low), high)`; a NaN in `z` stays.
+    unsafe fn clamp(z: Self::V, low: Self::V, high: Self::V) -> Self::V;
+    /// `g` where `low < z < high`, else 0.
+    unsafe fn gate(g: Self::V, z: Self::V, low: Self::V, high: Self::V) -> Self::V;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self::V {
+        // SAFETY: passed on to the caller.
+        unsafe { Self::splat(0.0) }
+    }
+    /// [`Simd::load`] when all lanes are there.
+    #[inline(always)]
+    unsafe fn load_some(p: *const f32, lanes: usize) -> Self::V {
+        // SAFETY: passed on to the caller.
+        unsafe { if lanes == Self::LANES { Self::load(p) } else { Self::load_first(p, lanes) } }
+    }
+    /// [`Simd::store`] when all lanes are there.
+    #[inline(always)]
+    unsafe fn store_some(p: *mut f32, v: Self::V, lanes: usize) {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            if lanes == Self::LANES {
+                Self::store(p, v);
+            } else {
+                Self::store_first(p, v, lanes);
+            }
+        }
+    }
+}
+
+/// A piece of work, generic over the instruction set it runs on. `run` and all it calls are `#[inline(always)]`.
+pub(crate) trait Kernel {
+    /// # Safety
+    /// Called by [`Isa::run`] alone; the implementor argues for its pointers.
+    unsafe fn run<S: Simd>(self);
+}
+
+/// An instruction set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Isa {
+    /// Whatever the compiler makes of 8-lane arrays: any CPU.
+    Portable,
+    /// x86-64 with AVX2 and FMA, 8 lanes.
+    Avx2,
+    /// x86-64 with AVX-512 F, 16 lanes.
+    Avx512,
+}
+
+impl Isa {
+    /// The instruction sets of this machine, slowest first.
+    ///
+    /// ```
+    /// use taper_kernels::Isa;
+    /// assert_eq!(Isa::here()[0], Isa::Portable);
+    /// ```
+    #[must_use]
+    pub fn here() -> Vec<Self> {
+        let mut isas = vec![Self::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                isas.push(Self::Avx2);
+                if is_x86_feature_detected!("avx512f") {
+                    isas.push(Self::Avx512);
+                }
+            }
+        }
+        isas
+    }
+
+    /// The fastest instruction set of this machine.
+    #[must_use]
+    pub fn best() -> Self {
+        Self::here().last().copied().unwrap_or(Self::Portable)
+    }
+
+    /// Lanes of a vector.
+    #[must_use]
+    pub fn lanes(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => Avx512::LANES,
+            _ => Portable::LANES,
+        }
+    }
+
+    /// Runs a kernel with this instruction set's features enabled.
+    ///
+    /// # Safety
+    /// The instruction set must be one of [`Isa::here`], and the kernel's own conditions hold.
+    #[inline]
+    pub(crate) unsafe fn run<K: Kernel>(self, kernel: K) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[target_feature(enable = "avx512f,avx2,fma")]
+            unsafe fn avx512<K: Kernel>(kernel: K) {
+                // SAFETY: the features are enabled here; the rest is the caller's.
+                unsafe { kernel.run::<Avx512>() }
+            }
+            #[target_feature(enable = "avx2,fma")]
+            unsafe fn avx2<K: Kernel>(kernel: K) {
+                // SAFETY: the features are enabled here; the rest is the caller's.
+                unsafe { kernel.run::<Avx2>() }
+            }
+            match self {
+                // SAFETY: the caller found the instruction set on this machine.
+                Self::Avx512 => return unsafe { avx512(kernel) },
+                // SAFETY: likewise.
+                Self::Avx2 => return unsafe { avx2(kernel) },
+                Self::Portable => {}
+            }
+        }
+        // SAFETY: plain Rust, on every machine; the rest is the caller's.
+        unsafe { kernel.run::<Portable>() }
+    }
+}

@@ -1,0 +1,72 @@
+//! Vectors as arrays of eight floats, which the compiler vectorizes with whatever the target has.
+//!
+//! Above: `simd`. Below: nothing. Not here: fused multiply-add (without the instruction it is a slow library call).
+
+use super::Simd;
+
+#[derive(Clone, Copy)]
+pub(crate) struct Portable;
+
+type V = [f32; 8];
+
+#[inline(always)]
+fn zip(a: V, b: V, f: impl Fn(f32, f32) -> f32) -> V {
+    std::array::from_fn(|i| f(a[i], b[i]))
+}
+
+impl Simd for Portable {
+    type V = V;
+    const LANES: usize = 8;
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> V {
+        [x; 8]
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> V {
+        // SAFETY: valid for eight reads; alignment is not needed.
+        unsafe { p.cast::<V>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: V) {
+        // SAFETY: valid for eight writes; alignment is not needed.
+        unsafe { p.cast::<V>().write_unaligned(v) }
+    }
+    #[inline(always)]
+    unsafe fn load_first(p: *const f32, lanes: usize) -> V {
+        let mut v = [0.0; 8];
+        // SAFETY: valid for `lanes` reads, and `lanes` is at most eight.
+        unsafe { p.copy_to_nonoverlapping(v.as_mut_ptr(), lanes) };
+        v
+    }
+    #[inline(always)]
+    unsafe fn store_first(p: *mut f32, v: V, lanes: usize) {
+        // SAFETY: valid for `lanes` writes, and `lanes` is at most eight.
+        unsafe { p.copy_from_nonoverlapping(v.as_ptr(), lanes) };
+    }
+    #[inline(always)]
+    unsafe fn add(a: V, b: V) -> V {
+        zip(a, b, |a, b| a + b)
+    }
+    #[inline(always)]
+    unsafe fn sub(a: V, b: V) -> V {
+        zip(a, b, |a, b| a - b)
+    }
+    #[inline(always)]
+    unsafe fn mul(a: V, b: V) -> V {
+        zip(a, b, |a, b| a * b)
+    }
+    #[inline(always)]
+    unsafe fn fma(a: V, b: V, c: V) -> V {
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+    #[inline(always)]
+    unsafe fn clamp(z: V, low: V, high: V) -> V {
+        let z = zip(z, low, |z, low| if z < low { low } else { z });
+        zip(z, high, |z, high| if z > high { high } else { z })
+    }
+    #[inline(always)]
+    unsafe fn gate(g: V, z: V, low: V, high: V) -> V {
+        std::array::from_fn(|i| if z[i] > low[i] && z[i] < high[i] { g[i] } else { 0.0 })
+    }
+}

@@ -1,0 +1,165 @@
+//! Vectors of x86-64: 16 lanes with AVX-512 F, 8 with AVX2 and FMA.
+//!
+//! Above: `simd`. Below: `std::arch`. Not here: detection (`simd::Isa`).
+//! Every method is unsafe for the one reason `Simd` states: the features must be enabled where it inlines.
+//! `min` and `max` return their second operand when one is a NaN, so the value goes second.
+
+use std::arch::x86_64::{
+    __m256, __m256i, __m512, _CMP_GT_OQ, _CMP_LT_OQ, _mm256_add_ps, _mm256_and_ps, _mm256_cmp_ps,
+    _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps,
+    _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm256_sub_ps,
+    _mm512_add_ps, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_cmp_ps_mask,
+    _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_maskz_mov_ps, _mm512_max_ps,
+    _mm512_min_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_storeu_ps, _mm512_sub_ps,
+};
+
+use super::Simd;
+
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512;
+
+impl Simd for Avx512 {
+    type V = __m512;
+    const LANES: usize = 16;
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> __m512 {
+        // SAFETY: see the card.
+        unsafe { _mm512_set1_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> __m512 {
+        // SAFETY: see the card.
+        unsafe { _mm512_loadu_ps(p) }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: __m512) {
+        // SAFETY: see the card.
+        unsafe { _mm512_storeu_ps(p, v) }
+    }
+    #[inline(always)]
+    unsafe fn load_first(p: *const f32, lanes: usize) -> __m512 {
+        // SAFETY: see the card; masked lanes are not touched.
+        unsafe { _mm512_maskz_loadu_ps(first(lanes), p) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(p: *mut f32, v: __m512, lanes: usize) {
+        // SAFETY: see the card; masked lanes are not touched.
+        unsafe { _mm512_mask_storeu_ps(p, first(lanes), v) }
+    }
+    #[inline(always)]
+    unsafe fn add(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see the card.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn sub(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see the card.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn mul(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see the card.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: see the card.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    unsafe fn clamp(z: __m512, low: __m512, high: __m512) -> __m512 {
+        // SAFETY: see the card.
+        unsafe { _mm512_min_ps(high, _mm512_max_ps(low, z)) }
+    }
+    #[inline(always)]
+    unsafe fn gate(g: __m512, z: __m512, low: __m512, high: __m512) -> __m512 {
+        // SAFETY: see the card.
+        unsafe {
+            let above = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(z, low);
+            _mm512_maskz_mov_ps(_mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(above, z, high), g)
+        }
+    }
+}
+
+/// A mask of the first `lanes` of sixteen.
+#[inline(always)]
+fn first(lanes: usize) -> u16 {
+    ((1u32 << lanes) - 1) as u16
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2;
+
+impl Simd for Avx2 {
+    type V = __m256;
+    const LANES: usize = 8;
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> __m256 {
+        // SAFETY: see the card.
+        unsafe { _mm256_set1_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> __m256 {
+        // SAFETY: see the card.
+        unsafe { _mm256_loadu_ps(p) }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: __m256) {
+        // SAFETY: see the card.
+        unsafe { _mm256_storeu_ps(p, v) }
+    }
+    #[inline(always)]
+    unsafe fn load_first(p: *const f32, lanes: usize) -> __m256 {
+        // SAFETY: see the card; masked lanes are not touched.
+        unsafe { _mm256_maskload_ps(p, first_of_eight(lanes)) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(p: *mut f32, v: __m256, lanes: usize) {
+        // SAFETY: see the card; masked lanes are not touched.
+        unsafe { _mm256_maskstore_ps(p, first_of_eight(lanes), v) }
+    }
+    #[inline(always)]
+    unsafe fn add(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see the card.
+        unsafe { _mm256_add_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn sub(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see the card.
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn mul(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see the card.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn fma(a: __m256, b: __m256, c: __m256) -> __m256 {
+        // SAFETY: see the card.
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    unsafe fn clamp(z: __m256, low: __m256, high: __m256) -> __m256 {
+        // SAFETY: see the card.
+        unsafe { _mm256_min_ps(high, _mm256_max_ps(low, z)) }
+    }
+    #[inline(always)]
+    unsafe fn gate(g: __m256, z: __m256, low: __m256, high: __m256) -> __m256 {
+        // SAFETY: see the card.
+        unsafe {
+            let above = _mm256_cmp_ps::<_CMP_GT_OQ>(z, low);
+            let below = _mm256_cmp_ps::<_CMP_LT_OQ>(z, high);
+            _mm256_and_ps(_mm256_and_ps(above, below), g)
+        }
+    }
+}
+
+/// All bits set in the first `lanes` of eight.
+#[inline(always)]
+unsafe fn first_of_eight(lanes: usize) -> __m256i {
+    const ONES_THEN_ZEROS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+    // SAFETY: `lanes` is at most eight, so eight elements from `8 - lanes` on lie in the table; features as in the card.
+    unsafe { _mm256_loadu_si256(ONES_THEN_ZEROS.as_ptr().add(8 - lanes).cast()) }
+}

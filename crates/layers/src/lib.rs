@@ -1,0 +1,15 @@
+//! A graph as a candle module: parameters as variables, gradients, and losses.
+//!
+//! Above: `train`, `transfer`, users of candle. Below: `engine`, `model`, `graph`, candle. Not here: the reverse pass itself
+//! (`engine::Trainer`), single operations for other people's models (`ops`), optimizers (`optim`).
+//! At this door tensors are candle's: images `(n, c, h, w)`, a channels-last view for free; logits `(n, k)`.
+
+mod error;
+pub mod loss;
+mod network;
+mod parameter;
+
+pub use error::{Error, Result};
+pub use network::{Network, Training, Value};
+pub use parameter::Parameter;
+pub use taper_engine::Session;

@@ -1,0 +1,108 @@
+//! What can be wrong with weights and model files.
+//!
+//! Above: every function of this crate. Below: `taper-graph`, safetensors, zip. Not here: impossible networks
+//! (`taper_graph::Error`).
+//! Tensors are named; a file is named once, by the outermost error.
+
+use std::path::PathBuf;
+
+use crate::Misfit;
+
+/// Weights that cannot be read, or do not fit their network.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the messages say what the fields are")]
+pub enum Error {
+    /// A file with something wrong in it; the source says what.
+    #[error("cannot read `{}`", path.display())]
+    File {
+        path: PathBuf,
+        #[source]
+        source: Box<Error>,
+    },
+    /// The operating system refused to read.
+    #[error("reading failed")]
+    Read {
+        #[source]
+        source: std::io::Error,
+    },
+    /// A directory or a device.
+    #[error("it is no regular file")]
+    NotAFile,
+    /// The operating system refused to write.
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// Neither safetensors nor a torch file.
+    #[error("it is neither a safetensors file nor one that torch.save wrote")]
+    Safetensors {
+        #[source]
+        source: safetensors::SafeTensorError,
+    },
+    /// A damaged zip archive.
+    #[error("the zip archive of the torch file is damaged")]
+    Zip {
+        #[source]
+        source: zip::result::ZipError,
+    },
+    /// A zip archive that torch did not write.
+    #[error("the zip archive is no torch file: {reason}")]
+    ZipEntry { reason: String },
+    /// A pickle that ends early, or says what torch does not say.
+    #[error("the pickle is damaged at byte {offset}: {reason}")]
+    Pickle { offset: usize, reason: String },
+    /// A pickle that wants something other than tensors.
+    #[error(
+        "the pickle asks for `{name}`, which is no tensor; nothing was executed. Save a plain state_dict: torch.save(model.state_dict(), …)"
+    )]
+    Global { name: String },
+    /// A file without tensors.
+    #[error("there are no tensors in it")]
+    NoTensors,
+    /// A tensor that reaches outside its storage, or shares it more than a file can.
+    #[error("tensor `{name}`: {reason}")]
+    Tensor { name: String, reason: String },
+    /// An element type that no network here has.
+    #[error("tensor `{name}` has element type {dtype}, which is not supported; convert it to f32")]
+    DType { name: String, dtype: String },
+    /// A safetensors file that is no model file.
+    #[error("there is no `{key}` in its metadata: it holds bare weights, not a model file")]
+    NoMetadata { key: &'static str },
+    /// Metadata that cannot be understood.
+    #[error("its `{key}` cannot be understood")]
+    Metadata {
+        key: &'static str,
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A model file of a later version.
+    #[error("it is a model file of version {got}, this program reads {expected}; upgrade")]
+    Version { got: String, expected: &'static str },
+    /// The network in it is impossible.
+    #[error("the network is impossible")]
+    Graph {
+        #[source]
+        source: Box<taper_graph::Error>,
+    },
+    /// Weights for another network.
+    #[error("the weights do not fit the network: {misfit}")]
+    Misfit { misfit: Box<Misfit> },
+    /// Names for another number of classes.
+    #[error("there are {got} class names, but the network tells {expected} classes apart")]
+    Classes { got: usize, expected: usize },
+    /// Preprocessing that no image survives.
+    #[error("preprocessing: {what} is {got}, it must be {expected}")]
+    Preprocess { what: &'static str, got: String, expected: &'static str },
+}
+
+impl From<taper_graph::Error> for Error {
+    fn from(source: taper_graph::Error) -> Self {
+        Self::Graph { source: Box::new(source) }
+    }
+}
+
+/// Result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,121 @@
+//! The model file: one safetensors file that holds everything needed to use a network.
+//!
+//! Above: `Model`'s users. Below: `tensors`, `card`. Not here: other projects' files (`tensors::read`), run folders.
+//! Metadata keys: `taper.version`, `taper.graph`, `taper.preprocess`, `taper.classes`, `taper.provenance`. Reading
+//! executes nothing and trusts no length; equal models give equal bytes.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use taper_graph::{Graph, ParamRole};
+
+use crate::tensors::{self, Archive, Precision};
+use crate::{Error, KeyMap, Model, Result};
+
+const VERSION: &str = "1";
+
+impl Model {
+    /// The model file's bytes. With [`Precision::F16`], weights of convolutions and linear layers are rounded to half
+    /// precision where they fit it; norms, biases and statistics, which are few and can be tiny or large, stay `f32`.
+    ///
+    /// # Errors
+    /// [`Error::Misfit`] if the public fields no longer fit each other.
+    pub fn to_bytes(&self, precision: Precision) -> Result<Vec<u8>> {
+        let Self { graph, tensors, preprocess, classes, provenance } = self;
+        self.check()?; // the fields are public
+        let params = graph.params().iter().zip(tensors);
+        let entries = params.map(|(spec, tensor)| {
+            let rounded = spec.role == ParamRole::Weight && tensors::fits_f16(&tensor.data);
+            let kept = if rounded { precision } else { Precision::F32 };
+            (spec.name.as_str(), tensor, kept)
+        });
+        let metadata = BTreeMap::from([
+            ("taper.version", VERSION.to_owned()),
+            ("taper.graph", graph.to_json()),
+            ("taper.preprocess", json("taper.preprocess", preprocess)?),
+            ("taper.classes", json("taper.classes", classes)?),
+            ("taper.provenance", json("taper.provenance", provenance)?),
+        ]);
+        Ok(tensors::to_safetensors(entries, &metadata))
+    }
+
+    /// Writes the model file in `f32`, aside and then renamed: it is complete or absent.
+    ///
+    /// # Errors
+    /// As [`Model::to_bytes`], and [`Error::Write`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        write_aside(path, &self.to_bytes(Precision::F32)?)
+    }
+
+    /// Reads a model file.
+    ///
+    /// # Errors
+    /// [`Error::File`], whose source says what is wrong.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let read = || Self::from_bytes(&tensors::read_file(path)?);
+        read().map_err(|source| Error::File { path: path.to_owned(), source: Box::new(source) })
+    }
+
+    /// Reads a model file from memory.
+    ///
+    /// # Errors
+    /// [`Error::Safetensors`] for damaged bytes, [`Error::NoMetadata`] for bare weights, [`Error::Version`],
+    /// [`Error::Metadata`], [`Error::Graph`], [`Error::Misfit`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let Archive { tensors, metadata } = Archive::from_safetensors(bytes)?;
+        let version = entry(&metadata, "taper.version")?;
+        if version != VERSION {
+            return Err(Error::Version { got: version.to_owned(), expected: VERSION });
+        }
+        let graph = Graph::from_json(entry(&metadata, "taper.graph")?)?;
+        let preprocess = parse(&metadata, "taper.preprocess")?;
+        let classes = parse(&metadata, "taper.classes")?;
+        let provenance = parse(&metadata, "taper.provenance")?;
+        let keymap = KeyMap::identity();
+        Self::from_tensors(graph, tensors, &keymap, preprocess, classes, provenance)
+    }
+}
+
+fn json(key: &'static str, value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|source| Error::Metadata { key, source })
+}
+
+fn entry<'a>(metadata: &'a BTreeMap<String, String>, key: &'static str) -> Result<&'a str> {
+    metadata.get(key).map(String::as_str).ok_or(Error::NoMetadata { key })
+}
+
+fn parse<T: DeserializeOwned>(metadata: &BTreeMap<String, String>, key: &'static str) -> Result<T> {
+    serde_json::from_str(entry(metadata, key)?).map_err(|source| Error::Metadata { key, source })
+}
+
+/// Writes a file under a temporary name beside it, flushes it to the disk, and renames it: whoever opens `path` finds the
+/// old file or the whole new one.
+///
+/// # Errors
+/// [`Error::Write`]; the temporary file is removed.
+pub fn write_aside(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    let path = path.as_ref();
+    let aside = temporary_name(path);
+    let write = || {
+        let mut file = File::create(&aside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&aside, path)
+    };
+    write().map_err(|source| {
+        // What was left aside is useless now; if even removing it fails, the first error is the one to report.
+        drop(fs::remove_file(&aside));
+        Error::Write { path: path.to_owned(), source }
+    })
+}
+
+fn temporary_name(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".tmp");
+    path.with_file_name(name)
+}

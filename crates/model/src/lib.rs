@@ -1,0 +1,27 @@
+//! The model file: one safetensors file holding graph, weights, preprocessing, classes and provenance.
+//!
+//! Above: `taper-engine`, `taper-layers`, `taper-zoo`. Below: `taper-graph`. Not here: running a network (`taper-engine`),
+//! which networks there are (`taper-zoo`), pictures (`taper-data`).
+//!
+//! [`Model`] is a graph with its weights, checked to fit. [`Model::load`] and [`Model::save`] are the file;
+//! [`tensors::read`] reads other projects' weights (`.safetensors`, and `.pth` without executing anything), and a [`KeyMap`]
+//! brings their names in.
+
+mod card;
+mod error;
+mod file;
+pub mod init;
+pub mod keymap;
+mod misfit;
+mod model;
+mod tensor;
+pub mod tensors;
+
+pub use card::{Interpolation, Preprocess, Provenance};
+pub use error::{Error, Result};
+pub use file::write_aside;
+pub use keymap::KeyMap;
+pub use misfit::{Misfit, Misshapen};
+pub use model::Model;
+pub use tensor::Tensor;
+pub use tensors::Precision;

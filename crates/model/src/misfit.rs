@@ -1,0 +1,95 @@
+//! How a set of tensors differs from what a network needs.
+//!
+//! Above: `model`. Below: `tensor`. Not here: renaming (`keymap`).
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+
+use taper_graph::Graph;
+
+use crate::Tensor;
+
+/// Everything that is wrong at once, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Misfit {
+    /// Parameters of the network that no tensor is for.
+    pub missing: Vec<String>,
+    /// Tensors that are for no parameter.
+    pub surplus: Vec<String>,
+    /// Tensors of another shape than their parameter.
+    pub misshapen: Vec<Misshapen>,
+}
+
+/// A tensor of the wrong shape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misshapen {
+    /// Which.
+    pub name: String,
+    /// Its shape.
+    pub got: Vec<usize>,
+    /// The parameter's.
+    pub expected: Vec<usize>,
+}
+
+impl Misfit {
+    /// Compares a network with tensors under its own names.
+    pub(crate) fn of(graph: &Graph, tensors: &BTreeMap<String, Tensor>) -> Self {
+        let mut misfit = Self::default();
+        for param in graph.params() {
+            match tensors.get(&param.name) {
+                None => misfit.missing.push(param.name.clone()),
+                Some(tensor) => misfit.compare(&param.name, tensor, &param.shape),
+            }
+        }
+        let known: HashSet<&str> = graph.params().iter().map(|spec| spec.name.as_str()).collect();
+        let surplus = tensors.keys().filter(|name| !known.contains(name.as_str()));
+        misfit.surplus = surplus.cloned().collect();
+        misfit
+    }
+
+    /// Notes a tensor of another shape, or of another number of elements than its shape says.
+    pub(crate) fn compare(&mut self, name: &str, tensor: &Tensor, expected: &[usize]) {
+        let count = expected.iter().product::<usize>();
+        if tensor.shape != expected || tensor.data.len() != count {
+            let same = tensor.shape == expected;
+            let got = if same { vec![tensor.data.len()] } else { tensor.shape.clone() };
+            let (name, expected) = (name.to_owned(), expected.to_vec());
+            self.misshapen.push(Misshapen { name, got, expected });
+        }
+    }
+
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.surplus.is_empty() && self.misshapen.is_empty()
+    }
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let misshapen = self.misshapen.iter().map(|Misshapen { name, got, expected }| {
+            format!("`{name}` has shape {got:?}, the network says {expected:?}")
+        });
+        let quoted = |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect();
+        let parts: [(&str, Vec<String>); 3] = [
+            ("missing: ", quoted(&self.missing)),
+            ("not in the network: ", quoted(&self.surplus)),
+            ("", misshapen.collect()),
+        ];
+        let parts = parts.iter().filter(|(_, list)| !list.is_empty());
+        let lines: Vec<String> =
+            parts.map(|(what, list)| format!("{what}{}", short(list))).collect();
+        f.write_str(&lines.join("; "))
+    }
+}
+
+/// The first ten, and how many more.
+fn short(list: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown = list.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match list.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

@@ -1,0 +1,136 @@
+//! A network with its weights, and what is needed to use them.
+//!
+//! Above: `taper-engine`, `taper-layers`, `taper-zoo`. Below: `misfit`, `keymap`, `init`. Not here: the file (`file`).
+//! Passes that change graph and weights together are functions from a `Model` to a new one.
+
+use std::collections::BTreeMap;
+
+use taper_graph::{Extent, Graph};
+
+use crate::{Error, KeyMap, Misfit, Preprocess, Provenance, Result, Tensor, init};
+
+/// Graph, weights, preprocessing, class names, and where they come from.
+///
+/// # Examples
+/// ```
+/// use taper_graph::{Bias, GraphBuilder, PoolKind};
+/// use taper_model::{Model, Preprocess};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut b = GraphBuilder::new(3)?;
+/// let xs = b.global_pool("pool", b.input(), PoolKind::Avg, true)?;
+/// let xs = b.linear("classifier", xs, 2, Bias::With)?;
+/// b.output("logits", xs)?;
+/// let classes = vec!["ants".to_owned(), "bees".to_owned()];
+/// let model = Model::random(b.build()?, 0, Preprocess::imagenet(), classes)?;
+/// assert_eq!(model.tensor("classifier.weight").map(|t| t.shape.clone()), Some(vec![2, 3]));
+/// let file = model.to_bytes(taper_model::Precision::F32)?;
+/// assert_eq!(Model::from_bytes(&file)?, model);
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Model {
+    /// The network.
+    pub graph: Graph,
+    /// Weights by [`ParamId`](taper_graph::ParamId) index, in the shapes of [`Graph::params`].
+    pub tensors: Vec<Tensor>,
+    /// What the weights expect of images.
+    pub preprocess: Preprocess,
+    /// Name of each logit, or none.
+    pub classes: Vec<String>,
+    /// Where the weights come from.
+    pub provenance: Provenance,
+}
+
+impl Model {
+    /// Puts the parts together if they fit.
+    ///
+    /// # Errors
+    /// [`Error::Misfit`] with every tensor that is missing, surplus or misshapen; [`Error::Classes`] if there are names,
+    /// but not one for each logit; [`Error::Preprocess`]; [`Error::Graph`] if the network cannot take an image of the input size.
+    pub fn new(
+        graph: Graph,
+        tensors: Vec<Tensor>,
+        preprocess: Preprocess,
+        classes: Vec<String>,
+        provenance: Provenance,
+    ) -> Result<Self> {
+        let model = Self { graph, tensors, preprocess, classes, provenance };
+        model.check()?;
+        Ok(model)
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        check_tensors(&self.graph, &self.tensors)?;
+        self.preprocess.validate()?;
+        check_classes(&self.graph, self.preprocess.input_size, self.classes.len())
+    }
+
+    /// Puts a network and tensors from a file together, their names translated by `keymap`. PyTorch's
+    /// `num_batches_tracked` is dropped.
+    ///
+    /// # Errors
+    /// As [`Model::new`].
+    pub fn from_tensors(
+        graph: Graph,
+        tensors: BTreeMap<String, Tensor>,
+        keymap: &KeyMap,
+        preprocess: Preprocess,
+        classes: Vec<String>,
+        provenance: Provenance,
+    ) -> Result<Self> {
+        let mut named = keymap.apply(tensors)?;
+        let misfit = Misfit::of(&graph, &named);
+        if !misfit.is_empty() {
+            return Err(Error::Misfit { misfit: Box::new(misfit) });
+        }
+        let in_order = graph.params().iter().filter_map(|param| named.remove(&param.name));
+        let tensors = in_order.collect();
+        Self::new(graph, tensors, preprocess, classes, provenance)
+    }
+
+    /// A network with the initial weights of a seed.
+    ///
+    /// # Errors
+    /// As [`Model::new`].
+    pub fn random(
+        graph: Graph,
+        seed: u64,
+        preprocess: Preprocess,
+        classes: Vec<String>,
+    ) -> Result<Self> {
+        let tensors = graph.params().iter().map(|spec| init::sample(spec, seed)).collect();
+        let provenance = Provenance { source: "random".to_owned(), ..Provenance::default() };
+        Self::new(graph, tensors, preprocess, classes, provenance)
+    }
+
+    /// The weights of that parameter.
+    #[must_use]
+    pub fn tensor(&self, name: &str) -> Option<&Tensor> {
+        self.graph.param_id(name).and_then(|id| self.tensors.get(id.index()))
+    }
+}
+
+fn check_tensors(graph: &Graph, tensors: &[Tensor]) -> Result<()> {
+    let mut misfit = Misfit::default();
+    for (param_idx, param) in graph.params().iter().enumerate() {
+        match tensors.get(param_idx) {
+            None => misfit.missing.push(param.name.clone()),
+            Some(tensor) => misfit.compare(&param.name, tensor, &param.shape),
+        }
+    }
+    for extra_idx in graph.params().len()..tensors.len() {
+        misfit.surplus.push(format!("tensor number {extra_idx}"));
+    }
+    if misfit.is_empty() { Ok(()) } else { Err(Error::Misfit { misfit: Box::new(misfit) }) }
+}
+
+/// The network takes an image of its own input size, and has a logit for each name.
+fn check_classes(graph: &Graph, [h, w]: [usize; 2], got: usize) -> Result<()> {
+    let extents = graph.extents(h, w)?;
+    let logits = graph.outputs().get("logits").and_then(|id| extents.get(id.index()));
+    match logits.map(Extent::channels) {
+        Some(expected) if got != 0 && got != expected => Err(Error::Classes { got, expected }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,66 @@
+//! Folders of pictures, or the embedded ones, as data sets; and what a model makes of them.
+//!
+//! Above: `fine_tune`, `evaluate`. Below: `taper_data`. Not here: transforms and batches (`setup`).
+
+use std::path::{Path, PathBuf};
+
+use taper_data::folder::Options;
+use taper_data::{Dataset, ImageFolder, sample_set};
+use taper_train::Evaluation;
+
+use crate::error::Result;
+use crate::options::{EvaluateOptions, FineTuneOptions};
+use crate::report::{Confusion, Mistake, Review, Skipped};
+use crate::setup::data;
+
+/// The pictures to train with.
+pub(crate) fn to_train(options: &FineTuneOptions) -> Result<Dataset> {
+    let Some(path) = &options.data else { return sample_set::emoji6().map_err(data) };
+    let reading = Options {
+        val_fraction: options.val_fraction,
+        seed: options.seed,
+        strict: options.strict,
+        threads: options.threads,
+        ..Options::default()
+    };
+    ImageFolder::open(path, &reading).map_err(data)
+}
+
+/// The pictures to evaluate with, all in `val`.
+pub(crate) fn to_evaluate(options: &EvaluateOptions) -> Result<Dataset> {
+    let reading =
+        Options { strict: options.strict, threads: options.threads, ..Options::default() };
+    ImageFolder::open_to_evaluate(&options.data, &reading).map_err(data)
+}
+
+/// The files that are no pictures, by their path.
+pub(crate) fn skipped<'d>(
+    dataset: &'d Dataset,
+    root: Option<&'d Path>,
+) -> impl Iterator<Item = Skipped> + 'd {
+    dataset.skipped.iter().map(move |skipped| Skipped {
+        path: root.map_or_else(|| PathBuf::from(&skipped.name), |root| root.join(&skipped.name)),
+        reason: skipped.reason.clone(),
+    })
+}
+
+/// An evaluation on `dataset.val` with names instead of indices. The model's classes are `classes`.
+pub(crate) fn review(evaluation: &Evaluation, dataset: &Dataset, classes: &[String]) -> Review {
+    let n = classes.len();
+    let counts = (0..n * n).map(|at| evaluation.confusion.count(at / n, at % n)).collect();
+    let class = |index: u32| classes.get(index as usize).cloned().unwrap_or_default();
+    let mistakes = evaluation.mistakes.iter().map(|mistake| {
+        let sample = dataset.val.get(mistake.index);
+        let image = sample.map(|sample| match sample.path() {
+            Some(path) => path.display().to_string(),
+            None => sample.name().to_owned(),
+        });
+        Mistake {
+            image: image.unwrap_or_default(),
+            actual: class(mistake.target),
+            predicted: class(mistake.predicted),
+            probability: mistake.probability,
+        }
+    });
+    Review { confusion: Confusion::new(classes.to_vec(), counts), mistakes: mistakes.collect() }
+}

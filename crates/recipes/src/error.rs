@@ -1,0 +1,191 @@
+//! What can go wrong in a recipe, and whether the request or the work is to blame.
+//!
+//! Above: every recipe, the binary's exit code. Below: the errors of the crates that do the work. Not here: their texts.
+
+use std::path::PathBuf;
+
+/// The result of a recipe.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a recipe did not give a report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An option has a value that cannot be meant.
+    #[error("{flag} is {got}, it must be {expected}")]
+    Option {
+        /// The flag of the binary, which is also the field with `-` for `_`.
+        flag: &'static str,
+        /// The value.
+        got: String,
+        /// What is allowed.
+        expected: String,
+    },
+    /// A word is not one of a list.
+    #[error("`{got}` is not one of {expected}")]
+    Choice {
+        /// The word.
+        got: String,
+        /// The list.
+        expected: String,
+    },
+    /// There is nothing to predict.
+    #[error("no picture is named: give one or more files")]
+    NoImages,
+    /// A path does not exist.
+    #[error("`{}` does not exist{}", path.display(), hint)]
+    Missing {
+        /// The path.
+        path: PathBuf,
+        /// What to do, beginning with a separator, or nothing.
+        hint: &'static str,
+    },
+    /// The output folder already holds a run.
+    #[error("`{}` already holds a run: choose another --out, or go on with --resume {}", path.display(), path.display())]
+    OutExists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder to go on with holds no run.
+    #[error("`{}` holds no run that can be gone on with: {reason}", path.display())]
+    NoRun {
+        /// The folder.
+        path: PathBuf,
+        /// What is missing or wrong there.
+        reason: String,
+    },
+    /// An option was given that a run remembers.
+    #[error("{flag} cannot be changed with --resume: the run remembers it")]
+    ResumeWith {
+        /// The flag.
+        flag: String,
+    },
+    /// The run was made with something else.
+    #[error("`{}` was made with another {what}: {difference}", run.display())]
+    Changed {
+        /// The run's folder.
+        run: PathBuf,
+        /// `data` or `model`.
+        what: &'static str,
+        /// What differs.
+        difference: String,
+    },
+    /// Classes of a folder are not among the model's.
+    #[error("the model does not know {unknown}; it knows {known}; `--labels order` goes by position instead of by name")]
+    UnknownClasses {
+        /// The folder's classes that the model lacks.
+        unknown: String,
+        /// Some of the model's classes.
+        known: String,
+    },
+    /// A folder has more classes than the model.
+    #[error("the folder has {folder} classes and the model {model}")]
+    TooManyClasses {
+        /// Classes of the folder.
+        folder: usize,
+        /// Classes of the model.
+        model: usize,
+    },
+    /// A file could not be read or written.
+    #[error("cannot {action} `{}`", path.display())]
+    File {
+        /// `read`, `write`, `create`, …
+        action: &'static str,
+        /// The path.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file of the run could not be written.
+    #[error("the run cannot be saved")]
+    Write {
+        /// Which file, and the system's reason.
+        #[source]
+        source: taper_train::Error,
+    },
+    /// A configuration file is no configuration.
+    #[error("`{}` is not the configuration of a run", path.display())]
+    Config {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A picture was there when the run began, and is gone.
+    #[error("`{name}` could be read when the run began and cannot be read any more")]
+    Vanished {
+        /// The picture.
+        name: String,
+    },
+    /// A file of tensors that is no model file and no published weights.
+    #[error("`{}` holds tensors without a network, and they are none of the published weights that `taper models` lists (sha256 {sha256})", path.display())]
+    UnknownWeights {
+        /// The file.
+        path: PathBuf,
+        /// Of its bytes.
+        sha256: String,
+    },
+    /// The pictures cannot be used.
+    #[error("the pictures cannot be used")]
+    Data {
+        /// Why.
+        #[source]
+        source: taper_data::Error,
+    },
+    /// No such model in the zoo, or its weights are not here.
+    #[error("the model cannot be had from the zoo")]
+    Zoo {
+        /// Why.
+        #[source]
+        source: taper_zoo::Error,
+    },
+    /// A model file cannot be used.
+    #[error("the model cannot be used")]
+    Model {
+        /// Why.
+        #[source]
+        source: taper_model::Error,
+    },
+    /// The network cannot be changed as asked.
+    #[error("the network cannot be prepared")]
+    Transfer {
+        /// Why.
+        #[source]
+        source: taper_transfer::Error,
+    },
+    /// Training failed.
+    #[error("training failed")]
+    Train {
+        /// Why.
+        #[source]
+        source: taper_train::Error,
+    },
+    /// The network could not be run.
+    #[error("the network cannot be run")]
+    Engine {
+        /// Why.
+        #[source]
+        source: taper_engine::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn option(
+        flag: &'static str,
+        got: impl ToString,
+        expected: impl Into<String>,
+    ) -> Self {
+        Error::Option { flag, got: got.to_string(), expected: expected.into() }
+    }
+
+    /// Whether the request was wrong (exit code 2 of the binary) and not the work (exit code 1).
+    pub fn is_request(&self) -> bool {
+        match self {
+            Error::File { source, .. } => source.kind() != std::io::ErrorKind::StorageFull,
+            Error::Train { .. } | Error::Engine { .. } | Error::Vanished { .. } => false,
+            _ => true,
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Evaluating: how well a model names a folder of pictures.
+//!
+//! Above: the binary, Rust users. Below: `source`, `data`, `taper_train::evaluate`. Not here: evaluating while training.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use taper_data::{Dataset, Loader, LoaderOptions};
+use taper_engine::{Session, SessionOptions};
+use taper_model::Model;
+use taper_train::{Batch, Batches, Images};
+
+use crate::error::{Error, Result};
+use crate::observer::{Event, Observer};
+use crate::options::{EvaluateOptions, Labels};
+use crate::report::EvaluateReport;
+use crate::{data, setup, source};
+
+/// Classes that are named in a message.
+const NAMED: usize = 8;
+
+/// Runs a model over a folder of pictures whose classes are known.
+///
+/// # Errors
+/// [`Error::is_request`] tells a wrong request from work that failed.
+///
+/// # Examples
+/// ```
+/// use taper_recipes::{EvaluateOptions, Labels, Silent, evaluate};
+///
+/// let dir = tempfile::tempdir()?;
+/// taper_data::sample_set::export(dir.path())?;
+/// // ImageNet's classes are others, so the numbers mean nothing.
+/// let options = EvaluateOptions {
+///     labels: Labels::Order,
+///     ..EvaluateOptions::new("mobilenetv2_100", dir.path())
+/// };
+/// let report = evaluate(&options, &mut Silent)?;
+/// assert_eq!(report.images, 105);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn evaluate(options: &EvaluateOptions, observer: &mut dyn Observer) -> Result<EvaluateReport> {
+    options.check()?;
+    let model = source::load(&options.model)?;
+    let started = Instant::now();
+    let dataset = data::to_evaluate(options)?;
+    for skipped in data::skipped(&dataset, Some(&options.data)) {
+        observer.event(&Event::Skipped(&skipped));
+    }
+    let labels = labels(&dataset, &model, options.labels)?;
+    let session = SessionOptions { threads: options.threads, ..SessionOptions::default() };
+    let mut session =
+        Session::new(&model, &session).map_err(|source| Error::Engine { source })?;
+    let loading = LoaderOptions {
+        batch_size: options.batch_size,
+        threads: options.threads,
+        ..LoaderOptions::default()
+    };
+    let transform = setup::eval_transform(&model.preprocess)?;
+    let loader = Loader::new(&dataset.val, transform, &loading).map_err(setup::data)?;
+    let batches = Relabeled { images: Images::new(loader), labels };
+    let evaluation = taper_train::evaluate(&mut session, &batches)
+        .map_err(|source| Error::Train { source })?;
+    let scores = evaluation.scores;
+    Ok(EvaluateReport {
+        top1: scores.top1,
+        top5: scores.top5,
+        images: scores.samples,
+        skipped: dataset.skipped.len(),
+        images_per_second: scores.samples as f64 / started.elapsed().as_secs_f64(),
+        review: data::review(&evaluation, &dataset, &names(&model)),
+    })
+}
+
+/// The model's classes; numbers if it names none.
+pub(crate) fn names(model: &Model) -> Vec<String> {
+    if !model.classes.is_empty() {
+        return model.classes.clone();
+    }
+    let logits = model.tensors.last().map_or(0, |bias| bias.shape.first().copied().unwrap_or(0));
+    (0..logits).map(|class| class.to_string()).collect()
+}
+
+/// The model's index for each class of the folder.
+fn labels(dataset: &Dataset, model: &Model, by: Labels) -> Result<Vec<u32>> {
+    let (classes, known) = (&dataset.classes, names(model));
+    match by {
+        Labels::Order if classes.len() > known.len() => {
+            Err(Error::TooManyClasses { folder: classes.len(), model: known.len() })
+        }
+        Labels::Order => Ok((0..).take(classes.len()).collect()),
+        Labels::Name => {
+            let indices: HashMap<&String, u32> = known.iter().zip(0..).collect();
+            let found: Option<Vec<u32>> =
+                classes.iter().map(|class| indices.get(class).copied()).collect();
+            found.ok_or_else(|| {
+                let unknown = classes.iter().filter(|class| !indices.contains_key(class));
+                Error::UnknownClasses { unknown: listed(unknown), known: listed(known.iter()) }
+            })
+        }
+    }
+}
+
+/// Pictures whose labels are the folder's, given with the model's.
+struct Relabeled {
+    images: Images,
+    labels: Vec<u32>,
+}
+
+impl Batches for Relabeled {
+    fn n_samples(&self) -> usize {
+        self.images.n_samples()
+    }
+
+    fn n_batches(&self) -> usize {
+        self.images.n_batches()
+    }
+
+    fn epoch(
+        &self,
+        epoch: usize,
+        start_batch: usize,
+    ) -> Box<dyn Iterator<Item = taper_train::Result<Batch>> + '_> {
+        let relabel = |mut batch: Batch| {
+            batch.targets.iter_mut().for_each(|label| *label = self.labels[*label as usize]);
+            batch
+        };
+        Box::new(self.images.epoch(epoch, start_batch).map(move |batch| batch.map(relabel)))
+    }
+}
+
+/// The first few of `classes`, in backticks.
+fn listed<'c>(classes: impl Iterator<Item = &'c String>) -> String {
+    let classes: Vec<&String> = classes.collect();
+    let shown: Vec<String> = classes.iter().take(NAMED).map(|class| format!("`{class}`")).collect();
+    let more = if classes.len() > NAMED { format!(" and {} more", classes.len() - NAMED) } else { String::new() };
+    format!("{}{more}", shown.join(", "))
+}

@@ -1,0 +1,201 @@
+//! Fine-tuning: a folder of pictures and a pretrained network become a model file.
+//!
+//! Above: the binary, Rust users. Below: `source`, `data`, `tune`, `run_folder`. Not here: the steps (`taper_train`).
+//! The same options give the same model file, also when the run was stopped or killed and gone on with.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use taper_data::Dataset;
+use taper_model::Model;
+
+use crate::data;
+use crate::error::{Error, Result};
+use crate::observer::{Event, Observer};
+use crate::options::{FineTuneOptions, Pretrained};
+use crate::report::FineTuneReport;
+use crate::run_folder::{RunConfig, RunFolder};
+use crate::source;
+use crate::tune::Tune;
+
+/// What to go on with, and what may differ from the run as it was begun.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResumeOptions {
+    /// The run's folder.
+    pub run: PathBuf,
+    /// Where the pictures are now, if they were moved; they must be the same.
+    pub data: Option<PathBuf>,
+    /// Where the model is now, if it was moved; it must be the same.
+    pub model: Option<String>,
+    /// Another number of threads.
+    pub threads: Option<usize>,
+}
+
+impl ResumeOptions {
+    /// Goes on with the run in `run`, with everything where it was.
+    pub fn new(run: impl Into<PathBuf>) -> Self {
+        ResumeOptions { run: run.into(), data: None, model: None, threads: None }
+    }
+}
+
+/// Fine-tunes a network on a folder of pictures.
+///
+/// The run's folder gets `config.json`, `metrics.jsonl`, `checkpoint/` and `model.safetensors`, the best epoch's model.
+/// When `stop` is set, the step at hand is finished, everything is saved, and the report says `stopped`.
+///
+/// # Errors
+/// [`Error::is_request`] tells a wrong request, before anything is written, from work that failed.
+///
+/// # Examples
+/// ```
+/// use std::sync::atomic::AtomicBool;
+/// use taper_recipes::{FineTuneOptions, Freeze, Augment, Silent, fine_tune};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let out = Some(dir.path().join("run"));
+/// let options = FineTuneOptions {
+///     freeze: Freeze::Backbone,
+///     augment: Augment::None,
+///     image_size: Some(32),
+///     epochs: 2,
+///     out,
+///     ..FineTuneOptions::default()
+/// };
+/// let report = fine_tune(&options, &AtomicBool::new(false), &mut Silent)?;
+/// assert_eq!(report.epochs, 2);
+/// assert!(report.model.is_file());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn fine_tune(
+    options: &FineTuneOptions,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<FineTuneReport> {
+    let started = Instant::now();
+    options.check()?;
+    let folder = RunFolder::choose(options.out.as_deref())?;
+    let begun = Begun::read(options, observer)?;
+    let config = RunConfig::new(options.clone(), begun.data_print(), begun.model_print.clone());
+    let tune = Tune::new(begun, options, &folder)?;
+    folder.begin(&config)?;
+    tune.run(stop, observer, started)
+}
+
+/// Goes on with a run that was stopped or killed, and ends with the model file it would have had.
+///
+/// # Errors
+/// [`Error::NoRun`] and [`Error::Config`] if there is no run, [`Error::Changed`] if the pictures or the model are others.
+pub fn resume(
+    options: &ResumeOptions,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<FineTuneReport> {
+    let started = Instant::now();
+    let (folder, config) = RunFolder::open(&options.run)?;
+    let mut asked = config.options.clone();
+    if options.data.is_some() {
+        asked.data.clone_from(&options.data);
+    }
+    if let Some(model) = &options.model {
+        asked.model.clone_from(model);
+    }
+    asked.threads = options.threads.unwrap_or(asked.threads);
+    let begun = Begun::read(&asked, observer)?;
+    begun.must_be(&config, &folder)?;
+    Tune::new(begun, &asked, &folder)?.run(stop, observer, started)
+}
+
+/// What a run begins with.
+pub(crate) struct Begun {
+    pub(crate) dataset: Dataset,
+    /// With a new head for the data set's classes.
+    pub(crate) model: Model,
+    /// Fingerprint of the model before it got a new head.
+    model_print: String,
+}
+
+impl Begun {
+    fn read(options: &FineTuneOptions, observer: &mut dyn Observer) -> Result<Self> {
+        let model = match options.pretrained {
+            Pretrained::Yes => source::load(&options.model)?,
+            Pretrained::None => source::random(&options.model, options.seed)?,
+        };
+        let model_print = fingerprint(&model);
+        let dataset = data::to_train(options)?;
+        for skipped in data::skipped(&dataset, options.data.as_deref()) {
+            observer.event(&Event::Skipped(&skipped));
+        }
+        let model = prepare(model, &dataset, options)?;
+        Ok(Begun { dataset, model, model_print })
+    }
+
+    fn data_print(&self) -> String {
+        format!("{:016x}", self.dataset.fingerprint())
+    }
+
+    /// Refuses other pictures and another model than the run was begun with.
+    fn must_be(&self, config: &RunConfig, folder: &RunFolder) -> Result<()> {
+        let changed = |what, was: &String, is: String| Error::Changed {
+            run: folder.path().to_path_buf(),
+            what,
+            difference: format!("its fingerprint was {was} and is {is}"),
+        };
+        if self.data_print() != config.data {
+            return Err(changed("data set", &config.data, self.data_print()));
+        }
+        if self.model_print != config.model {
+            return Err(changed("model", &config.model, self.model_print.clone()));
+        }
+        Ok(())
+    }
+}
+
+/// The network that training begins with: with the asked input size and a new head.
+fn prepare(mut model: Model, dataset: &Dataset, options: &FineTuneOptions) -> Result<Model> {
+    let transfer = |source| Error::Transfer { source };
+    if let Some(size) = options.image_size {
+        model.preprocess.input_size = [size, size];
+    }
+    let [h, w] = model.preprocess.input_size;
+    model.graph.extents(h, w).map_err(|source| transfer(source.into()))?;
+    let mut model = taper_transfer::replace_head(&model, &dataset.classes, options.seed)
+        .map_err(transfer)?;
+    let before = model.provenance.training.take();
+    model.provenance.training = Some(training(before, options));
+    Ok(model)
+}
+
+/// How the model is trained, in one line, after what was said before; without paths, so that equal runs give equal files.
+fn training(before: Option<String>, options: &FineTuneOptions) -> String {
+    let before = before.map_or_else(String::new, |before| format!("{before}; "));
+    format!(
+        "{before}fine-tuned with epochs {}, batch size {}, {} lr {}, momentum {}, weight decay {}, schedule {}, \
+         warmup {}, label smoothing {}, augment {}, freeze {}, seed {}",
+        options.epochs,
+        options.batch_size,
+        options.optimizer,
+        options.peak_lr(),
+        options.momentum,
+        options.weight_decay,
+        options.schedule,
+        options.warmup,
+        options.label_smoothing,
+        options.augment,
+        options.freeze,
+        options.seed
+    )
+}
+
+/// The 64-bit FNV-1a hash of a model's weights and graph; it tells models apart and protects from nothing.
+fn fingerprint(model: &Model) -> String {
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in model.graph.to_json().bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(PRIME);
+    }
+    for value in model.tensors.iter().flat_map(|tensor| &tensor.data) {
+        hash = (hash ^ u64::from(value.to_bits())).wrapping_mul(PRIME);
+    }
+    format!("{hash:016x}")
+}

@@ -1,0 +1,36 @@
+//! Fine-tune, evaluate and predict: what the `taper` binary does, as functions with typed options and reports.
+//!
+//! A recipe takes options that are checked before any work begins, tells an [`Observer`] what happens, stops at the next
+//! step when asked, and returns a report. It prints nothing and knows no command line, although its errors name the
+//! binary's flags, which are its options' fields with `-` for `_`.
+
+mod data;
+mod error;
+mod evaluate;
+mod fine_tune;
+mod observer;
+mod options;
+mod predict;
+mod relay;
+mod report;
+mod run_folder;
+mod setup;
+mod source;
+mod tune;
+mod zoo;
+
+pub use error::{Error, Result};
+pub use evaluate::evaluate;
+pub use fine_tune::{ResumeOptions, fine_tune, resume};
+pub use observer::{Epoch, Event, Observer, Plan, Silent, Step};
+pub use options::{
+    Augment, EvaluateOptions, FineTuneOptions, Labels, OptimizerKind, PredictOptions,
+    Pretrained, ScheduleKind,
+};
+pub use predict::predict;
+pub use report::{
+    ClassProbability, Confusion, EvaluateReport, FineTuneReport, Mistake, Prediction, Review,
+    Skipped, ZooModel,
+};
+pub use taper_transfer::Freeze;
+pub use zoo::models;

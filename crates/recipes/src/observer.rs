@@ -1,0 +1,113 @@
+//! What a run tells while it goes on.
+//!
+//! Above: the binary's progress bar, a test's recorder. Below: nothing. Not here: what is written into the run's folder.
+
+use std::path::PathBuf;
+
+use crate::options::FineTuneOptions;
+use crate::report::Skipped;
+
+/// Listens to a run.
+pub trait Observer {
+    /// Called in the order of events, on the thread that called the recipe.
+    fn event(&mut self, event: &Event<'_>);
+}
+
+/// Hears nothing.
+#[derive(Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn event(&mut self, _: &Event<'_>) {}
+}
+
+/// One thing that happened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// All is read and nothing computed yet.
+    Planned(&'a Plan),
+    /// A file of the folder is no picture.
+    Skipped(&'a Skipped),
+    /// With a frozen backbone and no augmentation, its outputs are computed once.
+    Caching {
+        /// Pictures done.
+        done: usize,
+        /// All pictures.
+        total: usize,
+    },
+    /// The run goes on where it was stopped or killed.
+    Resumed {
+        /// Epochs that are done.
+        epoch: usize,
+        /// Steps of the next epoch that are done.
+        step: usize,
+    },
+    /// An optimizer step is done.
+    Step(Step),
+    /// An epoch is done and the held-out pictures have been looked at.
+    Epoch(Epoch),
+}
+
+/// What a run is going to do.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// All options; `lr`, `image_size` and `out` are filled in.
+    pub options: FineTuneOptions,
+    /// The classes, in the order of their index.
+    pub classes: Vec<String>,
+    /// Pictures to train with.
+    pub train_images: usize,
+    /// Pictures held out.
+    pub val_images: usize,
+    /// Files that are no pictures.
+    pub skipped: usize,
+    /// Trained numbers.
+    pub trained_params: usize,
+    /// All numbers, running statistics excepted.
+    pub params: usize,
+    /// Optimizer steps an epoch.
+    pub steps_per_epoch: usize,
+    /// The run's folder.
+    pub out: PathBuf,
+}
+
+/// An optimizer step.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// From 1.
+    pub epoch: usize,
+    /// All epochs.
+    pub epochs: usize,
+    /// In its epoch, from 1.
+    pub step: usize,
+    /// Of an epoch.
+    pub steps: usize,
+    /// Mean over the batch, in nats.
+    pub loss: f64,
+    /// Learning rate of this step.
+    pub lr: f64,
+    /// Pictures in the batch.
+    pub images: usize,
+    /// Pictures a second, from the start of this call.
+    pub images_per_second: f64,
+}
+
+/// An epoch.
+#[derive(Debug, Clone, Copy)]
+pub struct Epoch {
+    /// From 1.
+    pub epoch: usize,
+    /// All epochs.
+    pub epochs: usize,
+    /// Mean training loss, in nats.
+    pub train_loss: f64,
+    /// Mean loss over the held-out pictures, in nats, without label smoothing.
+    pub val_loss: f64,
+    /// Share of held-out pictures whose likeliest class is right.
+    pub val_top1: f64,
+    /// Share of held-out pictures whose class is among the five likeliest.
+    pub val_top5: f64,
+    /// Whether this is the best epoch so far, and its model the one in `model.safetensors`.
+    pub is_best: bool,
+}

@@ -1,0 +1,165 @@
+//! What a recipe hands back.
+//!
+//! Above: the binary, which prints it. Below: `serde`. Not here: how the numbers come about.
+//! Shares are fractions from 0 to 1; the binary's JSON has these fields under these names.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// The result of fine-tuning.
+#[derive(Debug, Clone, Serialize)]
+pub struct FineTuneReport {
+    /// Share of held-out pictures that the network names rightly after the last epoch of this call; absent when it was
+    /// stopped before the end of one.
+    pub val_top1: Option<f64>,
+    /// The same for the best epoch of the run.
+    pub best_val_top1: Option<f64>,
+    /// Mean cross-entropy on the held-out pictures, in nats, with `val_top1`.
+    pub val_loss: Option<f64>,
+    /// Epochs that are done.
+    pub epochs: usize,
+    /// Seconds of this call.
+    pub seconds: f64,
+    /// Training pictures a second, evaluating and saving between epochs left out.
+    pub images_per_second: f64,
+    /// The best epoch's model file.
+    pub model: PathBuf,
+    /// The run's folder.
+    #[serde(skip)]
+    pub out: PathBuf,
+    /// Whether the run was asked to stop before its last epoch.
+    pub stopped: bool,
+    /// How the network names the held-out pictures, with `val_top1`.
+    #[serde(skip)]
+    pub review: Option<Review>,
+}
+
+/// How a model names pictures whose class is known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Review {
+    /// Rows: true class; columns: predicted class.
+    pub confusion: Confusion,
+    /// Wrong predictions, the most confident first.
+    pub mistakes: Vec<Mistake>,
+}
+
+/// Counts of true and predicted classes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confusion {
+    /// Names by index.
+    pub classes: Vec<String>,
+    counts: Vec<u64>,
+}
+
+impl Confusion {
+    /// Takes `counts`, one row for each true class; missing ones are 0.
+    pub fn new(classes: Vec<String>, mut counts: Vec<u64>) -> Self {
+        counts.resize(classes.len() * classes.len(), 0);
+        Confusion { classes, counts }
+    }
+
+    /// How many pictures of class `actual` were called `predicted`.
+    pub fn count(&self, actual: usize, predicted: usize) -> u64 {
+        self.counts.get(actual * self.classes.len() + predicted).copied().unwrap_or(0)
+    }
+
+    /// Pictures of class `actual`.
+    pub fn total(&self, actual: usize) -> u64 {
+        (0..self.classes.len()).map(|predicted| self.count(actual, predicted)).sum()
+    }
+}
+
+/// A picture that was called something else.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mistake {
+    /// The picture's name: its path, or its name in the embedded set.
+    pub image: String,
+    /// Its class.
+    pub actual: String,
+    /// What it was called.
+    pub predicted: String,
+    /// The probability of that, from 0 to 1.
+    pub probability: f64,
+}
+
+/// The result of evaluating.
+#[derive(Debug, Clone, Serialize)]
+pub struct EvaluateReport {
+    /// Share of pictures whose likeliest class is right.
+    pub top1: f64,
+    /// Share of pictures whose class is among the five likeliest.
+    pub top5: f64,
+    /// Pictures looked at.
+    pub images: usize,
+    /// Files that are no pictures.
+    pub skipped: usize,
+    /// Pictures a second, reading and decoding included.
+    pub images_per_second: f64,
+    /// Confusion and mistakes.
+    #[serde(skip)]
+    pub review: Review,
+}
+
+/// What a picture shows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Prediction {
+    /// The file.
+    pub image: String,
+    /// The likeliest classes, the likeliest first.
+    pub predictions: Vec<ClassProbability>,
+}
+
+/// A class and how likely it is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassProbability {
+    /// The class's name.
+    pub class: String,
+    /// Its index in the model.
+    pub index: usize,
+    /// From 0 to 1; all classes together have 1.
+    pub probability: f64,
+}
+
+/// A file that is no picture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// The file.
+    pub path: PathBuf,
+    /// Why it cannot be used.
+    pub reason: String,
+}
+
+/// A model of the zoo.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ZooModel {
+    /// Architecture `.` weights.
+    pub name: String,
+    /// Other spellings.
+    pub aliases: Vec<String>,
+    /// Trained numbers.
+    pub params: u64,
+    /// Multiply-accumulates of one picture at `input`.
+    pub macs: u64,
+    /// Height and width of the input, in pixels.
+    pub input: usize,
+    /// Published ImageNet top-1, from 0 to 1; absent for an architecture without weights.
+    pub top1: Option<f64>,
+    /// The weights' license.
+    pub license: Option<String>,
+    /// Whether the weights are on this machine.
+    pub cached: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_confusion_counts_rows_by_true_class() {
+        let confusion = Confusion::new(vec!["ant".into(), "bee".into()], vec![1, 1, 0, 1]);
+        assert_eq!(confusion.count(0, 1), 1);
+        assert_eq!(confusion.count(1, 0), 0);
+        assert_eq!((confusion.total(0), confusion.total(1)), (2, 1));
+    }
+}

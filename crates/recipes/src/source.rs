@@ -1,0 +1,105 @@
+//! Models by name or by file.
+//!
+//! Above: `fine_tune`, `evaluate`, `predict`. Below: `taper_zoo`, `taper_model`. Not here: changing them (`taper_transfer`).
+//! What looks like a path, or is there, is a file; everything else is a name. A file is a model file, or published weights
+//! in the format they are published in, told by their hash.
+
+use std::fs;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use taper_model::{Model, Preprocess, tensors};
+use taper_zoo::Record;
+
+use crate::error::{Error, Result};
+
+/// Classes of a network that comes without weights; its head is replaced anyway.
+const CLASSES: usize = 1000;
+
+/// Loads a model file, published weights, or a model of the zoo with its weights.
+pub(crate) fn load(name_or_file: &str) -> Result<Model> {
+    let path = Path::new(name_or_file);
+    if !is_file(name_or_file) {
+        return taper_zoo::pretrained(name_or_file).map_err(|source| Error::Zoo { source });
+    }
+    match Model::load(path) {
+        Ok(model) => Ok(model),
+        Err(source) => match published(path) {
+            Some(Ok(model)) => Ok(model),
+            Some(Err(error)) => Err(error),
+            None => Err(Error::Model { source }),
+        },
+    }
+}
+
+/// The same network with random weights.
+pub(crate) fn random(name_or_file: &str, seed: u64) -> Result<Model> {
+    let (graph, preprocess, classes) = if is_file(name_or_file) {
+        let model = load(name_or_file)?;
+        (model.graph, model.preprocess, model.classes)
+    } else {
+        let graph = taper_zoo::create(name_or_file, CLASSES);
+        let preprocess = taper_zoo::record(name_or_file).map_or(Preprocess::imagenet(), |record| record.preprocess);
+        (graph.map_err(|source| Error::Zoo { source })?, preprocess, Vec::new())
+    };
+    Model::random(graph, seed, preprocess, classes).map_err(|source| Error::Model { source })
+}
+
+/// The model that published weights make, if `path` holds some.
+fn published(path: &Path) -> Option<Result<Model>> {
+    if !path.is_file() {
+        return None;
+    }
+    let read = |source| Error::File { action: "read", path: path.to_path_buf(), source };
+    let sha256 = match fs::read(path) {
+        Ok(bytes) => hex(&Sha256::digest(bytes)),
+        Err(source) => return Some(Err(read(source))),
+    };
+    let known = taper_zoo::records().iter().find(|record| sha256.starts_with(record.sha256));
+    let is_model_file = path.extension().is_some_and(|extension| extension == "safetensors");
+    match known {
+        Some(record) => Some(model_of(record, path)),
+        None if is_model_file => None,
+        None => Some(Err(match tensors::read(path) {
+            Ok(_) => Error::UnknownWeights { path: path.to_path_buf(), sha256 },
+            Err(source) => Error::Model { source },
+        })),
+    }
+}
+
+fn model_of(record: &Record, path: &Path) -> Result<Model> {
+    let tensors = tensors::read(path).map_err(|source| Error::Model { source })?;
+    record.model(tensors).map_err(|source| Error::Zoo { source })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn is_file(name_or_file: &str) -> bool {
+    let path = Path::new(name_or_file);
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    let is_weights = extension.is_some_and(|it| ["safetensors", "pth", "pt"].contains(&it));
+    is_weights || name_or_file.contains(std::path::is_separator) || path.exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_files_and_words_are_names() {
+        assert!(is_file("model.safetensors"));
+        assert!(is_file("runs/1"));
+        assert!(is_file("Cargo.toml"), "it is there");
+        assert!(!is_file("mobilenetv2_100.tv_in1k"));
+    }
+
+    #[test]
+    fn a_name_without_weights_begins_with_random_ones() {
+        let model = random("mobilenetv2_035", 3).unwrap();
+        assert_eq!(model.preprocess.input_size, [224, 224]);
+        assert_eq!(model, random("mobilenetv2_035", 3).unwrap());
+        assert!(load("mobilenetv2_035").unwrap_err().is_request());
+    }
+}

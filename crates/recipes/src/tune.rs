@@ -1,0 +1,244 @@
+//! One run: what is planned, the features of a frozen backbone computed once, the optimizer, the loop, the report.
+//!
+//! Above: `fine_tune`. Below: `taper_train::Fit`, `taper_transfer`, `taper_optim`. Not here: where the network and the pictures
+//! come from (`fine_tune`).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use candle_core::Device;
+use taper_data::{Order, Sample};
+use taper_layers::Network;
+use taper_model::Model;
+use taper_optim::{AdamW, Optimizer, Rule, Sgd};
+use taper_train::{Batches, Fit, Images, Outcome, Settings, Start, Vectors};
+use taper_transfer::{Features, Freeze};
+
+use crate::data;
+use crate::error::{Error, Result};
+use crate::fine_tune::Begun;
+use crate::observer::{Event, Observer, Plan};
+use crate::options::{Augment, FineTuneOptions, OptimizerKind};
+use crate::relay::Relay;
+use crate::report::FineTuneReport;
+use crate::run_folder::RunFolder;
+use crate::setup;
+
+/// Steps between checkpoints, besides the one after each epoch: what a kill can cost.
+const SAVE_EVERY: u64 = 50;
+
+/// A run that is ready to go.
+pub(crate) struct Tune<'a> {
+    begun: Begun,
+    options: &'a FineTuneOptions,
+    folder: &'a RunFolder,
+    /// The whole network, frozen as asked.
+    network: Network,
+}
+
+impl<'a> Tune<'a> {
+    pub(crate) fn new(
+        begun: Begun,
+        options: &'a FineTuneOptions,
+        folder: &'a RunFolder,
+    ) -> Result<Self> {
+        let mut network = new_network(&begun.model)?;
+        options.freeze.apply(&mut network).map_err(|source| Error::Transfer { source })?;
+        if network.trainable().is_empty() {
+            return Err(Error::option("--freeze", &options.freeze, "a part that leaves something to train"));
+        }
+        Ok(Tune { begun, options, folder, network })
+    }
+
+    /// Trains to the end, or until `stop` is set.
+    pub(crate) fn run(
+        self,
+        stop: &AtomicBool,
+        observer: &mut dyn Observer,
+        started: Instant,
+    ) -> Result<FineTuneReport> {
+        let plan = self.plan();
+        observer.event(&Event::Planned(&plan));
+        let once = self.options.freeze == Freeze::Backbone && self.options.augment == Augment::None;
+        let mut relay = Relay::new(observer, &plan);
+        let outcome = match once {
+            true => self.run_on_features(stop, &mut relay)?,
+            false => Some(self.run_on_images(stop, &mut relay)?),
+        };
+        Ok(self.report(outcome, &relay, started))
+    }
+
+    /// Every step sees pictures.
+    fn run_on_images(&self, stop: &AtomicBool, relay: &mut Relay<'_>) -> Result<Outcome> {
+        let preprocess = &self.begun.model.preprocess;
+        let transform = setup::train_transform(preprocess, self.options.augment)?;
+        let train = Images::new(setup::loader(
+            &self.begun.dataset.train,
+            transform,
+            Order::Shuffled,
+            self.options,
+        )?);
+        let transform = setup::eval_transform(preprocess)?;
+        let val = &self.begun.dataset.val;
+        let val = Images::new(setup::loader(val, transform, Order::Sequential, self.options)?);
+        let save = |network: &Network, path: &Path| Ok(network.to_model()?.save(path)?);
+        self.fit(&self.network, [&train, &val], &save, stop, relay)
+    }
+
+    /// The frozen backbone sees every picture once, and steps see its vectors; nothing if stopped before the first step.
+    fn run_on_features(
+        &self,
+        stop: &AtomicBool,
+        relay: &mut Relay<'_>,
+    ) -> Result<Option<Outcome>> {
+        let dataset = &self.begun.dataset;
+        let Some(train) = self.features(&dataset.train, stop, relay)? else { return Ok(None) };
+        let Some(val) = self.features(&dataset.val, stop, relay)? else { return Ok(None) };
+        let train = train.shuffled(self.options.seed);
+        let model = &self.begun.model;
+        let head = taper_transfer::detach_head(model)
+            .map_err(|source| Error::Transfer { source })?;
+        let save = |head: &Network, path: &Path| {
+            Ok(taper_transfer::attach_head(model, &head.to_model()?)?.save(path)?)
+        };
+        self.fit(&new_network(&head)?, [&train, &val], &save, stop, relay).map(Some)
+    }
+
+    /// The `pre_logits` vectors of `samples`, or nothing if stopped.
+    fn features(
+        &self,
+        samples: &[Sample],
+        stop: &AtomicBool,
+        relay: &mut Relay<'_>,
+    ) -> Result<Option<Vectors>> {
+        let transfer = |source| Error::Transfer { source };
+        let model = &self.begun.model;
+        let transform = setup::eval_transform(&model.preprocess)?;
+        let loader = setup::loader(samples, transform, Order::Sequential, self.options)?;
+        let mut features = Features::new(model, self.options.threads).map_err(transfer)?;
+        let mut targets = Vec::with_capacity(samples.len());
+        for batch in loader.epoch(0, 0) {
+            let batch = batch.map_err(setup::data)?;
+            if let Some(gone) = batch.skipped.first() {
+                return Err(Error::Vanished { name: gone.name.clone() });
+            }
+            features.extend(&batch.xs, batch.shape).map_err(transfer)?;
+            targets.extend(batch.targets);
+            relay.cached(targets.len(), samples.len());
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+        }
+        let vectors = Vectors::new(features.finish(), targets, self.options.batch_size);
+        vectors.map(Some).map_err(|source| Error::Train { source })
+    }
+
+    fn fit(
+        &self,
+        network: &Network,
+        sets: [&dyn Batches; 2],
+        save: &SaveModel<'_>,
+        stop: &AtomicBool,
+        relay: &mut Relay<'_>,
+    ) -> Result<Outcome> {
+        match self.options.optimizer {
+            OptimizerKind::Sgd => {
+                let rule = Sgd { momentum: self.options.momentum, ..Sgd::default() };
+                self.fit_with(rule, network, sets, save, (stop, relay))
+            }
+            OptimizerKind::AdamW => {
+                self.fit_with(AdamW::default(), network, sets, save, (stop, relay))
+            }
+        }
+    }
+
+    fn fit_with<R: Rule>(
+        &self,
+        rule: R,
+        network: &Network,
+        [train, val]: [&dyn Batches; 2],
+        save_model: &SaveModel<'_>,
+        (stop, relay): (&AtomicBool, &mut Relay<'_>),
+    ) -> Result<Outcome> {
+        let groups = setup::groups(network, self.options.weight_decay);
+        let optimizer = Optimizer::from_groups(groups, rule)
+            .map_err(|source| Error::Train { source: source.into() })?;
+        let settings = self.settings(train.n_batches());
+        let start = match settings.checkpoint_path().exists() {
+            true => Start::Resume,
+            false => Start::Fresh,
+        };
+        let mut fit = Fit { network, optimizer, train, val, settings: &settings, save_model };
+        fit.run(start, stop, relay).map_err(|source| Error::Train { source })
+    }
+
+    fn settings(&self, steps_per_epoch: usize) -> Settings {
+        let options = self.options;
+        let steps = (options.epochs * steps_per_epoch) as u64;
+        Settings {
+            epochs: options.epochs,
+            schedule: setup::schedule(options, steps),
+            label_smoothing: options.label_smoothing,
+            clip_norm: options.clip_norm,
+            seed: options.seed,
+            save_every: Some(SAVE_EVERY),
+            out: self.folder.path().to_path_buf(),
+            config: BTreeMap::new(), // config.json has been compared already
+        }
+    }
+
+    fn plan(&self) -> Plan {
+        let model = &self.begun.model;
+        let mut options = self.options.clone();
+        options.lr = Some(options.peak_lr());
+        options.image_size = Some(model.preprocess.input_size[0]);
+        let params = self.network.params().iter();
+        let count = |trained: bool| -> usize {
+            let counted = params.clone().filter(|p| p.is_trained() || (!trained && !p.role.is_buffer()));
+            counted.map(|param| param.var.elem_count()).sum()
+        };
+        Plan {
+            options,
+            classes: self.begun.dataset.classes.clone(),
+            train_images: self.begun.dataset.train.len(),
+            val_images: self.begun.dataset.val.len(),
+            skipped: self.begun.dataset.skipped.len(),
+            trained_params: count(true),
+            params: count(false),
+            steps_per_epoch: self.begun.dataset.train.len().div_ceil(self.options.batch_size),
+            out: self.folder.path().to_path_buf(),
+        }
+    }
+
+    fn report(
+        &self,
+        outcome: Option<Outcome>,
+        relay: &Relay<'_>,
+        started: Instant,
+    ) -> FineTuneReport {
+        let last = outcome.as_ref().and_then(|outcome| outcome.last.as_ref());
+        let best = outcome.as_ref().and_then(|outcome| outcome.best);
+        FineTuneReport {
+            val_top1: last.map(|last| last.scores.top1),
+            best_val_top1: best.map(|best| best.scores.top1),
+            val_loss: last.map(|last| last.scores.loss),
+            epochs: relay.epochs_done(),
+            seconds: started.elapsed().as_secs_f64(),
+            images_per_second: relay.images_per_second(),
+            model: self.folder.model(),
+            out: self.folder.path().to_path_buf(),
+            stopped: outcome.as_ref().is_none_or(|outcome| outcome.stopped),
+            review: last.map(|last| data::review(last, &self.begun.dataset, &self.begun.model.classes)),
+        }
+    }
+}
+
+/// Writes the best model.
+type SaveModel<'a> =
+    dyn Fn(&Network, &Path) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> + 'a;
+
+fn new_network(model: &Model) -> Result<Network> {
+    Network::new(model, &Device::Cpu).map_err(|source| Error::Train { source: source.into() })
+}

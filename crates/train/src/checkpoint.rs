@@ -1,0 +1,179 @@
+//! Checkpoints: everything a run needs to go on with the same bits, in one file that is complete or absent.
+//!
+//! Above: `fit`. Below: `checkpoint::file`, safetensors. Not here: the model file (`taper-model`), when to save (`fit`).
+//! One safetensors file: `param/<name>` (parameters and buffers), `optimizer/<key>`, and in the metadata the version, the
+//! progress and the settings of the run as JSON.
+
+mod file;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::metrics::Scores;
+
+pub use file::replace_file;
+
+const VERSION: &str = "1";
+const VERSION_KEY: &str = "taper.checkpoint";
+const PROGRESS_KEY: &str = "taper.progress";
+const CONFIG_KEY: &str = "taper.config";
+
+/// The state of a run between two steps.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    /// Where the run is.
+    pub progress: Progress,
+    /// What the run is: its settings and the fingerprints of its data and its first model, by name.
+    pub config: BTreeMap<String, String>,
+    /// Parameters and buffers by name.
+    pub params: BTreeMap<String, Tensor>,
+    /// The optimizer's state by key.
+    pub optimizer: BTreeMap<String, Tensor>,
+}
+
+/// Where a run is. Everything counts from 0 and names what comes next.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Progress {
+    /// The epoch.
+    pub epoch: usize,
+    /// The batch of that epoch; the number of batches says that only the evaluation is missing.
+    pub batch: usize,
+    /// The step.
+    pub step: u64,
+    /// Sums over the batches of the epoch so far.
+    pub running: Running,
+    /// The best evaluation so far.
+    pub best: Option<Best>,
+    /// Length of `metrics.jsonl`, in bytes.
+    pub log_bytes: u64,
+}
+
+/// Sums over the training batches of an epoch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Running {
+    /// Sum of the minimized loss over samples, in nats.
+    pub loss: f64,
+    /// Samples whose class had the largest logit.
+    pub hits: u64,
+    /// Samples.
+    pub samples: usize,
+}
+
+/// The best evaluation so far.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Best {
+    /// At the end of which epoch, counted from 0.
+    pub epoch: usize,
+    /// Its scores.
+    pub scores: Scores,
+}
+
+impl Checkpoint {
+    /// Writes the file aside, syncs it, and puts it in its place; a failure leaves the file that was there.
+    ///
+    /// # Errors
+    /// [`Error::File`] with the path, for instance on a full disk.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
+        let json = |source: serde_json::Error| malformed(source.to_string());
+        let metadata = HashMap::from([
+            (VERSION_KEY.to_owned(), VERSION.to_owned()),
+            (PROGRESS_KEY.to_owned(), serde_json::to_string(&self.progress).map_err(json)?),
+            (CONFIG_KEY.to_owned(), serde_json::to_string(&self.config).map_err(json)?),
+        ]);
+        let named = |prefix: &str, tensors: &BTreeMap<String, Tensor>| -> Vec<(String, Tensor)> {
+            tensors
+                .iter()
+                .map(|(name, tensor)| (format!("{prefix}/{name}"), tensor.clone()))
+                .collect()
+        };
+        let mut tensors = named("param", &self.params);
+        tensors.extend(named("optimizer", &self.optimizer));
+        let bytes = safetensors::serialize(tensors, Some(metadata))
+            .map_err(|source| malformed(source.to_string()))?;
+        replace_file(path, |file| file.write_all(&bytes))
+    }
+
+    /// Reads a checkpoint and refuses one of another run.
+    ///
+    /// # Errors
+    /// [`Error::NoCheckpoint`] if there is none, [`Error::Malformed`] if the file is something else or broken,
+    /// [`Error::OtherRun`] if its `config` is not `expected`.
+    pub fn load(path: &Path, expected: &BTreeMap<String, String>) -> Result<Self> {
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::NoCheckpoint { path: path.to_owned() });
+            }
+            Err(source) => {
+                return Err(Error::File { action: "read", path: path.to_owned(), source });
+            }
+        };
+        let checkpoint = Self::from_bytes(&bytes)
+            .map_err(|reason| Error::Malformed { path: path.to_owned(), reason })?;
+        check_config(path, &checkpoint.config, expected)?;
+        Ok(checkpoint)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> std::result::Result<Self, String> {
+        let (_, metadata) =
+            safetensors::SafeTensors::read_metadata(bytes).map_err(|source| source.to_string())?;
+        let metadata = metadata.metadata().clone().unwrap_or_default();
+        let entry =
+            |key: &str| metadata.get(key).ok_or_else(|| format!("its metadata lacks `{key}`"));
+        let version = entry(VERSION_KEY)?;
+        if version != VERSION {
+            return Err(format!("it has version {version}, this program reads {VERSION}"));
+        }
+        let (mut params, mut optimizer) = (BTreeMap::new(), BTreeMap::new());
+        let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu)
+            .map_err(|source| source.to_string())?;
+        for (key, tensor) in tensors {
+            match key.split_once('/') {
+                Some(("param", name)) => params.insert(name.to_owned(), tensor),
+                Some(("optimizer", name)) => optimizer.insert(name.to_owned(), tensor),
+                _ => return Err(format!("it has a tensor `{key}`")),
+            };
+        }
+        let json = |source: serde_json::Error| source.to_string();
+        Ok(Self {
+            progress: serde_json::from_str(entry(PROGRESS_KEY)?).map_err(json)?,
+            config: serde_json::from_str(entry(CONFIG_KEY)?).map_err(json)?,
+            params,
+            optimizer,
+        })
+    }
+}
+
+fn check_config(
+    path: &Path,
+    saved: &BTreeMap<String, String>,
+    current: &BTreeMap<String, String>,
+) -> Result<()> {
+    let keys = saved.keys().chain(current.keys());
+    let value = |config: &BTreeMap<String, String>, key: &String| {
+        config.get(key).cloned().unwrap_or_else(|| "nothing".to_owned())
+    };
+    for key in keys {
+        let (saved, current) = (value(saved, key), value(current, key));
+        if saved != current {
+            return Err(Error::OtherRun {
+                path: path.to_owned(),
+                key: key.clone(),
+                saved,
+                current,
+            });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

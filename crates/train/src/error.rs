@@ -1,0 +1,184 @@
+//! What can go wrong in a run.
+//!
+//! Above: every file of this crate. Below: the errors of `layers`, `optim`, `data`. Not here: settings of the binary (`cli`).
+
+use std::path::PathBuf;
+
+/// A result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error that says at which step or in which file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The loss, the gradients or the parameters are no longer numbers.
+    #[error("{what} is {value}: training diverged, try a lower learning rate")]
+    NotFinite {
+        /// What was looked at: the loss, the gradient norm, a parameter.
+        what: String,
+        /// What it was.
+        value: f64,
+    },
+    /// A run failed on its way.
+    #[error(
+        "training failed at step {step} (epoch {epoch}); the last good checkpoint is {}",
+        checkpoint.display()
+    )]
+    At {
+        /// The step, counted from 0.
+        step: u64,
+        /// The epoch, counted from 0.
+        epoch: usize,
+        /// Where the run can go on.
+        checkpoint: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<Error>,
+    },
+    /// A setting that cannot be trained with.
+    #[error("`{name}` is {got}, expected {expected}")]
+    Setting {
+        /// Which one.
+        name: &'static str,
+        /// The value given.
+        got: String,
+        /// The range it must lie in.
+        expected: &'static str,
+    },
+    /// A file could not be read or written.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// What was tried, such as `write`.
+        action: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There is nothing to resume.
+    #[error("there is no checkpoint at {}; start the run without resuming", path.display())]
+    NoCheckpoint {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// A file that is no checkpoint.
+    #[error("{} is not a checkpoint of this version: {reason}", path.display())]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The checkpoint was made by another run.
+    #[error(
+        "the checkpoint {} was made with {key} = {saved}, this run has {current}; resume with the same settings, or start anew in another folder",
+        path.display()
+    )]
+    OtherRun {
+        /// Which file.
+        path: PathBuf,
+        /// The first setting that differs.
+        key: String,
+        /// Its value in the checkpoint.
+        saved: String,
+        /// Its value now.
+        current: String,
+    },
+    /// The set has no samples.
+    #[error("the {set} set is empty")]
+    Empty {
+        /// Which set.
+        set: &'static str,
+    },
+    /// Logits, targets and indices of a batch do not fit together.
+    #[error("got {got} logits for {rows} samples of {classes} classes")]
+    Logits {
+        /// How many numbers.
+        got: usize,
+        /// How many targets.
+        rows: usize,
+        /// How many classes.
+        classes: usize,
+    },
+    /// A label outside the classes.
+    #[error("label {target} is not below {classes}, the number of classes")]
+    Target {
+        /// The label.
+        target: u32,
+        /// How many classes.
+        classes: usize,
+    },
+    /// Vectors or labels of a set in memory do not fit together.
+    #[error("{values} values are not {labels} vectors of {dim}")]
+    Vectors {
+        /// How many numbers.
+        values: usize,
+        /// How many labels.
+        labels: usize,
+        /// Length of a vector.
+        dim: usize,
+    },
+    /// The network refused.
+    #[error("the network failed")]
+    Network {
+        /// Why.
+        #[source]
+        source: Box<taper_layers::Error>,
+    },
+    /// The optimizer refused.
+    #[error("the optimizer failed")]
+    Optimizer {
+        /// Why.
+        #[source]
+        source: Box<taper_optim::Error>,
+    },
+    /// The data could not be read.
+    #[error("the data could not be read")]
+    Data {
+        /// Why.
+        #[source]
+        source: Box<taper_data::Error>,
+    },
+    /// The model file could not be written.
+    #[error("cannot write the model {}", path.display())]
+    Model {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// candle refused an operation.
+    #[error("tensor operation failed in {what}")]
+    Tensor {
+        /// Where.
+        what: &'static str,
+        /// candle's reason.
+        #[source]
+        source: candle_core::Error,
+    },
+}
+
+impl From<taper_layers::Error> for Error {
+    fn from(source: taper_layers::Error) -> Self {
+        Self::Network { source: Box::new(source) }
+    }
+}
+
+impl From<taper_optim::Error> for Error {
+    fn from(source: taper_optim::Error) -> Self {
+        Self::Optimizer { source: Box::new(source) }
+    }
+}
+
+impl From<taper_data::Error> for Error {
+    fn from(source: taper_data::Error) -> Self {
+        Self::Data { source: Box::new(source) }
+    }
+}
+
+/// Names the place at which candle refused: the bridge from its errors to ours.
+pub(crate) fn at(what: &'static str) -> impl FnOnce(candle_core::Error) -> Error {
+    move |source| Error::Tensor { what, source }
+}

@@ -1,0 +1,81 @@
+//! What a run tells while it runs.
+//!
+//! Above: `recipes`, `cli`. Below: `metrics`. Not here: printing (`cli`), clocks: whoever listens may look at one.
+
+use std::path::Path;
+
+use taper_data::Skipped;
+
+use crate::metrics::{Evaluation, Scores};
+
+/// Something that happened in a run. Epochs, batches and steps count from 0.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The run begins, or goes on where a checkpoint was.
+    Started {
+        /// Epochs of the whole run.
+        epochs: usize,
+        /// Batches of an epoch.
+        batches_per_epoch: usize,
+        /// Samples of an epoch.
+        samples_per_epoch: usize,
+        /// The step that comes next: 0, or where the checkpoint was.
+        step: u64,
+    },
+    /// The parameters moved once.
+    Step {
+        /// Its epoch.
+        epoch: usize,
+        /// Its batch in that epoch.
+        batch: usize,
+        /// Its index in the run.
+        step: u64,
+        /// Samples of the batch.
+        samples: usize,
+        /// The loss that was minimized, in nats, label smoothing included.
+        loss: f64,
+        /// The learning rate.
+        lr: f64,
+        /// Norm of all gradients before clipping; none without clipping.
+        grad_norm: Option<f64>,
+    },
+    /// Samples could not be read any more; their batch went on without them.
+    Skipped {
+        /// Which ones, and why.
+        samples: &'a [Skipped],
+    },
+    /// An epoch was finished and evaluated.
+    EpochEnd {
+        /// Which one.
+        epoch: usize,
+        /// Means over the epoch's training batches; `top5` is not counted there and is 0.
+        train: Scores,
+        /// On the validation set, at the end of the epoch.
+        val: &'a Evaluation,
+        /// Whether it is the best so far.
+        is_best: bool,
+    },
+    /// A file was written and is complete.
+    Saved {
+        /// Which one.
+        path: &'a Path,
+    },
+    /// The run was asked to stop and can be resumed.
+    Stopped {
+        /// The step that comes next.
+        step: u64,
+    },
+}
+
+/// Receives events. Any `FnMut(&Event)` is one.
+pub trait Observer {
+    /// Is told each event when it happens, on the thread that trains.
+    fn on_event(&mut self, event: &Event<'_>);
+}
+
+impl<F: FnMut(&Event<'_>)> Observer for F {
+    fn on_event(&mut self, event: &Event<'_>) {
+        self(event);
+    }
+}

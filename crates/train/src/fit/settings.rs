@@ -1,0 +1,109 @@
+//! The settings of a run, what it returns, and where its files lie.
+//!
+//! Above: `recipes`. Below: `optim::Schedule`, `data::random`. Not here: the defaults (`recipes`), they are measured choices.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use taper_data::random::Rng;
+use taper_optim::Schedule;
+
+use crate::error::{Error, Result};
+use crate::step::StepSettings;
+use crate::{Best, Evaluation};
+
+/// The purpose of the random streams made here.
+const DROPOUT: u64 = 0x6472_6f70;
+
+/// How a network is trained.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Passes over the training set, at least 1.
+    pub epochs: usize,
+    /// The learning rate of every step.
+    pub schedule: Schedule,
+    /// Weight of the uniform distribution in the targets, in `[0, 1]`.
+    pub label_smoothing: f64,
+    /// Largest norm of all gradients together; none: not clipped.
+    pub clip_norm: Option<f64>,
+    /// Decides which units each step drops; the order of the samples is the batches' own affair.
+    pub seed: u64,
+    /// Saves a checkpoint after so many steps, besides the one after each epoch.
+    pub save_every: Option<u64>,
+    /// The run folder; made if it is not there.
+    pub out: PathBuf,
+    /// What makes the run what it is, by name: settings and fingerprints of data and first model. A checkpoint is
+    /// resumed only if all of it is the same.
+    pub config: BTreeMap<String, String>,
+}
+
+impl Settings {
+    pub(super) fn check(&self) -> Result<()> {
+        self.schedule.check()?;
+        let refuse = |name, got: String, expected| Err(Error::Setting { name, got, expected });
+        if self.epochs == 0 {
+            return refuse("epochs", self.epochs.to_string(), "1 or more");
+        }
+        if !(0.0..=1.0).contains(&self.label_smoothing) {
+            let got = self.label_smoothing.to_string();
+            return refuse("label_smoothing", got, "a number from 0 to 1");
+        }
+        match self.clip_norm {
+            Some(norm) if !(norm.is_finite() && norm > 0.0) => {
+                refuse("clip_norm", norm.to_string(), "a number above 0")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn step(&self, step: u64) -> StepSettings {
+        StepSettings {
+            lr: self.schedule.lr_at(step),
+            label_smoothing: self.label_smoothing,
+            clip_norm: self.clip_norm,
+            seed: Rng::keyed([self.seed, DROPOUT, step]).next_u64(),
+        }
+    }
+
+    pub(super) fn saves_after(&self, steps: u64) -> bool {
+        self.save_every.is_some_and(|every| every > 0 && steps.is_multiple_of(every))
+    }
+
+    /// Where the best model is written.
+    pub fn model_path(&self) -> PathBuf {
+        self.out.join("model.safetensors")
+    }
+
+    /// Where the last checkpoint is written.
+    pub fn checkpoint_path(&self) -> PathBuf {
+        self.out.join("checkpoint").join("state.safetensors")
+    }
+
+    /// Where steps and epochs are logged.
+    pub fn log_path(&self) -> PathBuf {
+        self.out.join("metrics.jsonl")
+    }
+}
+
+/// Where a run begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At step 0; what the run folder holds is replaced.
+    Fresh,
+    /// At the checkpoint in the run folder.
+    Resume,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The evaluation after the last epoch; after the last one finished, if the run was stopped (none if that was before
+    /// it was resumed).
+    pub last: Option<Evaluation>,
+    /// The best evaluation; its model is the model file.
+    pub best: Option<Best>,
+    /// Steps taken since step 0.
+    pub steps: u64,
+    /// Whether the run was stopped before its end and can be resumed.
+    pub stopped: bool,
+}

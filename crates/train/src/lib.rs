@@ -1,0 +1,26 @@
+//! The training loop: step, epochs, metrics, checkpoints and events. Prints nothing, knows no zoo.
+//!
+//! Above: `recipes`. Below: `layers`, `optim`, `data`. Not here: which network, which data and which settings (`recipes`),
+//! what a terminal shows (`cli`).
+//! A run is a pure function of network, batches and settings: the same inputs give the same bits, also when the run was
+//! stopped or killed and resumed in between.
+
+mod batches;
+mod checkpoint;
+mod error;
+mod evaluate;
+mod event;
+mod fit;
+mod log;
+mod metrics;
+mod step;
+
+pub use batches::{Batches, Vectors};
+pub use checkpoint::{Best, Checkpoint, Progress, Running, replace_file};
+pub use error::{Error, Result};
+pub use evaluate::evaluate;
+pub use event::{Event, Observer};
+pub use fit::{Fit, Outcome, Settings, Start};
+pub use metrics::{Confusion, Evaluation, Metrics, Mistake, Scores};
+pub use step::{StepReport, StepSettings, step};
+pub use taper_data::{Batch, Skipped};

@@ -1,0 +1,108 @@
+//! `metrics.jsonl`: one JSON object a step and an epoch, without a clock, so that equal runs write equal files.
+//!
+//! Above: `fit`. Below: the file system. Not here: events (`event`), reports.
+//! A checkpoint remembers how long the file was; resuming cuts what a killed run wrote after it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::metrics::Scores;
+
+/// A line of the log.
+#[derive(Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum Line {
+    Step { epoch: usize, step: u64, loss: f64, lr: f64, grad_norm: Option<f64> },
+    Epoch { epoch: usize, step: u64, train_loss: f64, train_top1: f64, val: Scores, is_best: bool },
+}
+
+/// The open log.
+#[derive(Debug)]
+pub(crate) struct Log {
+    path: PathBuf,
+    file: BufWriter<File>,
+    bytes: u64,
+}
+
+impl Log {
+    /// Opens the log and keeps its first `keep` bytes.
+    pub(crate) fn open(path: &Path, keep: u64) -> Result<Self> {
+        let open = || -> std::io::Result<(BufWriter<File>, u64)> {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path)?;
+            let bytes = file.metadata()?.len().min(keep);
+            file.set_len(bytes)?;
+            file.seek(SeekFrom::End(0))?;
+            Ok((BufWriter::new(file), bytes))
+        };
+        let (file, bytes) = open().map_err(|source| failed(path, source))?;
+        Ok(Self { path: path.to_owned(), file, bytes })
+    }
+
+    /// Appends a line.
+    pub(crate) fn write(&mut self, line: &Line) -> Result<()> {
+        let mut text =
+            serde_json::to_string(line).map_err(|source| failed(&self.path, source.into()))?;
+        text.push('\n');
+        self.file.write_all(text.as_bytes()).map_err(|source| failed(&self.path, source))?;
+        self.bytes += text.len() as u64;
+        Ok(())
+    }
+
+    /// Makes everything written so far survive, and returns the length.
+    pub(crate) fn sync(&mut self) -> Result<u64> {
+        let synced = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
+        synced.map_err(|source| failed(&self.path, source))?;
+        Ok(self.bytes)
+    }
+}
+
+fn failed(path: &Path, source: std::io::Error) -> Error {
+    Error::File { action: "write", path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reopening_cuts_what_came_after_the_checkpoint() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run/metrics.jsonl");
+        let line = |step| Line::Step { epoch: 0, step, loss: 0.5, lr: 0.1, grad_norm: None };
+        let mut log = Log::open(&path, 0).unwrap();
+        log.write(&line(0)).unwrap();
+        let kept = log.sync().unwrap();
+        log.write(&line(1)).unwrap();
+        log.sync().unwrap();
+        let mut log = Log::open(&path, kept).unwrap();
+        log.write(&line(7)).unwrap();
+        log.sync().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(
+            text,
+            "{\"kind\":\"step\",\"epoch\":0,\"step\":0,\"loss\":0.5,\"lr\":0.1,\"grad_norm\":null}\n\
+             {\"kind\":\"step\",\"epoch\":0,\"step\":7,\"loss\":0.5,\"lr\":0.1,\"grad_norm\":null}\n"
+        );
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_is_reported_with_the_path() {
+        let mut log = Log::open(Path::new("/dev/full"), 0).unwrap();
+        let line = Line::Step { epoch: 0, step: 0, loss: 0.5, lr: 0.1, grad_norm: None };
+        let failed = log.write(&line).and_then(|()| log.sync()).unwrap_err();
+        assert!(failed.to_string().contains("/dev/full"), "{failed}");
+    }
+}

@@ -1,0 +1,87 @@
+//! What can be wrong with a head, a stage or a backbone.
+//!
+//! Above: every file of this crate. Below: the errors of `graph`, `model`, `engine`. Not here: training (`train`).
+
+/// A result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A refusal that names the node or the stage.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The logits do not come from a linear layer that could be replaced.
+    #[error("the logits come from {op} `{node}`, a new head needs a linear layer there")]
+    NoClassifier {
+        /// The node of the logits.
+        node: String,
+        /// Its operation.
+        op: &'static str,
+    },
+    /// A classifier of nothing.
+    #[error("a head needs at least one class")]
+    NoClasses,
+    /// A name that is no part of the network.
+    #[error("there is no stage `{name}` to freeze; use `none`, `backbone`, or one of {}", known.join(", "))]
+    UnknownStage {
+        /// The name given.
+        name: String,
+        /// The names there are, from the image on.
+        known: Vec<String>,
+    },
+    /// The classifier reads more than the pooled vector.
+    #[error(
+        "`{node}` reads the backbone besides `pre_logits`, so features cannot be computed once"
+    )]
+    HeadReadsBackbone {
+        /// The node.
+        node: String,
+    },
+    /// The backbone's features are a map.
+    #[error("the output `pre_logits` is a map, features are cached as vectors")]
+    FeaturesAreMaps,
+    /// A head that belongs to another network.
+    #[error("the head has a parameter `{name}` that does not fit the network")]
+    ForeignHead {
+        /// The parameter.
+        name: String,
+    },
+    /// The graph refused.
+    #[error("the graph refused")]
+    Graph {
+        /// Why.
+        #[source]
+        source: Box<taper_graph::Error>,
+    },
+    /// The model refused.
+    #[error("the model refused")]
+    Model {
+        /// Why.
+        #[source]
+        source: Box<taper_model::Error>,
+    },
+    /// The engine refused.
+    #[error("the engine refused")]
+    Engine {
+        /// Why.
+        #[source]
+        source: Box<taper_engine::Error>,
+    },
+}
+
+impl From<taper_graph::Error> for Error {
+    fn from(source: taper_graph::Error) -> Self {
+        Self::Graph { source: Box::new(source) }
+    }
+}
+
+impl From<taper_model::Error> for Error {
+    fn from(source: taper_model::Error) -> Self {
+        Self::Model { source: Box::new(source) }
+    }
+}
+
+impl From<taper_engine::Error> for Error {
+    fn from(source: taper_engine::Error) -> Self {
+        Self::Engine { source: Box::new(source) }
+    }
+}

@@ -1,0 +1,25 @@
+//! Network families as tables, their registry and weight records.
+//!
+//! Above: `taper-transfer`, `taper-recipes`, xtask. Below: `taper-graph`, `taper-model`. Not here: running a network
+//! (`taper-engine`), downloading weights (xtask).
+//!
+//! [`create`] makes a network of any registered architecture; [`pretrained`] a model with weights that are in the binary
+//! (feature `embedded`: MobileNetV2, 7 MB); [`records`] lists published weights.
+//!
+//! ```
+//! let graph = taper_zoo::create("mobilenetv2_050", 10)?;
+//! assert_eq!(graph.outputs().keys().collect::<Vec<_>>(), ["features", "logits", "pre_logits"]);
+//! # Ok::<(), taper_zoo::Error>(())
+//! ```
+
+mod architecture;
+mod error;
+pub mod imagenet;
+pub mod mobilenet_v2;
+mod pretrained;
+mod record;
+
+pub use architecture::{Architecture, architecture, architectures, create};
+pub use error::{Error, Result};
+pub use pretrained::{embedded, pretrained};
+pub use record::{Record, Source, record, records};

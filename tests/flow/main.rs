@@ -1,0 +1,12 @@
+//! The binary as a user runs it: pictures in, model file out, and one clear message for everything that can be wrong.
+//!
+//! Compiled by `crates/cli`, see docs/decisions/0002-flow-tests-belong-to-the-binary.md.
+
+mod bad_data;
+mod bad_models;
+mod bad_requests;
+mod finetune;
+mod models;
+mod pictures;
+mod stopping;
+mod taper;

@@ -1,0 +1,136 @@
+//! Runs that end early: by Ctrl-C, by a kill, by a loss that is no number. Going on gives the bits of a run never stopped.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use crate::pictures;
+use crate::taper::{Ran, arg, small_model, start, taper};
+
+/// A run in `dir` that takes a few seconds.
+struct Run {
+    data: String,
+    model: String,
+    dir: PathBuf,
+}
+
+impl Run {
+    fn new(dir: &Path) -> Self {
+        let data = arg(&pictures::folder(dir, 3, 20));
+        Run { data, model: arg(&small_model(dir)), dir: dir.to_path_buf() }
+    }
+
+    fn args(&self, out: &str) -> Vec<String> {
+        let out = arg(&self.dir.join(out));
+        let args = [
+            "finetune", "--data", &self.data, "--model", &self.model, "--epochs", "6", "--batch-size", "4",
+            "--out", &out, "--json",
+        ];
+        args.map(str::to_owned).to_vec()
+    }
+
+    fn resume(&self, out: &str) -> Vec<String> {
+        ["finetune", "--resume", &arg(&self.dir.join(out)), "--json"].map(str::to_owned).to_vec()
+    }
+
+    fn file(&self, out: &str, name: &str) -> Vec<u8> {
+        fs::read(self.dir.join(out).join(name)).unwrap()
+    }
+
+    /// Whether two runs left the same model and the same metrics.
+    #[track_caller]
+    fn assert_same(&self, a: &str, b: &str) {
+        for name in ["metrics.jsonl", "model.safetensors"] {
+            assert!(self.file(a, name) == self.file(b, name), "{name} of {a} and {b} differ");
+        }
+    }
+}
+
+/// Waits until the checkpoint of `out` is there.
+fn wait_for_checkpoint(run: &Run, out: &str) {
+    let path = run.dir.join(out).join("checkpoint/state.safetensors");
+    let start = Instant::now();
+    while !path.exists() {
+        assert!(start.elapsed() < Duration::from_secs(60), "no checkpoint after a minute");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn finish(child: Child) -> Ran {
+    let output = child.wait_with_output().unwrap();
+    Ran {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_saves_says_how_to_go_on_and_costs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = Run::new(dir.path());
+    taper(&run.args("whole")).succeeds();
+
+    let child = start(&run.args("stopped"));
+    wait_for_checkpoint(&run, "stopped");
+    std::thread::sleep(Duration::from_millis(150));
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let ran = finish(child).exits(130);
+    assert!(ran.stderr.contains("taper finetune --resume"), "{}", ran.stderr);
+    assert_eq!(ran.json()["stopped"], true);
+
+    let report = taper(&run.resume("stopped")).succeeds().json();
+    assert_eq!((&report["epochs"], &report["stopped"]), (&6.into(), &false.into()));
+    run.assert_same("whole", "stopped");
+}
+
+#[test]
+fn a_killed_run_goes_on_with_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = Run::new(dir.path());
+    taper(&run.args("whole")).succeeds();
+
+    let mut child = start(&run.args("killed"));
+    wait_for_checkpoint(&run, "killed");
+    for milliseconds in [0, 170, 390] {
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        child = start(&run.resume("killed"));
+    }
+    finish(child).succeeds();
+    run.assert_same("whole", "killed");
+}
+
+#[test]
+fn a_finished_run_that_goes_on_says_the_same_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = Run::new(dir.path());
+    let first = taper(&run.args("run")).succeeds().json();
+    let model = run.file("run", "model.safetensors");
+    let again = taper(&run.resume("run")).succeeds().json();
+    for key in ["val_top1", "best_val_top1", "val_loss", "epochs"] {
+        assert_eq!(first[key], again[key], "{key}");
+    }
+    assert_eq!(model, run.file("run", "model.safetensors"));
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = Run::new(dir.path());
+    let mut args = run.args("nan");
+    args.extend(["--lr", "1e30", "--schedule", "constant"].map(str::to_owned));
+    taper(&args).refuses(1, &["step", "learning rate"]);
+    let state = run.file("nan", "checkpoint/state.safetensors");
+    let file = safetensors::SafeTensors::deserialize(&state).unwrap();
+    for (name, tensor) in file.tensors() {
+        if tensor.dtype() == safetensors::Dtype::F32 {
+            let numbers = tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            assert!(numbers.into_iter().all(f32::is_finite), "{name} is no number");
+        }
+    }
+}

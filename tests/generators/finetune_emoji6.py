@@ -1,0 +1,195 @@
+"""Fine-tunes torchvision's MobileNetV2 on an image folder, step for step the recipe of `taper finetune`.
+
+This is the peer that the defaults on the embedded sample set are measured against; DATA holds train/<class>/* and val/<class>/*.
+The last line of standard output is one JSON object: val_top1 and val_loss after the last epoch, best_val_top1, epochs, seconds.
+What is the same as in `taper finetune`, and where PyTorch users might do otherwise:
+  head          Linear(1280, classes), N(0, 0.01) weights, zero bias; dropout 0.2 before it
+  --freeze      backbone: only the head is trained, and norms keep their statistics (eval mode), as torchvision's tutorial does not
+                none: everything is trained; STAGE (timm's name, blocks.3): everything up to and including it is frozen likewise
+  --augment     crop: RandomResizedCrop(scale=(scale_min, 1)) and a horizontal flip; none: what evaluation sees
+  evaluation    Resize(floor(size / 0.875)) on the short side, CenterCrop(size), bilinear
+  decay         on weights of convolutions and the head only, not on norms and biases
+  schedule      in steps: linear warm-up (step + 1) / warmup, then cosine to zero; or constant after the warm-up
+  last batch    kept, as DataLoader does (drop_last=False), unless it holds a single image, of which no norm can take a variance
+
+  python tests/generators/finetune_emoji6.py DATA --weights mobilenet_v2-b0353104.pth --seed 0
+"""
+
+import argparse
+import json
+import math
+import time
+
+import torch
+import torchvision
+from torch import nn
+from torch.nn import functional as F
+from torchvision import transforms as T
+
+import mobilenet_v2_net as net
+
+MEAN, STD, CROP_PCT = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], 0.875
+
+
+def arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data")
+    parser.add_argument("--weights", required=True)
+    parser.add_argument("--freeze", default="none")
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--optimizer", choices=["sgd", "adamw"], default="sgd")
+    parser.add_argument("--lr", type=float, default=0.01)
+    parser.add_argument("--head-lr-scale", type=float, default=1.0)
+    parser.add_argument("--momentum", type=float, default=0.9)
+    parser.add_argument("--nesterov", action="store_true")
+    parser.add_argument("--weight-decay", type=float, default=1e-4)
+    parser.add_argument("--schedule", choices=["cosine", "constant"], default="cosine")
+    parser.add_argument("--warmup-steps", type=int, default=0)
+    parser.add_argument("--label-smoothing", type=float, default=0.0)
+    parser.add_argument("--image-size", type=int, default=224)
+    parser.add_argument("--augment", choices=["crop", "none"], default="crop")
+    parser.add_argument("--scale-min", type=float, default=0.25)
+    parser.add_argument("--dropout", type=float, default=0.2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--limit", type=int, default=None, help="use only every LIMIT-th image: a quick check of the script")
+    return parser.parse_args()
+
+
+def datasets(args):
+    """Training and validation sets, decoded once: the files are small."""
+    size = args.image_size
+    finish = [T.ToTensor(), T.Normalize(MEAN, STD)]
+    evaluate = [T.Resize(int(size / CROP_PCT)), T.CenterCrop(size)]
+    augment = [T.RandomResizedCrop(size, scale=(args.scale_min, 1.0)), T.RandomHorizontalFlip()]
+    train = T.Compose((augment if args.augment == "crop" else evaluate) + finish)
+    out = []
+    for part, transform in [("train", train), ("val", T.Compose(evaluate + finish))]:
+        folder = torchvision.datasets.ImageFolder(f"{args.data}/{part}")
+        samples = [folder[i] for i in range(0, len(folder), args.limit or 1)]
+        out.append((samples, transform))
+    return len(folder.classes), *out
+
+
+def batches(samples, transform, batch_size, order):
+    for start in range(0, len(order), batch_size):
+        chosen = [samples[i] for i in order[start : start + batch_size]]
+        xs = torch.stack([transform(image) for image, _ in chosen])
+        if xs.ndim == 4:
+            xs = xs.contiguous(memory_format=torch.channels_last)
+        yield xs, torch.tensor([label for _, label in chosen])
+
+
+def frozen_modules(model, freeze):
+    """Modules that are frozen, norms included."""
+    if freeze == "none":
+        return []
+    pairs = [(model.get_submodule(old), new) for old, new in net.timm_modules(net.FULL) if new != "classifier"]
+    if freeze == "backbone":
+        return [module for module, _ in pairs]
+    last = max(i for i, (_, new) in enumerate(pairs) if new.startswith(freeze + "."))
+    return [module for module, _ in pairs[: last + 1]]
+
+
+def build(args, classes):
+    model = torchvision.models.mobilenet_v2(dropout=args.dropout)
+    model.load_state_dict(torch.load(args.weights, weights_only=True))
+    model.classifier[1] = nn.Linear(1280, classes)
+    nn.init.normal_(model.classifier[1].weight, 0, 0.01)
+    nn.init.zeros_(model.classifier[1].bias)
+    frozen = frozen_modules(model, args.freeze)
+    for module in frozen:
+        module.requires_grad_(False)
+    return model.to(memory_format=torch.channels_last), frozen
+
+
+def build_optimizer(args, model):
+    groups = []
+    for scale, part in [(1.0, model.features), (args.head_lr_scale, model.classifier)]:
+        trained = [p for p in part.parameters() if p.requires_grad]
+        for decay, params in [
+            (args.weight_decay, [p for p in trained if p.ndim > 1]),
+            (0.0, [p for p in trained if p.ndim == 1]),
+        ]:
+            groups.append({"params": params, "weight_decay": decay, "scale": scale})
+    if args.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=args.lr)
+    return torch.optim.SGD(groups, lr=args.lr, momentum=args.momentum, nesterov=args.nesterov)
+
+
+def lr_at(args, step, steps):
+    if step < args.warmup_steps:
+        return args.lr * (step + 1) / args.warmup_steps
+    if args.schedule == "constant":
+        return args.lr
+    done = (step - args.warmup_steps) / max(1, steps - args.warmup_steps)
+    return args.lr * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def evaluate(model, samples, transform, batch_size):
+    model.eval()
+    right, loss = 0, 0.0
+    with torch.inference_mode():
+        for xs, targets in batches(samples, transform, batch_size, range(len(samples))):
+            logits = model(xs)
+            right += (logits.argmax(1) == targets).sum().item()
+            loss += F.cross_entropy(logits, targets, reduction="sum").item()
+    return right / len(samples), loss / len(samples)
+
+
+def cached_features(model, samples, transform, batch_size):
+    """The samples with the head's inputs for pictures: with a frozen backbone and no augmentation they never change."""
+    model.eval()
+    with torch.inference_mode():
+        chunks = batches(samples, transform, batch_size, range(len(samples)))
+        features = torch.cat([model.features(xs).mean((2, 3)) for xs, _ in chunks])
+    return [(features[i].clone(), label) for i, (_, label) in enumerate(samples)]
+
+
+def train_epoch(args, epoch, model, frozen, optimizer, chosen, per_epoch):
+    """One pass over the batches in `chosen`, `per_epoch` of them; returns the mean loss of an image."""
+    model.train()
+    for module in frozen:
+        module.eval()
+    total, images = 0.0, 0
+    for i, (xs, targets) in enumerate(chosen):
+        for group in optimizer.param_groups:
+            group["lr"] = lr_at(args, epoch * per_epoch + i, args.epochs * per_epoch) * group["scale"]
+        optimizer.zero_grad()
+        logits = model.classifier(xs) if xs.ndim == 2 else model(xs)
+        loss = F.cross_entropy(logits, targets, label_smoothing=args.label_smoothing)
+        loss.backward()
+        optimizer.step()
+        total += loss.item() * len(targets)
+        images += len(targets)
+    return total / images
+
+
+def main():
+    args = arguments()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    start = time.time()
+    classes, (train, train_transform), (val, val_transform) = datasets(args)
+    model, frozen = build(args, classes)
+    optimizer = build_optimizer(args, model)
+    if args.freeze == "backbone" and args.augment == "none":
+        train = cached_features(model, train, train_transform, args.batch_size)
+        train_transform = lambda features: features
+    per_epoch = math.ceil(len(train) / args.batch_size) - (len(train) % args.batch_size == 1)
+    best = 0.0
+    for epoch in range(args.epochs):
+        order = torch.randperm(len(train)).tolist()[: per_epoch * args.batch_size]
+        chosen = batches(train, train_transform, args.batch_size, order)
+        loss = train_epoch(args, epoch, model, frozen, optimizer, chosen, per_epoch)
+        top1, val_loss = evaluate(model, val, val_transform, args.batch_size)
+        best = max(best, top1)
+        print(f"epoch {epoch} loss {loss:.4f} val_top1 {top1:.4f} val_loss {val_loss:.4f} "
+              f"seconds {time.time() - start:.1f}", flush=True)
+    report = {"val_top1": top1, "best_val_top1": best, "val_loss": val_loss, "epochs": args.epochs}
+    print(json.dumps(report | {"seconds": round(time.time() - start, 2), "seed": args.seed}))
+
+
+if __name__ == "__main__":
+    main()

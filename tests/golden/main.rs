@@ -1,0 +1,9 @@
+//! Against PyTorch: taps at three depths, losses, gradients and logits, from fixtures that `tests/generators` wrote.
+//!
+//! Above: `cargo xtask test`. Below: `engine`, `layers`, `model`, `zoo`. Not here: optimizers and losses (beside their code).
+
+mod logits;
+mod network;
+mod networks;
+mod published;
+mod step;

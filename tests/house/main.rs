@@ -1,0 +1,5 @@
+//! What must hold across crates.
+
+mod files;
+mod frozen;
+mod zoo;

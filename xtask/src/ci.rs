@@ -1,0 +1,122 @@
+//! The steps of `cargo xtask ci` and the commands they are also known by.
+//!
+//! Above: `main`. Below: `shell`, `tidy`. Not here: the rules themselves (`tidy`).
+//! All steps share one target folder and one set of compiler flags, so that dependencies are compiled once for running
+//! and once for checking.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{shell, tidy};
+
+/// fmt, tidy, clippy, test, doc.
+pub(crate) fn ci(skip_test: bool) -> Result<()> {
+    shell::cargo(&["fmt", "--all", "--check"], &[])?;
+    tidy()?;
+    shell::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
+    if !skip_test {
+        test(&[])?;
+    }
+    shell::cargo(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])?;
+    println!("ci: ok");
+    Ok(())
+}
+
+/// `cargo test --workspace`, then one line that sums up all test binaries.
+pub(crate) fn test(rest: &[String]) -> Result<()> {
+    let mut args = vec!["test", "--workspace", "--no-fail-fast", "--"];
+    args.extend(rest.iter().map(String::as_str));
+    let start = Instant::now();
+    let mut total = Totals::default();
+    let succeeded = shell::cargo_lines(&args, &[], |line| {
+        println!("{line}");
+        total.add(line);
+    })?;
+    let verdict = if succeeded && total.failed == 0 { "ok" } else { "FAILED" };
+    println!(
+        "\ntotal: {verdict}. {} passed; {} failed; {} suites; finished in {:.0}s",
+        total.passed,
+        total.failed,
+        total.suites,
+        start.elapsed().as_secs_f64()
+    );
+    if verdict != "ok" {
+        bail!("tests failed");
+    }
+    Ok(())
+}
+
+/// The house rules; every broken one on a line of its own.
+pub(crate) fn tidy() -> Result<()> {
+    let problems = tidy::check(&shell::root())?;
+    for problem in &problems {
+        println!("{problem}");
+    }
+    if !problems.is_empty() {
+        bail!("tidy: {} problems", problems.len());
+    }
+    println!("tidy: ok");
+    Ok(())
+}
+
+/// `cargo test` with `PROPTEST_CASES` and `PROPTEST_RNG_SEED` set over the defaults of `.cargo/config.toml`.
+pub(crate) fn proptest(cases: u32, seed: Option<u64>, name: Option<&str>) -> Result<()> {
+    let seed = match seed {
+        Some(seed) => seed,
+        None => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            now.context("the clock stands before 1970")?.as_secs()
+        }
+    };
+    let package = name.map(|name| format!("taper-{name}"));
+    let mut args = vec!["test"];
+    match &package {
+        Some(package) => args.extend(["--package", package.as_str()]),
+        None => args.push("--workspace"),
+    }
+    args.extend(["--lib", "--tests"]);
+    let (cases, seed) = (cases.to_string(), seed.to_string());
+    println!("proptest: {cases} cases a property, seed {seed}");
+    let result = shell::cargo(&args, &[("PROPTEST_CASES", &cases), ("PROPTEST_RNG_SEED", &seed)]);
+    result.with_context(|| format!("to see it again: cargo xtask proptest --seed {seed}"))
+}
+
+/// The sum of cargo's `test result:` lines.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Totals {
+    suites: usize,
+    passed: usize,
+    failed: usize,
+}
+
+impl Totals {
+    fn add(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else { return };
+        self.suites += 1;
+        for part in result.split([';', '.']) {
+            let mut words = part.split_whitespace();
+            let (number, unit) = (words.next(), words.next());
+            let number = number.and_then(|word| word.parse::<usize>().ok()).unwrap_or(0);
+            match unit {
+                Some("passed") => self.passed += number,
+                Some("failed") => self.failed += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_sum_cargos_closing_lines() {
+        let mut total = Totals::default();
+        total.add("test result: ok. 12 passed; 0 failed; 0 ignored; finished in 0.10s");
+        total.add("test conv::delta ... ok");
+        total.add("test result: FAILED. 3 passed; 2 failed; 0 ignored; finished in 0.10s");
+        assert_eq!(total, Totals { suites: 2, passed: 15, failed: 2 });
+    }
+}

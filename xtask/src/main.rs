@@ -1,0 +1,80 @@
+//! Maintenance tasks: `cargo xtask ci`, `test`, `tidy`, `proptest`, `weights`.
+//!
+//! Above: the alias in `.cargo/config.toml`, `.ci/run`. Below: cargo and the modules here. Not here: what a user of the
+//! library runs (`taper`, in `crates/cli`).
+#![expect(clippy::print_stdout, reason = "a command-line tool speaks on standard output")]
+#![expect(clippy::print_stderr, reason = "a command-line tool complains on standard error")]
+
+mod ci;
+mod shell;
+mod tidy;
+mod weights;
+mod weights;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Maintenance of the Taper workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything a change must pass, cheapest first: fmt, tidy, clippy, test, doc
+    #[command(after_help = "Example: cargo xtask ci --skip-test")]
+    Ci {
+        /// Leave out the tests, because they have just run
+        #[arg(long)]
+        skip_test: bool,
+    },
+    /// Every test of the workspace, with a closing line that sums them up
+    #[command(after_help = "Example: cargo xtask test -- conv")]
+    Test {
+        /// Passed on to `cargo test --workspace`
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
+    /// The house rules of docs/style.md
+    Tidy,
+    /// Property tests with more cases and another seed than `cargo test` uses
+    #[command(after_help = "Example: cargo xtask proptest --cases 1000 kernels")]
+    Proptest {
+        /// Cases a property
+        #[arg(long, default_value_t = 1000)]
+        cases: u32,
+        /// Seed of the cases; drawn from the clock and printed when absent
+        #[arg(long)]
+        seed: Option<u64>,
+        /// One crate by its folder under crates/; all when absent
+        name: Option<String>,
+    },
+    /// Published weights: list, fetch, verify, embed
+    #[command(subcommand)]
+    Weights(weights::WeightsCommand),
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Ci { skip_test } => ci::ci(skip_test),
+        Command::Test { rest } => ci::test(&rest),
+        Command::Tidy => ci::tidy(),
+        Command::Proptest { cases, seed, name } => ci::proptest(cases, seed, name.as_deref()),
+        Command::Weights(command) => weights::run(command),
+        Command::Weights(command) => weights::run(command),
+    }
+}

