@@ -3,22 +3,21 @@
 //! `cargo run -p taper-tests --example published_logits -- mobilenet_v2-b0353104.pth`
 //!
 //! Above: a maintainer, `cargo xtask golden`. Below: `golden/published.rs`. Not here: the embedded f16 weights (`golden::logits`).
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test that needs a file: it panics and prints as tests do")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that needs a file: it panics and prints as tests do"
+)]
 
 #[path = "../golden/published.rs"]
 mod published;
 
-use taper_model::{Model, Precision, Preprocess, Provenance, keymap, tensors};
-use taper_zoo::mobilenet_v2::{Scaling, mobilenet_v2};
+use taper_model::{Model, Precision, tensors};
 
 fn main() {
     let path = std::env::args().nth(1).unwrap();
-    let graph = mobilenet_v2(Scaling::width(1.0), 1000).unwrap();
-    let keys = keymap::torchvision_mobilenet_v2(&graph);
-    let classes = (0..1000).map(|i| i.to_string()).collect();
-    let tensors = tensors::read(&path).unwrap();
-    let model = Model::from_tensors(graph, tensors, &keys, Preprocess::imagenet(), classes, Provenance::default());
-    let model = model.unwrap();
+    let record = taper_zoo::record("mobilenetv2_100.tv_in1k").unwrap();
+    let model = record.model(tensors::read(&path).unwrap()).unwrap();
     published::check(&model, "logits");
     let copy = Model::from_bytes(&model.to_bytes(Precision::F32).unwrap()).unwrap();
     published::check(&copy, "logits");

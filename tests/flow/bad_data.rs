@@ -9,8 +9,19 @@ use crate::taper::{Ran, arg, small_model, taper};
 fn finetune(dir: &Path, data: &Path, more: &[&str]) -> Ran {
     let model = arg(&small_model(dir));
     let (data, out) = (arg(data), arg(&dir.join("run")));
-    let mut args =
-        vec!["finetune", "--data", &data, "--model", &model, "--epochs", "1", "--batch-size", "4", "--out", &out];
+    let mut args = vec![
+        "finetune",
+        "--data",
+        &data,
+        "--model",
+        &model,
+        "--epochs",
+        "1",
+        "--batch-size",
+        "4",
+        "--out",
+        &out,
+    ];
     args.extend(more);
     taper(&args)
 }
@@ -122,7 +133,8 @@ fn eval_matches_classes_by_name_or_by_order() {
     taper(&args).refuses(2, &["does not know", "green", "--labels order"]);
     let by_order = [&args[..], &["--labels", "order", "--json"]].concat();
     assert_eq!(taper(&by_order).succeeds().json()["images"], 8);
-    taper(&["eval", "--model", &model, "--data", &arg(&dir.path().join("gone"))]).refuses(2, &["gone"]);
+    taper(&["eval", "--model", &model, "--data", &arg(&dir.path().join("gone"))])
+        .refuses(2, &["gone"]);
 }
 
 #[test]
@@ -131,7 +143,8 @@ fn predict_names_the_picture_it_cannot_read_and_goes_on() {
     let data = pictures::folder(dir.path(), 2, 1);
     let model = arg(&small_model(dir.path()));
     let (good, bad) = (arg(&data.join("red/000.png")), arg(&dir.path().join("gone.png")));
-    let ran = taper(&["predict", "--model", &model, "--json", &bad, &good]).refuses(1, &["gone.png"]);
+    let ran =
+        taper(&["predict", "--model", &model, "--json", &bad, &good]).refuses(1, &["gone.png"]);
     assert_eq!(ran.json()["image"], good.as_str());
 }
 

@@ -103,7 +103,11 @@ fn a_pickle_is_not_executed() {
 fn noise_and_folders_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("noise.pth");
-    for bytes in [&b"PK\x03\x04"[..], &[0xff; 64], b"PK\x05\x06\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0"] {
+    for bytes in [
+        &b"PK\x03\x04"[..],
+        &[0xff; 64],
+        b"PK\x05\x06\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0",
+    ] {
         fs::write(&path, bytes).unwrap();
         predict(dir.path(), &path).refuses(2, &["noise.pth"]);
     }

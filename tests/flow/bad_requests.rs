@@ -33,8 +33,18 @@ fn a_stage_that_is_not_there_is_answered_with_those_that_are() {
     let dir = tempfile::tempdir().unwrap();
     let (data, model) = (arg(&pictures::folder(dir.path(), 2, 4)), arg(&small_model(dir.path())));
     let out = dir.path().join("run");
-    taper(&["finetune", "--data", &data, "--model", &model, "--freeze", "blocks.99", "--out", &arg(&out)])
-        .refuses(2, &["blocks.99", "blocks.3"]);
+    taper(&[
+        "finetune",
+        "--data",
+        &data,
+        "--model",
+        &model,
+        "--freeze",
+        "blocks.99",
+        "--out",
+        &arg(&out),
+    ])
+    .refuses(2, &["blocks.99", "blocks.3"]);
     assert!(!out.exists());
 }
 
@@ -44,7 +54,8 @@ fn a_folder_that_cannot_be_written_to_is_refused() {
     let (data, model) = (arg(&pictures::folder(dir.path(), 2, 4)), arg(&small_model(dir.path())));
     fs::write(dir.path().join("file"), "").unwrap();
     let out = arg(&dir.path().join("file/run"));
-    taper(&["finetune", "--data", &data, "--model", &model, "--out", &out]).refuses(2, &["file/run"]);
+    taper(&["finetune", "--data", &data, "--model", &model, "--out", &out])
+        .refuses(2, &["file/run"]);
 }
 
 #[test]
@@ -64,7 +75,8 @@ fn going_on_needs_a_run_and_the_same_recipe() {
     let dir = tempfile::tempdir().unwrap();
     taper(&["finetune", "--resume", &arg(dir.path())]).refuses(2, &["no config.json"]);
     taper(&["finetune", "--resume", &arg(&dir.path().join("gone"))]).refuses(2, &["gone"]);
-    taper(&["finetune", "--resume", &arg(dir.path()), "--lr", "0.1"]).refuses(2, &["--lr", "--resume"]);
+    taper(&["finetune", "--resume", &arg(dir.path()), "--lr", "0.1"])
+        .refuses(2, &["--lr", "--resume"]);
     fs::write(dir.path().join("config.json"), "not json").unwrap();
     taper(&["finetune", "--resume", &arg(dir.path())]).refuses(2, &["config.json"]);
 }
@@ -74,10 +86,12 @@ fn going_on_with_other_pictures_or_another_model_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (data, model) = (arg(&pictures::folder(dir.path(), 2, 4)), arg(&small_model(dir.path())));
     let out = arg(&dir.path().join("run"));
-    taper(&["finetune", "--data", &data, "--model", &model, "--epochs", "1", "--out", &out]).succeeds();
+    taper(&["finetune", "--data", &data, "--model", &model, "--epochs", "1", "--out", &out])
+        .succeeds();
     let other = arg(&pictures::folder(&dir.path().join("other"), 2, 5));
     taper(&["finetune", "--resume", &out, "--data", &other]).refuses(2, &["another data"]);
-    taper(&["finetune", "--resume", &out, "--model", "mobilenetv2_100"]).refuses(2, &["another model"]);
+    taper(&["finetune", "--resume", &out, "--model", "mobilenetv2_100"])
+        .refuses(2, &["another model"]);
     pictures::class(&dir.path().join("pictures/red"), [200, 0, 0], 6);
     taper(&["finetune", "--resume", &out]).refuses(2, &["another data"]);
 }

@@ -10,8 +10,22 @@ fn a_folder_of_pictures_becomes_a_model_that_names_them() {
     let dir = tempfile::tempdir().unwrap();
     let (data, out) = (arg(&pictures::folder(dir.path(), 3, 10)), arg(&dir.path().join("run")));
     let ran = taper(&[
-        "finetune", "--data", &data, "--out", &out, "--freeze", "backbone", "--augment", "none",
-        "--image-size", "64", "--batch-size", "8", "--epochs", "8", "--json",
+        "finetune",
+        "--data",
+        &data,
+        "--out",
+        &out,
+        "--freeze",
+        "backbone",
+        "--augment",
+        "none",
+        "--image-size",
+        "64",
+        "--batch-size",
+        "8",
+        "--epochs",
+        "8",
+        "--json",
     ])
     .succeeds();
     let report = ran.json();
@@ -55,11 +69,24 @@ fn everything_is_said_at_the_start_and_the_end_for_people() {
     let model = arg(&crate::taper::small_model(dir.path()));
     fs::write(dir.path().join("pictures/red/notes.png"), "no picture").unwrap();
     let ran = taper(&[
-        "finetune", "--data", &data, "--model", &model, "--pretrained", "none", "--out", &out,
-        "--epochs", "1", "--batch-size", "4",
+        "finetune",
+        "--data",
+        &data,
+        "--model",
+        &model,
+        "--pretrained",
+        "none",
+        "--out",
+        &out,
+        "--epochs",
+        "1",
+        "--batch-size",
+        "4",
     ])
     .succeeds();
-    for word in ["8 pictures to train with", "lr 0.", "cosine", "seed 0", "predicted", "taper predict"] {
+    for word in
+        ["8 pictures to train with", "lr 0.", "cosine", "seed 0", "predicted", "taper predict"]
+    {
         assert!(ran.stdout.contains(word), "no `{word}` in {}", ran.stdout);
     }
     assert!(ran.stderr.contains("notes.png"), "{}", ran.stderr);
@@ -84,8 +111,19 @@ fn the_same_seed_gives_the_same_file_on_any_number_of_threads() {
         .map(|threads| {
             let out = dir.path().join(threads);
             taper(&[
-                "finetune", "--data", &data, "--model", &model, "--out", &arg(&out), "--epochs", "2",
-                "--batch-size", "4", "--threads", threads,
+                "finetune",
+                "--data",
+                &data,
+                "--model",
+                &model,
+                "--out",
+                &arg(&out),
+                "--epochs",
+                "2",
+                "--batch-size",
+                "4",
+                "--threads",
+                threads,
             ])
             .succeeds();
             fs::read(out.join("model.safetensors")).unwrap()

@@ -16,5 +16,6 @@ fn the_zoo_is_listed_with_its_numbers() {
 
 #[test]
 fn an_unknown_name_is_answered_with_the_nearest() {
-    taper(&["predict", "--model", "mobilenetv2_10", "a.png"]).refuses(2, &["mobilenetv2_10", "mobilenetv2_100"]);
+    taper(&["predict", "--model", "mobilenetv2_10", "a.png"])
+        .refuses(2, &["mobilenetv2_10", "mobilenetv2_100"]);
 }

@@ -24,8 +24,18 @@ impl Run {
     fn args(&self, out: &str) -> Vec<String> {
         let out = arg(&self.dir.join(out));
         let args = [
-            "finetune", "--data", &self.data, "--model", &self.model, "--epochs", "6", "--batch-size", "4",
-            "--out", &out, "--json",
+            "finetune",
+            "--data",
+            &self.data,
+            "--model",
+            &self.model,
+            "--epochs",
+            "6",
+            "--batch-size",
+            "4",
+            "--out",
+            &out,
+            "--json",
         ];
         args.map(str::to_owned).to_vec()
     }
@@ -129,7 +139,8 @@ fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
     let file = safetensors::SafeTensors::deserialize(&state).unwrap();
     for (name, tensor) in file.tensors() {
         if tensor.dtype() == safetensors::Dtype::F32 {
-            let numbers = tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            let numbers =
+                tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
             assert!(numbers.into_iter().all(f32::is_finite), "{name} is no number");
         }
     }

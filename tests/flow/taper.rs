@@ -18,7 +18,8 @@ impl Ran {
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         let line = self.stdout.lines().last().unwrap_or_default();
-        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}\n{}", self.stderr))
+        serde_json::from_str(line)
+            .unwrap_or_else(|error| panic!("{error}: {line:?}\n{}", self.stderr))
     }
 
     #[track_caller]

@@ -4,7 +4,7 @@ Run: python tests/generators/pth.py    (torch 2.x and safetensors; no random num
 The tensors are those that are easy to read wrongly: transposed, sliced, shared, of every element type, empty, scalar.
 """
 
-import json
+import datetime
 import pathlib
 import zipfile
 from collections import OrderedDict
@@ -41,8 +41,14 @@ def main():
     checkpoint = {"epoch": 3, "lr": 0.1, "state_dict": {"plain": state["plain"]}, "args": ["x", None]}
     torch.save(checkpoint, OUT / "checkpoint.pth")
     expected = {name: t.detach().float().contiguous().clone() for name, t in state.items()}
-    note = {"generator": "tests/generators/pth.py", "torch": torch.__version__, "seed": "none"}
-    save_file(expected, OUT / "expected.safetensors", metadata={"fixture": json.dumps(note)})
+    metadata = {
+        "command": "python tests/generators/pth.py",
+        "date": datetime.date.today().isoformat(),
+        "seed": "none",
+        "torch": torch.__version__,
+    }
+    save_file(expected, OUT / "expected.safetensors", metadata=metadata)
+    (OUT / "expected.safetensors").chmod(0o644)
     with zipfile.ZipFile(OUT / "evil.pth", "w") as archive:  # what pickle.load would run
         archive.writestr("evil/data.pkl", b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.")
 

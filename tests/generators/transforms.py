@@ -32,7 +32,8 @@ SEED = 11
 FIXTURES = pathlib.Path(__file__).resolve().parents[1] / "fixtures"
 FILTERS = {"bilinear": T.InterpolationMode.BILINEAR, "bicubic": T.InterpolationMode.BICUBIC}
 NORMALIZE = T.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-RESIZES = [((41, 57), (24, 24)), ((41, 57), (32, 44)), ((41, 57), (41, 20)), ((12, 9), (31, 40)), ((60, 7), (8, 16))]
+RESIZES = [((41, 57), (24, 24)), ((41, 57), (32, 44)), ((41, 57), (41, 20)), ((12, 9), (31, 40)), ((60, 7), (8, 16)),
+           ((60, 20), (16, 12))]  # the last two: rows first
 CROPS = [
     ((480, 640), (0.08, 1.0), (3 / 4, 4 / 3)),
     ((64, 64), (0.08, 1.0), (3 / 4, 4 / 3)),

@@ -6,7 +6,6 @@
 use taper_model::{Model, Precision};
 use taper_tests::close::{Tolerance, assert_close, largest};
 
-
 use crate::networks::{Problem, full, short};
 use crate::published;
 

@@ -2,11 +2,9 @@
 //!
 //! Above: `step`, `network`, `logits`. Below: `graph::blocks`, `zoo`. Not here: reading files (`taper_tests::fixture`).
 
-use taper_graph::blocks::{
-    DepthwiseSeparable, InvertedResidual, Names, Style, conv_norm_act,
-};
-use taper_graph::{Activation, Bias, Conv, Graph, GraphBuilder, Op, PoolKind, ScopeKind};
 use taper_engine::Real;
+use taper_graph::blocks::{DepthwiseSeparable, InvertedResidual, Names, Style, conv_norm_act};
+use taper_graph::{Activation, Bias, Conv, Graph, GraphBuilder, Op, PoolKind, ScopeKind};
 use taper_model::{Model, Preprocess, Provenance, Tensor};
 use taper_tests::fixture::Fixture;
 use taper_zoo::mobilenet_v2::{Scaling, mobilenet_v2};
@@ -43,7 +41,8 @@ fn short_graph() -> taper_graph::Result<Graph> {
         Style { activation: Activation::Relu6, eps: 1e-5, momentum: 0.1, tf_padding: false };
     let mut b = GraphBuilder::new(3)?;
     let names = Names { conv: "conv_stem", norm: "bn1", activation: Some("act1") };
-    let mut xs = conv_norm_act(&mut b, names, b.input(), Conv::dense(8, 3, 2), &style)?;
+    let input = b.input();
+    let mut xs = conv_norm_act(&mut b, names, input, Conv::dense(8, 3, 2), &style)?;
     xs = b.scope(ScopeKind::Stage, "blocks.0", |b| {
         let block = DepthwiseSeparable { out: 6, kernel_size: 3, stride: 1 };
         block.build(b, "blocks.0.0", xs, &style)
@@ -82,14 +81,14 @@ impl Problem {
 
     /// Mean cross-entropy of `logits` and its gradient, `(softmax(logits) - one_hot(target)) / n`.
     pub(crate) fn loss(&self, logits: &[f64]) -> (f64, Vec<f64>) {
-        let targets = &self.fixture.get("targets").data;
+        let targets = self.fixture.get("targets").to_indices();
         let n = targets.len() as f64;
         let mut loss = 0.0;
         let mut grad = Vec::with_capacity(logits.len());
-        for (row, &target) in logits.chunks_exact(CLASSES).zip(targets) {
+        for (row, target) in logits.chunks_exact(CLASSES).zip(targets) {
             let total: f64 = row.iter().map(|z| z.exp()).sum();
             for (class, z) in row.iter().enumerate() {
-                let hit = if class as f64 == target { 1.0 } else { 0.0 };
+                let hit = if class == target { 1.0 } else { 0.0 };
                 loss -= hit * (z - total.ln()) / n;
                 grad.push((z.exp() / total - hit) / n);
             }

@@ -29,8 +29,12 @@ pub(crate) fn check(model: &Model, golden: &str) {
 }
 
 /// Logits of `xs`, `(n, h, w, 3)`, in eval mode, by the name of the door.
-pub(crate) fn logits(model: &Model, xs: &[f32], [n, h, w]: [usize; 3]) -> [(&'static str, Vec<f64>); 2] {
-    let mut session = Session::new(model, SessionOptions::default()).unwrap();
+pub(crate) fn logits(
+    model: &Model,
+    xs: &[f32],
+    [n, h, w]: [usize; 3],
+) -> [(&'static str, Vec<f64>); 2] {
+    let mut session = Session::new(model, &SessionOptions::default()).unwrap();
     let from_session = session.run(xs, [n, h, w]).unwrap().iter().map(|&v| f64::from(v)).collect();
     let network = Network::new(model, &Device::Cpu).unwrap();
     let xs = Tensor::from_slice(xs, (n, h, w, 3), &Device::Cpu).unwrap().permute((0, 3, 1, 2));

@@ -20,7 +20,7 @@ struct Limits {
     largest_grad: f64,
 }
 
-const F64: Limits = Limits { taps: 1e-10, grads: 0.0, largest_grad: 1e-7 };
+const F64: Limits = Limits { taps: 1e-10, grads: 0.0, largest_grad: 1e-9 };
 const F32: Limits = Limits { taps: 1e-4, grads: 1e-3, largest_grad: 1e-6 };
 
 #[test]

@@ -36,7 +36,11 @@ fn before_and_after(freeze: &Freeze) -> (BTreeMap<String, Vec<f32>>, BTreeMap<St
 
 fn changed(freeze: &Freeze) -> Vec<String> {
     let (before, after) = before_and_after(freeze);
-    before.into_iter().filter(|(name, values)| after[name] != *values).map(|(name, _)| name).collect()
+    before
+        .into_iter()
+        .filter(|(name, values)| after[name] != *values)
+        .map(|(name, _)| name)
+        .collect()
 }
 
 #[test]

@@ -20,8 +20,12 @@ fn tensors_are_what_the_graph_says_for_every_variant() {
 fn parameters_are_counted_as_published() {
     for architecture in taper_zoo::architectures() {
         let graph = architecture.graph(1000).unwrap();
-        let is_buffer =
-            |role| matches!(role, ParamRole::RunningMean | ParamRole::RunningVar | ParamRole::BatchesTracked);
+        let is_buffer = |role| {
+            matches!(
+                role,
+                ParamRole::RunningMean | ParamRole::RunningVar | ParamRole::BatchesTracked
+            )
+        };
         let params = graph.params().iter().filter(|spec| !is_buffer(spec.role));
         let count: usize = params.map(|spec| spec.shape.iter().product::<usize>()).sum();
         assert_eq!(count as u64, architecture.params, "{}", architecture.name);
@@ -42,8 +46,10 @@ fn the_three_outputs_have_the_extents_of_a_classifier() {
 
 #[test]
 fn every_embedded_model_has_weights_classes_and_a_license() {
-    let embedded: Vec<_> =
-        taper_zoo::records().iter().filter(|record| taper_zoo::embedded(record).is_some()).collect();
+    let embedded: Vec<_> = taper_zoo::records()
+        .iter()
+        .filter(|record| taper_zoo::embedded(record).is_some())
+        .collect();
     assert!(!embedded.is_empty());
     for record in embedded {
         let model = taper_zoo::pretrained(record.name).unwrap();

@@ -19,9 +19,23 @@ pub struct Golden {
 impl Golden {
     /// The elements in f32: exact for tensors that the generator stored as F32.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "the tensors read this way were written as F32")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the tensors read this way were written as F32"
+    )]
     pub fn to_f32(&self) -> Vec<f32> {
         self.data.iter().map(|&v| v as f32).collect()
+    }
+
+    /// Classes, which the generator stored as integers.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the tensors read this way were written as small indices"
+    )]
+    pub fn to_indices(&self) -> Vec<usize> {
+        self.data.iter().map(|&v| v as usize).collect()
     }
 
     /// A map `(n, c, h, w)` with its channels last, `(n, h, w, c)`, and `[n, h, w]`.
@@ -59,14 +73,16 @@ impl Fixture {
     #[must_use]
     #[expect(clippy::expect_used, reason = "a test without its fixture has nothing to say")]
     pub fn open(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/{name}.safetensors"));
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/{name}.safetensors"));
         let bytes = std::fs::read(path).expect("fixture");
         let file = SafeTensors::deserialize(&bytes).expect("safetensors");
         let golden = |tensor: &safetensors::tensor::TensorView<'_>| Golden {
             shape: tensor.shape().to_vec(),
             data: to_f64(tensor.dtype(), tensor.data()),
         };
-        let tensors = file.iter().map(|(name, tensor)| (name.to_owned(), golden(&tensor))).collect();
+        let tensors =
+            file.iter().map(|(name, tensor)| (name.to_owned(), golden(&tensor))).collect();
         Self { name: name.to_owned(), tensors }
     }
 
@@ -82,7 +98,9 @@ impl Fixture {
 
     /// All tensors below `prefix` by the rest of their names: `grads/` gives gradients by parameter name.
     pub fn below(&self, prefix: &str) -> impl Iterator<Item = (&str, &Golden)> {
-        self.tensors.iter().filter_map(move |(name, tensor)| Some((name.strip_prefix(prefix)?, tensor)))
+        self.tensors
+            .iter()
+            .filter_map(move |(name, tensor)| Some((name.strip_prefix(prefix)?, tensor)))
     }
 }
 

@@ -1,4 +1,10 @@
-//! README and docs as doctests: the examples people copy run.
+//! What the tests share, comparing numbers and reading the fixtures that PyTorch wrote; and README and docs as doctests, so that
+//! the examples people copy run.
+//!
+//! Above: `golden`, `house`, `flow`. Below: `safetensors`. Not here: the tests.
+
+pub mod close;
+pub mod fixture;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -9,7 +9,6 @@ mod ci;
 mod shell;
 mod tidy;
 mod weights;
-mod weights;
 
 use std::process::ExitCode;
 
@@ -74,7 +73,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test { rest } => ci::test(&rest),
         Command::Tidy => ci::tidy(),
         Command::Proptest { cases, seed, name } => ci::proptest(cases, seed, name.as_deref()),
-        Command::Weights(command) => weights::run(command),
         Command::Weights(command) => weights::run(command),
     }
 }

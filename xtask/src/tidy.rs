@@ -95,6 +95,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Problem>> {
     for top in ["crates", "xtask", "tests", "docs", "README.md"] {
         walk(&root.join(top), &mut paths)?;
     }
+    let modules = cards::Modules::of(paths.iter().map(|path| relative(root, path)));
     for path in paths {
         let name = relative(root, &path);
         if name.ends_with(".safetensors") {
@@ -108,7 +109,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Problem>> {
         let source = Source { path: name, text };
         problems.extend(sources::check(&source));
         if source.path.ends_with(".rs") {
-            problems.extend(cards::check(&source, &edges));
+            problems.extend(cards::check(&source, &edges, &modules));
         }
     }
     problems.sort_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));

@@ -68,7 +68,7 @@ impl Request {
             Command::Finetune(flags) => finetune::run(flags, &self.said),
             Command::Eval(flags) => eval::run(flags),
             Command::Predict(flags) => predict::run(flags),
-            Command::Models(flags) => models::run(flags),
+            Command::Models(flags) => models::run(&flags),
         }
     }
 }

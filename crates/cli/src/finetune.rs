@@ -166,9 +166,10 @@ impl Flags {
 /// Only the data, the model and the threads may be said again: a run remembers the rest.
 fn resume_options(run: PathBuf, flags: Flags, said: &ArgMatches) -> Result<ResumeOptions> {
     let is_said = |id: &str| said.value_source(id) == Some(ValueSource::CommandLine);
-    let other = said.ids().map(clap::Id::as_str).find(|id| {
-        said.try_contains_id(id).is_ok() && is_said(id) && !WITH_RESUME.contains(id)
-    });
+    let other = said
+        .ids()
+        .map(clap::Id::as_str)
+        .find(|id| said.try_contains_id(id).is_ok() && is_said(id) && !WITH_RESUME.contains(id));
     if let Some(id) = other {
         let flag = id.replace('_', "-");
         bail!(Error::ResumeWith { flag: format!("--{flag}") });
@@ -184,7 +185,8 @@ fn resume_options(run: PathBuf, flags: Flags, said: &ArgMatches) -> Result<Resum
 fn say(report: &FineTuneReport, output: Output) {
     if report.stopped {
         let run = report.out.display();
-        output.say(format!("stopped; everything is saved. To go on: taper finetune --resume {run}"));
+        output
+            .say(format!("stopped; everything is saved. To go on: taper finetune --resume {run}"));
         return;
     }
     if let Some(review) = &report.review {

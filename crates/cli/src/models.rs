@@ -20,7 +20,7 @@ pub(crate) struct Flags {
 }
 
 /// Runs the command.
-pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
+pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     let output = Output::new(flags.shared.json);
     let models = taper_recipes::models();
     output.say(table(&models));
@@ -35,7 +35,8 @@ fn table(models: &[ZooModel]) -> String {
         "name", "params", "MACs", "input", "top-1", "license", "here"
     );
     for model in models {
-        let top1 = model.top1.map_or_else(|| "–".to_owned(), |top1| format!("{:.1} %", 100.0 * top1));
+        let top1 =
+            model.top1.map_or_else(|| "–".to_owned(), |top1| format!("{:.1} %", 100.0 * top1));
         text.push_str(&format!(
             "\n{:width$}  {:>6.2} M  {:>6.1} M  {:>5}  {top1:>6}  {:<14}  {}",
             model.name,

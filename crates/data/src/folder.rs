@@ -177,9 +177,8 @@ impl<'a> Reading<'a> {
         for (label, class) in (0_u32..).zip(classes) {
             let name = format!("{prefix}{}", class.name);
             let files = scan::files(&class.path, &name, &mut unusable);
-            samples.extend(
-                files.into_iter().map(|(name, path)| Sample::from_file(name, label, path)),
-            );
+            samples
+                .extend(files.into_iter().map(|(name, path)| Sample::from_file(name, label, path)));
         }
         let Options { check, threads, .. } = *self.options;
         unusable.extend(dataset::check(&mut samples, check, threads, &self.budget));
@@ -193,12 +192,7 @@ impl<'a> Reading<'a> {
         Ok(samples)
     }
 
-    fn finish(
-        self,
-        classes: Vec<String>,
-        train: Vec<Sample>,
-        val: Vec<Sample>,
-    ) -> Result<Dataset> {
+    fn finish(self, classes: Vec<String>, train: Vec<Sample>, val: Vec<Sample>) -> Result<Dataset> {
         Ok(Dataset { classes, train, val, skipped: self.skipped })
     }
 }

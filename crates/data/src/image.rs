@@ -162,6 +162,9 @@ fn open(bytes: &[u8]) -> Result<(impl ImageDecoder + '_, ImageFormat)> {
     else {
         return Err(Error::UnknownFormat);
     };
+    if let (ImageFormat::Png, Some((width, height))) = (format, png_dimensions(bytes)) {
+        check_dimensions(width, height)?; // the decoder asks for a row's memory while it reads the header
+    }
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MAX_DECODER_BYTES);
     reader.limits(limits);
@@ -169,6 +172,15 @@ fn open(bytes: &[u8]) -> Result<(impl ImageDecoder + '_, ImageFormat)> {
     let (width, height) = decoder.dimensions();
     check_dimensions(width as usize, height as usize)?;
     Ok((decoder, format))
+}
+
+/// Width and height that a PNG announces: the first chunk is the header, by the format's definition.
+fn png_dimensions(bytes: &[u8]) -> Option<(usize, usize)> {
+    let side = |at: usize| {
+        let word: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
+        Some(u32::from_be_bytes(word) as usize)
+    };
+    Some((side(16)?, side(20)?))
 }
 
 fn check_dimensions(width: usize, height: usize) -> Result<()> {
@@ -201,9 +213,11 @@ fn rgb_on_white(image: DynamicImage) -> Vec<u8> {
     let mut rgb = Vec::with_capacity(rgba.len() / 4 * 3);
     for pixel in rgba.as_raw().chunks_exact(4) {
         let alpha = u32::from(pixel[3]);
-        rgb.extend(pixel[..3].iter().map(|&c| {
-            ((2 * (u32::from(c) * alpha + 255 * (255 - alpha)) + 255) / 510) as u8
-        }));
+        rgb.extend(
+            pixel[..3]
+                .iter()
+                .map(|&c| ((2 * (u32::from(c) * alpha + 255 * (255 - alpha)) + 255) / 510) as u8),
+        );
     }
     rgb
 }

@@ -34,7 +34,7 @@ pub mod sample_set;
 pub mod transform;
 
 pub use batch::Batch;
-pub use dataset::{Dataset, Sample, Skipped};
+pub use dataset::{Check, Dataset, Sample, Skipped};
 pub use error::{Error, Result};
 pub use folder::ImageFolder;
 pub use image::Image;

@@ -103,11 +103,7 @@ impl EvalTransform {
         clippy::cast_sign_loss,
         reason = "positive, and `check_size` bounds the sides"
     )]
-    pub fn imagenet(
-        size: [usize; 2],
-        crop_pct: f64,
-        interpolation: Interpolation,
-    ) -> Result<Self> {
+    pub fn imagenet(size: [usize; 2], crop_pct: f64, interpolation: Interpolation) -> Result<Self> {
         if !(crop_pct > 0.01 && crop_pct <= 1.0) {
             let got = crop_pct.to_string();
             return Err(Error::Setting { setting: "crop_pct", got, expected: "0.01 to 1" });
@@ -216,8 +212,7 @@ impl Transform {
                     transform.ratio,
                     &mut || rng.unit(),
                 );
-                let flip =
-                    if rng.unit() < transform.flip { Flip::Horizontal } else { Flip::None };
+                let flip = if rng.unit() < transform.flip { Flip::Horizontal } else { Flip::None };
                 let all = Rect::whole(transform.size);
                 let rgb =
                     resampler.resize(image, region, transform.size, all, transform.interpolation);
@@ -227,8 +222,7 @@ impl Transform {
                 let whole = Rect::whole([height, width]);
                 let resized = resized_short_side([height, width], transform.resize);
                 let keep = center_crop(resized, transform.size);
-                let rgb =
-                    resampler.resize(image, whole, resized, keep, transform.interpolation);
+                let rgb = resampler.resize(image, whole, resized, keep, transform.interpolation);
                 transform.normalize.write(rgb, transform.size[1], Flip::None, out);
             }
         }

@@ -104,7 +104,8 @@ mod tests {
 
     #[test]
     fn a_chain_needs_two_neighbors_at_a_time() {
-        let chain: Vec<Tenant> = (0..10).map(|i| Tenant { len: 64, first: i, last: i + 1 }).collect();
+        let chain: Vec<Tenant> =
+            (0..10).map(|i| Tenant { len: 64, first: i, last: i + 1 }).collect();
         assert_eq!(place(&chain).unwrap().1, 128);
     }
 

@@ -5,7 +5,8 @@
 //! others. Only what the asked-for output depends on is read.
 
 use taper_graph::{
-    Activation as GraphActivation, Conv, Extent, Graph, Node, NodeId, Op, PadMode, ParamId, PoolKind,
+    Activation as GraphActivation, Conv, Extent, Graph, Node, NodeId, Op, PadMode, ParamId,
+    PoolKind,
 };
 use taper_kernels::{Activation, ConvShape};
 
@@ -183,10 +184,8 @@ impl<'a> Planner<'a> {
             return Self::refuse(node, "that does not directly follow a convolution");
         };
         let after = self.values[value].writer.map(|unit| &self.units[unit].work);
-        let bare = matches!(
-            after,
-            Some(Work::Conv { bias: None, .. } | Work::Linear { bias: None, .. })
-        );
+        let bare =
+            matches!(after, Some(Work::Conv { bias: None, .. } | Work::Linear { bias: None, .. }));
         if !bare || self.values[value].norm.is_some() {
             return Self::refuse(node, "that does not directly follow a convolution without bias");
         }

@@ -235,7 +235,12 @@ fn fuse_additions(plan: &Plan, steps: &mut [Step]) {
             let bare = value.activation == Activation::Identity && value.readers == [u];
             // The other operand must be there when the convolution runs.
             let ready = plan.values[other].writer.is_none_or(|w| w < writer);
-            if is_conv && bare && ready && operand != plan.output && steps[writer].residual.is_none() {
+            if is_conv
+                && bare
+                && ready
+                && operand != plan.output
+                && steps[writer].residual.is_none()
+            {
                 steps[writer].residual = Some(other);
                 steps[writer].output = unit.output;
                 steps[writer].activation = plan.values[unit.output].activation;

@@ -49,7 +49,8 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         let trained: Vec<bool> = marks.map(|(p, &t)| t && p.role.is_trained()).collect();
         let routes = Routes::new(&plan, &trained);
         let channels = |id: ParamId| graph.param(id).len();
-        let norms = plan.values.iter().map(|v| NormState::new(v.norm.map(|n| channels(n.params[0]))));
+        let norms =
+            plan.values.iter().map(|v| NormState::new(v.norm.map(|n| channels(n.params[0]))));
         Ok(Self {
             norms: norms.collect(),
             graph: graph.clone(),

@@ -1,4 +1,5 @@
 //! Gradients of whole graphs against finite differences in double precision, and the fast device against the reference.
+#![expect(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
 
 use taper_engine::{Cpu, Device, Error, Real, Reference, Trainer};
 use taper_graph::blocks::{DepthwiseSeparable, InvertedResidual, Names, Style, conv_norm_act};
@@ -13,7 +14,9 @@ fn network(dropout: f64) -> Graph {
     let names = Names { conv: "conv_stem", norm: "bn1", activation: Some("act1") };
     let input = b.input();
     let mut xs = conv_norm_act(&mut b, names, input, Conv::dense(4, 3, 2), &STYLE).unwrap();
-    xs = DepthwiseSeparable { out: 5, kernel_size: 3, stride: 1 }.build(&mut b, "s", xs, &STYLE).unwrap();
+    xs = DepthwiseSeparable { out: 5, kernel_size: 3, stride: 1 }
+        .build(&mut b, "s", xs, &STYLE)
+        .unwrap();
     for name in ["r0", "r1"] {
         let block = InvertedResidual { expanded: 10, out: 5, kernel_size: 3, stride: 1 };
         xs = block.build(&mut b, name, xs, &STYLE).unwrap();
@@ -33,7 +36,8 @@ fn network(dropout: f64) -> Graph {
 fn values(seed: u64, len: usize) -> impl Iterator<Item = f64> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     std::iter::repeat_with(move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0
     })
     .take(len)
@@ -59,7 +63,12 @@ struct Step<T> {
     gradients: Vec<Vec<T>>,
 }
 
-fn step<T: Real, D: Device<T>>(graph: &Graph, params: &[Vec<f64>], trained: &[bool], device: D) -> Step<T> {
+fn step<T: Real, D: Device<T>>(
+    graph: &Graph,
+    params: &[Vec<f64>],
+    trained: &[bool],
+    device: D,
+) -> Step<T> {
     let narrow = |v: &[f64]| v.iter().map(|&v| T::from_f64(v)).collect::<Vec<T>>();
     let params: Vec<Vec<T>> = params.iter().map(|p| narrow(p)).collect();
     let params: Vec<&[T]> = params.iter().map(Vec::as_slice).collect();
@@ -144,7 +153,8 @@ fn gradients_below_a_frozen_suffix_equal_finite_differences() {
     let trained: Vec<bool> = graph.params().iter().map(|p| p.name.starts_with("r0")).collect();
     check_differences(&graph, &trained);
     // Norms alone, and biases alone.
-    let trained: Vec<bool> = graph.params().iter().map(|p| p.role == ParamRole::NormShift).collect();
+    let trained: Vec<bool> =
+        graph.params().iter().map(|p| p.role == ParamRole::NormShift).collect();
     check_differences(&graph, &trained);
     let trained: Vec<bool> = graph.params().iter().map(|p| p.role == ParamRole::Weight).collect();
     check_differences(&graph, &trained);
@@ -157,17 +167,25 @@ fn the_fast_device_trains_as_the_reference() {
     for trained in [
         vec![true; params.len()],
         graph.params().iter().map(|p| p.role == ParamRole::Weight).collect(),
-        graph.params().iter().map(|p| p.name.starts_with("r1") || p.name.starts_with('c')).collect(),
+        graph
+            .params()
+            .iter()
+            .map(|p| p.name.starts_with("r1") || p.name.starts_with('c'))
+            .collect(),
     ] {
         let truth = step::<f64, _>(&graph, &params, &trained, Reference);
         for threads in [1, 2, 3] {
             let fast = step::<f32, _>(&graph, &params, &trained, Cpu::new(threads));
-            let pairs = fast.gradients.iter().zip(&truth.gradients).chain([(&fast.logits, &truth.logits)]);
+            let pairs =
+                fast.gradients.iter().zip(&truth.gradients).chain([(&fast.logits, &truth.logits)]);
             for (i, (fast, truth)) in pairs.enumerate() {
                 assert_eq!(fast.len(), truth.len());
                 let scale = truth.iter().fold(0.1f64, |m, v| m.max(v.abs()));
                 for (f, t) in fast.iter().zip(truth) {
-                    assert!((f64::from(*f) - t).abs() < 2e-4 * scale, "tensor {i}: {f} but {t} of {scale}");
+                    assert!(
+                        (f64::from(*f) - t).abs() < 2e-4 * scale,
+                        "tensor {i}: {f} but {t} of {scale}"
+                    );
                 }
             }
         }
@@ -180,7 +198,8 @@ fn a_second_step_in_the_same_arena_equals_the_first() {
     let params: Vec<Vec<f32>> =
         parameters(&graph).iter().map(|p| p.iter().map(|&v| v as f32).collect()).collect();
     let params: Vec<&[f32]> = params.iter().map(Vec::as_slice).collect();
-    let mut trainer = Trainer::new(&graph, "logits", &vec![true; params.len()], Cpu::new(2)).unwrap();
+    let mut trainer =
+        Trainer::new(&graph, "logits", &vec![true; params.len()], Cpu::new(2)).unwrap();
     let mut run = |[n, h, w]: [usize; 3]| {
         let images: Vec<f32> = values(3, n * h * w * 3).map(|v| v as f32).collect();
         let logits = trainer.forward(&params, &images, [n, h, w], 0).unwrap().to_vec();
@@ -203,7 +222,9 @@ fn mistakes_are_named() {
     let error = trainer.backward(&params, &[0.0; 3], &mut vec![Vec::new(); params.len()]);
     assert!(matches!(error, Err(Error::NoForward)));
     let error = trainer.forward(&params, &[0.0; 3], [1, 8, 8], 0).map(<[f64]>::len);
-    assert!(error.unwrap_err().to_string().contains("the batch of images has 3 elements, expected 192"));
+    assert!(
+        error.unwrap_err().to_string().contains("the batch of images has 3 elements, expected 192")
+    );
     let error = trainer.forward(&params, &[0.0; 12], [1, 2, 2], 0).map(<[f64]>::len);
     assert!(error.unwrap_err().to_string().contains("sees one value a channel"));
     assert!(Trainer::<f64, _>::new(&graph, "logit", &all, Reference).is_err());

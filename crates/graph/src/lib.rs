@@ -53,3 +53,6 @@ pub use param::{AxisRole, Bias, DType, Init, ParamRole, ParamSpec};
 pub use scope::{Scope, ScopeKind};
 pub use shape::Extent;
 pub use window::{PadMode, Padding, Window};
+
+#[cfg(test)]
+mod tests;

@@ -216,7 +216,14 @@ impl Cpu {
         matrix::pass_rows(self, gradient, repeat, scale, sink, c, rows);
     }
 
-    fn pass_all(&mut self, c: usize, gradient: &[f32], repeat: usize, scale: f32, mut sink: Sink<'_, f32>) {
+    fn pass_all(
+        &mut self,
+        c: usize,
+        gradient: &[f32],
+        repeat: usize,
+        scale: f32,
+        mut sink: Sink<'_, f32>,
+    ) {
         check_sink(&sink, gradient.len() * repeat, c);
         let view = SinkView::new(&mut sink);
         let rows = gradient.len() / c * repeat;

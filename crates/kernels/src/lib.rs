@@ -28,7 +28,6 @@
 #![expect(
     clippy::multiple_unsafe_ops_per_block,
     clippy::too_many_arguments,
-    clippy::too_many_lines,
     clippy::needless_range_loop,
     clippy::cast_possible_truncation,
     reason = "one SAFETY argument per kernel; index arithmetic is the subject"

@@ -1,4 +1,9 @@
 //! Every fast kernel, on every instruction set of this machine, against its scalar twin over the whole legal space.
+#![expect(
+    clippy::expect_used,
+    clippy::cast_possible_truncation,
+    reason = "rounding to single precision is the point"
+)]
 
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, proptest};
 use proptest::test_runner::TestCaseError;
@@ -12,7 +17,8 @@ struct Stream(u64);
 
 impl Stream {
     fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let bits = (self.0 >> 40) as f64;
         bits / f64::from(1u32 << 23) - 1.0
     }
@@ -54,8 +60,9 @@ fn windows() -> impl Strategy<Value = ([usize; 2], [usize; 2], [usize; 2], [usiz
 }
 
 fn pointwise() -> impl Strategy<Value = ConvProblem> {
-    ((1..4usize, 1..20usize, 1..20usize, 1..70usize), 1..140usize, flags())
-        .prop_map(|((n, h, w, c), oc, f)| problem([n, h, w, c], oc, ([1; 2], [1; 2], [1; 2], [0; 4]), 1, f))
+    ((1..4usize, 1..20usize, 1..20usize, 1..70usize), 1..140usize, flags()).prop_map(
+        |((n, h, w, c), oc, f)| problem([n, h, w, c], oc, ([1; 2], [1; 2], [1; 2], [0; 4]), 1, f),
+    )
 }
 
 fn depthwise() -> impl Strategy<Value = ConvProblem> {
@@ -65,7 +72,9 @@ fn depthwise() -> impl Strategy<Value = ConvProblem> {
 
 fn grouped() -> impl Strategy<Value = ConvProblem> {
     ((1..3usize, 1..12usize, 1..12usize), (1..12usize, 1..24usize, 1..4usize), windows(), flags())
-        .prop_map(|((n, h, w), (ic, oc, g), window, f)| problem([n, h, w, ic * g], oc * g, window, g, f))
+        .prop_map(|((n, h, w), (ic, oc, g), window, f)| {
+            problem([n, h, w, ic * g], oc * g, window, g, f)
+        })
 }
 
 type Windows = ([usize; 2], [usize; 2], [usize; 2], [usize; 4]);
@@ -75,10 +84,29 @@ fn problem(
     oc: usize,
     (kernel, stride, dilation, pads): Windows,
     groups: usize,
-    (seed, normed, masked, accumulate, activation, threads): (u64, bool, bool, bool, Activation, usize),
+    (seed, normed, masked, accumulate, activation, threads): (
+        u64,
+        bool,
+        bool,
+        bool,
+        Activation,
+        usize,
+    ),
 ) -> ConvProblem {
     ConvProblem {
-        shape, oc, kernel, stride, dilation, pads, groups, seed, normed, masked, accumulate, activation, threads,
+        shape,
+        oc,
+        kernel,
+        stride,
+        dilation,
+        pads,
+        groups,
+        seed,
+        normed,
+        masked,
+        accumulate,
+        activation,
+        threads,
     }
 }
 
@@ -107,7 +135,10 @@ impl ConvProblem {
         let mut stream = Stream(self.seed);
         let mut values = |len: usize, scale: f64, center: f64| -> Vec<T> {
             let values = stream.vec(len);
-            values.into_iter().map(|v| T::from_f64((f64::from(v) * scale + center) as f32 as f64)).collect()
+            values
+                .into_iter()
+                .map(|v| T::from_f64((f64::from(v) * scale + center) as f32 as f64))
+                .collect()
         };
         let (c, oc) = (self.shape[3], self.oc);
         let (x, weight) = (values(s.input_len(), 3.0, 0.5), values(s.weight_len(), 0.5, 0.0));
@@ -139,10 +170,23 @@ impl ConvProblem {
             out: &mut dx,
             accumulate: self.accumulate,
             mask: self.masked.then_some(Mask { source: xs }),
-            tally: self.masked.then_some(Tally { y: &x, mean: &mean, sum: &mut sum, dot: &mut dot }),
+            tally: self.masked.then_some(Tally {
+                y: &x,
+                mean: &mean,
+                sum: &mut sum,
+                dot: &mut dot,
+            }),
         };
         let gradient = ConvGradient { dz: &dz, norm };
-        device.conv_backward(&s, gradient, xs, &weight, Some(&mut d_weight), Some(&mut d_bias), Some(sink));
+        device.conv_backward(
+            &s,
+            gradient,
+            xs,
+            &weight,
+            Some(&mut d_weight),
+            Some(&mut d_bias),
+            Some(sink),
+        );
         let wide = |v: &[T]| v.iter().map(|v| v.to_f64()).collect::<Vec<f64>>();
         Outcome {
             y: wide(&out),
@@ -164,7 +208,8 @@ impl ConvProblem {
         // The twin runs in the same precision where activations cut, so that both sides see the same side of each edge.
         let truth = self.run::<f32>(&mut Reference);
         for isa in Isa::here() {
-            let mut cpu = Cpu::with_isa(self.threads, isa).expect("an instruction set of this machine");
+            let mut cpu =
+                Cpu::with_isa(self.threads, isa).expect("an instruction set of this machine");
             let fast = self.run(&mut cpu);
             for (name, fast, truth) in [
                 ("y", &fast.y, &truth.y),
@@ -190,7 +235,10 @@ fn close(name: &str, fast: &[f64], truth: &[f64]) -> Result<(), TestCaseError> {
     let scale = truth.iter().fold(0.1f64, |m, v| m.max(v.abs()));
     prop_assert!(fast.len() == truth.len());
     for (i, (f, t)) in fast.iter().zip(truth).enumerate() {
-        prop_assert!((f - t).abs() <= 2e-5 * scale, "{name}[{i}]: {f} but the twin says {t} (scale {scale})");
+        prop_assert!(
+            (f - t).abs() <= 2e-5 * scale,
+            "{name}[{i}]: {f} but the twin says {t} (scale {scale})"
+        );
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use taper_model::{Model, Preprocess, Provenance};
 use crate::Parameter;
 use crate::error::{Error, Result, at};
 use crate::parameter::with_values;
-use executor::{Executor, Forward, Slot, with_executor};
+use executor::{Executor, Forward, Runner};
 use pixels::{as_pixels, with_pixels};
 
 pub use training::Training;
@@ -55,12 +55,11 @@ const OUTPUT: &str = "logits";
 /// ```
 #[derive(Debug)]
 pub struct Network {
-    graph: Arc<Graph>,
+    runner: Arc<Runner>,
     preprocess: Preprocess,
     classes: Vec<String>,
     provenance: Provenance,
     params: Arc<Vec<Parameter>>,
-    executor: Arc<Slot>,
     compiled: Mutex<Option<Compiled>>,
 }
 
@@ -96,19 +95,26 @@ impl Network {
         let params: Result<_> =
             specs.map(|(spec, tensor)| Parameter::new(spec, &tensor.data)).collect();
         Ok(Self {
-            graph: Arc::new(model.graph.clone()),
+            runner: Arc::new(Runner::new(model.graph.clone(), 0)),
             preprocess: model.preprocess,
             classes: model.classes.clone(),
             provenance: model.provenance.clone(),
             params: Arc::new(params?),
-            executor: Arc::default(),
             compiled: Mutex::default(),
         })
     }
 
+    /// Runs on so many threads; 0, the default, means all cores. The number changes the last bits of results.
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.runner = Arc::new(Runner::new(self.graph().clone(), threads));
+        self.compiled = Mutex::default();
+        self
+    }
+
     /// The graph it runs.
     pub fn graph(&self) -> &Graph {
-        &self.graph
+        &self.runner.graph
     }
 
     /// The names of its classes.
@@ -146,11 +152,11 @@ impl Network {
     /// # Errors
     /// [`Error::Input`] if `xs` is no such batch, [`Error::TrackedInput`] if it carries gradients.
     pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let pixels = as_pixels(xs, self.graph.input_channels())?;
+        let pixels = as_pixels(xs, self.graph().input_channels())?;
         let mut slot = lock(&self.compiled);
         let compiled = match slot.take() {
             Some(compiled) if self.is_current(&compiled)? => compiled,
-            _ => Compiled::new(self.to_model()?)?,
+            _ => self.compile()?,
         };
         let session = &mut slot.insert(compiled).session;
         with_pixels(&pixels, |values, [n, h, w]| {
@@ -164,7 +170,7 @@ impl Network {
     /// # Errors
     /// [`Error::Engine`] if the engine cannot compile the graph.
     pub fn session(&self) -> Result<Session> {
-        compile(&self.to_model()?)
+        Ok(self.compile()?.session)
     }
 
     /// Runs a batch forward in training mode and a loss backward, then updates the running statistics of norms that are trained.
@@ -183,7 +189,7 @@ impl Network {
         seed: u64,
         loss: impl FnOnce(&Tensor) -> candle_core::Result<Tensor>,
     ) -> Result<Value> {
-        let pixels = as_pixels(xs, self.graph.input_channels())?;
+        let pixels = as_pixels(xs, self.graph().input_channels())?;
         let Forward { logits, run } = self.with_executor(|executor| {
             with_values(&self.params, |values| {
                 with_pixels(&pixels, |xs, shape| executor.forward(values, xs, shape, seed))
@@ -209,7 +215,7 @@ impl Network {
     ///
     /// `seed` decides which units dropout drops, anew in every forward pass.
     pub fn training(&self, seed: u64) -> Training {
-        Training::new(&self.graph, &self.params, &self.executor, seed)
+        Training::new(&self.runner, &self.params, seed)
     }
 
     /// A model with the weights as they are now.
@@ -222,9 +228,9 @@ impl Network {
                 shape: spec.shape.clone(),
                 data: values.to_vec(),
             };
-            Ok(self.graph.params().iter().zip(values).map(tensor).collect())
+            Ok(self.graph().params().iter().zip(values).map(tensor).collect())
         })?;
-        let (graph, preprocess) = ((*self.graph).clone(), self.preprocess);
+        let (graph, preprocess) = (self.graph().clone(), self.preprocess);
         Ok(Model::new(graph, tensors, preprocess, self.classes.clone(), self.provenance.clone())?)
     }
 
@@ -242,7 +248,7 @@ impl Network {
         let name = |param: &Parameter| param.name.clone();
         let missing: Vec<_> = self.params.iter().filter(missing).map(name).collect();
         let misshapen: Vec<_> = self.params.iter().filter(misshapen).map(name).collect();
-        let is_known = |key: &&String| self.graph.param_id(key).is_some();
+        let is_known = |key: &&String| self.graph().param_id(key).is_some();
         let surplus: Vec<_> = tensors.keys().filter(|key| !is_known(key)).cloned().collect();
         if !(missing.is_empty() && misshapen.is_empty() && surplus.is_empty()) {
             return Err(Error::Tensors { missing, surplus, misshapen });
@@ -273,15 +279,15 @@ impl Network {
         })
     }
 
-    fn with_executor<R>(&self, f: impl FnOnce(&mut Executor) -> Result<R>) -> Result<R> {
-        with_executor(&self.executor, &self.graph, &self.params, f)
+    fn compile(&self) -> Result<Compiled> {
+        let model = self.to_model()?;
+        let options = SessionOptions { threads: self.runner.threads, output: OUTPUT.to_owned() };
+        let session = Session::new(&model, &options)?;
+        Ok(Compiled { model, session })
     }
-}
 
-impl Compiled {
-    fn new(model: Model) -> Result<Self> {
-        let session = compile(&model)?;
-        Ok(Self { model, session })
+    fn with_executor<R>(&self, f: impl FnOnce(&mut Executor) -> Result<R>) -> Result<R> {
+        self.runner.with_executor(&self.params, f)
     }
 }
 
@@ -289,11 +295,6 @@ impl Module for Network {
     fn forward(&self, xs: &Tensor) -> candle_core::Result<Tensor> {
         Ok(self.forward(xs)?)
     }
-}
-
-fn compile(model: &Model) -> Result<Session> {
-    let options = SessionOptions { threads: 0, output: OUTPUT.to_owned() };
-    Ok(Session::new(model, &options)?)
 }
 
 /// The gradient of a scalar loss with respect to the logits.

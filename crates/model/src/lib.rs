@@ -25,3 +25,6 @@ pub use misfit::{Misfit, Misshapen};
 pub use model::Model;
 pub use tensor::Tensor;
 pub use tensors::Precision;
+
+#[cfg(test)]
+mod tests;

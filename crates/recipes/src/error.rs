@@ -71,7 +71,9 @@ pub enum Error {
         difference: String,
     },
     /// Classes of a folder are not among the model's.
-    #[error("the model does not know {unknown}; it knows {known}; `--labels order` goes by position instead of by name")]
+    #[error(
+        "the model does not know {unknown}; it knows {known}; `--labels order` goes by position instead of by name"
+    )]
     UnknownClasses {
         /// The folder's classes that the model lacks.
         unknown: String,
@@ -174,7 +176,7 @@ pub enum Error {
 impl Error {
     pub(crate) fn option(
         flag: &'static str,
-        got: impl ToString,
+        got: &impl ToString,
         expected: impl Into<String>,
     ) -> Self {
         Error::Option { flag, got: got.to_string(), expected: expected.into() }

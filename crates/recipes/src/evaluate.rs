@@ -8,7 +8,7 @@ use std::time::Instant;
 use taper_data::{Dataset, Loader, LoaderOptions};
 use taper_engine::{Session, SessionOptions};
 use taper_model::Model;
-use taper_train::{Batch, Batches, Images};
+use taper_train::{Batch, Batches};
 
 use crate::error::{Error, Result};
 use crate::observer::{Event, Observer};
@@ -49,8 +49,7 @@ pub fn evaluate(options: &EvaluateOptions, observer: &mut dyn Observer) -> Resul
     }
     let labels = labels(&dataset, &model, options.labels)?;
     let session = SessionOptions { threads: options.threads, ..SessionOptions::default() };
-    let mut session =
-        Session::new(&model, &session).map_err(|source| Error::Engine { source })?;
+    let mut session = Session::new(&model, &session).map_err(|source| Error::Engine { source })?;
     let loading = LoaderOptions {
         batch_size: options.batch_size,
         threads: options.threads,
@@ -58,9 +57,9 @@ pub fn evaluate(options: &EvaluateOptions, observer: &mut dyn Observer) -> Resul
     };
     let transform = setup::eval_transform(&model.preprocess)?;
     let loader = Loader::new(&dataset.val, transform, &loading).map_err(setup::data)?;
-    let batches = Relabeled { images: Images::new(loader), labels };
-    let evaluation = taper_train::evaluate(&mut session, &batches)
-        .map_err(|source| Error::Train { source })?;
+    let batches = Relabeled { images: loader, labels };
+    let evaluation =
+        taper_train::evaluate(&mut session, &batches).map_err(|source| Error::Train { source })?;
     let scores = evaluation.scores;
     Ok(EvaluateReport {
         top1: scores.top1,
@@ -103,7 +102,7 @@ fn labels(dataset: &Dataset, model: &Model, by: Labels) -> Result<Vec<u32>> {
 
 /// Pictures whose labels are the folder's, given with the model's.
 struct Relabeled {
-    images: Images,
+    images: Loader,
     labels: Vec<u32>,
 }
 
@@ -125,7 +124,9 @@ impl Batches for Relabeled {
             batch.targets.iter_mut().for_each(|label| *label = self.labels[*label as usize]);
             batch
         };
-        Box::new(self.images.epoch(epoch, start_batch).map(move |batch| batch.map(relabel)))
+        Box::new(
+            Batches::epoch(&self.images, epoch, start_batch).map(move |batch| batch.map(relabel)),
+        )
     }
 }
 
@@ -133,6 +134,10 @@ impl Batches for Relabeled {
 fn listed<'c>(classes: impl Iterator<Item = &'c String>) -> String {
     let classes: Vec<&String> = classes.collect();
     let shown: Vec<String> = classes.iter().take(NAMED).map(|class| format!("`{class}`")).collect();
-    let more = if classes.len() > NAMED { format!(" and {} more", classes.len() - NAMED) } else { String::new() };
+    let more = if classes.len() > NAMED {
+        format!(" and {} more", classes.len() - NAMED)
+    } else {
+        String::new()
+    };
     format!("{}{more}", shown.join(", "))
 }

@@ -159,8 +159,8 @@ fn prepare(mut model: Model, dataset: &Dataset, options: &FineTuneOptions) -> Re
     }
     let [h, w] = model.preprocess.input_size;
     model.graph.extents(h, w).map_err(|source| transfer(source.into()))?;
-    let mut model = taper_transfer::replace_head(&model, &dataset.classes, options.seed)
-        .map_err(transfer)?;
+    let mut model =
+        taper_transfer::replace_head(&model, &dataset.classes, options.seed).map_err(transfer)?;
     let before = model.provenance.training.take();
     model.provenance.training = Some(training(before, options));
     Ok(model)

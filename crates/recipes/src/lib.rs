@@ -24,8 +24,8 @@ pub use evaluate::evaluate;
 pub use fine_tune::{ResumeOptions, fine_tune, resume};
 pub use observer::{Epoch, Event, Observer, Plan, Silent, Step};
 pub use options::{
-    Augment, EvaluateOptions, FineTuneOptions, Labels, OptimizerKind, PredictOptions,
-    Pretrained, ScheduleKind,
+    Augment, EvaluateOptions, FineTuneOptions, Labels, OptimizerKind, PredictOptions, Pretrained,
+    ScheduleKind,
 };
 pub use predict::predict;
 pub use report::{

@@ -128,7 +128,7 @@ impl FineTuneOptions {
         if let Some(size) = self.image_size {
             at_least("--image-size", size, 32)?;
             if size > 4096 {
-                return Err(Error::option("--image-size", size, "4096 or less"));
+                return Err(Error::option("--image-size", &size, "4096 or less"));
             }
         }
         if let Some(lr) = self.lr {
@@ -225,14 +225,14 @@ impl PredictOptions {
 
 fn at_least(flag: &'static str, got: usize, least: usize) -> Result<()> {
     if got < least {
-        return Err(Error::option(flag, got, format!("{least} or more")));
+        return Err(Error::option(flag, &got, format!("{least} or more")));
     }
     Ok(())
 }
 
 fn require(flag: &'static str, got: f64, holds: bool, expected: &str) -> Result<()> {
     if !holds {
-        return Err(Error::option(flag, got, expected));
+        return Err(Error::option(flag, &got, expected));
     }
     Ok(())
 }

@@ -34,7 +34,9 @@ use crate::{setup, source};
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn predict(options: &PredictOptions) -> Result<impl Iterator<Item = Result<Prediction>> + use<>> {
+pub fn predict(
+    options: &PredictOptions,
+) -> Result<impl Iterator<Item = Result<Prediction>> + use<>> {
     options.check()?;
     let model = source::load(&options.model)?;
     let session = SessionOptions { threads: options.threads, ..SessionOptions::default() };
@@ -64,8 +66,7 @@ impl Predictor {
         let mut xs = vec![0.0; h * w * 3];
         let mut rng = Rng::keyed([0, 0, 0]); // evaluation draws nothing
         self.transform.apply(&image, &mut rng, &mut self.resampler, &mut xs);
-        let logits =
-            self.session.run(&xs, [1, h, w]).map_err(|source| Error::Engine { source })?;
+        let logits = self.session.run(&xs, [1, h, w]).map_err(|source| Error::Engine { source })?;
         let predictions = likeliest(logits, &self.classes, self.top);
         Ok(Prediction { image: path.display().to_string(), predictions })
     }

@@ -51,10 +51,12 @@ impl taper_train::Observer for Relay<'_> {
         let epochs = self.plan.options.epochs;
         match *event {
             taper_train::Event::Started { batches_per_epoch, step, .. } => {
-                let (step, steps) = (usize::try_from(step).unwrap_or(usize::MAX), batches_per_epoch.max(1));
+                let (step, steps) =
+                    (usize::try_from(step).unwrap_or(usize::MAX), batches_per_epoch.max(1));
                 self.epochs_done = step / steps;
                 if step > 0 {
-                    self.observer.event(&Event::Resumed { epoch: step / steps, step: step % steps });
+                    self.observer
+                        .event(&Event::Resumed { epoch: step / steps, step: step % steps });
                 }
                 self.since = Instant::now();
             }

@@ -71,7 +71,8 @@ impl RunFolder {
     /// A folder that holds a run, with its configuration.
     pub(crate) fn open(path: &Path) -> Result<(Self, RunConfig)> {
         let folder = RunFolder { path: path.to_path_buf() };
-        let no_run = |reason: &str| Error::NoRun { path: path.to_path_buf(), reason: reason.to_owned() };
+        let no_run =
+            |reason: &str| Error::NoRun { path: path.to_path_buf(), reason: reason.to_owned() };
         let file = folder.config();
         let text = match fs::read_to_string(&file) {
             Ok(text) => text,
@@ -80,8 +81,8 @@ impl RunFolder {
             }
             Err(source) => return Err(Error::File { action: "read", path: file, source }),
         };
-        let config: RunConfig = serde_json::from_str(&text)
-            .map_err(|source| Error::Config { path: file, source })?;
+        let config: RunConfig =
+            serde_json::from_str(&text).map_err(|source| Error::Config { path: file, source })?;
         if config.format != FORMAT {
             return Err(no_run("its config.json is of another version of taper"));
         }

@@ -3,8 +3,9 @@
 //! Above: `fine_tune`, `tune`, `evaluate`, `predict`. Below: `taper_data`, `taper_layers`, `taper_optim`. Not here: the loop
 //! (`taper_train`).
 
-use taper_data::{EvalTransform, Loader, LoaderOptions, Normalize, Order, Sample, TrainTransform, Transform};
-use taper_graph::ParamRole;
+use taper_data::{
+    EvalTransform, Loader, LoaderOptions, Normalize, Order, Sample, TrainTransform, Transform,
+};
 use taper_layers::Network;
 use taper_model::{Interpolation, Preprocess};
 use taper_optim::{Group, Schedule, split_by_decay};
@@ -56,9 +57,8 @@ pub(crate) fn loader(
 /// Trained parameters in two groups: weights, which decay, and the rest, which does not.
 pub(crate) fn groups(network: &Network, weight_decay: f64) -> Vec<Group> {
     let trained = network.params().iter().filter(|param| param.is_trained());
-    let decaying = trained.map(|param| {
-        (param.name.clone(), param.var.clone(), matches!(param.role, ParamRole::Weight))
-    });
+    let decaying =
+        trained.map(|param| (param.name.clone(), param.var.clone(), param.role.is_decayed()));
     split_by_decay(decaying, weight_decay)
 }
 

@@ -39,7 +39,8 @@ pub(crate) fn random(name_or_file: &str, seed: u64) -> Result<Model> {
         (model.graph, model.preprocess, model.classes)
     } else {
         let graph = taper_zoo::create(name_or_file, CLASSES);
-        let preprocess = taper_zoo::record(name_or_file).map_or(Preprocess::imagenet(), |record| record.preprocess);
+        let preprocess = taper_zoo::record(name_or_file)
+            .map_or(Preprocess::imagenet(), |record| record.preprocess);
         (graph.map_err(|source| Error::Zoo { source })?, preprocess, Vec::new())
     };
     Model::random(graph, seed, preprocess, classes).map_err(|source| Error::Model { source })

@@ -10,10 +10,10 @@ use std::time::Instant;
 
 use candle_core::Device;
 use taper_data::{Order, Sample};
-use taper_layers::Network;
+use taper_layers::{Network, Parameter};
 use taper_model::Model;
 use taper_optim::{AdamW, Optimizer, Rule, Sgd};
-use taper_train::{Batches, Fit, Images, Outcome, Settings, Start, Vectors};
+use taper_train::{Batches, Fit, Outcome, Settings, Start, Vectors};
 use taper_transfer::{Features, Freeze};
 
 use crate::data;
@@ -47,7 +47,11 @@ impl<'a> Tune<'a> {
         let mut network = new_network(&begun.model)?;
         options.freeze.apply(&mut network).map_err(|source| Error::Transfer { source })?;
         if network.trainable().is_empty() {
-            return Err(Error::option("--freeze", &options.freeze, "a part that leaves something to train"));
+            return Err(Error::option(
+                "--freeze",
+                &options.freeze,
+                "a part that leaves something to train",
+            ));
         }
         Ok(Tune { begun, options, folder, network })
     }
@@ -67,39 +71,31 @@ impl<'a> Tune<'a> {
             true => self.run_on_features(stop, &mut relay)?,
             false => Some(self.run_on_images(stop, &mut relay)?),
         };
-        Ok(self.report(outcome, &relay, started))
+        Ok(self.report(outcome.as_ref(), &relay, started))
     }
 
     /// Every step sees pictures.
     fn run_on_images(&self, stop: &AtomicBool, relay: &mut Relay<'_>) -> Result<Outcome> {
         let preprocess = &self.begun.model.preprocess;
         let transform = setup::train_transform(preprocess, self.options.augment)?;
-        let train = Images::new(setup::loader(
-            &self.begun.dataset.train,
-            transform,
-            Order::Shuffled,
-            self.options,
-        )?);
+        let train =
+            setup::loader(&self.begun.dataset.train, transform, Order::Shuffled, self.options)?;
         let transform = setup::eval_transform(preprocess)?;
         let val = &self.begun.dataset.val;
-        let val = Images::new(setup::loader(val, transform, Order::Sequential, self.options)?);
+        let val = setup::loader(val, transform, Order::Sequential, self.options)?;
         let save = |network: &Network, path: &Path| Ok(network.to_model()?.save(path)?);
         self.fit(&self.network, [&train, &val], &save, stop, relay)
     }
 
     /// The frozen backbone sees every picture once, and steps see its vectors; nothing if stopped before the first step.
-    fn run_on_features(
-        &self,
-        stop: &AtomicBool,
-        relay: &mut Relay<'_>,
-    ) -> Result<Option<Outcome>> {
+    fn run_on_features(&self, stop: &AtomicBool, relay: &mut Relay<'_>) -> Result<Option<Outcome>> {
         let dataset = &self.begun.dataset;
         let Some(train) = self.features(&dataset.train, stop, relay)? else { return Ok(None) };
         let Some(val) = self.features(&dataset.val, stop, relay)? else { return Ok(None) };
         let train = train.shuffled(self.options.seed);
         let model = &self.begun.model;
-        let head = taper_transfer::detach_head(model)
-            .map_err(|source| Error::Transfer { source })?;
+        let head =
+            taper_transfer::detach_head(model).map_err(|source| Error::Transfer { source })?;
         let save = |head: &Network, path: &Path| {
             Ok(taper_transfer::attach_head(model, &head.to_model()?)?.save(path)?)
         };
@@ -194,10 +190,9 @@ impl<'a> Tune<'a> {
         let mut options = self.options.clone();
         options.lr = Some(options.peak_lr());
         options.image_size = Some(model.preprocess.input_size[0]);
-        let params = self.network.params().iter();
-        let count = |trained: bool| -> usize {
-            let counted = params.clone().filter(|p| p.is_trained() || (!trained && !p.role.is_buffer()));
-            counted.map(|param| param.var.elem_count()).sum()
+        let params = self.network.params();
+        let count = |is_counted: &dyn Fn(&Parameter) -> bool| -> usize {
+            params.iter().filter(|p| is_counted(p)).map(|p| p.var.elem_count()).sum()
         };
         Plan {
             options,
@@ -205,8 +200,8 @@ impl<'a> Tune<'a> {
             train_images: self.begun.dataset.train.len(),
             val_images: self.begun.dataset.val.len(),
             skipped: self.begun.dataset.skipped.len(),
-            trained_params: count(true),
-            params: count(false),
+            trained_params: count(&Parameter::is_trained),
+            params: count(&|param| param.role.is_trained()),
             steps_per_epoch: self.begun.dataset.train.len().div_ceil(self.options.batch_size),
             out: self.folder.path().to_path_buf(),
         }
@@ -214,12 +209,12 @@ impl<'a> Tune<'a> {
 
     fn report(
         &self,
-        outcome: Option<Outcome>,
+        outcome: Option<&Outcome>,
         relay: &Relay<'_>,
         started: Instant,
     ) -> FineTuneReport {
-        let last = outcome.as_ref().and_then(|outcome| outcome.last.as_ref());
-        let best = outcome.as_ref().and_then(|outcome| outcome.best);
+        let last = outcome.and_then(|outcome| outcome.last.as_ref());
+        let best = outcome.and_then(|outcome| outcome.best);
         FineTuneReport {
             val_top1: last.map(|last| last.scores.top1),
             best_val_top1: best.map(|best| best.scores.top1),
@@ -229,15 +224,16 @@ impl<'a> Tune<'a> {
             images_per_second: relay.images_per_second(),
             model: self.folder.model(),
             out: self.folder.path().to_path_buf(),
-            stopped: outcome.as_ref().is_none_or(|outcome| outcome.stopped),
-            review: last.map(|last| data::review(last, &self.begun.dataset, &self.begun.model.classes)),
+            stopped: outcome.is_none_or(|outcome| outcome.stopped),
+            review: last
+                .map(|last| data::review(last, &self.begun.dataset, &self.begun.model.classes)),
         }
     }
 }
 
 /// Writes the best model.
-type SaveModel<'a> =
-    dyn Fn(&Network, &Path) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> + 'a;
+type SaveModel<'a> = dyn Fn(&Network, &Path) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>
+    + 'a;
 
 fn new_network(model: &Model) -> Result<Network> {
     Network::new(model, &Device::Cpu).map_err(|source| Error::Train { source: source.into() })

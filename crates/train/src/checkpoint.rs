@@ -1,8 +1,8 @@
 //! Checkpoints: everything a run needs to go on with the same bits, in one file that is complete or absent.
 //!
 //! Above: `fit`. Below: `checkpoint::file`, safetensors. Not here: the model file (`taper-model`), when to save (`fit`).
-//! One safetensors file: `param/<name>` (parameters and buffers), `optimizer/<key>`, and in the metadata the version, the
-//! progress and the settings of the run as JSON.
+//! One safetensors file: `param/<name>` (parameters and buffers), `optimizer/<key>`, and in the metadata version,
+//! progress and settings of the run as JSON.
 
 mod file;
 
@@ -17,10 +17,18 @@ use crate::metrics::Scores;
 
 pub use file::replace_file;
 
-const VERSION: &str = "1";
-const VERSION_KEY: &str = "taper.checkpoint";
-const PROGRESS_KEY: &str = "taper.progress";
-const CONFIG_KEY: &str = "taper.config";
+const VERSION: u32 = 1;
+/// The one key of the metadata: safetensors writes several in no fixed order, and equal runs write equal files.
+const KEY: &str = "taper.checkpoint";
+
+/// What the metadata holds, as JSON.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    version: u32,
+    progress: Progress,
+    config: BTreeMap<String, String>,
+}
 
 /// The state of a run between two steps.
 #[derive(Debug, Clone)]
@@ -82,12 +90,10 @@ impl Checkpoint {
     /// [`Error::File`] with the path, for instance on a full disk.
     pub fn save(&self, path: &Path) -> Result<()> {
         let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
-        let json = |source: serde_json::Error| malformed(source.to_string());
-        let metadata = HashMap::from([
-            (VERSION_KEY.to_owned(), VERSION.to_owned()),
-            (PROGRESS_KEY.to_owned(), serde_json::to_string(&self.progress).map_err(json)?),
-            (CONFIG_KEY.to_owned(), serde_json::to_string(&self.config).map_err(json)?),
-        ]);
+        let (progress, config) = (self.progress.clone(), self.config.clone());
+        let header = serde_json::to_string(&Header { version: VERSION, progress, config })
+            .map_err(|source| malformed(source.to_string()))?;
+        let metadata = HashMap::from([(KEY.to_owned(), header)]);
         let named = |prefix: &str, tensors: &BTreeMap<String, Tensor>| -> Vec<(String, Tensor)> {
             tensors
                 .iter()
@@ -126,11 +132,10 @@ impl Checkpoint {
         let (_, metadata) =
             safetensors::SafeTensors::read_metadata(bytes).map_err(|source| source.to_string())?;
         let metadata = metadata.metadata().clone().unwrap_or_default();
-        let entry =
-            |key: &str| metadata.get(key).ok_or_else(|| format!("its metadata lacks `{key}`"));
-        let version = entry(VERSION_KEY)?;
-        if version != VERSION {
-            return Err(format!("it has version {version}, this program reads {VERSION}"));
+        let header = metadata.get(KEY).ok_or_else(|| format!("its metadata lacks `{KEY}`"))?;
+        let header: Header = serde_json::from_str(header).map_err(|source| source.to_string())?;
+        if header.version != VERSION {
+            return Err(format!("it has version {}, this program reads {VERSION}", header.version));
         }
         let (mut params, mut optimizer) = (BTreeMap::new(), BTreeMap::new());
         let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu)
@@ -142,13 +147,8 @@ impl Checkpoint {
                 _ => return Err(format!("it has a tensor `{key}`")),
             };
         }
-        let json = |source: serde_json::Error| source.to_string();
-        Ok(Self {
-            progress: serde_json::from_str(entry(PROGRESS_KEY)?).map_err(json)?,
-            config: serde_json::from_str(entry(CONFIG_KEY)?).map_err(json)?,
-            params,
-            optimizer,
-        })
+        let Header { progress, config, .. } = header;
+        Ok(Self { progress, config, params, optimizer })
     }
 }
 

@@ -171,26 +171,19 @@ impl<R: Rule> Fit<'_, R> {
     ) -> Result<Evaluation> {
         let val = self.evaluate()?;
         finite("the validation loss", val.scores.loss)?;
-        let epoch = progress.epoch;
-        let is_best = progress.best.is_none_or(|best| best.is_beaten_by(&val.scores));
-        let running = std::mem::take(&mut progress.running);
+        let Progress { epoch, step, running, best, .. } = *progress;
+        let is_best = best.is_none_or(|best| best.is_beaten_by(&val.scores));
         let train = scores(running.loss, [running.hits, 0], running.samples);
-        log.write(&Line::Epoch {
-            epoch,
-            step: progress.step,
-            train_loss: train.loss,
-            train_top1: train.top1,
-            val: val.scores,
-            is_best,
-        })?;
+        let (train_loss, train_top1) = (train.loss, train.top1);
+        log.write(&Line::Epoch { epoch, step, train_loss, train_top1, val: val.scores, is_best })?;
         if is_best {
             self.check_params()?;
             self.save_best(observer)?;
-            progress.best = Some(Best { epoch, scores: val.scores });
         }
-        progress.epoch += 1;
-        progress.batch = 0;
-        self.save(progress, log, observer)?;
+        let best = if is_best { Some(Best { epoch, scores: val.scores }) } else { best };
+        let mut next = Progress { epoch: epoch + 1, step, best, ..Progress::default() };
+        self.save(&mut next, log, observer)?;
+        *progress = next;
         observer.on_event(&Event::EpochEnd { epoch, train, val: &val, is_best });
         Ok(val)
     }

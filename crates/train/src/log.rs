@@ -41,8 +41,11 @@ impl Log {
                 .create(true)
                 .truncate(false)
                 .open(path)?;
-            let bytes = file.metadata()?.len().min(keep);
-            file.set_len(bytes)?;
+            let length = file.metadata()?.len();
+            let bytes = length.min(keep);
+            if bytes < length {
+                file.set_len(bytes)?;
+            }
             file.seek(SeekFrom::End(0))?;
             Ok((BufWriter::new(file), bytes))
         };

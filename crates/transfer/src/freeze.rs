@@ -3,6 +3,7 @@
 //! Above: `recipes`. Below: `graph`'s scopes, `layers::Network`. Not here: learning rates by layer.
 //! A frozen norm keeps its running statistics too and is evaluated with them.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
@@ -54,14 +55,8 @@ impl Freeze {
     /// [`Error::UnknownStage`], which lists the stages; [`Error::Graph`] if `Backbone` is asked of a graph without `pre_logits`.
     pub fn apply(&self, network: &mut Network) -> Result<()> {
         let frozen = self.frozen_params(network.graph())?;
-        let names: Vec<&str> =
-            network.graph().params().iter().map(|param| param.name.as_str()).collect();
-        let frozen: std::collections::BTreeSet<String> = names
-            .iter()
-            .zip(frozen)
-            .filter(|(_, frozen)| *frozen)
-            .map(|(name, _)| (*name).to_owned())
-            .collect();
+        let params = network.graph().params().iter().zip(frozen).filter(|(_, frozen)| *frozen);
+        let frozen: BTreeSet<String> = params.map(|(param, _)| param.name.clone()).collect();
         network.set_frozen(|name| frozen.contains(name));
         Ok(())
     }
@@ -151,6 +146,17 @@ mod tests {
                 .any(|name| name.starts_with("blocks.1") || name.starts_with("classifier"))
         );
         assert_eq!(frozen("stem").unwrap().len(), 5); // a weight and a norm
+    }
+
+    #[test]
+    fn applying_another_choice_thaws_what_was_frozen() {
+        let device = candle_core::Device::Cpu;
+        let mut network = Network::new(&test_net(), &device).unwrap();
+        let all = network.trainable().len();
+        Freeze::Backbone.apply(&mut network).unwrap();
+        assert_eq!(network.trainable().len(), 2);
+        Freeze::None.apply(&mut network).unwrap();
+        assert_eq!(network.trainable().len(), all);
     }
 
     #[test]

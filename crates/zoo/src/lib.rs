@@ -23,3 +23,6 @@ pub use architecture::{Architecture, architecture, architectures, create};
 pub use error::{Error, Result};
 pub use pretrained::{embedded, pretrained};
 pub use record::{Record, Source, record, records};
+
+#[cfg(test)]
+mod tests;

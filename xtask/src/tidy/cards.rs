@@ -3,10 +3,31 @@
 //! Above: `tidy`. Below: `edges`. Not here: that the card is there at all (`sources`).
 //! A name in backticks whose first segment is a crate must be an arrow of the edge table.
 
+use std::collections::HashSet;
+
 use super::edges::Table;
 use super::{Problem, Rule, Source};
 
-pub(super) fn check(source: &Source, edges: &Table) -> Vec<Problem> {
+/// The modules of each crate, as `(crate, module)`: a room may have the name of another crate.
+pub(super) struct Modules(HashSet<(String, String)>);
+
+impl Modules {
+    /// The top modules of library files.
+    pub(super) fn of(paths: impl Iterator<Item = String>) -> Self {
+        let split = |path: String| {
+            let (folder, file) = path.strip_prefix("crates/")?.split_once("/src/")?;
+            let module = file.split('/').next()?.trim_end_matches(".rs");
+            Some((folder.to_owned(), module.to_owned()))
+        };
+        Modules(paths.filter_map(split).collect())
+    }
+
+    fn has(&self, folder: &str, module: &str) -> bool {
+        self.0.contains(&(folder.to_owned(), module.to_owned()))
+    }
+}
+
+pub(super) fn check(source: &Source, edges: &Table, modules: &Modules) -> Vec<Problem> {
     let Some(folder) = library(&source.path) else { return Vec::new() };
     let card: String = source
         .text
@@ -20,14 +41,17 @@ pub(super) fn check(source: &Source, edges: &Table) -> Vec<Problem> {
             problems.push(source.problem(1, Rule::RoomCard, format!("the card has no `{part}`")));
         }
     }
-    for name in crates_in(&card, "Above:", folder, edges) {
+    let is_own = |name: &&str| modules.has(folder, name);
+    let others =
+        |part| crates_in(&card, part, folder, edges).into_iter().filter(|name| !is_own(name));
+    for name in others("Above:") {
         if !edges.allows(name, folder) {
             let message =
                 format!("the card says that `{name}` calls this, and the table has no such edge");
             problems.push(source.problem(1, Rule::RoomCard, message));
         }
     }
-    for name in crates_in(&card, "Below:", folder, edges) {
+    for name in others("Below:") {
         if !edges.allows(folder, name) {
             let message =
                 format!("the card says that this calls `{name}`, and the table has no such edge");

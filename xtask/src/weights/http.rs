@@ -55,27 +55,24 @@ enum Progress {
 }
 
 fn attempt(agent: &Agent, url: &str, part: &Path) -> Result<Progress> {
-    let mut have = fs::metadata(part).map_or(0, |metadata| metadata.len());
+    let have = fs::metadata(part).map_or(0, |metadata| metadata.len());
     let mut request = agent.get(url);
     if have > 0 {
         request = request.header("Range", format!("bytes={have}-"));
     }
     let response = request.call()?;
-    let status = response.status();
-    let mut file = OpenOptions::new().create(true).append(true).open(part)?;
-    match status {
-        StatusCode::PARTIAL_CONTENT if range_start(response.headers()) == Some(have) => {}
-        StatusCode::OK => {
-            file.set_len(0)?; // the server knows no ranges: from the start
-            have = 0;
-        }
+    let kept = match response.status() {
+        StatusCode::PARTIAL_CONTENT if range_start(response.headers()) == Some(have) => have,
+        StatusCode::PARTIAL_CONTENT => bail!("the server sent another range than byte {have} on"),
+        StatusCode::OK => 0, // the server knows no ranges: from the start
         // Nothing is left to send, or what is here is of another file: the hash will tell.
         StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => return Ok(Progress::Done),
-        StatusCode::PARTIAL_CONTENT => bail!("the server sent another range than byte {have} on"),
         status => bail!("the server answers {status}"),
-    }
+    };
+    let mut file = OpenOptions::new().create(true).append(true).open(part)?;
+    file.set_len(kept)?;
     let length = number(response.headers(), &CONTENT_LENGTH);
-    receive(response.into_body(), &mut file, have, length)
+    receive(response.into_body(), &mut file, kept, length)
 }
 
 /// Appends the body; a connection that breaks leaves what came.

@@ -75,8 +75,7 @@ fn a_folder_of_classes_is_split_by_seed() {
     let again = open(&dir).unwrap();
     assert_eq!(names(&again.val), names(&dataset.val));
     assert_eq!(again.fingerprint(), dataset.fingerprint());
-    let other =
-        ImageFolder::open(dir.path(), &Options { seed: 1, ..Options::default() }).unwrap();
+    let other = ImageFolder::open(dir.path(), &Options { seed: 1, ..Options::default() }).unwrap();
     assert_ne!(names(&other.val), names(&dataset.val));
     assert_ne!(other.fingerprint(), dataset.fingerprint());
 }
@@ -107,9 +106,8 @@ fn broken_files_are_skipped_by_name_or_refused() {
 #[test]
 fn pixels_are_kept_within_the_budget_and_never_matter() {
     let dir = split_folder();
-    let with = |check| {
-        ImageFolder::open(dir.path(), &Options { check, ..Options::default() }).unwrap()
-    };
+    let with =
+        |check| ImageFolder::open(dir.path(), &Options { check, ..Options::default() }).unwrap();
     let all = with(Check::default());
     let two = with(Check::Pixels { keep_bytes: 2 * 9 * 8 * 3 + 5 });
     let none = with(Check::Headers);

@@ -63,7 +63,8 @@ mod tests {
 
     #[test]
     fn every_prefix_is_incomplete() {
-        let whole = [0xff, 0xd8, 0xff, 0xdb, 0, 3, 1, 0xff, 0xda, 0, 3, 1, 5, 0xff, 0, 5, 0xff, 0xd9];
+        let whole =
+            [0xff, 0xd8, 0xff, 0xdb, 0, 3, 1, 0xff, 0xda, 0, 3, 1, 5, 0xff, 0, 5, 0xff, 0xd9];
         assert!(is_complete(&whole));
         for n in 0..whole.len() {
             assert!(!is_complete(&whole[..n]), "{n}");

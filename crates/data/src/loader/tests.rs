@@ -66,7 +66,10 @@ fn an_epoch_continues_where_it_was_left() {
 fn seed_and_epoch_change_order_and_pixels() {
     let first = batches(&shuffled(), 0, 0);
     assert_ne!(batches(&shuffled(), 1, 0)[0].indices, first[0].indices);
-    assert_ne!(batches(&LoaderOptions { seed: 5, ..shuffled() }, 0, 0)[0].indices, first[0].indices);
+    assert_ne!(
+        batches(&LoaderOptions { seed: 5, ..shuffled() }, 0, 0)[0].indices,
+        first[0].indices
+    );
     let in_order = LoaderOptions { order: Order::Sequential, ..shuffled() };
     let (a, b) = (batches(&in_order, 0, 0), batches(&in_order, 1, 0));
     assert_eq!(a[0].indices, b[0].indices);
@@ -127,10 +130,9 @@ fn empty_lists_and_wrong_options() {
     let none = Loader::new(&[], train_transform(), &shuffled()).unwrap();
     assert_eq!((none.images(), none.batches()), (0, 0));
     assert!(none.epoch(0, 0).next().is_none());
-    for options in [
-        LoaderOptions { batch_size: 0, ..shuffled() },
-        LoaderOptions { prefetch: 0, ..shuffled() },
-    ] {
+    for options in
+        [LoaderOptions { batch_size: 0, ..shuffled() }, LoaderOptions { prefetch: 0, ..shuffled() }]
+    {
         let error = Loader::new(&samples(), train_transform(), &options).unwrap_err();
         assert!(error.to_string().contains("is 0, expected at least 1"), "{error}");
     }

@@ -105,7 +105,8 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         };
         let unit = &plan.units[unit_idx];
         let (input, out) = (unit.inputs[0], unit.output);
-        let (Work::Conv { weight, bias, .. } | Work::Linear { weight, bias, .. }) = unit.work else {
+        let (Work::Conv { weight, bias, .. } | Work::Linear { weight, bias, .. }) = unit.work
+        else {
             return;
         };
         let Some(shape) = &layout.convs[unit_idx] else { return };
@@ -133,9 +134,8 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         let y = if batch { others.get(&layout.stored[out]) } else { dz };
         let gradient = ConvGradient { dz, norm: norms[out].gradient(y) };
         let mut d_weight = take_if(trained[weight.index()], &mut gradients[weight.index()]);
-        let mut d_bias = bias
-            .filter(|b| trained[b.index()])
-            .map(|b| std::mem::take(&mut gradients[b.index()]));
+        let mut d_bias =
+            bias.filter(|b| trained[b.index()]).map(|b| std::mem::take(&mut gradients[b.index()]));
         device.conv_backward(
             shape,
             gradient,

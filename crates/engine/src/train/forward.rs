@@ -4,9 +4,9 @@
 
 use taper_kernels::{AlignedBuf, Device, Epilogue, Moments, Real, Source};
 
+use super::Trainer;
 use super::layout::Layout;
 use super::norm::NormState;
-use super::Trainer;
 use crate::arena::{Others, around};
 use crate::error::check_len;
 use crate::plan::{Plan, Work};
@@ -61,7 +61,8 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
     }
 
     fn forward_unit(&mut self, unit_idx: usize, params: &[&[T]]) {
-        let Self { plan, layout: Some(layout), arena, norms, device, routes, seed, .. } = self else {
+        let Self { plan, layout: Some(layout), arena, norms, device, routes, seed, .. } = self
+        else {
             return;
         };
         let unit = &plan.units[unit_idx];

@@ -78,9 +78,9 @@ impl<T: Real> NormState<T> {
     ) {
         let gamma = params[norm.params[0].index()];
         let count = self.count as f64;
-        for c in 0..self.scale.len() {
+        for (c, gamma) in gamma.iter().enumerate() {
             let inverse = self.inverse(c, norm.eps);
-            let a = gamma[c].to_f64() * inverse;
+            let a = gamma.to_f64() * inverse;
             self.a[c] = T::from_f64(a);
             let (sum, dot) = (self.sum[c], self.dot[c]);
             let b = if batch { -a * inverse * inverse * dot / count } else { 0.0 };

@@ -191,8 +191,11 @@ fn check_scopes(scopes: &[Scope], n_nodes: usize) -> Result<()> {
             return Err(scope_error(scope, "scopes must be listed in the order of their nodes"));
         }
         start = scope.nodes.start;
-        open.retain(|outer| outer.nodes.end > scope.nodes.start);
-        if open.iter().any(|outer| outer.nodes.end < scope.nodes.end) {
+        while open.last().is_some_and(|outer| outer.nodes.end <= scope.nodes.start) {
+            open.pop();
+        }
+        // Those still open nest, so the last ends first.
+        if open.last().is_some_and(|outer| outer.nodes.end < scope.nodes.end) {
             return Err(scope_error(scope, "it crosses the end of another scope"));
         }
         open.push(scope);

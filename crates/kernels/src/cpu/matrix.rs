@@ -35,7 +35,9 @@ pub(super) fn pack_forward(cpu: &Cpu, s: &ConvShape, weight: &[f32], into: &mut 
 /// A weight `(o, i, taps)` as `(o, taps, i)`.
 fn taps_first(weight: &[f32], per_group: usize, taps: usize) -> Vec<f32> {
     let k = per_group * taps;
-    (0..weight.len()).map(|at| weight[at / k * k + at % per_group * taps + at % k / per_group]).collect()
+    (0..weight.len())
+        .map(|at| weight[at / k * k + at % per_group * taps + at % k / per_group])
+        .collect()
 }
 
 /// See [`crate::Device::conv_forward`].

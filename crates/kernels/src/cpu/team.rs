@@ -41,7 +41,12 @@ impl Team {
 }
 
 /// The `part`-th of `parts` nearly equal ranges of `0..len`, each but the last a multiple of `unit`.
-pub(crate) fn part_of(len: usize, unit: usize, part: usize, parts: usize) -> std::ops::Range<usize> {
+pub(crate) fn part_of(
+    len: usize,
+    unit: usize,
+    part: usize,
+    parts: usize,
+) -> std::ops::Range<usize> {
     let units = len.div_ceil(unit);
     let at = |p: usize| (units * p / parts * unit).min(len);
     at(part)..at(part + 1)
@@ -97,7 +102,8 @@ mod tests {
     #[test]
     fn parts_cover_everything_once() {
         for (len, unit, parts) in [(100, 48, 2), (5, 48, 3), (96, 6, 4), (0, 1, 2)] {
-            let joined: Vec<usize> = (0..parts).flat_map(|p| part_of(len, unit, p, parts)).collect();
+            let joined: Vec<usize> =
+                (0..parts).flat_map(|p| part_of(len, unit, p, parts)).collect();
             assert_eq!(joined, (0..len).collect::<Vec<_>>());
         }
     }

@@ -78,13 +78,17 @@ pub(super) fn input_gradient<T: Real>(
 }
 
 /// Mean and biased variance in two passes.
-pub(super) fn moments<T: Real>(c: usize, y: &[T], moments: Moments<'_, T>) {
+pub(super) fn moments<T: Real>(
+    c: usize,
+    y: &[T],
+    Moments { mean: to_mean, var: to_var }: Moments<'_, T>,
+) {
     let count = (y.len() / c) as f64;
     for channel in 0..c {
         let values = || y.iter().skip(channel).step_by(c).map(|v| v.to_f64());
         let mean = values().sum::<f64>() / count;
-        moments.mean[channel] = T::from_f64(mean);
-        moments.var[channel] =
+        to_mean[channel] = T::from_f64(mean);
+        to_var[channel] =
             T::from_f64(values().map(|v| (v - mean) * (v - mean)).sum::<f64>() / count);
     }
 }

@@ -13,8 +13,14 @@ use crate::Parameter;
 use crate::error::{Error, Result, at};
 use crate::parameter::with_values;
 
-/// Where a network keeps its executor.
-pub(super) type Slot = Mutex<Option<Executor>>;
+/// A graph, and the executor that was last made for it. Shared by a network and its training modules.
+#[derive(Debug)]
+pub(super) struct Runner {
+    pub(super) graph: Graph,
+    /// 0 means all cores.
+    pub(super) threads: usize,
+    executor: Mutex<Option<Executor>>,
+}
 
 /// A trainer for one choice of trained parameters.
 pub(super) struct Executor {
@@ -37,28 +43,33 @@ pub(super) struct Forward {
     pub(super) run: u64,
 }
 
-/// Calls `f` with an executor for the parameters as they are frozen now.
-pub(super) fn with_executor<R>(
-    slot: &Slot,
-    graph: &Graph,
-    params: &[Parameter],
-    f: impl FnOnce(&mut Executor) -> Result<R>,
-) -> Result<R> {
-    let mut slot = lock(slot);
-    let trained: Vec<bool> = params.iter().map(Parameter::is_trained).collect();
-    let executor = match slot.take().filter(|executor| executor.trained == trained) {
-        Some(executor) => executor,
-        None => Executor::new(graph, trained)?,
-    };
-    f(slot.insert(executor))
+impl Runner {
+    pub(super) fn new(graph: Graph, threads: usize) -> Self {
+        Self { graph, threads, executor: Mutex::default() }
+    }
+
+    /// Calls `f` with an executor for the parameters as they are frozen now.
+    pub(super) fn with_executor<R>(
+        &self,
+        params: &[Parameter],
+        f: impl FnOnce(&mut Executor) -> Result<R>,
+    ) -> Result<R> {
+        let mut slot = lock(&self.executor);
+        let trained: Vec<bool> = params.iter().map(Parameter::is_trained).collect();
+        let executor = match slot.take().filter(|executor| executor.trained == trained) {
+            Some(executor) => executor,
+            None => Executor::new(&self.graph, trained, self.threads)?,
+        };
+        f(slot.insert(executor))
+    }
 }
 
 impl Executor {
-    fn new(graph: &Graph, trained: Vec<bool>) -> Result<Self> {
+    fn new(graph: &Graph, trained: Vec<bool>, threads: usize) -> Result<Self> {
         if !trained.contains(&true) {
             return Err(Error::AllFrozen);
         }
-        let trainer = Trainer::new(graph, OUTPUT, &trained, Cpu::new(0))?;
+        let trainer = Trainer::new(graph, OUTPUT, &trained, Cpu::new(threads))?;
         let shapes = graph.params().iter().map(|spec| spec.shape.clone()).collect();
         Ok(Self { trainer, trained, shapes, runs: 0 })
     }

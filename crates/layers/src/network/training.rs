@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{CpuStorage, CustomOp2, Device, Layout, Module, Result, Shape, Tensor, bail};
-use taper_graph::Graph;
 
-use super::executor::{Slot, with_executor};
+use super::executor::Runner;
 use super::pixels::as_pixels;
 use crate::Parameter;
 use crate::error::Error;
@@ -25,28 +24,22 @@ use crate::parameter::with_values;
 /// [`Network::value_and_grad`](crate::Network::value_and_grad).
 #[derive(Debug)]
 pub struct Training {
-    graph: Arc<Graph>,
+    runner: Arc<Runner>,
     params: Arc<Vec<Parameter>>,
-    executor: Arc<Slot>,
     seed: u64,
     calls: AtomicU64,
 }
 
 impl Training {
-    pub(super) fn new(
-        graph: &Arc<Graph>,
-        params: &Arc<Vec<Parameter>>,
-        executor: &Arc<Slot>,
-        seed: u64,
-    ) -> Self {
-        let (graph, params) = (Arc::clone(graph), Arc::clone(params));
-        Self { graph, params, executor: Arc::clone(executor), seed, calls: AtomicU64::new(0) }
+    pub(super) fn new(runner: &Arc<Runner>, params: &Arc<Vec<Parameter>>, seed: u64) -> Self {
+        let (runner, params) = (Arc::clone(runner), Arc::clone(params));
+        Self { runner, params, seed, calls: AtomicU64::new(0) }
     }
 }
 
 impl Module for Training {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let pixels = as_pixels(xs, self.graph.input_channels())?;
+        let pixels = as_pixels(xs, self.runner.graph.input_channels())?;
         let trained: Vec<Tensor> = self
             .params
             .iter()
@@ -58,9 +51,8 @@ impl Module for Training {
         }
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         let step = Step {
-            graph: Arc::clone(&self.graph),
+            runner: Arc::clone(&self.runner),
             params: Arc::clone(&self.params),
-            executor: Arc::clone(&self.executor),
             seed: self.seed.wrapping_add(call.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             run: AtomicU64::new(0),
         };
@@ -70,9 +62,8 @@ impl Module for Training {
 
 /// One forward pass and, later, its backward pass.
 struct Step {
-    graph: Arc<Graph>,
+    runner: Arc<Runner>,
     params: Arc<Vec<Parameter>>,
-    executor: Arc<Slot>,
     seed: u64,
     /// The forward pass that the backward pass belongs to.
     run: AtomicU64,
@@ -112,7 +103,7 @@ impl CustomOp2 for Step {
     ) -> Result<(CpuStorage, Shape)> {
         let (n, h, w, _) = xs_l.shape().dims4()?;
         let (xs, flat) = (contiguous(xs, xs_l)?, contiguous(flat, flat_l)?);
-        let logits = with_executor(&self.executor, &self.graph, &self.params, |executor| {
+        let logits = self.runner.with_executor(&self.params, |executor| {
             let forward =
                 self.with_flat(flat, |values| executor.forward(values, xs, [n, h, w], self.seed))?;
             executor.update_statistics(&self.params)?;
@@ -137,7 +128,7 @@ impl CustomOp2 for Step {
             bail!("parameters left the CPU")
         };
         let flat = contiguous(storage, layout)?;
-        let grads = with_executor(&self.executor, &self.graph, &self.params, |executor| {
+        let grads = self.runner.with_executor(&self.params, |executor| {
             self.with_flat(flat, |values| executor.backward(values, &grad, run))
         })?;
         let grads: Vec<f32> = grads.into_iter().flat_map(|(_, grad)| grad).collect();

@@ -30,14 +30,14 @@ impl Pictures {
             let noise = self.noise;
             (0..SIDE * SIDE * 3).map(move |place| {
                 let bright = if place % 3 == i % 3 { 1.0 } else { 0.0 };
-                bright + noise * rng.unit() as f32
+                bright + noise * f32::from(u16::try_from(rng.below(1000)).unwrap()) / 1000.0
             })
         };
         Batch {
             position,
             xs: indices.iter().flat_map(picture).collect(),
             shape: [indices.len(), SIDE, SIDE],
-            targets: indices.iter().map(|&i| (i % 3) as u32).collect(),
+            targets: indices.iter().map(|&i| u32::try_from(i % 3).unwrap()).collect(),
             indices: indices.to_vec(),
             skipped: Vec::new(),
         }

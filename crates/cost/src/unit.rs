@@ -1,0 +1,50 @@
+//! Counts that cannot be mixed up.
+//!
+//! Above: `count`. Below: nothing. Not here: bytes and time.
+
+use std::fmt;
+use std::iter::Sum;
+
+macro_rules! unit {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u64);
+
+        impl Sum for $name {
+            /// Stops at the largest number instead of overflowing.
+            fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+                Self(counts.fold(0, |sum, count| sum.saturating_add(count.0)))
+            }
+        }
+
+        impl fmt::Display for $name {
+            /// Three digits and a unit: `3.50 M`.
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                short(self.0, f)
+            }
+        }
+    };
+}
+
+unit!(
+    /// Trained parameters.
+    Params
+);
+unit!(
+    /// Multiply-accumulates of one image. One is two floating-point operations; papers often say the latter and mean these.
+    Macs
+);
+
+fn short(count: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let units = [(1e9, "G"), (1e6, "M"), (1e3, "k")];
+    let value = count as f64;
+    match units.iter().find(|(size, _)| value >= *size) {
+        Some((size, unit)) => {
+            let scaled = value / size;
+            let digits = if scaled >= 100.0 { 0 } else { 1 + usize::from(scaled < 10.0) };
+            write!(f, "{scaled:.digits$} {unit}")
+        }
+        None => write!(f, "{count}"),
+    }
+}

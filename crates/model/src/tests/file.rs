@@ -1,0 +1,233 @@
+//! The model file.
+//!
+//! Above: `cargo test`. Below: `file`, `model`, `init`, `card`. Not here: other projects' files (`pth`).
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use super::{chain, classes, graph, model};
+use crate::tensors::{self, Archive};
+use crate::{
+    Error, Interpolation, KeyMap, Model, Precision, Preprocess, Provenance, Tensor, write_aside,
+};
+
+/// The model file with one metadata entry changed, or without it.
+fn with_metadata(key: &str, value: Option<&str>) -> crate::Result<Model> {
+    let Archive { tensors, metadata } =
+        Archive::from_safetensors(&model().to_bytes(Precision::F32).unwrap()).unwrap();
+    let others = metadata.iter().filter(|(other, _)| *other != key);
+    let mut metadata: BTreeMap<&str, String> =
+        others.map(|(key, text)| (key.as_str(), text.clone())).collect();
+    metadata.extend(value.map(|value| (key, value.to_owned())));
+    let entries = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor, Precision::F32));
+    Model::from_bytes(&tensors::to_safetensors(entries, &metadata))
+}
+
+#[test]
+fn a_model_survives_its_file_and_equal_models_give_equal_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.safetensors");
+    model().save(&path).unwrap();
+    assert_eq!(Model::load(&path).unwrap(), model());
+    assert_eq!(fs::read(&path).unwrap(), model().to_bytes(Precision::F32).unwrap());
+    let names: Vec<_> = fs::read_dir(dir.path()).unwrap().collect();
+    assert_eq!(names.len(), 1); // nothing left aside
+}
+
+#[test]
+fn the_safetensors_crate_reads_our_files() {
+    let bytes = model().to_bytes(Precision::F16).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let dtype = |name: &str| file.tensor(name).unwrap().dtype();
+    assert_eq!(dtype("conv.weight"), safetensors::Dtype::F16);
+    assert_eq!(dtype("bn.running_var"), safetensors::Dtype::F32);
+    assert_eq!(dtype("classifier.bias"), safetensors::Dtype::F32);
+    let header_len = u64::from_le_bytes(*bytes.first_chunk().unwrap());
+    assert_eq!(header_len % 8, 0); // so that mapped tensors are aligned
+}
+
+#[test]
+fn half_precision_rounds_weights_and_keeps_the_rest() {
+    let mut model = model();
+    let weight = model.graph.param_id("conv.weight").unwrap().index();
+    let var = model.graph.param_id("bn.running_var").unwrap().index();
+    model.tensors[weight].data[0] = 1.0 / 3.0;
+    model.tensors[var].data[0] = 5.6e-45; // a dead channel of torchvision's own weights
+    let read = Model::from_bytes(&model.to_bytes(Precision::F16).unwrap()).unwrap();
+    let third = half::f16::from_f32(1.0 / 3.0).to_f32();
+    assert_eq!(read.tensors[weight].data[0].to_bits(), third.to_bits());
+    assert_eq!(read.tensors[var], model.tensors[var]);
+}
+
+#[test]
+fn weights_that_half_precision_cannot_hold_stay() {
+    let mut model = model();
+    let weight = model.graph.param_id("conv.weight").unwrap().index();
+    model.tensors[weight].data[0] = 1e5;
+    let read = Model::from_bytes(&model.to_bytes(Precision::F16).unwrap()).unwrap();
+    assert_eq!(read.tensors[weight], model.tensors[weight]);
+}
+
+#[test]
+fn every_cut_of_a_file_is_refused() {
+    let bytes = model().to_bytes(Precision::F32).unwrap();
+    for len in (0..bytes.len()).step_by(7) {
+        assert!(Model::from_bytes(&bytes[..len]).is_err(), "{len}");
+    }
+    let mut longer = bytes.clone();
+    longer.push(0);
+    assert!(Model::from_bytes(&longer).is_err());
+}
+
+#[test]
+fn headers_that_lie_are_refused() {
+    let file = |header: &str, data: &[u8]| {
+        let len = (header.len() as u64).to_le_bytes();
+        let bytes = [len.as_slice(), header.as_bytes(), data].concat();
+        tensors::from_bytes(&bytes)
+    };
+    let entry = |shape: &str, offsets: &str| {
+        format!(r#"{{"a":{{"dtype":"F32","shape":{shape},"data_offsets":{offsets}}}}}"#)
+    };
+    assert!(file(&entry("[2]", "[0,8]"), &[0; 8]).is_ok());
+    assert!(file(&entry("[3]", "[0,8]"), &[0; 8]).is_err());
+    assert!(file(&entry("[2]", "[0,800]"), &[0; 8]).is_err());
+    assert!(file(&entry("[2]", "[8,0]"), &[0; 8]).is_err());
+    assert!(file(&entry("[4611686018427387904,4]", "[0,8]"), &[0; 8]).is_err());
+    assert!(file(&entry("[-1]", "[0,8]"), &[0; 8]).is_err());
+    assert!(file("{", &[]).is_err());
+    assert!(tensors::from_bytes(&u64::MAX.to_le_bytes()).is_err());
+    assert!(tensors::from_bytes(b"").is_err());
+    let complex = r#"{"a":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}}"#;
+    assert!(matches!(file(complex, &[0; 2]), Err(Error::DType { .. })));
+}
+
+#[test]
+fn metadata_that_is_missing_or_wrong_is_named() {
+    let error =
+        |key: &'static str, value: Option<&str>| chain(&with_metadata(key, value).unwrap_err());
+    assert!(error("taper.version", None).contains("bare weights"));
+    assert!(error("taper.version", Some("2")).contains("version 2"));
+    assert!(error("taper.graph", Some("{}")).contains("no graph in JSON"));
+    assert!(error("taper.preprocess", Some("null")).contains("`taper.preprocess`"));
+    assert!(
+        error("taper.classes", Some(r#"["a","b","c"]"#))
+            .contains("3 class names, but the network tells 2")
+    );
+    assert!(error("taper.provenance", None).contains("`taper.provenance`"));
+    let nan = r#"{"input_size":[224,224],"mean":[0,0,0],"std":[0,1,1],"crop_pct":1,"interpolation":"bicubic"}"#;
+    assert!(error("taper.preprocess", Some(nan)).contains("std is [0.0, 1.0, 1.0]"));
+    let huge = r#"{"input_size":[4000000000,1],"mean":[0,0,0],"std":[1,1,1],"crop_pct":1,"interpolation":"bicubic"}"#;
+    assert!(error("taper.preprocess", Some(huge)).contains("input size"));
+}
+
+#[test]
+fn everything_that_does_not_fit_is_told_at_once() {
+    let tensor =
+        |shape: &[usize]| Tensor { shape: shape.to_vec(), data: vec![0.0; shape.iter().product()] };
+    let random = model();
+    let names = random.graph.params().iter().map(|spec| spec.name.clone());
+    let mut tensors: BTreeMap<String, Tensor> = names.zip(random.tensors.clone()).collect();
+    tensors.insert("bn.num_batches_tracked".to_owned(), tensor(&[]));
+    let fit = |tensors| {
+        let (preprocess, provenance) = (Preprocess::imagenet(), Provenance::default());
+        Model::from_tensors(
+            graph(),
+            tensors,
+            &KeyMap::identity(),
+            preprocess,
+            classes(),
+            provenance,
+        )
+    };
+    assert_eq!(fit(tensors.clone()).unwrap().tensors, random.tensors);
+    tensors.remove("bn.bias");
+    tensors.insert("extra.weight".to_owned(), tensor(&[1]));
+    tensors.insert("classifier.weight".to_owned(), tensor(&[5, 4]));
+    assert_eq!(
+        fit(tensors).unwrap_err().to_string(),
+        "the weights do not fit the network: missing: `bn.bias`; not in the network: `extra.weight`; \
+         `classifier.weight` has shape [5, 4], the network says [2, 4]"
+    );
+}
+
+#[test]
+fn a_model_whose_parts_were_changed_apart_is_not_written() {
+    let mut model = model();
+    model.tensors[0].data.pop();
+    assert!(matches!(model.to_bytes(Precision::F32), Err(Error::Misfit { .. })));
+    model.tensors.pop();
+    let text = model.to_bytes(Precision::F32).unwrap_err().to_string();
+    assert!(
+        text.contains("missing: `classifier.bias`") && text.contains("`conv.weight`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = |path: &std::path::Path| chain(&Model::load(path).unwrap_err());
+    assert!(text(&dir.path().join("absent")).contains("absent`: reading failed"));
+    assert!(text(dir.path()).contains("no regular file"));
+    let path = dir.path().join("bare.safetensors");
+    let bare = tensors::to_safetensors([], &BTreeMap::new());
+    write_aside(&path, &bare).unwrap();
+    assert!(text(&path).contains("no `taper.version` in its metadata"));
+}
+
+#[test]
+fn a_write_that_fails_leaves_the_old_file_and_nothing_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("taken");
+    fs::create_dir(&path).unwrap();
+    assert!(matches!(write_aside(&path, b"new"), Err(Error::Write { .. })));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    assert!(write_aside(dir.path().join("no/such/folder"), b"new").is_err());
+}
+
+#[test]
+fn random_weights_depend_on_seed_and_name_only() {
+    let weights = |seed| Model::random(graph(), seed, Preprocess::imagenet(), classes()).unwrap();
+    assert_eq!(weights(3), weights(3));
+    assert_ne!(weights(3).tensor("conv.weight"), weights(4).tensor("conv.weight"));
+    assert_eq!(weights(3).tensor("bn.weight").unwrap().data, [1.0; 4]);
+    assert_eq!(weights(3).tensor("bn.running_mean").unwrap().data, [0.0; 4]);
+}
+
+#[test]
+fn initial_values_have_the_spread_that_is_asked_for() {
+    use taper_graph::{DType, Init, ParamRole, ParamSpec};
+    let spread = |init| {
+        let (name, shape) = ("w".to_owned(), vec![64, 4, 3, 3]);
+        let spec = ParamSpec {
+            name,
+            shape,
+            dtype: DType::F32,
+            role: ParamRole::Weight,
+            axes: vec![],
+            init,
+        };
+        let data = crate::init::sample(&spec, 0).data;
+        let n = data.len() as f32;
+        let mean = data.iter().sum::<f32>() / n;
+        let largest = data.iter().fold(0.0f32, |max, v| max.max(v.abs()));
+        (mean, (data.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / n).sqrt(), largest)
+    };
+    let (mean, std, _) = spread(Init::KaimingFanOut); // fan out 64 · 9
+    assert!(
+        mean.abs() < 0.005 && (std / (2.0f32 / 576.0).sqrt() - 1.0).abs() < 0.05,
+        "{mean} {std}"
+    );
+    let (_, std, largest) = spread(Init::Uniform { bound: 0.3 });
+    assert!(largest < 0.3 && (std * 3f32.sqrt() / 0.3 - 1.0).abs() < 0.05, "{std} {largest}");
+}
+
+#[test]
+fn resize_sizes_are_those_of_the_recipes() {
+    let of = |crop_pct| {
+        Preprocess { crop_pct, interpolation: Interpolation::Bicubic, ..Preprocess::imagenet() }
+            .resize_size()
+    };
+    assert_eq!([of(0.875), of(224.0 / 232.0), of(0.95), of(1.0)], [256, 232, 235, 224]);
+}
