@@ -1,6 +1,11 @@
 //! The binary as a user runs it: pictures in, model file out, and one clear message for everything that can be wrong.
 //!
 //! Compiled by `crates/cli`, see docs/decisions/0002-flow-tests-belong-to-the-binary.md.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says where it fails by failing there"
+)]
 
 mod bad_data;
 mod bad_models;

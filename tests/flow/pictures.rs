@@ -12,11 +12,11 @@ pub(crate) const COLORS: [(&str, [u8; 3]); 3] =
     [("green", [30, 200, 40]), ("red", [210, 30, 30]), ("blue", [30, 60, 220])];
 
 /// A picture of 40x36 pixels; `number` decides the stripes.
-pub(crate) fn picture([r, g, b]: [u8; 3], number: u8) -> RgbImage {
+pub(crate) fn picture(color: [u8; 3], number: u8) -> RgbImage {
     RgbImage::from_fn(40, 36, |x, y| {
         let stripe = (x * u32::from(number % 5 + 1) + y * u32::from(number % 3)) / 7 % 2;
-        let shade = if stripe == 1 { 40 + number % 20 } else { number % 20 };
-        Rgb([r.saturating_sub(shade), g.saturating_sub(shade), b.saturating_add(shade)])
+        let shade = if stripe == 1 { 20 + number % 10 } else { number % 10 };
+        Rgb(color.map(|channel| channel.saturating_sub(shade)))
     })
 }
 

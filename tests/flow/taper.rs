@@ -80,7 +80,8 @@ pub(crate) fn small_model(dir: &Path) -> PathBuf {
 pub(crate) fn small(classes: usize) -> taper_model::Model {
     use taper_zoo::mobilenet_v2::{Scaling, mobilenet_v2};
     let graph = mobilenet_v2(Scaling::width(0.1), classes).unwrap();
-    let preprocess = taper_model::Preprocess { input_size: [32, 32], ..Default::default() };
+    let preprocess =
+        taper_model::Preprocess { input_size: [32, 32], ..taper_model::Preprocess::imagenet() };
     let names = (0..classes).map(|class| format!("class {class}")).collect();
     taper_model::Model::random(graph, 7, preprocess, names).unwrap()
 }

@@ -23,7 +23,7 @@ fn before_and_after(freeze: &Freeze) -> (BTreeMap<String, Vec<f32>>, BTreeMap<St
     let before = values(&network);
     let xs = Tensor::arange(0f32, 4.0 * 3.0 * 32.0 * 32.0, &Device::Cpu).unwrap();
     let xs = xs.affine(0.37, 0.1).unwrap().sin().unwrap().reshape((4, 3, 32, 32)).unwrap();
-    let targets = Tensor::new(&[0u32, 1, 1, 0], &Device::Cpu).unwrap();
+    let targets = Tensor::new(&[0u32, 1, 1, 1], &Device::Cpu).unwrap();
     assert_eq!(xs.dtype(), DType::F32);
     let value =
         network.value_and_grad(&xs, 0, |logits| cross_entropy(logits, &targets, 0.0)).unwrap();

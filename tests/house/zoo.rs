@@ -37,7 +37,7 @@ fn the_three_outputs_have_the_extents_of_a_classifier() {
     for architecture in taper_zoo::architectures() {
         let graph = architecture.graph(10).unwrap();
         let extents = graph.extents(224, 224).unwrap();
-        let at = |name: &str| extents[graph.output(name).unwrap().index()].clone();
+        let at = |name: &str| extents[graph.output(name).unwrap().index()];
         assert!(matches!(at("features"), Extent::Map { h: 7, w: 7, .. }), "{}", architecture.name);
         assert!(matches!(at("pre_logits"), Extent::Vector { .. }), "{}", architecture.name);
         assert!(matches!(at("logits"), Extent::Vector { c: 10 }), "{}", architecture.name);

@@ -26,7 +26,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Fine-tune a pretrained network on a folder of pictures
-    Finetune(finetune::Flags),
+    Finetune(Box<finetune::Flags>),
     /// Measure a model on a folder of pictures
     Eval(eval::Flags),
     /// Say what pictures show
@@ -65,7 +65,7 @@ impl Request {
     /// Does what was asked.
     pub(crate) fn run(self) -> Result<ExitCode> {
         match self.command {
-            Command::Finetune(flags) => finetune::run(flags, &self.said),
+            Command::Finetune(flags) => finetune::run(*flags, &self.said),
             Command::Eval(flags) => eval::run(flags),
             Command::Predict(flags) => predict::run(flags),
             Command::Models(flags) => models::run(&flags),

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args};
+use clap::{ArgMatches, Args, Command};
 use taper_recipes::{
     Augment, Error, FineTuneOptions, FineTuneReport, Freeze, OptimizerKind, Pretrained,
     ResumeOptions, ScheduleKind,
@@ -67,6 +67,12 @@ pub(crate) struct Flags {
     batch_size: usize,
     #[arg(long, value_name = "F", allow_negative_numbers = true, help = lr_help())]
     lr: Option<f64>,
+    /// Passes that train the new head alone first, on features computed once; 0 for none
+    #[arg(long, value_name = "N", default_value_t = defaults().head_epochs)]
+    head_epochs: usize,
+    /// Factor on the learning rate of the new head [default: 1; 10 if it was not trained alone first]
+    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    head_lr_scale: Option<f64>,
     /// Rule of a step
     #[arg(long, value_name = "sgd|adamw", default_value_t = defaults().optimizer)]
     optimizer: OptimizerKind,
@@ -91,6 +97,9 @@ pub(crate) struct Flags {
     /// Crop and flip training pictures at random
     #[arg(long, value_name = "yes|none", default_value_t = defaults().augment)]
     augment: Augment,
+    /// Smallest share of a picture that a random crop keeps
+    #[arg(long, value_name = "F", allow_negative_numbers = true, default_value_t = defaults().min_crop)]
+    min_crop: f64,
     /// What is not trained: the backbone, nothing, or everything up to a stage such as blocks.3
     #[arg(long, value_name = "backbone|none|STAGE", default_value_t = defaults().freeze)]
     freeze: Freeze,
@@ -144,6 +153,8 @@ impl Flags {
             epochs: self.epochs,
             batch_size: self.batch_size,
             lr: self.lr,
+            head_epochs: self.head_epochs,
+            head_lr_scale: self.head_lr_scale,
             optimizer: self.optimizer,
             momentum: self.momentum,
             weight_decay: self.weight_decay,
@@ -152,6 +163,7 @@ impl Flags {
             label_smoothing: self.label_smoothing,
             clip_norm: self.clip_norm,
             augment: self.augment,
+            min_crop: self.min_crop,
             freeze: self.freeze,
             image_size: self.image_size,
             val_fraction: self.val_fraction,
@@ -166,13 +178,10 @@ impl Flags {
 /// Only the data, the model and the threads may be said again: a run remembers the rest.
 fn resume_options(run: PathBuf, flags: Flags, said: &ArgMatches) -> Result<ResumeOptions> {
     let is_said = |id: &str| said.value_source(id) == Some(ValueSource::CommandLine);
-    let other = said
-        .ids()
-        .map(clap::Id::as_str)
-        .find(|id| said.try_contains_id(id).is_ok() && is_said(id) && !WITH_RESUME.contains(id));
-    if let Some(id) = other {
-        let flag = id.replace('_', "-");
-        bail!(Error::ResumeWith { flag: format!("--{flag}") });
+    let command = Flags::augment_args(Command::new("finetune"));
+    let mut flags_said = command.get_arguments().filter(|flag| is_said(flag.get_id().as_str()));
+    if let Some(flag) = flags_said.find(|flag| !WITH_RESUME.contains(&flag.get_id().as_str())) {
+        bail!(Error::ResumeWith { flag: format!("--{}", flag.get_long().unwrap_or_default()) });
     }
     Ok(ResumeOptions {
         run,

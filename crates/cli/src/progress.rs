@@ -146,18 +146,21 @@ fn describe(plan: &Plan) -> Vec<String> {
             options.model, options.pretrained, options.freeze, plan.trained_params, plan.params
         ),
         format!(
-            "recipe: epochs {}, batch size {}, {} lr {}, momentum {}, weight decay {}, schedule {}, warmup {} steps, \
-             label smoothing {}, clip norm {clip}, augment {}, val fraction {}, seed {}",
+            "recipe: head epochs {}, epochs {}, batch size {}, {} lr {} (head x{}), momentum {}, weight decay {}, schedule {}, warmup {} steps, \
+             label smoothing {}, clip norm {clip}, augment {} (min crop {}), val fraction {}, seed {}",
+            if options.warms_head() { options.head_epochs } else { 0 },
             options.epochs,
             options.batch_size,
             options.optimizer,
             options.peak_lr(),
+            options.head_scale(),
             options.momentum,
             options.weight_decay,
             options.schedule,
             options.warmup,
             options.label_smoothing,
             options.augment,
+            options.min_crop,
             options.val_fraction,
             options.seed
         ),

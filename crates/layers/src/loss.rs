@@ -74,7 +74,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
+        #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases / 2))]
         #[test]
         fn gradients_are_central_differences(
             rows in proptest::collection::vec((proptest::collection::vec(-4.0f64..4.0, 5), 0u32..5), 1..4),

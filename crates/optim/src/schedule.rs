@@ -153,7 +153,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::default())]
         #[test]
         fn rates_stay_within_bounds_and_meet_at_the_end_of_the_warm_up(
             peak in 1e-4f64..2.0, warmup in 1u64..200, rest in 1u64..2000, kind in 0..3,

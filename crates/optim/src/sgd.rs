@@ -107,7 +107,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::default())]
         #[test]
         fn the_loop_follows_its_scalar_twin(
             start in proptest::collection::vec(-2.0f32..2.0, 1..40),

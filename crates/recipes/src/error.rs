@@ -130,45 +130,48 @@ pub enum Error {
         sha256: String,
     },
     /// The pictures cannot be used.
-    #[error("the pictures cannot be used")]
+    #[error(transparent)]
     Data {
+        /// Why.
+        source: taper_data::Error,
+    },
+    /// A picture cannot be looked at.
+    #[error("cannot look at `{}`", path.display())]
+    Picture {
+        /// The file.
+        path: PathBuf,
         /// Why.
         #[source]
         source: taper_data::Error,
     },
     /// No such model in the zoo, or its weights are not here.
-    #[error("the model cannot be had from the zoo")]
+    #[error(transparent)]
     Zoo {
         /// Why.
-        #[source]
         source: taper_zoo::Error,
     },
     /// A model file cannot be used.
-    #[error("the model cannot be used")]
+    #[error(transparent)]
     Model {
         /// Why.
-        #[source]
         source: taper_model::Error,
     },
     /// The network cannot be changed as asked.
-    #[error("the network cannot be prepared")]
+    #[error(transparent)]
     Transfer {
         /// Why.
-        #[source]
         source: taper_transfer::Error,
     },
     /// Training failed.
-    #[error("training failed")]
+    #[error(transparent)]
     Train {
         /// Why.
-        #[source]
         source: taper_train::Error,
     },
     /// The network could not be run.
-    #[error("the network cannot be run")]
+    #[error(transparent)]
     Engine {
         /// Why.
-        #[source]
         source: taper_engine::Error,
     },
 }

@@ -28,7 +28,7 @@ pub struct ResumeOptions {
     pub data: Option<PathBuf>,
     /// Where the model is now, if it was moved; it must be the same.
     pub model: Option<String>,
-    /// Another number of threads.
+    /// Another number of threads; sums are rounded otherwise then, and the result differs in its last bits.
     pub threads: Option<usize>,
 }
 
@@ -170,18 +170,21 @@ fn prepare(mut model: Model, dataset: &Dataset, options: &FineTuneOptions) -> Re
 fn training(before: Option<String>, options: &FineTuneOptions) -> String {
     let before = before.map_or_else(String::new, |before| format!("{before}; "));
     format!(
-        "{before}fine-tuned with epochs {}, batch size {}, {} lr {}, momentum {}, weight decay {}, schedule {}, \
-         warmup {}, label smoothing {}, augment {}, freeze {}, seed {}",
+        "{before}fine-tuned with head epochs {}, epochs {}, batch size {}, {} lr {} (head x{}), momentum {}, weight decay {}, schedule {}, \
+         warmup {}, label smoothing {}, augment {} (min crop {}), freeze {}, seed {}",
+        if options.warms_head() { options.head_epochs } else { 0 },
         options.epochs,
         options.batch_size,
         options.optimizer,
         options.peak_lr(),
+        options.head_scale(),
         options.momentum,
         options.weight_decay,
         options.schedule,
         options.warmup,
         options.label_smoothing,
         options.augment,
+        options.min_crop,
         options.freeze,
         options.seed
     )

@@ -17,6 +17,7 @@ mod run_folder;
 mod setup;
 mod source;
 mod tune;
+mod warm_head;
 mod zoo;
 
 pub use error::{Error, Result};

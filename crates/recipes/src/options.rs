@@ -40,6 +40,12 @@ pub struct FineTuneOptions {
     pub batch_size: usize,
     /// Highest learning rate; [`FineTuneOptions::default_lr`] when absent.
     pub lr: Option<f64>,
+    /// Passes over the training pictures' features with which the new head is trained alone before everything is, so that the first
+    /// steps do not pull trained layers after a random head (Kumar et al. 2022, <https://arxiv.org/abs/2202.10054>). 0 for none; with a
+    /// frozen backbone or without pretrained weights there are none.
+    pub head_epochs: usize,
+    /// Factor on the learning rate of the new head, above 0; see [`FineTuneOptions::head_scale`] when absent.
+    pub head_lr_scale: Option<f64>,
     /// The rule of a step.
     pub optimizer: OptimizerKind,
     /// SGD's momentum, in `[0, 1)`; PyTorch's convention, without dampening.
@@ -56,6 +62,8 @@ pub struct FineTuneOptions {
     pub clip_norm: Option<f64>,
     /// Whether training pictures are cropped and flipped at random.
     pub augment: Augment,
+    /// Smallest share of a picture's area that a random crop keeps, in `(0, 1]`; torchvision's default is 0.08.
+    pub min_crop: f64,
     /// What is not trained. A frozen norm keeps its running statistics and uses them.
     #[serde(with = "as_word")]
     pub freeze: Freeze,
@@ -79,17 +87,20 @@ impl Default for FineTuneOptions {
             data: None,
             model: "mobilenetv2_100.tv_in1k".to_owned(),
             pretrained: Pretrained::Yes,
-            epochs: 5,
+            epochs: 6,
             batch_size: 32,
             lr: None,
-            optimizer: OptimizerKind::Sgd,
+            head_epochs: 20,
+            head_lr_scale: None,
+            optimizer: OptimizerKind::AdamW,
             momentum: 0.9,
-            weight_decay: 1e-4,
+            weight_decay: 0.01,
             schedule: ScheduleKind::Cosine,
             warmup: 10,
             label_smoothing: 0.1,
             clip_norm: None,
             augment: Augment::Yes,
+            min_crop: 0.25,
             freeze: Freeze::None,
             image_size: None,
             val_fraction: 0.2,
@@ -105,16 +116,31 @@ impl FineTuneOptions {
     /// The learning rate when none is given.
     pub fn default_lr(optimizer: OptimizerKind, freeze: &Freeze) -> f64 {
         match (optimizer, freeze) {
-            (OptimizerKind::Sgd, Freeze::Backbone) => 0.05,
+            (OptimizerKind::Sgd, Freeze::Backbone) => 0.005,
             (OptimizerKind::Sgd, _) => 0.01,
             (OptimizerKind::AdamW, Freeze::Backbone) => 3e-3,
-            (OptimizerKind::AdamW, _) => 5e-4,
+            (OptimizerKind::AdamW, _) => 1e-4,
         }
     }
 
     /// The learning rate of this request.
     pub fn peak_lr(&self) -> f64 {
         self.lr.unwrap_or_else(|| Self::default_lr(self.optimizer, &self.freeze))
+    }
+
+    /// Whether the new head is trained alone first.
+    pub fn warms_head(&self) -> bool {
+        self.head_epochs > 0
+            && self.pretrained == Pretrained::Yes
+            && self.freeze != Freeze::Backbone
+    }
+
+    /// The factor of this request: 10 for a new head over trained layers that was not trained alone first, for it has
+    /// further to go than they; otherwise 1.
+    pub fn head_scale(&self) -> f64 {
+        let is_new = self.pretrained == Pretrained::Yes && self.freeze != Freeze::Backbone;
+        let default = if is_new && !self.warms_head() { 10.0 } else { 1.0 };
+        self.head_lr_scale.unwrap_or(default)
     }
 
     /// Refuses what cannot be meant, before anything is read or written.
@@ -134,6 +160,11 @@ impl FineTuneOptions {
         if let Some(lr) = self.lr {
             require("--lr", lr, positive(lr), "a positive number")?;
         }
+        if let Some(scale) = self.head_lr_scale {
+            require("--head-lr-scale", scale, positive(scale), "a positive number")?;
+        }
+        let crop = self.min_crop;
+        require("--min-crop", crop, crop > 0.0 && crop <= 1.0, "above 0 and at most 1")?;
         if let Some(norm) = self.clip_norm {
             require("--clip-norm", norm, positive(norm), "a positive number")?;
         }
@@ -368,6 +399,8 @@ mod tests {
         assert!(refusal(|o| o.momentum = 1.0).starts_with("--momentum is 1"));
         assert!(refusal(|o| o.weight_decay = f64::NAN).starts_with("--weight-decay is NaN"));
         assert!(refusal(|o| o.label_smoothing = 1.0).starts_with("--label-smoothing is 1"));
+        assert!(refusal(|o| o.head_lr_scale = Some(0.0)).starts_with("--head-lr-scale is 0"));
+        assert!(refusal(|o| o.min_crop = f64::NAN).starts_with("--min-crop is NaN"));
         assert!(refusal(|o| o.clip_norm = Some(0.0)).starts_with("--clip-norm is 0"));
         assert!(refusal(|o| o.image_size = Some(31)).starts_with("--image-size is 31"));
         assert!(refusal(|o| o.image_size = Some(100_000)).starts_with("--image-size is 100000"));

@@ -27,7 +27,7 @@ use crate::{setup, source};
 ///
 /// let dir = tempfile::tempdir()?;
 /// taper_data::sample_set::export(dir.path())?;
-/// let image = dir.path().join("val/vehicle/anchor.png");
+/// let image = dir.path().join("train/vehicle/anchor.png");
 /// for prediction in predict(&PredictOptions::new("mobilenetv2_100", vec![image]))? {
 ///     let prediction = prediction?;
 ///     assert_eq!(prediction.predictions.len(), 5);
@@ -61,7 +61,8 @@ struct Predictor {
 
 impl Predictor {
     fn look_at(&mut self, path: &Path) -> Result<Prediction> {
-        let image = image::read(path).map_err(setup::data)?;
+        let image = image::read(path)
+            .map_err(|source| Error::Picture { path: path.to_path_buf(), source })?;
         let [h, w] = self.transform.size();
         let mut xs = vec![0.0; h * w * 3];
         let mut rng = Rng::keyed([0, 0, 0]); // evaluation draws nothing

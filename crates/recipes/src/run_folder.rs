@@ -103,6 +103,11 @@ impl RunFolder {
         self.path.join("model.safetensors")
     }
 
+    /// The last checkpoint.
+    pub(crate) fn checkpoint_file(&self) -> PathBuf {
+        self.checkpoint().join("state.safetensors")
+    }
+
     /// The folder of the last checkpoint.
     pub(crate) fn checkpoint(&self) -> PathBuf {
         self.path.join("checkpoint")

@@ -3,9 +3,12 @@
 //! Above: `fine_tune`, `tune`, `evaluate`, `predict`. Below: `taper_data`, `taper_layers`, `taper_optim`. Not here: the loop
 //! (`taper_train`).
 
+use std::collections::BTreeSet;
+
 use taper_data::{
     EvalTransform, Loader, LoaderOptions, Normalize, Order, Sample, TrainTransform, Transform,
 };
+use taper_graph::{Scope, ScopeKind};
 use taper_layers::Network;
 use taper_model::{Interpolation, Preprocess};
 use taper_optim::{Group, Schedule, split_by_decay};
@@ -22,13 +25,17 @@ pub(crate) fn eval_transform(preprocess: &Preprocess) -> Result<Transform> {
 }
 
 /// What it sees in training.
-pub(crate) fn train_transform(preprocess: &Preprocess, augment: Augment) -> Result<Transform> {
-    if augment == Augment::None {
+pub(crate) fn train_transform(
+    preprocess: &Preprocess,
+    options: &FineTuneOptions,
+) -> Result<Transform> {
+    if options.augment == Augment::None {
         return eval_transform(preprocess);
     }
     let interpolation = interpolation(preprocess);
     let transform = TrainTransform::imagenet(preprocess.input_size, interpolation).map_err(data)?;
-    Ok(TrainTransform { normalize: normalize(preprocess)?, ..transform }.into())
+    let scale = [options.min_crop, 1.0];
+    Ok(TrainTransform { normalize: normalize(preprocess)?, scale, ..transform }.into())
 }
 
 fn normalize(preprocess: &Preprocess) -> Result<Normalize> {
@@ -54,12 +61,27 @@ pub(crate) fn loader(
     Loader::new(samples, transform, &options).map_err(data)
 }
 
-/// Trained parameters in two groups: weights, which decay, and the rest, which does not.
-pub(crate) fn groups(network: &Network, weight_decay: f64) -> Vec<Group> {
-    let trained = network.params().iter().filter(|param| param.is_trained());
-    let decaying =
-        trained.map(|param| (param.name.clone(), param.var.clone(), param.role.is_decayed()));
-    split_by_decay(decaying, weight_decay)
+/// Trained parameters in groups: weights, which decay, and the rest, which does not; the head's apart, at its own rate.
+pub(crate) fn groups(network: &Network, options: &FineTuneOptions) -> Vec<Group> {
+    let graph = network.graph();
+    let heads = graph.scopes().iter().filter(|scope| scope.kind() == ScopeKind::Classifier);
+    let head: BTreeSet<&str> = heads
+        .flat_map(Scope::nodes)
+        .flat_map(|node| graph.node(node).params())
+        .map(|&param| graph.param(param).name.as_str())
+        .collect();
+    let split = |in_head: bool| {
+        let trained = network.params().iter().filter(|param| param.is_trained());
+        let chosen = trained.filter(|param| head.contains(param.name.as_str()) == in_head);
+        let decaying =
+            chosen.map(|param| (param.name.clone(), param.var.clone(), param.role.is_decayed()));
+        split_by_decay(decaying, options.weight_decay)
+    };
+    let at_its_own_rate = |group: Group| {
+        let name = format!("head {}", group.name);
+        Group { name, ..group }.with_lr_scale(options.head_scale())
+    };
+    split(false).into_iter().chain(split(true).into_iter().map(at_its_own_rate)).collect()
 }
 
 /// The learning rate over all `steps`.

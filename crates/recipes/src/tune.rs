@@ -25,6 +25,7 @@ use crate::relay::Relay;
 use crate::report::FineTuneReport;
 use crate::run_folder::RunFolder;
 use crate::setup;
+use crate::warm_head;
 
 /// Steps between checkpoints, besides the one after each epoch: what a kill can cost.
 const SAVE_EVERY: u64 = 50;
@@ -44,7 +45,7 @@ impl<'a> Tune<'a> {
         options: &'a FineTuneOptions,
         folder: &'a RunFolder,
     ) -> Result<Self> {
-        let mut network = new_network(&begun.model)?;
+        let mut network = new_network(&begun.model, options)?;
         options.freeze.apply(&mut network).map_err(|source| Error::Transfer { source })?;
         if network.trainable().is_empty() {
             return Err(Error::option(
@@ -69,22 +70,28 @@ impl<'a> Tune<'a> {
         let mut relay = Relay::new(observer, &plan);
         let outcome = match once {
             true => self.run_on_features(stop, &mut relay)?,
-            false => Some(self.run_on_images(stop, &mut relay)?),
+            false => self.run_on_images(stop, &mut relay)?,
         };
         Ok(self.report(outcome.as_ref(), &relay, started))
     }
 
-    /// Every step sees pictures.
-    fn run_on_images(&self, stop: &AtomicBool, relay: &mut Relay<'_>) -> Result<Outcome> {
+    /// Every step sees pictures; nothing if stopped before the first step.
+    fn run_on_images(&self, stop: &AtomicBool, relay: &mut Relay<'_>) -> Result<Option<Outcome>> {
+        if self.options.warms_head() && !self.folder.checkpoint_file().exists() {
+            let Some(train) = self.features(&self.begun.dataset.train, stop, relay)? else {
+                return Ok(None);
+            };
+            warm_head::train(&self.network, &self.begun.model, train, self.options)?;
+        }
         let preprocess = &self.begun.model.preprocess;
-        let transform = setup::train_transform(preprocess, self.options.augment)?;
+        let transform = setup::train_transform(preprocess, self.options)?;
         let train =
             setup::loader(&self.begun.dataset.train, transform, Order::Shuffled, self.options)?;
         let transform = setup::eval_transform(preprocess)?;
         let val = &self.begun.dataset.val;
         let val = setup::loader(val, transform, Order::Sequential, self.options)?;
         let save = |network: &Network, path: &Path| Ok(network.to_model()?.save(path)?);
-        self.fit(&self.network, [&train, &val], &save, stop, relay)
+        self.fit(&self.network, [&train, &val], &save, stop, relay).map(Some)
     }
 
     /// The frozen backbone sees every picture once, and steps see its vectors; nothing if stopped before the first step.
@@ -99,7 +106,7 @@ impl<'a> Tune<'a> {
         let save = |head: &Network, path: &Path| {
             Ok(taper_transfer::attach_head(model, &head.to_model()?)?.save(path)?)
         };
-        self.fit(&new_network(&head)?, [&train, &val], &save, stop, relay).map(Some)
+        self.fit(&new_network(&head, self.options)?, [&train, &val], &save, stop, relay).map(Some)
     }
 
     /// The `pre_logits` vectors of `samples`, or nothing if stopped.
@@ -158,11 +165,11 @@ impl<'a> Tune<'a> {
         save_model: &SaveModel<'_>,
         (stop, relay): (&AtomicBool, &mut Relay<'_>),
     ) -> Result<Outcome> {
-        let groups = setup::groups(network, self.options.weight_decay);
+        let groups = setup::groups(network, self.options);
         let optimizer = Optimizer::from_groups(groups, rule)
             .map_err(|source| Error::Train { source: source.into() })?;
         let settings = self.settings(train.n_batches());
-        let start = match settings.checkpoint_path().exists() {
+        let start = match self.folder.checkpoint_file().exists() {
             true => Start::Resume,
             false => Start::Fresh,
         };
@@ -235,6 +242,8 @@ impl<'a> Tune<'a> {
 type SaveModel<'a> = dyn Fn(&Network, &Path) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>
     + 'a;
 
-fn new_network(model: &Model) -> Result<Network> {
-    Network::new(model, &Device::Cpu).map_err(|source| Error::Train { source: source.into() })
+pub(crate) fn new_network(model: &Model, options: &FineTuneOptions) -> Result<Network> {
+    let network = Network::new(model, &Device::Cpu);
+    let network = network.map_err(|source| Error::Train { source: source.into() })?;
+    Ok(network.with_threads(options.threads))
 }

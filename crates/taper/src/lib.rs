@@ -9,7 +9,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let dir = tempfile::tempdir()?;
 //! # taper::data::sample_set::export(dir.path())?;
-//! # let picture = dir.path().join("val/animal/ant.png");
+//! # let picture = dir.path().join("train/animal/ant.png");
 //! let options = PredictOptions::new("mobilenetv2_100", vec![picture]);
 //! for prediction in predict(&options)? {
 //!     let likeliest = &prediction?.predictions[0];

@@ -21,8 +21,8 @@ pub enum Error {
     },
     /// A run failed on its way.
     #[error(
-        "training failed at step {step} (epoch {epoch}); the last good checkpoint is {}",
-        checkpoint.display()
+        "training failed at step {} (in epoch {}); the last good checkpoint is {}",
+        step + 1, epoch + 1, checkpoint.display()
     )]
     At {
         /// The step, counted from 0.

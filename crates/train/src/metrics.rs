@@ -237,7 +237,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::default())]
         #[test]
         fn ranks_are_places_in_the_sorted_row(
             rows in proptest::collection::vec((proptest::collection::vec(-3i8..3, 7), 0u32..7), 1..20),

@@ -143,7 +143,7 @@ fn manifest_problems(
         let tested = section == "dev-dependencies";
         if let Some(used) = name.strip_prefix("taper-") {
             let lower = table.has(used) && !table.allows(used, folder);
-            if !row.uses.contains(used) && !(tested && lower) {
+            if !(row.uses.contains(used) || tested && lower) {
                 let message = format!(
                     "`{folder}` may not use `{used}`: the table in {DOCUMENT} has no such edge"
                 );

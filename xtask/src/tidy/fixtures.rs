@@ -41,7 +41,7 @@ pub(super) fn check(root: &Path, name: &str) -> Result<Vec<Problem>> {
                     .push(problem(format!("its generator `{script}` is not in the repository")));
             }
             None => {
-                problems.push(problem(format!("`{command}` names no script of tests/generators")))
+                problems.push(problem(format!("`{command}` names no script of tests/generators")));
             }
         }
     }

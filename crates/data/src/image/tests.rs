@@ -185,7 +185,7 @@ fn blending_rounds_to_nearest() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::default())]
     /// Any damage gives a picture or an error; the process goes on.
     #[test]
     fn damaged_files_never_panic(

@@ -145,7 +145,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::default())]
         #[test]
         fn crops_lie_inside_and_are_not_empty(
             height in 1_usize..2000, width in 1_usize..2000, seed: u64,

@@ -259,7 +259,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(48))]
+        #![proptest_config(ProptestConfig::default())]
         #[test]
         fn a_constant_stays_constant(
             from in [1_usize..90, 1_usize..90], to in [1_usize..90, 1_usize..90],

@@ -85,7 +85,7 @@ fn no_checkpoint_is_told_from_a_broken_one() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::default())]
     #[test]
     fn a_damaged_file_is_refused_or_read_but_never_panics(place in 0usize..2000, byte: u8, cut: bool) {
         let (_dir, path, saved) = saved();
