@@ -7,6 +7,7 @@ What is the same as in `taper finetune`, and where PyTorch users might do otherw
   --freeze      backbone: only the head is trained, and norms keep their statistics (eval mode), as torchvision's tutorial does not
                 none: everything is trained; STAGE (timm's name, blocks.3): everything up to and including it is frozen likewise
   --augment     crop: RandomResizedCrop(scale=(scale_min, 1)) and a horizontal flip; none: what evaluation sees
+  --head-epochs passes over features computed once that train the head alone first (AdamW, 1e-3, cosine), unless the backbone is frozen
   evaluation    Resize(floor(size / 0.875)) on the short side, CenterCrop(size), bilinear
   decay         on weights of convolutions and the head only, not on norms and biases
   schedule      in steps: linear warm-up (step + 1) / warmup, then cosine to zero; or constant after the warm-up
@@ -38,18 +39,19 @@ def arguments():
     parser.add_argument("--freeze", default="none")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--optimizer", choices=["sgd", "adamw"], default="sgd")
-    parser.add_argument("--lr", type=float, default=0.01)
+    parser.add_argument("--optimizer", choices=["sgd", "adamw"], default="adamw")
+    parser.add_argument("--lr", type=float, default=1e-4)
+    parser.add_argument("--head-epochs", type=int, default=20)
     parser.add_argument("--head-lr-scale", type=float, default=1.0)
     parser.add_argument("--momentum", type=float, default=0.9)
     parser.add_argument("--nesterov", action="store_true")
-    parser.add_argument("--weight-decay", type=float, default=1e-4)
+    parser.add_argument("--weight-decay", type=float, default=0.01)
     parser.add_argument("--schedule", choices=["cosine", "constant"], default="cosine")
     parser.add_argument("--warmup-steps", type=int, default=10)
     parser.add_argument("--label-smoothing", type=float, default=0.1)
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--augment", choices=["crop", "none"], default="crop")
-    parser.add_argument("--scale-min", type=float, default=0.08)
+    parser.add_argument("--scale-min", type=float, default=0.25)
     parser.add_argument("--dropout", type=float, default=0.2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
@@ -147,6 +149,24 @@ def cached_features(model, samples, transform, batch_size):
     return [(features[i].clone(), label) for i, (_, label) in enumerate(samples)]
 
 
+def warm_head(args, model, train, transform):
+    """Trains the head alone, on the features of the pictures as evaluation sees them."""
+    samples = cached_features(model, train, transform, args.batch_size)
+    weight, bias = model.classifier[1].parameters()
+    optimizer = torch.optim.AdamW(
+        [{"params": [weight], "weight_decay": args.weight_decay}, {"params": [bias], "weight_decay": 0.0}])
+    steps = args.head_epochs * math.ceil(len(samples) / args.batch_size)
+    model.classifier.train()
+    for step, (xs, targets) in enumerate(
+        batch for _ in range(args.head_epochs)
+        for batch in batches(samples, lambda features: features, args.batch_size, torch.randperm(len(samples)).tolist())):
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * 0.5 * (1 + math.cos(math.pi * step / steps))
+        optimizer.zero_grad()
+        F.cross_entropy(model.classifier(xs), targets, label_smoothing=args.label_smoothing).backward()
+        optimizer.step()
+
+
 def train_epoch(args, epoch, model, frozen, optimizer, chosen, per_epoch):
     """One pass over the batches in `chosen`, `per_epoch` of them; returns the mean loss of an image."""
     model.train()
@@ -174,6 +194,8 @@ def main():
     classes, (train, train_transform), (val, val_transform) = datasets(args)
     model, frozen = build(args, classes)
     optimizer = build_optimizer(args, model)
+    if args.freeze != "backbone" and args.head_epochs:
+        warm_head(args, model, train, val_transform)
     if args.freeze == "backbone" and args.augment == "none":
         train = cached_features(model, train, train_transform, args.batch_size)
         train_transform = lambda features: features
