@@ -92,12 +92,12 @@ impl Default for FineTuneOptions {
             lr: None,
             head_epochs: 20,
             head_lr_scale: None,
-            optimizer: OptimizerKind::AdamW,
+            optimizer: OptimizerKind::Sgd,
             momentum: 0.9,
-            weight_decay: 0.01,
+            weight_decay: 1e-4,
             schedule: ScheduleKind::Cosine,
             warmup: 10,
-            label_smoothing: 0.1,
+            label_smoothing: 0.0,
             clip_norm: None,
             augment: Augment::Yes,
             min_crop: 0.25,
@@ -116,8 +116,8 @@ impl FineTuneOptions {
     /// The learning rate when none is given.
     pub fn default_lr(optimizer: OptimizerKind, freeze: &Freeze) -> f64 {
         match (optimizer, freeze) {
-            (OptimizerKind::Sgd, Freeze::Backbone) => 0.005,
-            (OptimizerKind::Sgd, _) => 0.01,
+            (OptimizerKind::Sgd, Freeze::Backbone) => 0.01,
+            (OptimizerKind::Sgd, _) => 1e-3,
             (OptimizerKind::AdamW, Freeze::Backbone) => 3e-3,
             (OptimizerKind::AdamW, _) => 1e-4,
         }
