@@ -1,6 +1,6 @@
 //! Convolution kernels on slices, forward and backward, in channels-last layout.
 //!
-//! Above: `engine`, `ops`, `optim`. Below: nothing. Not here: tensors, graphs, memory planning.
+//! Above: `engine`. Below: nothing. Not here: tensors, graphs, memory planning.
 //!
 //! The one interface is [`Device`]: what a training or inference executor asks of a machine. Two things implement it:
 //! [`Reference`], plain loops generic over `f32` and `f64` that read like the formulas, and [`Cpu`], the same operations for
