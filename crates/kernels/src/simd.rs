@@ -20,6 +20,8 @@ pub(crate) use x86_64::{Avx2, Avx512};
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     type V: Copy;
     const LANES: usize;
+    /// Vectors in a panel of a matrix, at most: what the registers hold beside enough rows of accumulators.
+    const PANEL: usize;
     unsafe fn splat(x: f32) -> Self::V;
     unsafe fn load(p: *const f32) -> Self::V;
     unsafe fn store(p: *mut f32, v: Self::V);
@@ -115,6 +117,15 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => Avx512::LANES,
             _ => Portable::LANES,
+        }
+    }
+
+    /// Vectors in a panel of a matrix, at most.
+    pub(crate) fn panel(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => Avx512::PANEL,
+            _ => Portable::PANEL,
         }
     }
 

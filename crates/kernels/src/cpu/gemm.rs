@@ -2,9 +2,11 @@
 //!
 //! Above: `cpu::matrix`. Below: `simd`, `cpu::views`. Not here: threads, caches of weights, gathering of windows.
 //! `C[m, n] = Σ_k A[m, k] · B[k, n]`. `A` is read element by element through two strides, so it may lie transposed; `B` lies in
-//! panels of `NV` vectors, row by row, padded with zeros to whole vectors. A tile of `MR` rows and `NV` vectors lives in registers:
-//! 6x64 with AVX-512 needs 24 accumulators, 4 registers for `B` and one for `A`, of 32.
+//! panels of one to four vectors, row by row, padded with zeros to whole vectors. A tile of `MR` rows and `NV` vectors lives in
+//! registers: 6x64 with AVX-512 needs 24 accumulators, 4 registers for `B` and one for `A`, of 32.
 //! What happens to a finished tile is a [`Finish`]: written, normalized by an epilogue, masked, or counted.
+//! Tiles are unrolled by [`each`] and never indexed by a variable: an array that is has an address, and the compiler then writes
+//! accumulators to memory in the inner loop (measured: 78 instead of 190 GFLOP/s).
 
 use super::team::{Fixed, Shared};
 use super::views::SinkView;
@@ -13,10 +15,44 @@ use crate::simd::Simd;
 /// Rows that share a pass over all panels; a multiple of most tiles' rows, and small enough that `A` stays near.
 pub(crate) const ROW_BLOCK: usize = 48;
 
-/// Vectors in a panel of `B`: what the registers hold beside enough rows of accumulators.
-#[inline(always)]
-pub(crate) const fn panel_vectors<S: Simd>() -> usize {
-    if S::LANES == 16 { 4 } else { 2 }
+/// The body once for every number under `$n`, which is at most 16, as the constant `$i`.
+macro_rules! each {
+    ($i:ident < $n:expr, $body:expr) => {
+        each!(@ $i $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
+    };
+    ($i:ident < 4 max $n:expr, $body:expr) => {
+        each!(@ $i $n, $body, 0 1 2 3)
+    };
+    (@ $i:ident $n:expr, $body:expr, $($k:literal)*) => {
+        $(if $n > $k {
+            const $i: usize = $k;
+            $body
+        })*
+    };
+}
+
+/// Columns of a panel of `B` in vectors, by how many there are: as few panels as registers allow, of nearly equal width.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Widths {
+    panels: usize,
+    vectors: usize,
+}
+
+impl Widths {
+    /// `vectors` of columns, at most `most` in a panel.
+    #[inline(always)]
+    pub(crate) fn new(vectors: usize, most: usize) -> Self {
+        Self { panels: vectors.div_ceil(most), vectors }
+    }
+    #[inline(always)]
+    pub(crate) fn panels(self) -> usize {
+        self.panels
+    }
+    /// The vector at which panel `i` starts.
+    #[inline(always)]
+    pub(crate) fn start(self, i: usize) -> usize {
+        self.vectors * i / self.panels.max(1)
+    }
 }
 
 /// The two factors of a product.
@@ -29,6 +65,8 @@ pub(crate) struct Factors {
     /// Elements between rows of an unpacked `B`; `None` when it lies in panels.
     pub(crate) b_stride: Option<usize>,
     pub(crate) k: usize,
+    /// Columns of `B` and `C`.
+    pub(crate) n: usize,
 }
 
 /// Takes finished tiles.
@@ -39,7 +77,7 @@ pub(crate) trait Finish: Copy {
     /// The rows and columns lie within what the finish was made for.
     unsafe fn take<S: Simd, const MR: usize, const NV: usize>(
         self,
-        tile: &[[S::V; NV]; MR],
+        tile: [[S::V; NV]; MR],
         row: usize,
         col: usize,
         last: usize,
@@ -52,43 +90,41 @@ fn lanes_of<S: Simd, const NV: usize>(v: usize, last: usize) -> usize {
     if v + 1 == NV { last } else { S::LANES }
 }
 
-/// Multiplies rows `rows` of `A` with columns `cols` of `B` (from the start of a panel).
+/// Multiplies rows `rows` of `A` with panels `panels` of `B`.
 ///
 /// # Safety
-/// `A` and `B` hold what the strides and `k` reach, `B` padded to whole vectors.
+/// `A` and `B` hold what the strides, `k` and `n` reach, `B` padded to whole vectors.
 #[inline(always)]
 pub(crate) unsafe fn multiply<S: Simd, F: Finish>(
     f: &Factors,
     rows: std::ops::Range<usize>,
-    cols: std::ops::Range<usize>,
+    panels: std::ops::Range<usize>,
     finish: F,
 ) {
-    let panel = panel_vectors::<S>() * S::LANES;
+    let widths = Widths::new(f.n.div_ceil(S::LANES), S::PANEL);
     let mut row = rows.start;
     while row < rows.end {
         let block = row..(row + ROW_BLOCK).min(rows.end);
-        let mut col = cols.start;
-        while col < cols.end {
-            let width = panel.min(cols.end - col);
-            let vectors = width.div_ceil(S::LANES);
-            let last = width - (vectors - 1) * S::LANES;
+        for panel in panels.clone() {
+            let (start, end) = (widths.start(panel), widths.start(panel + 1));
+            let col = start * S::LANES;
+            let last = (f.n - (end - 1) * S::LANES).min(S::LANES);
             // SAFETY: the caller's promise, for this block and panel.
             unsafe {
                 if S::LANES == 16 {
-                    match vectors {
+                    match end - start {
                         4 => column::<S, F, 6, 3, 4>(f, block.clone(), col, last, finish),
                         3 => column::<S, F, 8, 4, 3>(f, block.clone(), col, last, finish),
                         2 => column::<S, F, 12, 6, 2>(f, block.clone(), col, last, finish),
                         _ => column::<S, F, 16, 8, 1>(f, block.clone(), col, last, finish),
                     }
                 } else {
-                    match vectors {
+                    match end - start {
                         2 => column::<S, F, 6, 3, 2>(f, block.clone(), col, last, finish),
                         _ => column::<S, F, 8, 4, 1>(f, block.clone(), col, last, finish),
                     }
                 }
             }
-            col += panel;
         }
         row = block.end;
     }
@@ -145,19 +181,15 @@ unsafe fn tile<S: Simd, F: Finish, const MR: usize, const NV: usize>(
         let mut b = b;
         for _ in 0..f.k {
             let mut bs = [S::zero(); NV];
-            for v in 0..NV {
-                bs[v] = S::load(b.add(v * S::LANES));
-            }
-            for r in 0..MR {
-                let x = S::splat(*a.add(r * row_stride));
-                for v in 0..NV {
-                    acc[r][v] = S::fma(x, bs[v], acc[r][v]);
-                }
-            }
+            each!(V < 4 max NV, bs[V] = S::load(b.add(V * S::LANES)));
+            each!(R < MR, {
+                let x = S::splat(*a.add(R * row_stride));
+                each!(V < 4 max NV, acc[R][V] = S::fma(x, bs[V], acc[R][V]));
+            });
             a = a.add(k_stride);
             b = b.add(b_stride);
         }
-        finish.take::<S, MR, NV>(&acc, row, col, last);
+        finish.take::<S, MR, NV>(acc, row, col, last);
     }
 }
 
@@ -172,19 +204,20 @@ impl Finish for Accumulate {
     #[inline(always)]
     unsafe fn take<S: Simd, const MR: usize, const NV: usize>(
         self,
-        tile: &[[S::V; NV]; MR],
+        tile: [[S::V; NV]; MR],
         row: usize,
         col: usize,
         _last: usize,
     ) {
-        for r in 0..MR {
-            for v in 0..NV {
-                // SAFETY: `C` has whole vectors in every row.
-                unsafe {
-                    let c = self.c.get().add((row + r) * self.stride + col + v * S::LANES);
-                    S::store(c, S::add(S::load(c), tile[r][v]));
-                }
-            }
+        // SAFETY: `C` has whole vectors in every row.
+        unsafe {
+            let c = self.c.get().add(row * self.stride + col);
+            each!(R < MR, {
+                each!(V < 4 max NV, {
+                    let c = c.add(R * self.stride + V * S::LANES);
+                    S::store(c, S::add(S::load(c), tile[R][V]));
+                });
+            });
         }
     }
 }
@@ -200,19 +233,17 @@ impl Finish for Overwrite {
     #[inline(always)]
     unsafe fn take<S: Simd, const MR: usize, const NV: usize>(
         self,
-        tile: &[[S::V; NV]; MR],
+        tile: [[S::V; NV]; MR],
         row: usize,
         col: usize,
         _last: usize,
     ) {
-        for r in 0..MR {
-            for v in 0..NV {
-                // SAFETY: `C` has whole vectors in every row.
-                unsafe {
-                    let c = self.c.get().add((row + r) * self.stride + col + v * S::LANES);
-                    S::store(c, tile[r][v]);
-                }
-            }
+        // SAFETY: `C` has whole vectors in every row.
+        unsafe {
+            let c = self.c.get().add(row * self.stride + col);
+            each!(R < MR, {
+                each!(V < 4 max NV, S::store(c.add(R * self.stride + V * S::LANES), tile[R][V]));
+            });
         }
     }
 }
@@ -238,41 +269,64 @@ impl Finish for Output {
     #[inline(always)]
     unsafe fn take<S: Simd, const MR: usize, const NV: usize>(
         self,
-        tile: &[[S::V; NV]; MR],
+        tile: [[S::V; NV]; MR],
         row: usize,
         col: usize,
         last: usize,
     ) {
         // SAFETY: rows and columns within the output; per-channel arrays reach as far as the columns; sums are this part's.
         unsafe {
+            if self.residual.is_null() {
+                self.write::<S, MR, NV, false>(tile, row, col, last);
+            } else {
+                self.write::<S, MR, NV, true>(tile, row, col, last);
+            }
+        }
+    }
+}
+
+impl Output {
+    /// # Safety
+    /// As [`Finish::take`]; `RESIDUAL` only when there is one.
+    #[inline(always)]
+    unsafe fn write<S: Simd, const MR: usize, const NV: usize, const RESIDUAL: bool>(
+        self,
+        tile: [[S::V; NV]; MR],
+        row: usize,
+        col: usize,
+        last: usize,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
             let (low, high) = (S::splat(self.low), S::splat(self.high));
-            for v in 0..NV {
-                let lanes = lanes_of::<S, NV>(v, last);
-                let c = col + v * S::LANES;
+            let start = row * self.stride + col;
+            let (y, residual) = (self.y.get().add(start), self.residual.get().wrapping_add(start));
+            each!(V < 4 max NV, {
+                let (lanes, c) = (lanes_of::<S, NV>(V, last), V * S::LANES);
                 let bias = if self.bias.is_null() {
                     S::zero()
                 } else {
-                    S::load_some(self.bias.get().add(c), lanes)
+                    S::load_some(self.bias.get().add(col + c), lanes)
                 };
                 let (mut sum, mut squares) = (S::zero(), S::zero());
-                for r in 0..MR {
-                    let at = (row + r) * self.stride + c;
-                    let mut y = S::add(tile[r][v], bias);
-                    if !self.residual.is_null() {
-                        y = S::add(y, S::load_some(self.residual.get().add(at), lanes));
+                each!(R < MR, {
+                    let at = R * self.stride + c;
+                    let mut out = S::add(tile[R][V], bias);
+                    if RESIDUAL {
+                        out = S::add(out, S::load_some(residual.add(at), lanes));
                     }
-                    y = S::clamp(y, low, high);
-                    S::store_some(self.y.get().add(at), y, lanes);
-                    sum = S::add(sum, y);
-                    squares = S::fma(y, y, squares);
-                }
+                    out = S::clamp(out, low, high);
+                    S::store_some(y.add(at), out, lanes);
+                    sum = S::add(sum, out);
+                    squares = S::fma(out, out, squares);
+                });
                 if !self.sums.get().is_null() {
-                    let sums = self.sums.get().add(c);
+                    let sums = self.sums.get().add(col + c);
                     S::store(sums, S::add(S::load(sums), sum));
                     let sums = sums.add(self.sums_stride);
                     S::store(sums, S::add(S::load(sums), squares));
                 }
-            }
+            });
         }
     }
 }
@@ -293,11 +347,16 @@ impl Finish for IntoSink {
     #[inline(always)]
     unsafe fn take<S: Simd, const MR: usize, const NV: usize>(
         self,
-        tile: &[[S::V; NV]; MR],
+        tile: [[S::V; NV]; MR],
         row: usize,
         col: usize,
         last: usize,
     ) {
+        // A copy that may be indexed: see the card.
+        let mut rows = [[tile[0][0]; NV]; MR];
+        each!(R < MR, {
+            each!(V < 4 max NV, rows[R][V] = tile[R][V]);
+        });
         // SAFETY: rows and columns within the sink; sums are this part's.
         unsafe {
             for v in 0..NV {
@@ -307,7 +366,7 @@ impl Finish for IntoSink {
                 let (mut sum, mut dot) = (S::zero(), S::zero());
                 for r in 0..MR {
                     let at = (self.first_row + row + r) * self.c + c;
-                    self.sink.put::<S>(at, lanes, tile[r][v], &k, [&mut sum, &mut dot]);
+                    self.sink.put::<S>(at, lanes, rows[r][v], &k, [&mut sum, &mut dot]);
                 }
                 if self.sink.tallies() {
                     let sums = self.sums.get().add(c);

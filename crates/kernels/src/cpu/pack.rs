@@ -3,24 +3,24 @@
 //! Above: `cpu::matrix`. Below: `simd`, `cpu::views`. Not here: products.
 //! Column `(u·kw + v)·c/groups + i` of a gathered row is tap `(u, v)` of input channel `i` of the group.
 
+use super::gemm::Widths;
 use super::team::{Fixed, Shared};
 use super::views::{GradientView, SourceView};
 use crate::simd::{Kernel, Simd};
 use crate::{ConvShape, Isa};
 
-/// Where a matrix's panels lie: `k` rows, `n` columns in panels of `panel` columns, the last rounded up to `lanes`.
+/// Where a matrix's panels lie: `k` rows, `n` columns rounded up to vectors of `lanes`, in panels of at most `most` vectors.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Panels {
     pub(crate) k: usize,
     pub(crate) n: usize,
     pub(crate) lanes: usize,
-    pub(crate) panel: usize,
+    most: usize,
 }
 
 impl Panels {
     pub(crate) fn new(isa: Isa, k: usize, n: usize) -> Self {
-        let lanes = isa.lanes();
-        Self { k, n, lanes, panel: if lanes == 16 { 64 } else { 2 * lanes } }
+        Self { k, n, lanes: isa.lanes(), most: isa.panel() }
     }
 
     /// Elements of the packed matrix.
@@ -28,11 +28,21 @@ impl Panels {
         self.k * self.n.next_multiple_of(self.lanes)
     }
 
+    fn widths(&self) -> Widths {
+        Widths::new(self.n.div_ceil(self.lanes), self.most)
+    }
+
+    /// How many panels there are.
+    pub(crate) fn count(&self) -> usize {
+        self.widths().panels()
+    }
+
     /// Packs the matrix whose element `(k, n)` is `from[k·strides[0] + n·strides[1]]`.
     pub(crate) fn pack(&self, from: &[f32], strides: [usize; 2], into: &mut [f32]) {
-        for start in (0..self.n).step_by(self.panel) {
-            let width = self.panel.min(self.n - start);
-            let padded = width.next_multiple_of(self.lanes);
+        let widths = self.widths();
+        for i in 0..widths.panels() {
+            let [start, end] = [i, i + 1].map(|i| widths.start(i) * self.lanes);
+            let (width, padded) = (end.min(self.n) - start, end - start);
             let panel = &mut into[start * self.k..][..padded * self.k];
             for (k, row) in panel.chunks_exact_mut(padded).enumerate() {
                 let (row, rest) = row.split_at_mut(width);

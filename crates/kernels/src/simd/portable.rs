@@ -17,6 +17,7 @@ fn zip(a: V, b: V, f: impl Fn(f32, f32) -> f32) -> V {
 impl Simd for Portable {
     type V = V;
     const LANES: usize = 8;
+    const PANEL: usize = 2;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> V {

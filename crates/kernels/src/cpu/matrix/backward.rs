@@ -81,6 +81,7 @@ pub(in crate::cpu) fn backward(
                 wants_weight,
                 wants_bias,
                 out,
+                panels: panels.count(),
                 c_padded,
                 part,
             };
@@ -131,6 +132,8 @@ struct BackwardPart<'a> {
     wants_weight: bool,
     wants_bias: bool,
     out: usize,
+    /// Of a matrix with `k` columns.
+    panels: usize,
     c_padded: usize,
     part: &'a mut Part,
 }
@@ -174,16 +177,17 @@ impl Kernel for BackwardPart<'_> {
                         b: x,
                         b_stride: Some(x_stride),
                         k: len,
+                        n: k,
                     };
                     let finish = Accumulate { c: Shared(d_weight.as_mut_ptr()), stride: k_padded };
-                    multiply::<S, Accumulate>(&factors, 0..out, 0..k, finish);
+                    multiply::<S, Accumulate>(&factors, 0..out, 0..self.panels, finish);
                 }
                 let Some(sink) = self.sink else {
                     row = end;
                     continue;
                 };
                 let (a_strides, b) = ([out_padded, 1], self.b);
-                let factors = Factors { a: dy, a_strides, b, b_stride: None, k: out };
+                let factors = Factors { a: dy, a_strides, b, b_stride: None, k: out, n: k };
                 if s.is_pointwise() {
                     let finish = IntoSink {
                         sink,
@@ -192,13 +196,13 @@ impl Kernel for BackwardPart<'_> {
                         sums: Shared(sums.as_mut_ptr()),
                         sums_stride: self.c_padded,
                     };
-                    multiply::<S, IntoSink>(&factors, 0..len, 0..k, finish);
+                    multiply::<S, IntoSink>(&factors, 0..len, 0..self.panels, finish);
                     if sink.tallies() {
                         flush(sums, totals);
                     }
                 } else {
                     let finish = Overwrite { c: Shared(tile.as_mut_ptr()), stride: k_padded };
-                    multiply::<S, Overwrite>(&factors, 0..len, 0..k, finish);
+                    multiply::<S, Overwrite>(&factors, 0..len, 0..self.panels, finish);
                     scatter::<S>(&self.rows, row..end, tile.as_ptr(), k_padded, self.image);
                 }
             }

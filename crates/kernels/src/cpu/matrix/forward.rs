@@ -3,13 +3,18 @@
 //! Above: `cpu::matrix`. Below: `cpu::{gemm, pack}`. Not here: packing of weights (`cpu::matrix`).
 
 use super::TILE;
-use crate::cpu::gemm::{Factors, Output, ROW_BLOCK, multiply};
+use crate::cpu::gemm::{Factors, Output, multiply};
 use crate::cpu::pack::{Rows, flush};
 use crate::cpu::team::{Fixed, Shared, part_of};
 use crate::cpu::views::SourceView;
 use crate::cpu::{Cpu, Packed, Part};
 use crate::simd::{Kernel, Simd};
 use crate::{ConvShape, Epilogue, Moments, Source};
+
+/// Rows of a part are a multiple of this, the rows of most tiles.
+const ROW_UNIT: usize = 6;
+/// With fewer rows than this a part, parts take panels instead.
+const MIN_ROWS: usize = 16;
 
 /// See [`crate::Device::conv_forward`].
 pub(in crate::cpu) fn forward(
@@ -25,7 +30,7 @@ pub(in crate::cpu) fn forward(
     let padded = s.oc.next_multiple_of(cpu.isa.lanes());
     let parts = cpu.team.threads();
     cpu.clear_totals(2 * padded, moments.is_some());
-    let by_columns = m.div_ceil(ROW_BLOCK) < parts && out > packed.panels.panel;
+    let by_columns = m < MIN_ROWS * parts && packed.panels.count() >= parts;
     let (low, high) = epilogue.activation.bounds();
     for group in 0..s.groups {
         let rows = Rows { shape: *s, source: SourceView::new(xs), plain: xs.is_plain(), group };
@@ -38,12 +43,12 @@ pub(in crate::cpu) fn forward(
         let offset = |p: Option<&[f32]>| Fixed::maybe(p.map(|p| &p[group * out..]));
         let (bias, residual) = (offset(epilogue.bias), offset(epilogue.residual));
         cpu.team.run(parts, |p| {
-            let (rows_here, cols) = if by_columns {
-                (0..m, part_of(out, panels.panel, p, parts))
+            let (rows_here, columns) = if by_columns {
+                (0..m, part_of(panels.count(), 1, p, parts))
             } else {
-                (part_of(m, ROW_BLOCK, p, parts), 0..out)
+                (part_of(m, ROW_UNIT, p, parts), 0..panels.count())
             };
-            if rows_here.is_empty() || cols.is_empty() {
+            if rows_here.is_empty() || columns.is_empty() {
                 return;
             }
             // SAFETY: every part has its own scratch, `cpu.parts` being as long as the team.
@@ -66,7 +71,7 @@ pub(in crate::cpu) fn forward(
                 sums,
                 sums_stride: padded,
             };
-            let job = ForwardPart { rows, range: rows_here, cols, b, finish, part };
+            let job = ForwardPart { rows, range: rows_here, columns, b, finish, part };
             // SAFETY: `isa` is one of this machine; parts write to rows or columns of their own, within the slices that
             // `Cpu` checked against the shape.
             unsafe { isa.run(job) };
@@ -80,7 +85,8 @@ pub(in crate::cpu) fn forward(
 struct ForwardPart<'a> {
     rows: Rows,
     range: std::ops::Range<usize>,
-    cols: std::ops::Range<usize>,
+    /// Panels.
+    columns: std::ops::Range<usize>,
     b: Fixed<f32>,
     finish: Output,
     part: &'a mut Part,
@@ -89,7 +95,7 @@ struct ForwardPart<'a> {
 impl Kernel for ForwardPart<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Self { rows, range, cols, b, finish, part } = self;
+        let Self { rows, range, columns, b, finish, part } = self;
         let k = rows.k();
         let stride = k.next_multiple_of(S::LANES);
         let mut row = range.start;
@@ -104,13 +110,20 @@ impl Kernel for ForwardPart<'_> {
                         (Fixed(part.tile.as_ptr()), stride)
                     }
                 };
-                let factors = Factors { a, a_strides: [a_stride, 1], b, b_stride: None, k };
+                let factors = Factors {
+                    a,
+                    a_strides: [a_stride, 1],
+                    b,
+                    b_stride: None,
+                    k,
+                    n: rows.shape.oc / rows.shape.groups,
+                };
                 let mut finish = finish;
                 finish.y = Shared(finish.y.get().add(row * finish.stride));
                 if !finish.residual.is_null() {
                     finish.residual = Fixed(finish.residual.get().add(row * finish.stride));
                 }
-                multiply::<S, Output>(&factors, 0..end - row, cols.clone(), finish);
+                multiply::<S, Output>(&factors, 0..end - row, columns.clone(), finish);
             }
             if !finish.sums.get().is_null() {
                 flush(&mut part.sums, &mut part.totals);
