@@ -49,6 +49,8 @@ struct Part {
     d_weight: AlignedBuf<f32>,
     d_bias: Vec<f64>,
     taps: Vec<taps::Tap>,
+    /// Input rows under a window.
+    rows: Vec<Fixed<f32>>,
 }
 
 /// A weight in the order this device's forward kernels read it. Made by [`Cpu::pack`], shared freely between threads.
@@ -310,7 +312,7 @@ impl Device<f32> for Cpu {
         let (low, high) = activation.bounds();
         let (a, b, to) = (SourceView::new(a), SourceView::new(b), Shared(out.as_mut_ptr()));
         let (rows, parts, isa) = (out.len() / c, self.team.threads(), self.isa);
-        self.team.run(parts, |p| {
+        self.team.run(|p| {
             let rows = part_of(rows, 1, p, parts);
             let bounds = [low as f32, high as f32];
             // SAFETY: `isa` is one of this machine; parts have rows of their own.
@@ -334,7 +336,7 @@ impl Device<f32> for Cpu {
         assert_eq!(y.len(), n * c, "length of the output");
         let (xs, to) = (SourceView::new(xs), Shared(y.as_mut_ptr()));
         let (parts, isa) = (self.team.threads(), self.isa);
-        self.team.run(parts, |p| {
+        self.team.run(|p| {
             for image in part_of(n, 1, p, parts) {
                 // SAFETY: `isa` is one of this machine; parts have images of their own.
                 unsafe { isa.run(PoolImage { xs, to, image, positions, c }) };

@@ -107,6 +107,14 @@ pub struct Epilogue<'a, T> {
     pub activation: Activation,
 }
 
+impl<T> Epilogue<'_, T> {
+    /// Whether it changes nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bias.is_none() && self.residual.is_none() && self.activation == Activation::Identity
+    }
+}
+
 impl<T> Default for Epilogue<'_, T> {
     fn default() -> Self {
         Self { bias: None, residual: None, activation: Activation::Identity }

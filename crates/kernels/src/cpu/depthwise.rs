@@ -9,6 +9,7 @@
 
 mod backward;
 mod forward;
+mod row;
 
 pub(super) use backward::backward;
 pub(super) use forward::forward;
@@ -121,6 +122,29 @@ unsafe fn fill_input<S: Simd>(
     }
 }
 
+/// Reads the channels of one row of pixels, the first of which lies at flat index `first` (channel 0), into whole vectors.
+#[inline(always)]
+unsafe fn copy_row<S: Simd>(
+    source: &SourceView,
+    first: usize,
+    [w, c]: [usize; 2],
+    channels: Channels,
+    to: *mut f32,
+) {
+    let pixel = channels.padded::<S>();
+    for offset in (0..channels.len).step_by(S::LANES) {
+        let (lanes, channel) = (channels.lanes::<S>(offset), channels.first + offset);
+        // SAFETY: the row exists, and `to` has room for `w` pixels.
+        unsafe {
+            let k = source.channel::<S>(channel, lanes);
+            for i in 0..w {
+                let x = source.read::<S>(first + i * c + channel, lanes, &k);
+                S::store(to.add(i * pixel + offset), x);
+            }
+        }
+    }
+}
+
 /// Adds a block's sums to the totals, and clears them.
 #[inline(always)]
 unsafe fn flush_block<S: Simd>(
@@ -144,7 +168,9 @@ unsafe fn flush_block<S: Simd>(
 
 /// Takes the sums of a row of outputs, one vector at a time.
 pub(in crate::cpu) trait RowFinish<S: Simd> {
+    /// Takes output `i`; `WHOLE` when all lanes of the vector are channels.
+    ///
     /// # Safety
     /// `i` is less than the row's length.
-    unsafe fn take(&mut self, i: usize, sum: S::V);
+    unsafe fn take<const WHOLE: bool>(&mut self, i: usize, sum: S::V);
 }

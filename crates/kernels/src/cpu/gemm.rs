@@ -15,13 +15,22 @@ use crate::simd::Simd;
 /// Rows that share a pass over all panels; a multiple of most tiles' rows, and small enough that `A` stays near.
 pub(crate) const ROW_BLOCK: usize = 48;
 
-/// The body once for every number under `$n`, which is at most 16, as the constant `$i`.
+/// The body once for every number under `$n`, which is at most `max`, as the constant `$i`.
 macro_rules! each {
     ($i:ident < $n:expr, $body:expr) => {
         each!(@ $i $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
     };
     ($i:ident < 4 max $n:expr, $body:expr) => {
         each!(@ $i $n, $body, 0 1 2 3)
+    };
+    ($i:ident < 5 max $n:expr, $body:expr) => {
+        each!(@ $i $n, $body, 0 1 2 3 4)
+    };
+    ($i:ident < 7 max $n:expr, $body:expr) => {
+        each!(@ $i $n, $body, 0 1 2 3 4 5 6)
+    };
+    ($i:ident < 17 max $n:expr, $body:expr) => {
+        each!(@ $i $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
     };
     (@ $i:ident $n:expr, $body:expr, $($k:literal)*) => {
         $(if $n > $k {
@@ -30,6 +39,7 @@ macro_rules! each {
         })*
     };
 }
+pub(crate) use each;
 
 /// Columns of a panel of `B` in vectors, by how many there are: as few panels as registers allow, of nearly equal width.
 #[derive(Clone, Copy, Debug)]
@@ -57,17 +67,26 @@ impl Widths {
 
 /// The two factors of a product.
 #[derive(Clone, Copy)]
-pub(crate) struct Factors {
+pub(crate) struct Factors<'a> {
     pub(crate) a: Fixed<f32>,
     /// Elements from one row of `A` to the next, and from one column to the next.
     pub(crate) a_strides: [usize; 2],
+    /// Rows of `A` lie `a_strides[0]` apart in runs of this length; runs are this many elements apart.
+    pub(crate) runs: [usize; 2],
+    /// Where in a row of `A` each `k` columns of it begin: windows of a dense convolution lie in several image rows.
+    pub(crate) segments: &'a [usize],
     pub(crate) b: Fixed<f32>,
     /// Elements between rows of an unpacked `B`; `None` when it lies in panels.
     pub(crate) b_stride: Option<usize>,
+    /// Columns of a segment.
     pub(crate) k: usize,
     /// Columns of `B` and `C`.
     pub(crate) n: usize,
 }
+
+/// One run of any length, one segment: a plain matrix.
+pub(crate) const ONE_RUN: [usize; 2] = [usize::MAX, 0];
+pub(crate) const ONE_SEGMENT: &[usize] = &[0];
 
 /// Takes finished tiles.
 pub(crate) trait Finish: Copy {
@@ -96,7 +115,7 @@ fn lanes_of<S: Simd, const NV: usize>(v: usize, last: usize) -> usize {
 /// `A` and `B` hold what the strides, `k` and `n` reach, `B` padded to whole vectors.
 #[inline(always)]
 pub(crate) unsafe fn multiply<S: Simd, F: Finish>(
-    f: &Factors,
+    f: &Factors<'_>,
     rows: std::ops::Range<usize>,
     panels: std::ops::Range<usize>,
     finish: F,
@@ -113,15 +132,15 @@ pub(crate) unsafe fn multiply<S: Simd, F: Finish>(
             unsafe {
                 if S::LANES == 16 {
                     match end - start {
-                        4 => column::<S, F, 6, 3, 4>(f, block.clone(), col, last, finish),
-                        3 => column::<S, F, 8, 4, 3>(f, block.clone(), col, last, finish),
-                        2 => column::<S, F, 12, 6, 2>(f, block.clone(), col, last, finish),
-                        _ => column::<S, F, 16, 8, 1>(f, block.clone(), col, last, finish),
+                        4 => column::<S, F, 6, 3, 2, 4>(f, block.clone(), col, last, finish),
+                        3 => column::<S, F, 8, 4, 2, 3>(f, block.clone(), col, last, finish),
+                        2 => column::<S, F, 12, 6, 3, 2>(f, block.clone(), col, last, finish),
+                        _ => column::<S, F, 16, 8, 4, 1>(f, block.clone(), col, last, finish),
                     }
                 } else {
                     match end - start {
-                        2 => column::<S, F, 6, 3, 2>(f, block.clone(), col, last, finish),
-                        _ => column::<S, F, 8, 4, 1>(f, block.clone(), col, last, finish),
+                        2 => column::<S, F, 6, 3, 2, 2>(f, block.clone(), col, last, finish),
+                        _ => column::<S, F, 8, 4, 2, 1>(f, block.clone(), col, last, finish),
                     }
                 }
             }
@@ -130,10 +149,17 @@ pub(crate) unsafe fn multiply<S: Simd, F: Finish>(
     }
 }
 
-/// One panel's share of a block of rows: full tiles, half tiles, single rows.
+/// One panel's share of a block of rows: full tiles, half and quarter tiles, single rows.
 #[inline(always)]
-unsafe fn column<S: Simd, F: Finish, const MR: usize, const HALF: usize, const NV: usize>(
-    f: &Factors,
+unsafe fn column<
+    S: Simd,
+    F: Finish,
+    const MR: usize,
+    const HALF: usize,
+    const QUARTER: usize,
+    const NV: usize,
+>(
+    f: &Factors<'_>,
     rows: std::ops::Range<usize>,
     col: usize,
     last: usize,
@@ -141,23 +167,37 @@ unsafe fn column<S: Simd, F: Finish, const MR: usize, const HALF: usize, const N
 ) {
     let (b, stride) = match f.b_stride {
         Some(stride) => (col, stride),
-        None => (col * f.k, NV * S::LANES),
+        None => (col * f.k * f.segments.len(), NV * S::LANES),
     };
     let mut row = rows.start;
-    // SAFETY: the caller's promise; tiles stay within `rows`.
+    // SAFETY: the caller's promise; tiles stay within `rows` and within a run.
     unsafe {
         let b = f.b.get().add(b);
-        while row + MR <= rows.end {
-            tile::<S, F, MR, NV>(f, b, stride, row, col, last, finish);
-            row += MR;
-        }
-        while row + HALF <= rows.end {
-            tile::<S, F, HALF, NV>(f, b, stride, row, col, last, finish);
-            row += HALF;
-        }
         while row < rows.end {
-            tile::<S, F, 1, NV>(f, b, stride, row, col, last, finish);
-            row += 1;
+            let [run_len, run_stride] = f.runs;
+            let (run, at) = (row / run_len, row % run_len);
+            let end = rows.end.min(row.saturating_add(run_len - at));
+            let mut a = f.a.get().add(run * run_stride + at * f.a_strides[0]);
+            let take = |a: &mut *const f32, row: &mut usize, count: usize| {
+                *a = a.add(count * f.a_strides[0]);
+                *row += count;
+            };
+            while row + MR <= end {
+                tile::<S, F, MR, NV>(f, a, b, stride, row, col, last, finish);
+                take(&mut a, &mut row, MR);
+            }
+            while row + HALF <= end {
+                tile::<S, F, HALF, NV>(f, a, b, stride, row, col, last, finish);
+                take(&mut a, &mut row, HALF);
+            }
+            while row + QUARTER <= end {
+                tile::<S, F, QUARTER, NV>(f, a, b, stride, row, col, last, finish);
+                take(&mut a, &mut row, QUARTER);
+            }
+            while row < end {
+                tile::<S, F, 1, NV>(f, a, b, stride, row, col, last, finish);
+                take(&mut a, &mut row, 1);
+            }
         }
     }
 }
@@ -165,7 +205,8 @@ unsafe fn column<S: Simd, F: Finish, const MR: usize, const HALF: usize, const N
 /// `MR` rows times `NV` vectors, in registers.
 #[inline(always)]
 unsafe fn tile<S: Simd, F: Finish, const MR: usize, const NV: usize>(
-    f: &Factors,
+    f: &Factors<'_>,
+    a: *const f32,
     b: *const f32,
     b_stride: usize,
     row: usize,
@@ -173,21 +214,23 @@ unsafe fn tile<S: Simd, F: Finish, const MR: usize, const NV: usize>(
     last: usize,
     finish: F,
 ) {
-    // SAFETY: the caller's promise: `MR` rows of `A`, `k` rows of `NV` vectors of `B`.
+    // SAFETY: the caller's promise: `MR` rows of `A`, `k` rows of `NV` vectors of `B` a segment.
     unsafe {
         let mut acc = [[S::zero(); NV]; MR];
         let [row_stride, k_stride] = f.a_strides;
-        let mut a = f.a.get().add(row * row_stride);
         let mut b = b;
-        for _ in 0..f.k {
-            let mut bs = [S::zero(); NV];
-            each!(V < 4 max NV, bs[V] = S::load(b.add(V * S::LANES)));
-            each!(R < MR, {
-                let x = S::splat(*a.add(R * row_stride));
-                each!(V < 4 max NV, acc[R][V] = S::fma(x, bs[V], acc[R][V]));
-            });
-            a = a.add(k_stride);
-            b = b.add(b_stride);
+        for segment in f.segments {
+            let mut a = a.add(*segment);
+            for _ in 0..f.k {
+                let mut bs = [S::zero(); NV];
+                each!(V < 4 max NV, bs[V] = S::load(b.add(V * S::LANES)));
+                each!(R < MR, {
+                    let x = S::splat(*a.add(R * row_stride));
+                    each!(V < 4 max NV, acc[R][V] = S::fma(x, bs[V], acc[R][V]));
+                });
+                a = a.add(k_stride);
+                b = b.add(b_stride);
+            }
         }
         finish.take::<S, MR, NV>(acc, row, col, last);
     }

@@ -5,6 +5,7 @@
 //! product over it. Pointwise layers without a pending norm are read where they lie.
 
 mod backward;
+mod band;
 mod forward;
 
 pub(super) use backward::backward;
@@ -57,7 +58,7 @@ pub(super) fn pass_rows(
     let (parts, isa) = (cpu.team.threads(), cpu.isa);
     cpu.clear_totals(2 * c, sink.tallies());
     let scratch = Shared(cpu.parts.as_mut_ptr());
-    cpu.team.run(parts, |p| {
+    cpu.team.run(|p| {
         let range = part_of(rows, repeat, p, parts);
         // SAFETY: every part has its own scratch, `cpu.parts` being as long as the team.
         let part: &mut Part = unsafe { &mut *scratch.get().add(p) };

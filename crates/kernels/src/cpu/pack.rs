@@ -103,6 +103,27 @@ impl Rows {
         }
     }
 
+    /// Reads this group's channels of `count` pixels from pixel `first` on, without gaps.
+    ///
+    /// # Safety
+    /// The pixels exist, and `to` has room.
+    #[inline(always)]
+    pub(crate) unsafe fn read_pixels<S: Simd>(&self, first: usize, count: usize, to: *mut f32) {
+        let (c, pixel) = (self.shape.c, self.shape.c / self.shape.groups);
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.plain && pixel == c {
+                let from = self.source.data.get().add(first * c);
+                to.copy_from_nonoverlapping(from, count * c);
+                return;
+            }
+            for i in 0..count {
+                let channel = self.group * pixel;
+                self.copy::<S>((first + i) * c + channel, channel, pixel, to.add(i * pixel));
+            }
+        }
+    }
+
     #[inline(always)]
     unsafe fn gather_pointwise<S: Simd>(
         &self,

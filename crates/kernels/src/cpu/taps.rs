@@ -64,7 +64,7 @@ unsafe fn sum_fixed<S: Simd, F: RowFinish<S>, const N: usize>(
             for t in 1..N {
                 sum = S::fma(S::load(data[t].add(i * step)), weights[t], sum);
             }
-            finish.take(i, sum);
+            finish.take::<false>(i, sum);
         }
         finish
     }
@@ -84,7 +84,7 @@ unsafe fn sum_any<S: Simd, F: RowFinish<S>>(
             for tap in taps {
                 sum = S::fma(S::load(tap.data.add(i * step)), S::load(tap.weight), sum);
             }
-            finish.take(i, sum);
+            finish.take::<false>(i, sum);
         }
     }
     finish

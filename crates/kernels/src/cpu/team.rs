@@ -22,13 +22,15 @@ pub(crate) struct Team {
 }
 
 /// What callers and helpers tell each other.
-#[derive(Default)]
 struct Board {
-    /// Counts pieces of work; a helper that sees a new number has one to do.
+    /// Counts pieces of work; a helper that sees a new number looks for a part to do.
     round: Line<AtomicUsize>,
-    /// Helpers still at work.
-    busy: Line<AtomicUsize>,
-    /// The work of this round; written by the caller while nobody is busy.
+    /// By part: the last round in which somebody took it. Every part is taken in every round, by its own thread or, if
+    /// that one is late, by whoever is done first: who does a part changes nothing in its result.
+    taken: Vec<Line<AtomicUsize>>,
+    /// Parts of this round that are not done.
+    left: Line<AtomicUsize>,
+    /// The work of this round; written by the caller when all parts of the last one are done.
     job: Mutex<Option<Job>>,
     sleeping: AtomicUsize,
     ended: AtomicBool,
@@ -40,14 +42,11 @@ struct Board {
 #[repr(align(128))]
 struct Line<T>(T);
 
-/// A borrowed `Fn(part)`, with its lifetime erased, and how many parts there are.
+/// A borrowed `Fn(part)` with its lifetime erased.
 #[derive(Clone, Copy)]
 struct Job {
     work: Fixed<()>,
     call: unsafe fn(*const (), usize),
-    parts: usize,
-    /// Threads that share the parts.
-    crew: usize,
 }
 
 impl Team {
@@ -56,7 +55,7 @@ impl Team {
     pub(crate) fn new(threads: usize) -> Self {
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = if threads == 0 { all() } else { threads };
-        let board = Arc::new(Board::default());
+        let board = Arc::new(Board::new(threads));
         let start = |i| {
             let board = Arc::clone(&board);
             let builder = std::thread::Builder::new().name(format!("taper-{i}"));
@@ -70,25 +69,26 @@ impl Team {
         self.threads
     }
 
-    /// Calls `work(part)` for every part, the first on the calling thread.
-    pub(crate) fn run<F: Fn(usize) + Sync>(&mut self, parts: usize, work: F) {
-        if parts < 2 || self.helpers.is_empty() {
-            return (0..parts).for_each(work);
+    /// Calls `work(part)` once for every part, of which there are as many as threads.
+    pub(crate) fn run<F: Fn(usize) + Sync>(&mut self, work: F) {
+        if self.helpers.is_empty() {
+            return (0..self.threads).for_each(work);
         }
         unsafe fn call<F: Fn(usize)>(work: *const (), part: usize) {
             // SAFETY: `run` erased an `F` that outlives the round.
             unsafe { (*work.cast::<F>())(part) }
         }
-        let crew = self.helpers.len() + 1;
-        let job = Job { work: Fixed((&raw const work).cast()), call: call::<F>, parts, crew };
-        let mine = (0..parts).step_by(crew);
-        let result = {
-            // Waits for the helpers even when the caller's own part panics: they borrow `work`.
-            let _round = Round::start(self, job);
-            catch_unwind(AssertUnwindSafe(|| mine.for_each(&work)))
-        };
-        let theirs = self.board.panicked.lock().map_or(None, |mut panic| panic.take());
-        if let Some(panic) = result.err().or(theirs) {
+        let job = Job { work: Fixed((&raw const work).cast()), call: call::<F> };
+        let board = &self.board;
+        let round = board.start(job);
+        if board.sleeping.load(Ordering::SeqCst) > 0 {
+            self.helpers.iter().for_each(|helper| helper.thread().unpark());
+        }
+        board.work(0, round);
+        // `work` is borrowed until every part is done; parts do not unwind past `Board::work`.
+        board.wait_for_parts();
+        let panic = board.panicked.lock().map_or(None, |mut panic| panic.take());
+        if let Some(panic) = panic {
             resume_unwind(panic);
         }
     }
@@ -106,35 +106,61 @@ impl Drop for Team {
     }
 }
 
-/// A piece of work under way.
-struct Round<'a>(&'a Team);
+impl Board {
+    fn new(threads: usize) -> Self {
+        Self {
+            round: Line::default(),
+            taken: (0..threads).map(|_| Line::default()).collect(),
+            left: Line::default(),
+            job: Mutex::default(),
+            sleeping: AtomicUsize::new(0),
+            ended: AtomicBool::new(false),
+            panicked: Mutex::default(),
+        }
+    }
 
-impl<'a> Round<'a> {
-    fn start(team: &'a Team, job: Job) -> Self {
-        let board = &team.board;
-        if let Ok(mut place) = board.job.lock() {
+    /// Publishes a piece of work, and returns its number.
+    fn start(&self, job: Job) -> usize {
+        if let Ok(mut place) = self.job.lock() {
             *place = Some(job);
         }
-        board.busy.0.store(team.helpers.len(), Ordering::Release);
-        board.round.0.fetch_add(1, Ordering::SeqCst);
-        if board.sleeping.load(Ordering::SeqCst) > 0 {
-            team.helpers.iter().for_each(|helper| helper.thread().unpark());
-        }
-        Self(team)
+        self.left.0.store(self.taken.len(), Ordering::Release);
+        self.round.0.fetch_add(1, Ordering::SeqCst) + 1
     }
-}
 
-impl Drop for Round<'_> {
-    fn drop(&mut self) {
+    /// Does part `mine`, then whatever parts nobody has taken.
+    fn work(&self, mine: usize, round: usize) {
+        let parts = self.taken.len();
+        for part in (mine..parts).chain(0..mine) {
+            // A thread that comes late for an old round finds all its parts taken.
+            let taken = &self.taken[part].0;
+            if taken
+                .compare_exchange(round - 1, round, Ordering::AcqRel, Ordering::Relaxed)
+                .is_err()
+            {
+                continue;
+            }
+            if let Some(Job { work, call }) = self.job.lock().map_or(None, |job| *job) {
+                // SAFETY: this part is not done, so the caller of `run` still waits and keeps the work alive.
+                let work = || unsafe { call(work.get(), part) };
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(work))
+                    && let Ok(mut first) = self.panicked.lock()
+                {
+                    *first = Some(panic);
+                }
+            }
+            self.left.0.fetch_sub(1, Ordering::Release);
+        }
+    }
+
+    fn wait_for_parts(&self) {
         let mut looks = 0;
-        while self.0.board.busy.0.load(Ordering::Acquire) > 0 {
+        while self.left.0.load(Ordering::Acquire) > 0 {
             looks += 1;
             if looks < SPINS { std::hint::spin_loop() } else { std::thread::yield_now() }
         }
     }
-}
 
-impl Board {
     /// The life of helper `me`, counted from 1.
     fn help(&self, me: usize) {
         let mut seen = 0;
@@ -143,18 +169,7 @@ impl Board {
             if self.ended.load(Ordering::Acquire) {
                 return;
             }
-            let job = self.job.lock().map_or(None, |job| *job);
-            if let Some(Job { work, call, parts, crew }) = job {
-                let parts = (me..parts).step_by(crew);
-                // SAFETY: the caller keeps the work alive until nobody is busy.
-                let work = || parts.for_each(|part| unsafe { call(work.get(), part) });
-                if let Err(panic) = catch_unwind(AssertUnwindSafe(work))
-                    && let Ok(mut first) = self.panicked.lock()
-                {
-                    *first = Some(panic);
-                }
-            }
-            self.busy.0.fetch_sub(1, Ordering::Release);
+            self.work(me, seen);
         }
     }
 
@@ -249,9 +264,9 @@ mod tests {
     #[test]
     fn every_part_runs_once_in_every_round() {
         let mut team = Team::new(3);
-        for parts in [7, 1, 3, 2, 0].into_iter().cycle().take(500) {
-            let counts: Vec<AtomicUsize> = (0..parts).map(|_| AtomicUsize::new(0)).collect();
-            team.run(parts, |part| {
+        for _ in 0..500 {
+            let counts: Vec<AtomicUsize> = (0..3).map(|_| AtomicUsize::new(0)).collect();
+            team.run(|part| {
                 counts[part].fetch_add(1, Ordering::Relaxed);
             });
             assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 1));
@@ -263,7 +278,7 @@ mod tests {
         let mut team = Team::new(2);
         std::thread::sleep(std::time::Duration::from_millis(30));
         let sum = AtomicUsize::new(0);
-        team.run(2, |part| {
+        team.run(|part| {
             sum.fetch_add(part + 1, Ordering::Relaxed);
         });
         assert_eq!(sum.into_inner(), 3);
@@ -273,9 +288,9 @@ mod tests {
     fn a_panic_of_any_part_reaches_the_caller_and_leaves_the_team_whole() {
         let mut team = Team::new(2);
         for bad in 0..2 {
-            let run = std::panic::AssertUnwindSafe(|| team.run(2, |part| assert_ne!(part, bad)));
+            let run = std::panic::AssertUnwindSafe(|| team.run(|part| assert_ne!(part, bad)));
             assert!(std::panic::catch_unwind(run).is_err());
         }
-        team.run(2, |_| ());
+        team.run(|_| ());
     }
 }

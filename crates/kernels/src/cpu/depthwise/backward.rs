@@ -40,7 +40,7 @@ pub(in crate::cpu) fn backward(
     let (source, gradient) = (SourceView::new(xs), GradientView::new(gradient));
     let (wants_weight, wants_bias) = (d_weight.is_some(), d_bias.is_some());
     let weight = Fixed(packed.data.as_ptr());
-    cpu.team.run(parts, |p| {
+    cpu.team.run(|p| {
         // SAFETY: every part has its own scratch, `cpu.parts` being as long as the team.
         let part: &mut Part = unsafe { &mut *scratch.get().add(p) };
         part.tile.reserve(frame.reach * frame.width * BLOCK * lanes);
@@ -302,7 +302,7 @@ struct SinkFinish<'a, S: Simd> {
 
 impl<S: Simd> RowFinish<S> for SinkFinish<'_, S> {
     #[inline(always)]
-    unsafe fn take(&mut self, i: usize, g: S::V) {
+    unsafe fn take<const WHOLE: bool>(&mut self, i: usize, g: S::V) {
         // SAFETY: `at + i·pixel` is an input of this task.
         unsafe {
             let at = self.at + i * self.pixel;

@@ -2,8 +2,8 @@
 //!
 //! Above: `cpu::depthwise`. Below: `cpu::{taps, views}`. Not here: rings and padding (`cpu::depthwise`).
 
-use super::{BLOCK, Channels, Frame, RowFinish, SUM_POSITIONS, fill_input, flush_block};
-use crate::cpu::taps::{Tap, sum_taps};
+use super::row::Row;
+use super::{BLOCK, Channels, Frame, RowFinish, SUM_POSITIONS, copy_row, flush_block};
 use crate::cpu::team::{Fixed, Shared, part_of};
 use crate::cpu::views::SourceView;
 use crate::cpu::{Cpu, Packed, Part};
@@ -37,17 +37,18 @@ pub(in crate::cpu) fn forward(
         high: high as f32,
         counted: moments.is_some(),
     };
+    debug_assert!(!output.counted || epilogue.is_empty(), "moments are those of the bare sums");
     let (source, weight) = (SourceView::new(xs), Fixed(packed.data.as_ptr()));
-    cpu.team.run(parts, |p| {
+    let plain = xs.is_plain();
+    cpu.team.run(|p| {
         // SAFETY: every part has its own scratch, `cpu.parts` being as long as the team.
         let part: &mut Part = unsafe { &mut *scratch.get().add(p) };
-        part.tile.reserve(frame.reach * frame.width * BLOCK * lanes);
-        part.taps.clear();
+        part.tile.reserve(frame.reach * s.w * BLOCK * lanes);
         for task in part_of(s.n * bands * blocks, 1, p, parts) {
             let (image, block) = (task / blocks, task % blocks);
             let rows = part_of(s.oh, 1, image % bands, bands);
             let job =
-                ForwardTask { frame, source, weight, output, n: image / bands, block, rows, part };
+                ForwardTask { frame, source, plain, weight, output, n: image / bands, block, rows, part };
             // SAFETY: `isa` is one of this machine; tasks write rows and channels of their own, within the slices that `Cpu`
             // checked against the shape.
             unsafe { isa.run(job) };
@@ -71,6 +72,7 @@ struct Written {
 struct ForwardTask<'a> {
     frame: Frame,
     source: SourceView,
+    plain: bool,
     weight: Fixed<f32>,
     output: Written,
     n: usize,
@@ -81,70 +83,122 @@ struct ForwardTask<'a> {
 
 impl Kernel for ForwardTask<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let Self { frame, source, weight, output, n, block, rows, part } = self;
-        let s = frame.s;
-        let channels = Channels::of::<S>(block, s.c);
-        let pixel = channels.padded::<S>();
-        let ring = part.tile.as_mut_ptr();
-        let slot = |ph: usize| ph % frame.reach * frame.width * pixel;
-        let mut next = 0;
-        // SAFETY: ring rows and output rows exist; taps point at rows just filled.
-        unsafe {
-            let mut sums = [[S::zero(); BLOCK]; 2];
-            let mut pending = 0;
-            for oh in rows {
-                let top = oh * s.stride[0];
-                next = next.max(top);
-                while next < top + frame.reach {
-                    fill_input::<S>(&frame, &source, n, next, channels, ring.add(slot(next)));
-                    next += 1;
-                }
+    unsafe fn run<S: Simd>(mut self) {
+        let channels = Channels::of::<S>(self.block, self.frame.s.c);
+        let c_padded = self.frame.c_padded;
+        // SAFETY: this runs with the features of `S`.
+        let mut sums = unsafe { [[S::zero(); BLOCK]; 2] };
+        let (mut pending, mut next) = (0, 0);
+        for oh in self.rows.clone() {
+            // SAFETY: rows of the image and of the ring exist; sums belong to this part.
+            unsafe {
+                next = self.find_inputs::<S>(oh, next, channels);
                 for (v, c) in (0..channels.len).step_by(S::LANES).enumerate() {
-                    part.taps.clear();
-                    for u in 0..s.kernel[0] {
-                        let row = ring.add(slot(top + u * s.dilation[0]));
-                        for w in 0..s.kernel[1] {
-                            let t = u * s.kernel[1] + w;
-                            part.taps.push(Tap {
-                                data: row.add(w * s.dilation[1] * pixel + c),
-                                weight: weight.get().add(t * frame.c_padded + channels.first + c),
-                            });
-                        }
+                    if self.output.counted {
+                        let before = [sums[0][v], sums[1][v]];
+                        let done = self.output_row::<S, true>(oh, c, channels, before);
+                        (sums[0][v], sums[1][v]) = (done.sum, done.squares);
+                    } else {
+                        self.output_row::<S, false>(oh, c, channels, [S::zero(); 2]);
                     }
-                    let finish = ForwardFinish::<S> {
-                        output: &output,
-                        at: ((n * s.oh + oh) * s.ow) * s.c + channels.first + c,
-                        pixel: s.c,
-                        lanes: channels.lanes::<S>(c),
-                        bias: if output.bias.is_null() {
-                            S::zero()
-                        } else {
-                            let bias = output.bias.get().add(channels.first + c);
-                            S::load_some(bias, channels.lanes::<S>(c))
-                        },
-                        low: S::splat(output.low),
-                        high: S::splat(output.high),
-                        sum: sums[0][v],
-                        squares: sums[1][v],
-                    };
-                    let done = sum_taps::<S, _>(&part.taps, s.stride[1] * pixel, s.ow, finish);
-                    (sums[0][v], sums[1][v]) = (done.sum, done.squares);
                 }
-                pending += s.ow;
-                if output.counted && pending >= SUM_POSITIONS {
-                    flush_block::<S>(&mut sums, channels, frame.c_padded, &mut part.totals);
+                pending += self.frame.s.ow;
+                if self.output.counted && pending >= SUM_POSITIONS {
+                    flush_block::<S>(&mut sums, channels, c_padded, &mut self.part.totals);
                     pending = 0;
                 }
             }
-            if output.counted {
-                flush_block::<S>(&mut sums, channels, frame.c_padded, &mut part.totals);
-            }
+        }
+        if self.output.counted {
+            // SAFETY: likewise.
+            unsafe { flush_block::<S>(&mut sums, channels, c_padded, &mut self.part.totals) };
         }
     }
 }
 
-struct ForwardFinish<'a, S: Simd> {
+impl ForwardTask<'_> {
+    /// Points `part.rows` at the input rows under the window of output row `oh`: in place, or in the ring, whose rows from
+    /// `next` on are filled. Returns the next row to fill.
+    #[inline(always)]
+    unsafe fn find_inputs<S: Simd>(&mut self, oh: usize, next: usize, channels: Channels) -> usize {
+        let (s, pixel) = (self.frame.s, channels.padded::<S>());
+        let mut next = next.max((oh * s.stride[0]).saturating_sub(s.top));
+        let ring = self.part.tile.as_mut_ptr();
+        let slot = |ih: usize| ih % self.frame.reach * s.w * pixel;
+        self.part.rows.clear();
+        for u in 0..s.kernel[0] {
+            let ih = (oh * s.stride[0] + u * s.dilation[0]).wrapping_sub(s.top);
+            if ih >= s.h {
+                self.part.rows.push(Fixed::NULL);
+                continue;
+            }
+            let first = ((self.n * s.h + ih) * s.w) * s.c + channels.first;
+            // SAFETY: row `ih` lies in the image; the ring has `reach` rows of `w` pixels.
+            unsafe {
+                if self.plain {
+                    self.part.rows.push(Fixed(self.source.data.get().add(first)));
+                    continue;
+                }
+                while next <= ih {
+                    let first = ((self.n * s.h + next) * s.w) * s.c;
+                    let to = ring.add(slot(next));
+                    copy_row::<S>(&self.source, first, [s.w, s.c], channels, to);
+                    next += 1;
+                }
+                self.part.rows.push(Fixed(ring.add(slot(ih))));
+            }
+        }
+        next
+    }
+
+    /// Computes and writes row `oh` of the vector of channels `c` of the task's.
+    #[inline(always)]
+    unsafe fn output_row<S: Simd, const COUNTED: bool>(
+        &self,
+        oh: usize,
+        c: usize,
+        channels: Channels,
+        [sum, squares]: [S::V; 2],
+    ) -> ForwardFinish<'_, S, COUNTED> {
+        let (s, lanes) = (&self.frame.s, channels.lanes::<S>(c));
+        let (output, channel) = (&self.output, channels.first + c);
+        // SAFETY: every row has the vector; bias and weights reach as far as the channels.
+        unsafe {
+            let row = Row {
+                inputs: &self.part.rows,
+                offset: c,
+                weight: Fixed(self.weight.get().add(channel)),
+                tap: self.frame.c_padded,
+                taps: s.kernel[1],
+                pixel: if self.plain { s.c } else { channels.padded::<S>() },
+                w: s.w,
+                left: s.left,
+                stride: s.stride[1],
+                dilation: s.dilation[1],
+                len: s.ow,
+                lanes,
+            };
+            let bias = if output.bias.is_null() {
+                S::zero()
+            } else {
+                S::load_some(output.bias.get().add(channel), lanes)
+            };
+            row.run::<S, _>(ForwardFinish {
+                output,
+                at: ((self.n * s.oh + oh) * s.ow) * s.c + channel,
+                pixel: s.c,
+                lanes,
+                bias,
+                low: S::splat(output.low),
+                high: S::splat(output.high),
+                sum,
+                squares,
+            })
+        }
+    }
+}
+
+struct ForwardFinish<'a, S: Simd, const COUNTED: bool> {
     output: &'a Written,
     at: usize,
     pixel: usize,
@@ -156,20 +210,25 @@ struct ForwardFinish<'a, S: Simd> {
     squares: S::V,
 }
 
-impl<S: Simd> RowFinish<S> for ForwardFinish<'_, S> {
+impl<S: Simd, const COUNTED: bool> RowFinish<S> for ForwardFinish<'_, S, COUNTED> {
     #[inline(always)]
-    unsafe fn take(&mut self, i: usize, sum: S::V) {
+    unsafe fn take<const WHOLE: bool>(&mut self, i: usize, sum: S::V) {
         // SAFETY: `at + i·pixel` is an output of this task.
         unsafe {
             let at = self.at + i * self.pixel;
+            let lanes = if WHOLE { S::LANES } else { self.lanes };
             let mut y = S::add(sum, self.bias);
-            if !self.output.residual.is_null() {
-                y = S::add(y, S::load_some(self.output.residual.get().add(at), self.lanes));
+            if !COUNTED && !self.output.residual.is_null() {
+                y = S::add(y, S::load_some(self.output.residual.get().add(at), lanes));
             }
-            y = S::clamp(y, self.low, self.high);
-            self.sum = S::add(self.sum, y);
-            self.squares = S::fma(y, y, self.squares);
-            S::store_some(self.output.y.get().add(at), y, self.lanes);
+            if !COUNTED {
+                y = S::clamp(y, self.low, self.high);
+            }
+            if COUNTED {
+                self.sum = S::add(self.sum, y);
+                self.squares = S::fma(y, y, self.squares);
+            }
+            S::store_some(self.output.y.get().add(at), y, lanes);
         }
     }
 }

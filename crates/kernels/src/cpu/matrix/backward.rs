@@ -3,7 +3,9 @@
 //! Above: `cpu::matrix`. Below: `cpu::{gemm, pack}`. Not here: depthwise convolution (`cpu::depthwise`).
 
 use super::{TILE, taps_first};
-use crate::cpu::gemm::{Accumulate, Factors, IntoSink, Overwrite, ROW_BLOCK, multiply};
+use crate::cpu::gemm::{
+    Accumulate, Factors, IntoSink, ONE_RUN, ONE_SEGMENT, Overwrite, ROW_BLOCK, multiply,
+};
 use crate::cpu::pack::{Panels, Rows, flush, gather_gradient};
 use crate::cpu::team::{Fixed, Shared, part_of};
 use crate::cpu::views::{GradientView, SinkView, SourceView};
@@ -57,7 +59,7 @@ pub(in crate::cpu) fn backward(
         let gradient = GradientView::new(gradient);
         let (b, wants_weight, wants_bias) =
             (Fixed(packed.data.as_ptr()), d_weight.is_some(), d_bias.is_some());
-        cpu.team.run(parts, |p| {
+        cpu.team.run(|p| {
             // SAFETY: every part has its own scratch, `cpu.parts` being as long as the team.
             let part: &mut Part = unsafe { &mut *scratch.get().add(p) };
             part.tile.reserve(TILE * k_padded);
@@ -174,6 +176,8 @@ impl Kernel for BackwardPart<'_> {
                     let factors = Factors {
                         a: dy,
                         a_strides: [1, out_padded],
+                        runs: ONE_RUN,
+                        segments: ONE_SEGMENT,
                         b: x,
                         b_stride: Some(x_stride),
                         k: len,
@@ -186,8 +190,16 @@ impl Kernel for BackwardPart<'_> {
                     row = end;
                     continue;
                 };
-                let (a_strides, b) = ([out_padded, 1], self.b);
-                let factors = Factors { a: dy, a_strides, b, b_stride: None, k: out, n: k };
+                let factors = Factors {
+                    a: dy,
+                    a_strides: [out_padded, 1],
+                    runs: ONE_RUN,
+                    segments: ONE_SEGMENT,
+                    b: self.b,
+                    b_stride: None,
+                    k: out,
+                    n: k,
+                };
                 if s.is_pointwise() {
                     let finish = IntoSink {
                         sink,

@@ -3,7 +3,8 @@
 //! Above: `cpu::matrix`. Below: `cpu::{gemm, pack}`. Not here: packing of weights (`cpu::matrix`).
 
 use super::TILE;
-use crate::cpu::gemm::{Factors, Output, multiply};
+use super::band::Band;
+use crate::cpu::gemm::{Factors, ONE_RUN, ONE_SEGMENT, Output, multiply};
 use crate::cpu::pack::{Rows, flush};
 use crate::cpu::team::{Fixed, Shared, part_of};
 use crate::cpu::views::SourceView;
@@ -31,10 +32,12 @@ pub(in crate::cpu) fn forward(
     let parts = cpu.team.threads();
     cpu.clear_totals(2 * padded, moments.is_some());
     let by_columns = m < MIN_ROWS * parts && packed.panels.count() >= parts;
+    let pointwise = s.is_pointwise();
     let (low, high) = epilogue.activation.bounds();
     for group in 0..s.groups {
         let rows = Rows { shape: *s, source: SourceView::new(xs), plain: xs.is_plain(), group };
-        let k = rows.k();
+        let band = Band::new(s);
+        let segments = &band.segments(s)[..];
         let to = Shared(y[group * out..].as_mut_ptr());
         let (isa, panels) = (cpu.isa, packed.panels);
         let b = Fixed(packed.data[group * panels.len()..].as_ptr());
@@ -42,18 +45,22 @@ pub(in crate::cpu) fn forward(
         let counted = moments.is_some();
         let offset = |p: Option<&[f32]>| Fixed::maybe(p.map(|p| &p[group * out..]));
         let (bias, residual) = (offset(epilogue.bias), offset(epilogue.residual));
-        cpu.team.run(parts, |p| {
+        cpu.team.run(|p| {
             let (rows_here, columns) = if by_columns {
                 (0..m, part_of(panels.count(), 1, p, parts))
             } else {
-                (part_of(m, ROW_UNIT, p, parts), 0..panels.count())
+                (part_of(m, if pointwise { ROW_UNIT } else { s.ow }, p, parts), 0..panels.count())
             };
             if rows_here.is_empty() || columns.is_empty() {
                 return;
             }
             // SAFETY: every part has its own scratch, `cpu.parts` being as long as the team.
             let part: &mut Part = unsafe { &mut *scratch.get().add(p) };
-            part.tile.reserve(TILE * k.next_multiple_of(panels.lanes));
+            if pointwise {
+                part.tile.reserve(TILE * s.c.next_multiple_of(panels.lanes));
+            } else {
+                part.tile.reserve(band.len());
+            }
             let sums = if counted {
                 part.sums.reserve(2 * padded + 16);
                 part.sums.fill(0.0);
@@ -71,7 +78,7 @@ pub(in crate::cpu) fn forward(
                 sums,
                 sums_stride: padded,
             };
-            let job = ForwardPart { rows, range: rows_here, columns, b, finish, part };
+            let job = ForwardPart { rows, band, segments, range: rows_here, columns, b, finish, part };
             // SAFETY: `isa` is one of this machine; parts write to rows or columns of their own, within the slices that
             // `Cpu` checked against the shape.
             unsafe { isa.run(job) };
@@ -84,6 +91,8 @@ pub(in crate::cpu) fn forward(
 
 struct ForwardPart<'a> {
     rows: Rows,
+    band: Band,
+    segments: &'a [usize],
     range: std::ops::Range<usize>,
     /// Panels.
     columns: std::ops::Range<usize>,
@@ -94,41 +103,92 @@ struct ForwardPart<'a> {
 
 impl Kernel for ForwardPart<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let Self { rows, range, columns, b, finish, part } = self;
-        let k = rows.k();
-        let stride = k.next_multiple_of(S::LANES);
-        let mut row = range.start;
-        while row < range.end {
-            let end = (row + TILE).min(range.end);
-            // SAFETY: rows lie in the range this part was given; the tile has room for `TILE` rows of whole vectors.
-            unsafe {
-                let (a, a_stride) = match rows.in_place() {
-                    Some((data, stride)) => (Fixed(data.get().add(row * stride)), stride),
-                    None => {
-                        rows.gather::<S>(row..end, part.tile.as_mut_ptr(), stride);
-                        (Fixed(part.tile.as_ptr()), stride)
-                    }
-                };
-                let factors = Factors {
-                    a,
-                    a_strides: [a_stride, 1],
-                    b,
-                    b_stride: None,
-                    k,
-                    n: rows.shape.oc / rows.shape.groups,
-                };
-                let mut finish = finish;
-                finish.y = Shared(finish.y.get().add(row * finish.stride));
-                if !finish.residual.is_null() {
-                    finish.residual = Fixed(finish.residual.get().add(row * finish.stride));
+    unsafe fn run<S: Simd>(mut self) {
+        let mut row = self.range.start;
+        while row < self.range.end {
+            // SAFETY: rows lie in the range this part was given; the tile was sized for what is put there.
+            row = unsafe {
+                if self.rows.shape.is_pointwise() {
+                    self.pointwise::<S>(row)
+                } else {
+                    self.dense::<S>(row)
                 }
-                multiply::<S, Output>(&factors, 0..end - row, columns.clone(), finish);
+            };
+            if !self.finish.sums.get().is_null() {
+                flush(&mut self.part.sums, &mut self.part.totals);
             }
-            if !finish.sums.get().is_null() {
-                flush(&mut part.sums, &mut part.totals);
-            }
-            row = end;
         }
+    }
+}
+
+impl ForwardPart<'_> {
+    /// The finish of a product whose first row is `row`.
+    #[inline(always)]
+    unsafe fn finish_at(&self, row: usize) -> Output {
+        let mut finish = self.finish;
+        // SAFETY: the row exists.
+        unsafe {
+            finish.y = Shared(finish.y.get().add(row * finish.stride));
+            if !finish.residual.is_null() {
+                finish.residual = Fixed(finish.residual.get().add(row * finish.stride));
+            }
+        }
+        finish
+    }
+
+    /// Computes up to a tile of rows from `row` on, and returns the next.
+    #[inline(always)]
+    unsafe fn pointwise<S: Simd>(&mut self, row: usize) -> usize {
+        let s = self.rows.shape;
+        let end = (row + TILE).min(self.range.end);
+        // SAFETY: the rows exist; the tile has room for `TILE` rows of whole vectors.
+        unsafe {
+            let (a, stride) = match self.rows.in_place() {
+                Some((data, stride)) => (Fixed(data.get().add(row * stride)), stride),
+                None => {
+                    let stride = s.c.next_multiple_of(S::LANES);
+                    self.rows.gather::<S>(row..end, self.part.tile.as_mut_ptr(), stride);
+                    (Fixed(self.part.tile.as_ptr()), stride)
+                }
+            };
+            let factors = Factors {
+                a,
+                a_strides: [stride, 1],
+                runs: ONE_RUN,
+                segments: ONE_SEGMENT,
+                b: self.b,
+                b_stride: None,
+                k: s.c,
+                n: s.oc,
+            };
+            multiply::<S, Output>(&factors, 0..end - row, self.columns.clone(), self.finish_at(row));
+        }
+        end
+    }
+
+    /// Computes up to a band of output rows from the one at position `row` on, and returns the next.
+    #[inline(always)]
+    unsafe fn dense<S: Simd>(&mut self, row: usize) -> usize {
+        let (s, band) = (self.rows.shape, self.band);
+        let (n, oh) = (row / (s.oh * s.ow), row / s.ow % s.oh);
+        let count = band.rows.min(s.oh - oh).min((self.range.end - row) / s.ow);
+        let tile = self.part.tile.as_mut_ptr();
+        // SAFETY: the output rows exist; the tile has room for a band.
+        unsafe {
+            band.fill::<S>(&self.rows, n, oh, count, tile);
+            let factors = Factors {
+                a: Fixed(tile),
+                a_strides: [s.stride[1] * band.pixel, 1],
+                runs: [s.ow, s.stride[0] * band.width * band.pixel],
+                segments: self.segments,
+                b: self.b,
+                b_stride: None,
+                k: s.weight_len() / s.oc / self.segments.len(),
+                n: s.oc / s.groups,
+            };
+            let finish = self.finish_at(row);
+            multiply::<S, Output>(&factors, 0..count * s.ow, self.columns.clone(), finish);
+        }
+        row + count * s.ow
     }
 }
