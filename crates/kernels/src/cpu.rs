@@ -4,7 +4,9 @@
 //! Work is cut into one part a thread by position, never by chance, and sums over parts run in order: results depend on the
 //! number of threads and on nothing else.
 
+mod curves;
 mod depthwise;
+mod elementwise;
 mod gemm;
 mod matrix;
 mod pack;
@@ -12,11 +14,11 @@ mod taps;
 mod team;
 mod views;
 
-use pack::Panels;
+use elementwise::{AddRows, MulRows, SumPositions};
+use pack::{Panels, Share};
 use team::{Fixed, Shared, Team, part_of};
 use views::{SinkView, SourceView};
 
-use crate::simd::{Kernel, Simd};
 use crate::{
     Activation, AlignedBuf, ConvGradient, ConvShape, Device, Epilogue, Isa, Moments, Sink, Source,
     Tally,
@@ -32,6 +34,9 @@ pub struct Cpu {
     packed: Packed,
     image: AlignedBuf<f32>,
 }
+
+/// Channels of a task of a sum over positions.
+const SUM_CHANNELS: usize = 64;
 
 /// Variance over squared mean, below which a variance is summed again.
 const SMALL_SPREAD: f64 = 1e-3;
@@ -206,30 +211,32 @@ impl Cpu {
         }
     }
 
-    fn pass_rows(
+    fn sum_positions(
         &mut self,
-        gradient: Fixed<f32>,
-        repeat: usize,
+        [n, positions, c]: [usize; 3],
+        xs: SourceView,
+        with: Option<SourceView>,
         scale: f32,
-        sink: SinkView,
-        c: usize,
-        rows: usize,
+        y: &mut [f32],
     ) {
-        matrix::pass_rows(self, gradient, repeat, scale, sink, c, rows);
+        let (to, parts, isa) = (Shared(y.as_mut_ptr()), self.team.threads(), self.isa);
+        let blocks = c.div_ceil(SUM_CHANNELS);
+        self.team.run(|p| {
+            for task in part_of(n * blocks, 1, p, parts) {
+                let (image, first) = (task / blocks, task % blocks * SUM_CHANNELS);
+                let channels = first..(first + SUM_CHANNELS).min(c);
+                let job = SumPositions { xs, with, scale, to, positions, c, image, channels };
+                // SAFETY: `isa` is one of this machine; tasks have images and channels of their own.
+                unsafe { isa.run(job) };
+            }
+        });
     }
 
-    fn pass_all(
-        &mut self,
-        c: usize,
-        gradient: &[f32],
-        repeat: usize,
-        scale: f32,
-        mut sink: Sink<'_, f32>,
-    ) {
-        check_sink(&sink, gradient.len() * repeat, c);
+    fn pass_all(&mut self, c: usize, gradient: &[f32], share: Share, mut sink: Sink<'_, f32>) {
+        check_sink(&sink, gradient.len() * share.repeat, c);
         let view = SinkView::new(&mut sink);
-        let rows = gradient.len() / c * repeat;
-        self.pass_rows(Fixed(gradient.as_ptr()), repeat, scale, view, c, rows);
+        let rows = gradient.len() / c * share.repeat;
+        matrix::pass_rows(self, Fixed(gradient.as_ptr()), share, view, c, rows);
         if let Some(tally) = sink.tally {
             self.tally(c, tally);
         }
@@ -309,6 +316,7 @@ impl Device<f32> for Cpu {
     ) {
         check_source(&a, out.len(), c);
         check_source(&b, out.len(), c);
+        assert!(!activation.is_curved(), "curved activations are left pending on a sum");
         let (low, high) = activation.bounds();
         let (a, b, to) = (SourceView::new(a), SourceView::new(b), Shared(out.as_mut_ptr()));
         let (rows, parts, isa) = (out.len() / c, self.team.threads(), self.isa);
@@ -320,8 +328,56 @@ impl Device<f32> for Cpu {
         });
     }
 
+    fn mul(
+        &mut self,
+        n: usize,
+        positions: usize,
+        c: usize,
+        xs: Source<'_, f32>,
+        gate: Source<'_, f32>,
+        out: &mut [f32],
+    ) {
+        assert_eq!(out.len(), n * positions * c, "length of the output");
+        check_source(&xs, out.len(), c);
+        check_source(&gate, n * c, c);
+        let (xs, gate) = (SourceView::new(xs), SourceView::new(gate));
+        let (to, parts, isa) = (Shared(out.as_mut_ptr()), self.team.threads(), self.isa);
+        self.team.run(|p| {
+            let rows = part_of(n * positions, 1, p, parts);
+            // SAFETY: `isa` is one of this machine; parts have rows of their own.
+            unsafe { isa.run(MulRows { xs, gate, to, positions, c, rows }) };
+        });
+    }
+
+    fn mul_backward(
+        &mut self,
+        n: usize,
+        positions: usize,
+        c: usize,
+        gradient: &[f32],
+        [xs, gate]: [Source<'_, f32>; 2],
+        [dx, dgate]: [Option<Sink<'_, f32>>; 2],
+    ) {
+        check_source(&xs, gradient.len(), c);
+        check_source(&gate, n * c, c);
+        assert_eq!(gradient.len(), n * positions * c, "length of the gradient");
+        if let Some(sink) = dgate {
+            let mut sums = std::mem::take(&mut self.image);
+            sums.reserve(n * c);
+            let with = SourceView::new(Source::plain(gradient));
+            let view = SourceView::new(xs);
+            self.sum_positions([n, positions, c], view, Some(with), 1.0, &mut sums[..n * c]);
+            self.pass_all(c, &sums[..n * c], Share::ALL, sink);
+            self.image = sums;
+        }
+        if let Some(sink) = dx {
+            let gate = Some((SourceView::new(gate), positions));
+            self.pass_all(c, gradient, Share { gate, ..Share::ALL }, sink);
+        }
+    }
+
     fn pass(&mut self, c: usize, gradient: &[f32], sink: Sink<'_, f32>) {
-        self.pass_all(c, gradient, 1, 1.0, sink);
+        self.pass_all(c, gradient, Share::ALL, sink);
     }
 
     fn pool_forward(
@@ -334,14 +390,8 @@ impl Device<f32> for Cpu {
     ) {
         check_source(&xs, n * positions * c, c);
         assert_eq!(y.len(), n * c, "length of the output");
-        let (xs, to) = (SourceView::new(xs), Shared(y.as_mut_ptr()));
-        let (parts, isa) = (self.team.threads(), self.isa);
-        self.team.run(|p| {
-            for image in part_of(n, 1, p, parts) {
-                // SAFETY: `isa` is one of this machine; parts have images of their own.
-                unsafe { isa.run(PoolImage { xs, to, image, positions, c }) };
-            }
-        });
+        let scale = 1.0 / positions as f32;
+        self.sum_positions([n, positions, c], SourceView::new(xs), None, scale, y);
     }
 
     fn pool_backward(
@@ -353,67 +403,7 @@ impl Device<f32> for Cpu {
         sink: Sink<'_, f32>,
     ) {
         assert_eq!(gradient.len(), n * c, "length of the gradient");
-        self.pass_all(c, gradient, positions, 1.0 / positions as f32, sink);
-    }
-}
-
-struct AddRows {
-    a: SourceView,
-    b: SourceView,
-    bounds: [f32; 2],
-    to: Shared<f32>,
-    c: usize,
-    rows: std::ops::Range<usize>,
-}
-
-impl Kernel for AddRows {
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let mut c = 0;
-        while c < self.c {
-            let lanes = S::LANES.min(self.c - c);
-            // SAFETY: rows and channels exist in all three.
-            unsafe {
-                let (low, high) = (S::splat(self.bounds[0]), S::splat(self.bounds[1]));
-                let (ka, kb) = (self.a.channel::<S>(c, lanes), self.b.channel::<S>(c, lanes));
-                for row in self.rows.clone() {
-                    let at = row * self.c + c;
-                    let a = self.a.read::<S>(at, lanes, &ka);
-                    let sum = S::add(a, self.b.read::<S>(at, lanes, &kb));
-                    S::store_some(self.to.get().add(at), S::clamp(sum, low, high), lanes);
-                }
-            }
-            c += S::LANES;
-        }
-    }
-}
-
-struct PoolImage {
-    xs: SourceView,
-    to: Shared<f32>,
-    image: usize,
-    positions: usize,
-    c: usize,
-}
-
-impl Kernel for PoolImage {
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let mut c = 0;
-        while c < self.c {
-            let lanes = S::LANES.min(self.c - c);
-            // SAFETY: positions and channels exist.
-            unsafe {
-                let k = self.xs.channel::<S>(c, lanes);
-                let mut sum = S::zero();
-                for p in 0..self.positions {
-                    let at = (self.image * self.positions + p) * self.c + c;
-                    sum = S::add(sum, self.xs.read::<S>(at, lanes, &k));
-                }
-                let mean = S::mul(sum, S::splat(1.0 / self.positions as f32));
-                S::store_some(self.to.get().add(self.image * self.c + c), mean, lanes);
-            }
-            c += S::LANES;
-        }
+        let share = Share { repeat: positions, scale: 1.0 / positions as f32, gate: None };
+        self.pass_all(c, gradient, share, sink);
     }
 }

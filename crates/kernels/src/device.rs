@@ -6,10 +6,11 @@
 
 use crate::{ConvShape, Real};
 
-/// Piecewise linear activations: `min(max(z, low), high)`.
+/// What is done to every value behind a layer.
 ///
-/// The derivative is 1 strictly between the bounds and 0 elsewhere, as in PyTorch.
+/// The derivative at a corner is PyTorch's: 0 for ReLU and ReLU6, 0 at −3 and 1 at 3 for hard-swish, 0 for hard-sigmoid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Activation {
     /// `z`.
     #[default]
@@ -18,38 +19,83 @@ pub enum Activation {
     Relu,
     /// `min(max(z, 0), 6)`.
     Relu6,
+    /// `z · min(max(z/6 + 1/2, 0), 1)`.
+    HardSwish,
+    /// `min(max(z/6 + 1/2, 0), 1)`.
+    HardSigmoid,
+    /// `z · σ(z)`.
+    Silu,
+    /// `σ(z) = 1 / (1 + e⁻ᶻ)`.
+    Sigmoid,
 }
 
 impl Activation {
-    /// The bounds `(low, high)` between which the activation is the identity.
+    /// The bounds `(low, high)` between which the activation is the identity; infinite where it is never cut.
     #[must_use]
     pub fn bounds(self) -> (f64, f64) {
         match self {
-            Self::Identity => (f64::NEG_INFINITY, f64::INFINITY),
             Self::Relu => (0.0, f64::INFINITY),
             Self::Relu6 => (0.0, 6.0),
+            _ => (f64::NEG_INFINITY, f64::INFINITY),
         }
+    }
+
+    /// Whether it is more than a cut at two bounds.
+    #[must_use]
+    pub fn is_curved(self) -> bool {
+        !matches!(self, Self::Identity | Self::Relu | Self::Relu6)
     }
 
     /// The activation of one value. A NaN stays a NaN.
     #[must_use]
     pub fn apply<T: Real>(self, z: T) -> T {
-        let (low, high) = self.bounds();
-        let (low, high) = (T::from_f64(low), T::from_f64(high));
-        if z < low {
-            low
-        } else if z > high {
-            high
-        } else {
-            z
+        let number = T::from_f64;
+        match self {
+            Self::Identity | Self::Relu | Self::Relu6 => {
+                let (low, high) = self.bounds();
+                cut(z, number(low), number(high))
+            }
+            Self::HardSwish => z * Self::HardSigmoid.apply(z),
+            Self::HardSigmoid => cut(z / number(6.0) + number(0.5), number(0.0), number(1.0)),
+            Self::Silu => z * Self::Sigmoid.apply(z),
+            Self::Sigmoid => number(1.0) / (number(1.0) + (number(0.0) - z).exp()),
         }
     }
 
-    /// Whether a gradient passes at `z`.
+    /// The derivative at `z`.
     #[must_use]
-    pub fn passes<T: Real>(self, z: T) -> bool {
-        let (low, high) = self.bounds();
-        z > T::from_f64(low) && z < T::from_f64(high)
+    pub fn derivative<T: Real>(self, z: T) -> T {
+        let number = T::from_f64;
+        let within = |low: f64, high: f64| z > number(low) && z < number(high);
+        match self {
+            Self::Identity | Self::Relu | Self::Relu6 => {
+                let (low, high) = self.bounds();
+                number(f64::from(u8::from(within(low, high))))
+            }
+            Self::HardSwish if within(-3.0, 3.0) => z / number(3.0) + number(0.5),
+            Self::HardSwish => number(f64::from(u8::from(z >= number(3.0)))),
+            Self::HardSigmoid if within(-3.0, 3.0) => number(1.0 / 6.0),
+            Self::HardSigmoid => number(0.0),
+            Self::Silu => {
+                let s = Self::Sigmoid.apply(z);
+                s * (number(1.0) + z * (number(1.0) - s))
+            }
+            Self::Sigmoid => {
+                let s = Self::Sigmoid.apply(z);
+                s * (number(1.0) - s)
+            }
+        }
+    }
+}
+
+/// `min(max(z, low), high)`; a NaN stays.
+fn cut<T: Real>(z: T, low: T, high: T) -> T {
+    if z < low {
+        low
+    } else if z > high {
+        high
+    } else {
+        z
     }
 }
 
@@ -236,6 +282,29 @@ pub trait Device<T: Real> {
 
     /// Writes a gradient through to a sink unchanged: the backward pass of an addition's operand.
     fn pass(&mut self, c: usize, gradient: &[T], sink: Sink<'_, T>);
+
+    /// `out = x·gate`: `x` is `(n, positions, c)`, `gate` `(n, c)`.
+    fn mul(
+        &mut self,
+        n: usize,
+        positions: usize,
+        c: usize,
+        xs: Source<'_, T>,
+        gate: Source<'_, T>,
+        out: &mut [T],
+    );
+
+    /// The backward pass of [`Device::mul`] with `factors` `x` and `gate`: the first sink receives `gradient·gate`, the second the
+    /// sum over positions of `gradient·x`.
+    fn mul_backward(
+        &mut self,
+        n: usize,
+        positions: usize,
+        c: usize,
+        gradient: &[T],
+        factors: [Source<'_, T>; 2],
+        sinks: [Option<Sink<'_, T>>; 2],
+    );
 
     /// Mean over positions: `(n, positions, c)` to `(n, c)`.
     fn pool_forward(

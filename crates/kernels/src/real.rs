@@ -24,6 +24,9 @@ pub trait Real:
     fn from_f64(value: f64) -> Self;
     /// Widens to a double, exactly.
     fn to_f64(self) -> f64;
+    /// `eˣ`.
+    #[must_use]
+    fn exp(self) -> Self;
 }
 
 impl Real for f32 {
@@ -33,6 +36,9 @@ impl Real for f32 {
     fn to_f64(self) -> f64 {
         f64::from(self)
     }
+    fn exp(self) -> Self {
+        self.exp()
+    }
 }
 
 impl Real for f64 {
@@ -41,5 +47,8 @@ impl Real for f64 {
     }
     fn to_f64(self) -> f64 {
         self
+    }
+    fn exp(self) -> Self {
+        self.exp()
     }
 }

@@ -77,11 +77,10 @@ impl<T: Real> Device<T> for Reference {
         let Sink { out, accumulate, mask, tally } = sink;
         for (i, (out, &g)) in out.iter_mut().zip(gradient).enumerate() {
             let total = if accumulate { *out + g } else { g };
-            let passes = mask.is_none_or(|mask| {
+            *out = mask.map_or(total, |mask| {
                 let s = Source { activation: Activation::Identity, ..mask.source };
-                mask.source.activation.passes(s.at(i, i % c))
+                total * mask.source.activation.derivative(s.at(i, i % c))
             });
-            *out = if passes { total } else { T::default() };
         }
         if let Some(tally) = tally {
             tally.sum.fill(0.0);
@@ -91,6 +90,44 @@ impl<T: Real> Device<T> for Reference {
                 tally.sum[channel] += dz.to_f64();
                 tally.dot[channel] += dz.to_f64() * (tally.y[i] - tally.mean[channel]).to_f64();
             }
+        }
+    }
+
+    fn mul(
+        &mut self,
+        _n: usize,
+        positions: usize,
+        c: usize,
+        xs: Source<'_, T>,
+        gate: Source<'_, T>,
+        out: &mut [T],
+    ) {
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = xs.at(i, i % c) * gate.at(i / (positions * c) * c + i % c, i % c);
+        }
+    }
+
+    fn mul_backward(
+        &mut self,
+        n: usize,
+        positions: usize,
+        c: usize,
+        gradient: &[T],
+        [xs, gate]: [Source<'_, T>; 2],
+        [dx, dgate]: [Option<Sink<'_, T>>; 2],
+    ) {
+        let at = |i: usize| i / (positions * c) * c + i % c;
+        if let Some(sink) = dgate {
+            let mut g = vec![T::default(); n * c];
+            for (i, d) in gradient.iter().enumerate() {
+                g[at(i)] += *d * xs.at(i, i % c);
+            }
+            self.pass(c, &g, sink);
+        }
+        if let Some(sink) = dx {
+            let share = |(i, d): (usize, &T)| *d * gate.at(at(i), i % c);
+            let g: Vec<T> = gradient.iter().enumerate().map(share).collect();
+            self.pass(c, &g, sink);
         }
     }
 

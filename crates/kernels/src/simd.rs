@@ -39,6 +39,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `g` where `low < z < high`, else 0.
     unsafe fn gate(g: Self::V, z: Self::V, low: Self::V, high: Self::V) -> Self::V;
 
+    unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
+    /// The nearest integer.
+    unsafe fn round(a: Self::V) -> Self::V;
+    /// `2ⁿ` for an integer `n` in `-126..=127`.
+    unsafe fn power_of_two(n: Self::V) -> Self::V;
+
     #[inline(always)]
     unsafe fn zero() -> Self::V {
         // SAFETY: passed on to the caller.

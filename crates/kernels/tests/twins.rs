@@ -45,8 +45,18 @@ struct ConvProblem {
     threads: usize,
 }
 
+const ACTIVATIONS: [Activation; 7] = [
+    Activation::Identity,
+    Activation::Relu,
+    Activation::Relu6,
+    Activation::HardSwish,
+    Activation::HardSigmoid,
+    Activation::Silu,
+    Activation::Sigmoid,
+];
+
 fn activations() -> impl Strategy<Value = Activation> {
-    (0..3usize).prop_map(|i| [Activation::Identity, Activation::Relu, Activation::Relu6][i])
+    proptest::sample::select(&ACTIVATIONS[..])
 }
 
 fn flags() -> impl Strategy<Value = (u64, bool, bool, bool, Activation, usize)> {
@@ -262,7 +272,7 @@ proptest! {
     }
 
     #[test]
-    fn pool_and_add_equal_their_twins(n in 1..4usize, positions in 1..60usize, c in 1..70usize, f in flags()) {
+    fn pool_add_and_mul_equal_their_twins(n in 1..4usize, positions in 1..60usize, c in 1..70usize, f in flags()) {
         let (seed, normed, masked, accumulate, activation, threads) = f;
         let run = |device: &mut dyn Device<f32>| {
             let mut stream = Stream(seed);
@@ -272,7 +282,11 @@ proptest! {
             let affine = normed.then_some(Affine { scale: &scale[..], shift: &shift[..] });
             let source = Source { data: &a[..], affine, activation };
             let (mut sum, mut pooled, mut dx) = (vec![0.0; len], vec![0.0; n * c], b.clone());
-            device.add(c, source, Source::plain(&b), activation, &mut sum);
+            let cut = if activation.is_curved() { Activation::Relu } else { activation };
+            device.add(c, source, Source::plain(&b), cut, &mut sum);
+            let gate = Source { data: &g[..], affine, activation };
+            let (mut gated, mut dgate) = (vec![0.0; len], g.clone());
+            device.mul(n, positions, c, source, gate, &mut gated);
             device.pool_forward(n, positions, c, source, &mut pooled);
             let (mut s, mut d) = (vec![0.0; c], vec![0.0; c]);
             let tally = masked.then_some(Tally { y: &a[..], mean: &mean[..], sum: &mut s, dot: &mut d });
@@ -280,8 +294,15 @@ proptest! {
             device.pool_backward(n, positions, c, &g, Sink { out: &mut dx, accumulate, mask, tally });
             let mut passed = b.clone();
             device.pass(c, &a, Sink { out: &mut passed, accumulate, mask, tally: None });
+            let (mut dgated, mut s2, mut d2) = (b.clone(), vec![0.0; c], vec![0.0; c]);
+            let gate_mask = masked.then_some(Mask { source: gate });
+            let tally = masked.then_some(Tally { y: &a[..], mean: &mean[..], sum: &mut s2, dot: &mut d2 });
+            device.mul_backward(n, positions, c, &b, [source, gate], [
+                Some(Sink { out: &mut dgated, accumulate, mask, tally }),
+                Some(Sink { out: &mut dgate, accumulate, mask: gate_mask, tally: None }),
+            ]);
             let wide = |v: Vec<f32>| v.into_iter().map(f64::from).collect::<Vec<f64>>();
-            [wide(sum), wide(pooled), wide(dx), wide(passed), s, d]
+            [wide(sum), wide(pooled), wide(dx), wide(passed), s, d, wide(gated), wide(dgated), wide(dgate), s2, d2]
         };
         let truth = run(&mut Reference);
         for isa in Isa::here() {
@@ -326,5 +347,29 @@ fn a_nan_is_not_hidden_by_an_activation() {
         let mut y = [0.0];
         cpu.conv_forward(&shape, Source::plain(&[f32::NAN]), &[1.0], epilogue, &mut y, None);
         assert!(y[0].is_nan(), "{isa:?}");
+    }
+}
+
+#[test]
+fn curved_activations_are_right_far_out_too() {
+    for activation in ACTIVATIONS {
+        for isa in Isa::here() {
+            let mut cpu = Cpu::with_isa(1, isa).expect("an instruction set of this machine");
+            let values = [
+                -1e30f32, -200.0, -88.0, -20.0, -3.0, -1e-3, 0.0, 1e-3, 3.0, 6.0, 30.0, 100.0, 1e30,
+            ];
+            for z in values {
+                let source = Source { data: &[z][..], affine: None, activation };
+                let mut y = [0.0];
+                cpu.pool_forward(1, 1, 1, source, &mut y);
+                let truth = activation.apply(f64::from(z));
+                let error = (f64::from(y[0]) - truth).abs();
+                assert!(
+                    error <= 1e-6 * truth.abs().max(1.0),
+                    "{activation:?} of {z} on {isa:?}: {} for {truth}",
+                    y[0]
+                );
+            }
+        }
     }
 }

@@ -8,8 +8,10 @@
 //! Tiles are unrolled by [`each`] and never indexed by a variable: an array that is has an address, and the compiler then writes
 //! accumulators to memory in the inner loop (measured: 78 instead of 190 GFLOP/s).
 
+use super::curves;
 use super::team::{Fixed, Shared};
 use super::views::SinkView;
+use crate::Activation;
 use crate::simd::Simd;
 
 /// Rows that share a pass over all panels; a multiple of most tiles' rows, and small enough that `A` stays near.
@@ -101,6 +103,13 @@ pub(crate) trait Finish: Copy {
         col: usize,
         last: usize,
     );
+
+    /// Called when all tiles of rows `rows` and columns `cols` are taken.
+    ///
+    /// # Safety
+    /// As [`Finish::take`].
+    #[inline(always)]
+    unsafe fn after<S: Simd>(self, _rows: std::ops::Range<usize>, _cols: std::ops::Range<usize>) {}
 }
 
 /// Lanes of vector `v` of `NV`, of which the last may be short.
@@ -143,6 +152,7 @@ pub(crate) unsafe fn multiply<S: Simd, F: Finish>(
                         _ => column::<S, F, 8, 4, 2, 1>(f, block.clone(), col, last, finish),
                     }
                 }
+                finish.after::<S>(block.clone(), col..(end * S::LANES).min(f.n));
             }
         }
         row = block.end;
@@ -291,7 +301,7 @@ impl Finish for Overwrite {
     }
 }
 
-/// A convolution's output: `activation(tile + bias + residual)`, and sums of what was written.
+/// A convolution's output: `activation(tile + bias + residual)`, and sums of the bare tile.
 #[derive(Clone, Copy)]
 pub(crate) struct Output {
     /// Where row 0, column 0 goes, and how far rows are apart.
@@ -303,6 +313,7 @@ pub(crate) struct Output {
     pub(crate) residual: Fixed<f32>,
     pub(crate) low: f32,
     pub(crate) high: f32,
+    pub(crate) activation: Activation,
     /// This part's `Σ y` and, `sums_stride` behind, `Σ y²` by column, whole vectors; null when not asked for.
     pub(crate) sums: Shared<f32>,
     pub(crate) sums_stride: usize,
@@ -323,6 +334,25 @@ impl Finish for Output {
                 self.write::<S, MR, NV, false>(tile, row, col, last);
             } else {
                 self.write::<S, MR, NV, true>(tile, row, col, last);
+            }
+        }
+    }
+
+    /// Curved activations go over what was just written: one copy of their code, and not one a tile shape.
+    #[inline(always)]
+    unsafe fn after<S: Simd>(self, rows: std::ops::Range<usize>, cols: std::ops::Range<usize>) {
+        if !self.activation.is_curved() {
+            return;
+        }
+        for row in rows {
+            for col in cols.clone().step_by(S::LANES) {
+                let lanes = S::LANES.min(cols.end - col);
+                // SAFETY: rows and columns within the output.
+                unsafe {
+                    let y = self.y.get().add(row * self.stride + col);
+                    let z = S::load_some(y, lanes);
+                    S::store_some(y, curves::apply::<S>(self.activation, z), lanes);
+                }
             }
         }
     }

@@ -11,7 +11,7 @@ mod forward;
 pub(super) use backward::backward;
 pub(super) use forward::forward;
 
-use super::pack::{Panels, PassRows};
+use super::pack::{Panels, PassRows, Share};
 use super::team::{Fixed, Shared, part_of};
 use super::views::SinkView;
 use super::{Cpu, Part};
@@ -49,8 +49,7 @@ fn taps_first(weight: &[f32], per_group: usize, taps: usize) -> Vec<f32> {
 pub(super) fn pass_rows(
     cpu: &mut Cpu,
     gradient: Fixed<f32>,
-    repeat: usize,
-    scale: f32,
+    share: Share,
     sink: SinkView,
     c: usize,
     rows: usize,
@@ -59,12 +58,12 @@ pub(super) fn pass_rows(
     cpu.clear_totals(2 * c, sink.tallies());
     let scratch = Shared(cpu.parts.as_mut_ptr());
     cpu.team.run(|p| {
-        let range = part_of(rows, repeat, p, parts);
+        let range = part_of(rows, share.repeat, p, parts);
         // SAFETY: every part has its own scratch, `cpu.parts` being as long as the team.
         let part: &mut Part = unsafe { &mut *scratch.get().add(p) };
         let totals = Shared(part.totals.as_mut_ptr());
         let rows = [range.start, range.end];
-        let job = PassRows { gradient, repeat, scale, sink, c, rows, gradient_row: 0, totals };
+        let job = PassRows { gradient, share, sink, c, rows, totals };
         // SAFETY: `isa` is one of this machine; parts have rows of their own.
         unsafe { isa.run(job) };
     });

@@ -5,7 +5,7 @@
 
 use super::gemm::Widths;
 use super::team::{Fixed, Shared};
-use super::views::{GradientView, SourceView};
+use super::views::{GradientView, SinkView, SourceView};
 use crate::simd::{Kernel, Simd};
 use crate::{ConvShape, Isa};
 
@@ -228,18 +228,28 @@ pub(crate) fn flush(sums: &mut [f32], totals: &mut [f64]) {
     }
 }
 
+/// What of a gradient's row reaches a row of the sink.
+#[derive(Clone, Copy)]
+pub(crate) struct Share {
+    /// The gradient's row of the sink's row `r` is `r / repeat`.
+    pub(crate) repeat: usize,
+    pub(crate) scale: f32,
+    /// Factors by channel, one row of them for so many rows of the sink.
+    pub(crate) gate: Option<(SourceView, usize)>,
+}
+
+impl Share {
+    pub(crate) const ALL: Self = Self { repeat: 1, scale: 1.0, gate: None };
+}
+
 /// Writes finished gradients through a sink, row by row: additions, pooling, scattered convolutions.
 #[derive(Clone, Copy)]
 pub(crate) struct PassRows {
     pub(crate) gradient: Fixed<f32>,
-    /// The gradient's row of the sink's row `r` is `r / repeat`; its values are multiplied by `scale`.
-    pub(crate) repeat: usize,
-    pub(crate) scale: f32,
-    pub(crate) sink: super::views::SinkView,
+    pub(crate) share: Share,
+    pub(crate) sink: SinkView,
     pub(crate) c: usize,
     pub(crate) rows: [usize; 2],
-    /// The gradient's first row.
-    pub(crate) gradient_row: usize,
     /// `2·c` totals of this part; null when there is no tally.
     pub(crate) totals: Shared<f64>,
 }
@@ -250,31 +260,40 @@ const SUM_ROWS: usize = 128;
 impl Kernel for PassRows {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let mut c = 0;
-        while c < self.c {
-            let lanes = S::LANES.min(self.c - c);
-            // SAFETY: rows and channels exist in gradient and sink; totals belong to this part.
-            unsafe {
-                let k = self.sink.channel::<S>(c, lanes);
-                let scale = S::splat(self.scale);
-                let mut row = self.rows[0];
-                while row < self.rows[1] {
-                    let end = (row + SUM_ROWS).min(self.rows[1]);
-                    let (mut sum, mut dot) = (S::zero(), S::zero());
-                    for r in row..end {
-                        let from = (r / self.repeat - self.gradient_row) * self.c + c;
-                        let g = S::load_some(self.gradient.get().add(from), lanes);
-                        let at = r * self.c + c;
-                        self.sink.put::<S>(at, lanes, S::mul(g, scale), &k, [&mut sum, &mut dot]);
-                    }
-                    if self.sink.tallies() {
-                        add_lanes::<S>(sum, lanes, self.totals.get().add(c));
-                        add_lanes::<S>(dot, lanes, self.totals.get().add(self.c + c));
-                    }
-                    row = end;
-                }
+        let mut row = self.rows[0];
+        while row < self.rows[1] {
+            let end = (row + SUM_ROWS).min(self.rows[1]);
+            for c in (0..self.c).step_by(S::LANES) {
+                // SAFETY: rows and channels exist in gradient and sink; totals belong to this part.
+                unsafe { self.vector::<S>(row..end, c) };
             }
-            c += S::LANES;
+            row = end;
+        }
+    }
+}
+
+impl PassRows {
+    #[inline(always)]
+    unsafe fn vector<S: Simd>(&self, rows: std::ops::Range<usize>, c: usize) {
+        let lanes = S::LANES.min(self.c - c);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let k = self.sink.channel::<S>(c, lanes);
+            let scale = S::splat(self.share.scale);
+            let gate = self.share.gate.map(|(g, every)| (g, every, g.channel::<S>(c, lanes)));
+            let (mut sum, mut dot) = (S::zero(), S::zero());
+            for r in rows {
+                let from = r / self.share.repeat * self.c + c;
+                let mut g = S::mul(S::load_some(self.gradient.get().add(from), lanes), scale);
+                if let Some((gate, every, k)) = &gate {
+                    g = S::mul(g, gate.read::<S>(r / every * self.c + c, lanes, k));
+                }
+                self.sink.put::<S>(r * self.c + c, lanes, g, &k, [&mut sum, &mut dot]);
+            }
+            if self.sink.tallies() {
+                add_lanes::<S>(sum, lanes, self.totals.get().add(c));
+                add_lanes::<S>(dot, lanes, self.totals.get().add(self.c + c));
+            }
         }
     }
 }

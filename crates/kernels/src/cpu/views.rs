@@ -3,9 +3,10 @@
 //! Above: `cpu::{gemm, matrix, depthwise, pointwise}`. Below: `simd`. Not here: who owns the memory (`device`).
 //! A null pointer means "not there". Every method inlines into a kernel entered through `Isa::run`.
 
+use super::curves;
 use super::team::{Fixed, Shared};
 use crate::simd::Simd;
-use crate::{ConvGradient, Sink, Source};
+use crate::{Activation, ConvGradient, Sink, Source};
 
 /// A [`Source`] as pointers.
 #[derive(Clone, Copy)]
@@ -15,6 +16,7 @@ pub(crate) struct SourceView {
     shift: Fixed<f32>,
     low: f32,
     high: f32,
+    pub(crate) activation: Activation,
 }
 
 /// The constants of one vector of channels.
@@ -34,6 +36,7 @@ impl SourceView {
             shift: Fixed::maybe(source.affine.map(|a| a.shift)),
             low: low as f32,
             high: high as f32,
+            activation: source.activation,
         }
     }
 
@@ -58,7 +61,8 @@ impl SourceView {
         // SAFETY: `at + lanes` lies within the data.
         unsafe {
             let data = S::load_some(self.data.get().add(at), lanes);
-            S::clamp(S::fma(data, k.scale, k.shift), k.low, k.high)
+            let z = S::clamp(S::fma(data, k.scale, k.shift), k.low, k.high);
+            if self.activation.is_curved() { curves::apply::<S>(self.activation, z) } else { z }
         }
     }
 }
@@ -155,6 +159,7 @@ impl SinkView {
             shift: Fixed::NULL,
             low: 0.0,
             high: 0.0,
+            activation: Activation::Identity,
         };
         Self {
             out: Shared(sink.out.as_mut_ptr()),
@@ -205,7 +210,11 @@ impl SinkView {
             if !self.mask.data.is_null() {
                 let data = S::load_some(self.mask.data.get().add(at), lanes);
                 let z = S::fma(data, k.mask.scale, k.mask.shift);
-                g = S::gate(g, z, k.mask.low, k.mask.high);
+                g = if self.mask.activation.is_curved() {
+                    S::mul(g, curves::derivative::<S>(self.mask.activation, z))
+                } else {
+                    S::gate(g, z, k.mask.low, k.mask.high)
+                };
             }
             if !self.y.is_null() {
                 let y = S::load_some(self.y.get().add(at), lanes);

@@ -70,4 +70,17 @@ impl Simd for Portable {
     unsafe fn gate(g: V, z: V, low: V, high: V) -> V {
         std::array::from_fn(|i| if z[i] > low[i] && z[i] < high[i] { g[i] } else { 0.0 })
     }
+    #[inline(always)]
+    unsafe fn div(a: V, b: V) -> V {
+        zip(a, b, |a, b| a / b)
+    }
+    #[inline(always)]
+    unsafe fn round(a: V) -> V {
+        // Adding and taking away 1.5·2²³ leaves no fraction; what is rounded here is under 2²² in magnitude.
+        std::array::from_fn(|i| (a[i] + 12_582_912.0) - 12_582_912.0)
+    }
+    #[inline(always)]
+    unsafe fn power_of_two(n: V) -> V {
+        std::array::from_fn(|i| f32::from_bits(((n[i] as i32 + 127) << 23) as u32))
+    }
 }

@@ -4,11 +4,12 @@
 
 use super::row::Row;
 use super::{BLOCK, Channels, Frame, RowFinish, SUM_POSITIONS, copy_row, flush_block};
+use crate::cpu::curves;
 use crate::cpu::team::{Fixed, Shared, part_of};
 use crate::cpu::views::SourceView;
 use crate::cpu::{Cpu, Packed, Part};
 use crate::simd::{Kernel, Simd};
-use crate::{ConvShape, Epilogue, Moments, Source};
+use crate::{Activation, ConvShape, Epilogue, Moments, Source};
 
 /// See [`crate::Device::conv_forward`].
 pub(in crate::cpu) fn forward(
@@ -35,6 +36,7 @@ pub(in crate::cpu) fn forward(
         residual: Fixed::maybe(epilogue.residual),
         low: low as f32,
         high: high as f32,
+        activation: epilogue.activation,
         counted: moments.is_some(),
     };
     debug_assert!(!output.counted || epilogue.is_empty(), "moments are those of the bare sums");
@@ -47,8 +49,17 @@ pub(in crate::cpu) fn forward(
         for task in part_of(s.n * bands * blocks, 1, p, parts) {
             let (image, block) = (task / blocks, task % blocks);
             let rows = part_of(s.oh, 1, image % bands, bands);
-            let job =
-                ForwardTask { frame, source, plain, weight, output, n: image / bands, block, rows, part };
+            let job = ForwardTask {
+                frame,
+                source,
+                plain,
+                weight,
+                output,
+                n: image / bands,
+                block,
+                rows,
+                part,
+            };
             // SAFETY: `isa` is one of this machine; tasks write rows and channels of their own, within the slices that `Cpu`
             // checked against the shape.
             unsafe { isa.run(job) };
@@ -66,6 +77,7 @@ struct Written {
     residual: Fixed<f32>,
     low: f32,
     high: f32,
+    activation: Activation,
     counted: bool,
 }
 
@@ -223,6 +235,9 @@ impl<S: Simd, const COUNTED: bool> RowFinish<S> for ForwardFinish<'_, S, COUNTED
             }
             if !COUNTED {
                 y = S::clamp(y, self.low, self.high);
+                if self.output.activation.is_curved() {
+                    y = curves::apply::<S>(self.output.activation, y);
+                }
             }
             if COUNTED {
                 self.sum = S::add(self.sum, y);

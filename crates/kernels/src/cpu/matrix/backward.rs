@@ -6,7 +6,7 @@ use super::{TILE, taps_first};
 use crate::cpu::gemm::{
     Accumulate, Factors, IntoSink, ONE_RUN, ONE_SEGMENT, Overwrite, ROW_BLOCK, multiply,
 };
-use crate::cpu::pack::{Panels, Rows, flush, gather_gradient};
+use crate::cpu::pack::{Panels, Rows, Share, flush, gather_gradient};
 use crate::cpu::team::{Fixed, Shared, part_of};
 use crate::cpu::views::{GradientView, SinkView, SourceView};
 use crate::cpu::{Cpu, Part};
@@ -102,7 +102,8 @@ pub(in crate::cpu) fn backward(
         }
     }
     if scattered && let Some(sink) = sink.take() {
-        cpu.pass_rows(Fixed(image.get()), 1, 1.0, sink, s.c, s.n * s.h * s.w);
+        let rows = s.n * s.h * s.w;
+        super::pass_rows(cpu, Fixed(image.get()), Share::ALL, sink, s.c, rows);
     }
     if let Some(Sink { tally: Some(tally), .. }) = dx {
         cpu.tally(if scattered { s.c } else { c_padded }, tally);

@@ -75,10 +75,12 @@ pub(in crate::cpu) fn forward(
                 residual,
                 low: low as f32,
                 high: high as f32,
+                activation: epilogue.activation,
                 sums,
                 sums_stride: padded,
             };
-            let job = ForwardPart { rows, band, segments, range: rows_here, columns, b, finish, part };
+            let job =
+                ForwardPart { rows, band, segments, range: rows_here, columns, b, finish, part };
             // SAFETY: `isa` is one of this machine; parts write to rows or columns of their own, within the slices that
             // `Cpu` checked against the shape.
             unsafe { isa.run(job) };
@@ -161,7 +163,12 @@ impl ForwardPart<'_> {
                 k: s.c,
                 n: s.oc,
             };
-            multiply::<S, Output>(&factors, 0..end - row, self.columns.clone(), self.finish_at(row));
+            multiply::<S, Output>(
+                &factors,
+                0..end - row,
+                self.columns.clone(),
+                self.finish_at(row),
+            );
         }
         end
     }

@@ -1,0 +1,129 @@
+//! Operations that touch every value once: sums, gates, means over positions.
+//!
+//! Above: `cpu`. Below: `cpu::{views, team}`. Not here: writing gradients through sinks (`cpu::pack`).
+//! A task walks over some rows and all channels, a vector of channels at a time within a block of rows: constants stay in
+//! registers, and memory is read in order.
+
+use super::team::Shared;
+use super::views::SourceView;
+use crate::simd::{Kernel, Simd};
+
+/// Rows of a block.
+const ROWS: usize = 32;
+
+/// Calls `$body` for every block of `$rows` (a range of rows) and every vector of channels `$c ..` with `$lanes` lanes.
+macro_rules! blocks {
+    ($all:expr, $channels:expr, |$rows:ident, $c:ident, $lanes:ident| $body:block) => {
+        let mut start = $all.start;
+        while start < $all.end {
+            let $rows = start..(start + ROWS).min($all.end);
+            let mut $c = 0;
+            while $c < $channels {
+                let $lanes = S::LANES.min($channels - $c);
+                $body
+                $c += S::LANES;
+            }
+            start += ROWS;
+        }
+    };
+}
+
+/// `to = min(max(a + b, low), high)`.
+pub(super) struct AddRows {
+    pub(super) a: SourceView,
+    pub(super) b: SourceView,
+    pub(super) bounds: [f32; 2],
+    pub(super) to: Shared<f32>,
+    pub(super) c: usize,
+    pub(super) rows: std::ops::Range<usize>,
+}
+
+impl Kernel for AddRows {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        blocks!(self.rows, self.c, |rows, c, lanes| {
+            // SAFETY: rows and channels exist in all three.
+            unsafe {
+                let (low, high) = (S::splat(self.bounds[0]), S::splat(self.bounds[1]));
+                let (ka, kb) = (self.a.channel::<S>(c, lanes), self.b.channel::<S>(c, lanes));
+                for row in rows.clone() {
+                    let at = row * self.c + c;
+                    let a = self.a.read::<S>(at, lanes, &ka);
+                    let sum = S::add(a, self.b.read::<S>(at, lanes, &kb));
+                    S::store_some(self.to.get().add(at), S::clamp(sum, low, high), lanes);
+                }
+            }
+        });
+    }
+}
+
+/// `to = xs·gate`, one row of the gate for `positions` rows.
+pub(super) struct MulRows {
+    pub(super) xs: SourceView,
+    pub(super) gate: SourceView,
+    pub(super) to: Shared<f32>,
+    pub(super) positions: usize,
+    pub(super) c: usize,
+    pub(super) rows: std::ops::Range<usize>,
+}
+
+impl Kernel for MulRows {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        blocks!(self.rows, self.c, |rows, c, lanes| {
+            // SAFETY: rows and channels exist in all three.
+            unsafe {
+                let (kx, kg) = (self.xs.channel::<S>(c, lanes), self.gate.channel::<S>(c, lanes));
+                for row in rows.clone() {
+                    let (at, gate_at) = (row * self.c + c, row / self.positions * self.c + c);
+                    let x = self.xs.read::<S>(at, lanes, &kx);
+                    let gate = self.gate.read::<S>(gate_at, lanes, &kg);
+                    S::store_some(self.to.get().add(at), S::mul(x, gate), lanes);
+                }
+            }
+        });
+    }
+}
+
+/// `to[image, c] = scale · Σ_positions xs·with`, for some channels of some images; without `with`, of `xs` alone.
+pub(super) struct SumPositions {
+    pub(super) xs: SourceView,
+    /// A plain tensor like `xs`.
+    pub(super) with: Option<SourceView>,
+    pub(super) scale: f32,
+    pub(super) to: Shared<f32>,
+    pub(super) positions: usize,
+    pub(super) c: usize,
+    pub(super) image: usize,
+    pub(super) channels: std::ops::Range<usize>,
+}
+
+/// Sums under way at once, so that one need not wait for another.
+const CHAINS: usize = 4;
+
+impl Kernel for SumPositions {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let mut c = self.channels.start;
+        while c < self.channels.end {
+            let lanes = S::LANES.min(self.channels.end - c);
+            // SAFETY: positions and channels exist.
+            unsafe {
+                let k = self.xs.channel::<S>(c, lanes);
+                let mut sums = [S::zero(); CHAINS];
+                for p in 0..self.positions {
+                    let at = (self.image * self.positions + p) * self.c + c;
+                    let mut x = self.xs.read::<S>(at, lanes, &k);
+                    if let Some(with) = self.with {
+                        x = S::mul(x, S::load_some(with.data.get().add(at), lanes));
+                    }
+                    sums[p % CHAINS] = S::add(sums[p % CHAINS], x);
+                }
+                let sum = S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3]));
+                let sum = S::mul(sum, S::splat(self.scale));
+                S::store_some(self.to.get().add(self.image * self.c + c), sum, lanes);
+            }
+            c += S::LANES;
+        }
+    }
+}
