@@ -1,10 +1,11 @@
-//! Maintenance tasks: `cargo xtask ci`, `test`, `tidy`, `proptest`, `weights`.
+//! Maintenance tasks: `cargo xtask ci`, `test`, `tidy`, `proptest`, `weights`, `bench`.
 //!
 //! Above: the alias in `.cargo/config.toml`, `.ci/run`. Below: cargo and the modules here. Not here: what a user of the
 //! library runs (`taper`, in `crates/cli`).
 #![expect(clippy::print_stdout, reason = "a command-line tool speaks on standard output")]
 #![expect(clippy::print_stderr, reason = "a command-line tool complains on standard error")]
 
+mod bench;
 mod ci;
 mod shell;
 mod tidy;
@@ -55,6 +56,12 @@ enum Command {
     /// Published weights: list, fetch, verify, embed
     #[command(subcommand)]
     Weights(weights::WeightsCommand),
+    /// Speed and memory, ours and the peers', measured in turns
+    #[command(after_help = "Example: cargo xtask bench infer --batch 1 --peers python3")]
+    Bench(bench::BenchArgs),
+    /// What `bench` starts to be measured
+    #[command(subcommand, hide = true)]
+    Contestant(bench::ContestantCommand),
 }
 
 fn main() -> ExitCode {
@@ -74,5 +81,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Tidy => ci::tidy(),
         Command::Proptest { cases, seed, name } => ci::proptest(cases, seed, name.as_deref()),
         Command::Weights(command) => weights::run(command),
+        Command::Bench(args) => bench::run(&args),
+        Command::Contestant(command) => bench::contend(&command),
     }
 }

@@ -32,9 +32,11 @@ mod error;
 mod plan;
 mod random;
 mod session;
+mod spread;
 mod train;
 
 pub use error::{Error, Result};
-pub use session::{Session, SessionOptions};
+pub use session::{Session, SessionOptions, UnitTime};
+pub use spread::Spread;
 pub use taper_kernels::{Cpu, Device, Isa, Real, Reference};
 pub use train::Trainer;

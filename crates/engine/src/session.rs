@@ -4,6 +4,8 @@
 //! Every unit writes what its readers need: bias, residual and activation happen in the convolution's epilogue. An addition
 //! whose one operand is a convolution that nobody else reads costs nothing of its own.
 
+mod profile;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,6 +17,8 @@ use crate::arena::{Tenant, around, place};
 use crate::error::check_len;
 use crate::plan::{Norm, Plan, Work, conv_shape};
 use crate::{Error, Result};
+
+pub use profile::UnitTime;
 
 /// How a session runs.
 #[derive(Debug, Clone)]
@@ -124,6 +128,16 @@ impl Session {
     /// # Errors
     /// For a slice of the wrong length, or images the network cannot take.
     pub fn run(&mut self, xs: &[f32], shape: [usize; 3]) -> Result<&[f32]> {
+        self.run_watched(xs, shape, |_done| ())
+    }
+
+    /// [`Session::run`], which tells what it has just done: `None` is taking the images in, then come the units by index.
+    fn run_watched(
+        &mut self,
+        xs: &[f32],
+        shape: [usize; 3],
+        mut watch: impl FnMut(Option<usize>),
+    ) -> Result<&[f32]> {
         if self.layout.as_ref().is_none_or(|layout| layout.shape != shape) {
             self.layout = None;
             let (layout, total) = Layout::new(&self.program, shape)?;
@@ -136,8 +150,10 @@ impl Session {
         let image = layout.stored[0].clone();
         check_len("the batch of images", xs.len(), image.len())?;
         arena[image].copy_from_slice(xs);
-        for unit in 0..program.plan.units.len() {
+        watch(None);
+        for unit in (0..program.plan.units.len()).filter(|&unit| !program.steps[unit].skipped) {
             run_unit(program, layout, cpu, arena, unit);
+            watch(Some(unit));
         }
         Ok(&arena[layout.stored[program.plan.output].clone()])
     }
@@ -151,9 +167,6 @@ fn run_unit(
     unit_idx: usize,
 ) {
     let (unit, step) = (&program.plan.units[unit_idx], &program.steps[unit_idx]);
-    if step.skipped {
-        return;
-    }
     let (y, others) = around(arena, &layout.stored[step.output]);
     let source = |v: usize| Source::plain(others.get(&layout.stored[v]));
     let xs = source(unit.inputs[0]);

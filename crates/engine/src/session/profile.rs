@@ -1,0 +1,126 @@
+//! Where the time of a session goes, unit by unit.
+//!
+//! Above: xtask. Below: `session`, which calls back after every unit. Not here: what the machine could do at best (xtask measures it).
+//! A unit is what the plan runs at once: a convolution with its norm, activation and residual. Bytes are those a perfect cache
+//! would move: every tensor the unit reads or writes once, weights included.
+
+use std::time::Instant;
+
+use taper_graph::Extent;
+use taper_kernels::Cpu;
+
+use super::{Layout, Program, Session};
+use crate::plan::Work;
+use crate::{Result, Spread};
+
+/// What one unit is and how long it took.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct UnitTime {
+    /// Name of its first node.
+    pub name: String,
+    /// What runs: the convolution's kernel, or `add`, `pool`, ….
+    pub kernel: &'static str,
+    /// Its sizes, such as `112x112x32 -> 112x112x16, 1x1`.
+    pub shape: String,
+    /// Multiply-accumulates of the batch.
+    pub macs: u64,
+    /// Bytes read and written.
+    pub bytes: u64,
+    /// Milliseconds.
+    pub ms: Spread,
+}
+
+impl Session {
+    /// Runs the batch `rounds` times (at least once) after one run that is not counted, and returns the time of every unit.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    ///
+    /// # Examples
+    /// ```
+    /// use taper_engine::{Session, SessionOptions};
+    /// # use taper_graph::{Bias, GraphBuilder, PoolKind};
+    /// # use taper_model::{Model, Preprocess};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut b = GraphBuilder::new(3)?;
+    /// # let xs = b.global_pool("pool", b.input(), PoolKind::Avg, true)?;
+    /// # let xs = b.linear("classifier", xs, 2, Bias::With)?;
+    /// # b.output("logits", xs)?;
+    /// # let model = Model::random(b.build()?, 0, Preprocess::imagenet(), Vec::new())?;
+    /// let mut session = Session::new(&model, &SessionOptions::default())?;
+    /// let units = session.profile(&[0.5; 32 * 32 * 3], [1, 32, 32], 3)?;
+    /// let names: Vec<_> = units.iter().map(|unit| (unit.name.as_str(), unit.macs)).collect();
+    /// assert_eq!(names, [("pool", 0), ("classifier", 6)]);
+    /// # Ok(()) }
+    /// ```
+    pub fn profile(
+        &mut self,
+        xs: &[f32],
+        shape: [usize; 3],
+        rounds: usize,
+    ) -> Result<Vec<UnitTime>> {
+        self.run(xs, shape)?;
+        let units = self.program.plan.units.len();
+        let mut times = vec![Vec::with_capacity(rounds.max(1)); units];
+        for _ in 0..rounds.max(1) {
+            let mut last = Instant::now();
+            self.run_watched(xs, shape, |done| {
+                let now = Instant::now();
+                if let Some(unit) = done {
+                    times[unit].push((now - last).as_secs_f64() * 1e3);
+                }
+                last = now;
+            })?;
+        }
+        let Some(layout) = &self.layout else { return Ok(Vec::new()) };
+        let timed = times.iter().enumerate();
+        let unit = |(unit, ms): (usize, &Vec<f64>)| {
+            Some(describe(&self.program, layout, unit, Spread::of(ms)?))
+        };
+        Ok(timed.filter_map(unit).collect())
+    }
+}
+
+fn describe(program: &Program, layout: &Layout, unit_idx: usize, ms: Spread) -> UnitTime {
+    let (unit, step) = (&program.plan.units[unit_idx], &program.steps[unit_idx]);
+    let [n, _, _] = layout.shape;
+    let len = |value: usize| layout.extents[value].len() * n;
+    let read: usize = unit.inputs.iter().chain(&step.residual).map(|&v| len(v)).sum();
+    let (mut macs, mut weight) = (0, 0);
+    let (kernel, window) = match (&unit.work, &layout.convs[unit_idx]) {
+        (Work::Conv { conv, .. }, Some(shape)) => {
+            weight = shape.weight_len();
+            macs = shape.output_positions() * weight;
+            let ([kh, kw], [sh, _]) = (conv.window.kernel, conv.window.stride);
+            let stride = if sh == 1 { String::new() } else { format!("/{sh}") };
+            (Cpu::kernel_of(shape), format!(", {kh}x{kw}{stride}"))
+        }
+        (Work::Linear { .. }, Some(shape)) => {
+            weight = shape.weight_len();
+            macs = shape.output_positions() * weight;
+            (Cpu::kernel_of(shape), String::new())
+        }
+        (Work::Add, _) => ("add", String::new()),
+        (Work::Pool, _) => ("pool", String::new()),
+        (Work::Dropout { .. }, _) => ("copy", String::new()),
+        _ => ("", String::new()),
+    };
+    let (from, to) = (layout.extents[unit.inputs[0]], layout.extents[step.output]);
+    let elements = read + len(step.output) + weight;
+    UnitTime {
+        name: program.graph.node(unit.node).name().to_owned(),
+        kernel,
+        shape: format!("{} -> {}{window}", sizes(from), sizes(to)),
+        macs: macs as u64,
+        bytes: (elements * size_of::<f32>()) as u64,
+        ms,
+    }
+}
+
+fn sizes(extent: Extent) -> String {
+    match extent {
+        Extent::Map { h, w, c } => format!("{h}x{w}x{c}"),
+        Extent::Vector { c } => c.to_string(),
+    }
+}

@@ -1,0 +1,214 @@
+//! `cargo xtask bench`: how fast we are, and how fast the peers are in the same run.
+//!
+//! Above: `main`. Below: one module a section (`infer`, `train`, `layers`), `race` (who runs when), `document` (docs/benchmarks.md).
+//! Not here: what a user measures (`taper bench`), the peers' side (`xtask/bench/*.py`).
+//! Every contestant, ours too, is a process of its own that stays alive, and they take turns, so that a slow minute of the
+//! machine is everybody's. Numbers are measured by the optimized build: the development build starts it and steps aside.
+
+mod contestant;
+mod cores;
+mod document;
+mod infer;
+mod layers;
+mod machine;
+mod networks;
+mod peers;
+mod race;
+mod roof;
+mod serve;
+mod sgd;
+mod table;
+mod train;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+use crate::shell;
+use cores::Cores;
+use machine::Machine;
+use peers::Peers;
+use table::Table;
+
+pub(crate) use serve::{ContestantCommand, run as contend};
+
+/// Networks that are measured when none is named, as far as the zoo has them.
+const MODELS: [&str; 3] = ["mobilenetv2_100", "mobilenetv3_small_100", "efficientnet_lite0"];
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Section {
+    /// Milliseconds a batch of a session
+    Infer,
+    /// Milliseconds and memory of a training step
+    Train,
+    /// Unit by unit: shape, kernel, time, share of what the machine can do
+    Layers,
+    /// Every section
+    All,
+}
+
+/// Flags of `cargo xtask bench`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// What to measure
+    #[arg(value_enum, default_value = "all")]
+    section: Section,
+    /// Networks [default: MobileNetV2, MobileNetV3-Small and EfficientNet-Lite0, as far as the zoo has them]
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    model: Vec<String>,
+    /// Images a batch [default: 1 and 32; 32 to train]
+    #[arg(long, value_name = "N,..", value_delimiter = ',')]
+    batch: Vec<usize>,
+    /// Threads, of us and of the peers alike, on as many cores [default: all, and for infer also 1]
+    #[arg(long, value_name = "N,..", value_delimiter = ',')]
+    threads: Vec<usize>,
+    /// Turns that everybody has [default: what suits the section]
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
+    /// A Python with PyTorch, torchvision, timm, ONNX Runtime and OpenVINO; without it our numbers stand alone
+    #[arg(long, value_name = "PYTHON")]
+    peers: Option<PathBuf>,
+    /// Which peers, of those that the section knows [default: all but compile for infer]
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    against: Vec<String>,
+    /// Height and width of the images
+    #[arg(long, value_name = "N", default_value_t = 224)]
+    image_size: usize,
+    /// Write the tables into docs/benchmarks.md
+    #[arg(long)]
+    write: bool,
+    /// End standard output with one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One measured section.
+#[derive(Debug)]
+struct Measured {
+    name: &'static str,
+    /// With captions; one that is empty is left out.
+    tables: Vec<(String, Table)>,
+    /// Sentences below the tables.
+    notes: Vec<String>,
+    json: Value,
+}
+
+impl Measured {
+    /// The tables under their captions, and the notes: what stands in the document.
+    fn text(&self) -> String {
+        let mut parts = Vec::new();
+        for (caption, table) in &self.tables {
+            parts.extend((!caption.is_empty()).then(|| format!("{caption}:\n")));
+            parts.push(table.to_string());
+        }
+        parts.extend(self.notes.iter().map(|note| format!("{note}\n")));
+        parts.join("\n")
+    }
+}
+
+/// The flags, made ready.
+#[derive(Debug)]
+struct Bench {
+    models: Vec<String>,
+    batches: Vec<usize>,
+    threads: Vec<usize>,
+    rounds: Option<usize>,
+    peers: Option<Peers>,
+    against: Vec<String>,
+    image_size: usize,
+    cores: Cores,
+    /// Folder for logs and exported networks.
+    folder: PathBuf,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &BenchArgs) -> Result<()> {
+    if cfg!(debug_assertions) {
+        return optimized();
+    }
+    let bench = Bench::new(args)?;
+    let machine = Machine::look(&bench.cores)?;
+    eprintln!("{machine}");
+    if let Some(warning) = machine.warning() {
+        eprintln!("warning: {warning}");
+    }
+    let mut sections = Vec::new();
+    if matches!(args.section, Section::Infer | Section::All) {
+        sections.push(infer::measure(&bench)?);
+    }
+    if matches!(args.section, Section::Train | Section::All) {
+        sections.push(train::measure(&bench)?);
+    }
+    if matches!(args.section, Section::Layers | Section::All) {
+        sections.push(layers::measure(&bench)?);
+    }
+    for section in &sections {
+        eprintln!("\n{}\n\n{}", section.name, section.text());
+    }
+    if args.write {
+        document::write(&shell::root().join("docs/benchmarks.md"), &machine, &sections)?;
+    }
+    if args.json {
+        let measured: serde_json::Map<_, _> =
+            sections.into_iter().map(|s| (s.name.to_owned(), s.json)).collect();
+        println!("{}", json!({ "machine": machine.json(), "sections": measured }));
+    }
+    Ok(())
+}
+
+/// The same command line, of the release build.
+fn optimized() -> Result<()> {
+    let said: Vec<String> = std::env::args().skip(1).collect();
+    let mut args = vec!["run", "--quiet", "--release", "--package", "xtask", "--"];
+    args.extend(said.iter().map(String::as_str));
+    shell::cargo(&args, &[])
+}
+
+impl Bench {
+    fn new(args: &BenchArgs) -> Result<Self> {
+        let cores = Cores::of_this_process()?;
+        if let Some(n) = args.threads.iter().find(|&&n| n == 0 || n > cores.count()) {
+            bail!("{n} threads were asked for, and this process may use {} cores", cores.count());
+        }
+        if args.batch.contains(&0) || args.image_size == 0 || args.rounds == Some(0) {
+            bail!("a batch, an image size and a number of rounds are at least 1");
+        }
+        let folder = shell::root().join("target/bench");
+        std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        Ok(Self {
+            models: networks::names(&args.model, &MODELS)?,
+            batches: args.batch.clone(),
+            threads: args.threads.clone(),
+            rounds: args.rounds,
+            peers: args.peers.as_deref().map(Peers::new).transpose()?,
+            against: args.against.clone(),
+            image_size: args.image_size,
+            cores,
+            folder,
+        })
+    }
+
+    /// Batch sizes: those asked for, or the section's.
+    fn batches<'a>(&'a self, default: &'a [usize]) -> &'a [usize] {
+        if self.batches.is_empty() { default } else { &self.batches }
+    }
+
+    /// Numbers of threads: those asked for, or the section's.
+    fn threads<'a>(&'a self, default: &'a [usize]) -> &'a [usize] {
+        if self.threads.is_empty() { default } else { &self.threads }
+    }
+
+    /// The peers of a section that are wanted: `known`, or those named; none without a Python.
+    fn against(&self, known: &[&'static str], by_default: usize) -> Vec<&'static str> {
+        if self.peers.is_none() {
+            return Vec::new();
+        }
+        if self.against.is_empty() {
+            return known[..by_default].to_vec();
+        }
+        known.iter().copied().filter(|name| self.against.iter().any(|a| a == name)).collect()
+    }
+}

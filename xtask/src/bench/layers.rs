@@ -1,0 +1,155 @@
+//! `bench layers`: where the time of a session goes, and how far each unit is from what the machine can do.
+//!
+//! Above: `bench`, `serve`. Below: `roof`, `taper_engine::Session::profile`. Not here: peers, who cannot be asked unit by unit.
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde_json::{Value, json};
+use taper_engine::{Session, SessionOptions};
+
+use super::contestant::Contestant;
+use super::roof::Roof;
+use super::serve::serve;
+use super::table::{Table, number};
+use super::{Bench, Measured, networks};
+
+/// ImageNet's.
+const CLASSES: usize = 1000;
+
+/// One configuration.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Setup {
+    #[arg(long)]
+    model: String,
+    #[arg(long)]
+    batch: usize,
+    #[arg(long)]
+    image_size: usize,
+    #[arg(long)]
+    threads: usize,
+    #[arg(long)]
+    rounds: usize,
+}
+
+/// Our process: measures roof and units in one go, and is then ready for nothing more.
+pub(super) fn contestant(setup: &Setup) -> Result<()> {
+    let roof = Roof::measure(setup.threads)?;
+    let model = networks::random(&setup.model, CLASSES)?;
+    let options = SessionOptions { threads: setup.threads, ..SessionOptions::default() };
+    let mut session = Session::new(&model, &options)?;
+    let shape = [setup.batch, setup.image_size, setup.image_size];
+    let xs = networks::images(shape.iter().product::<usize>() * 3);
+    let units = session.profile(&xs, shape, setup.rounds)?;
+    let units: Vec<Value> = units
+        .iter()
+        .map(|unit| {
+            json!({
+                "name": unit.name, "kernel": unit.kernel, "shape": unit.shape,
+                "macs": unit.macs, "bytes": unit.bytes, "ms": unit.ms.median,
+            })
+        })
+        .collect();
+    serve(&json!({ "ready": true, "roof": roof.json(), "units": units }), || Ok(()))
+}
+
+/// Profiles every model.
+pub(super) fn measure(bench: &Bench) -> Result<Measured> {
+    let (mut tables, mut notes, mut all) = (Vec::new(), Vec::new(), Vec::new());
+    for model in &bench.models {
+        for &batch in bench.batches(&[1, 32]) {
+            for &threads in bench.threads(&[bench.cores.count()]) {
+                let (model, image_size) = (model.clone(), bench.image_size);
+                let rounds = bench.rounds.unwrap_or(if batch == 1 { 200 } else { 20 });
+                let setup = Setup { model, batch, image_size, threads, rounds };
+                let ready = one(bench, &setup)?;
+                let roof = Roof::from_json(&ready["roof"]).context("no roof was measured")?;
+                let table = table(&ready["units"], &roof).context("no units were measured")?;
+                let caption = format!("{}, batch {batch}, {threads} threads", setup.model);
+                notes.push(format!("Roof for {caption}: {}.", words(&roof)));
+                tables.push((caption, table));
+                all.push(json!({
+                    "model": setup.model, "batch": batch, "image_size": image_size, "threads": threads,
+                    "roof": ready["roof"], "units": ready["units"],
+                }));
+            }
+        }
+    }
+    notes.push(
+        "Milliseconds are medians. *of roof* is the least time the unit could take, by arithmetic (two operations a \
+         multiply-accumulate) or by memory (each tensor once), whichever is longer, over the time it took. The arithmetic roof \
+         is our own matrix product of 4096x1024 by 1024x1024, the memory roof a copy of as many bytes as the unit moves."
+            .to_owned(),
+    );
+    Ok(Measured { name: "layers", tables, notes, json: all.into() })
+}
+
+fn one(bench: &Bench, setup: &Setup) -> Result<Value> {
+    let Setup { model, batch, image_size, threads, rounds } = setup;
+    let mut command = bench.cores.pinned(*threads, std::env::current_exe()?);
+    command.args(["contestant", "layers"]);
+    command.arg(format!("--model={model}")).arg(format!("--batch={batch}"));
+    command.arg(format!("--image-size={image_size}")).arg(format!("--threads={threads}"));
+    command.arg(format!("--rounds={rounds}"));
+    Ok(Contestant::start("layers", command, &bench.folder)?.ready().clone())
+}
+
+fn table(units: &Value, roof: &Roof) -> Option<Table> {
+    let head = ["unit", "kernel", "shape", "ms", "of time", "GFLOP/s", "GB/s", "of roof"]
+        .map(str::to_owned);
+    let mut table = Table { head: head.to_vec(), rows: Vec::new() };
+    let units = units.as_array()?;
+    let sum = |of: &dyn Fn(&Value) -> Option<f64>| units.iter().map(of).sum::<Option<f64>>();
+    let total = sum(&|unit| unit["ms"].as_f64())?;
+    let least = |unit: &Value| Some(roof.ms(unit["macs"].as_u64()?, unit["bytes"].as_u64()?));
+    for unit in units {
+        let ms = unit["ms"].as_f64()?;
+        let (macs, bytes) = (unit["macs"].as_f64()?, unit["bytes"].as_f64()?);
+        let text = |key: &str| unit[key].as_str().map(str::to_owned);
+        let mut row = vec![text("name")?, text("kernel")?, text("shape")?];
+        row.extend([number(ms), percent(ms / total), number(2.0 * macs / ms / 1e6)]);
+        row.extend([number(bytes / ms / 1e6), percent(least(unit)? / ms)]);
+        table.rows.push(row);
+    }
+    let (macs, bytes) = (sum(&|unit| unit["macs"].as_f64())?, sum(&|unit| unit["bytes"].as_f64())?);
+    let mut row = vec!["**all**".to_owned(), String::new(), String::new(), number(total)];
+    row.extend([percent(1.0), number(2.0 * macs / total / 1e6), number(bytes / total / 1e6)]);
+    row.push(percent(sum(&least)? / total));
+    table.rows.push(row);
+    Some(table)
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", 100.0 * share)
+}
+
+/// The limits in words.
+fn words(roof: &Roof) -> String {
+    let gigabytes = |bytes_per_ms: f64| number(bytes_per_ms / 1e6);
+    let copies: Vec<String> = roof
+        .copy
+        .iter()
+        .map(|&(size, speed)| format!("{} at {} KiB", gigabytes(speed), size >> 10))
+        .collect();
+    let operations = number(2.0 * roof.macs_per_ms / 1e6);
+    let (copies, read) = (copies.join(", "), gigabytes(roof.read));
+    format!("{operations} GFLOP/s; copy {copies} (GB/s, read and written); read {read} GB/s")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_is_compared_with_its_limit() {
+        let roof = Roof { macs_per_ms: 1e6, copy: vec![(1 << 20, 1e6)], read: 1e6 };
+        let units = json!([
+            { "name": "a", "kernel": "pointwise", "shape": "s", "macs": 1_000_000, "bytes": 1000, "ms": 2.0 },
+            { "name": "b", "kernel": "add", "shape": "s", "macs": 0, "bytes": 1_000_000, "ms": 2.0 },
+        ]);
+        let table = table(&units, &roof).unwrap();
+        let rows: Vec<String> = table.rows.iter().map(|row| row.join(" ")).collect();
+        assert_eq!(rows[0], "a pointwise s 2.00 50 % 1.00 0.001 50 %");
+        assert_eq!(rows[1], "b add s 2.00 50 % 0.000 0.500 50 %");
+        assert_eq!(rows[2], "**all**   4.00 100 % 0.500 0.250 50 %");
+    }
+}

@@ -1,0 +1,157 @@
+//! What the machine can do at best: arithmetic and memory, measured in the process that is compared with it.
+//!
+//! Above: `layers`. Below: `taper_engine::Session`, threads of our own. Not here: published numbers of the processor.
+//! Arithmetic is our own matrix product at a large shape, so a unit above it is possible and a unit far below it is not near the
+//! machine's limit. Memory is a copy of as many bytes as the unit moves: what stays in a cache is compared with that cache.
+//! Source: Williams, Waterman and Patterson 2009, "Roofline", <https://doi.org/10.1145/1498765.1498785>.
+
+use std::hint::black_box;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use taper_engine::{Session, SessionOptions};
+use taper_graph::{Bias, Conv, GraphBuilder};
+use taper_model::{Model, Preprocess};
+
+use super::networks;
+
+/// Rows and columns of the large matrix product: a pointwise convolution of a square map, as many channels in as out.
+const SIDE: usize = 64;
+const CHANNELS: usize = 1024;
+
+/// Bytes that a copy reads and writes together, from what a core's cache holds to what no cache holds.
+const SIZES: [usize; 6] = [1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26, 1 << 29];
+
+/// Bytes that are moved before a clock stops.
+const ENOUGH: usize = 1 << 30;
+
+/// The best of this many is taken: a limit is what happens without disturbance.
+const TRIES: usize = 5;
+
+/// The limits of so many threads.
+#[derive(Debug, Clone)]
+pub(super) struct Roof {
+    /// Multiply-accumulates a millisecond.
+    pub(super) macs_per_ms: f64,
+    /// Bytes of a copy, read and written together, and how many of them move in a millisecond.
+    pub(super) copy: Vec<(usize, f64)>,
+    /// Bytes read in a millisecond where no cache helps.
+    pub(super) read: f64,
+}
+
+impl Roof {
+    pub(super) fn measure(threads: usize) -> Result<Self> {
+        let copy = SIZES.map(|size| (size, best(|| copy(threads, size))));
+        let read = best(|| read(threads, SIZES[SIZES.len() - 1]));
+        Ok(Self { macs_per_ms: matrix_product(threads)?, copy: copy.to_vec(), read })
+    }
+
+    /// The least milliseconds that so much work can take.
+    pub(super) fn ms(&self, macs: u64, bytes: u64) -> f64 {
+        let sizes = self.copy.iter();
+        let fits = sizes.clone().find(|&&(size, _)| size as u64 >= bytes).or(sizes.last());
+        let memory = fits.map_or(0.0, |&(_, bytes_per_ms)| bytes as f64 / bytes_per_ms);
+        memory.max(macs as f64 / self.macs_per_ms)
+    }
+
+    pub(super) fn json(&self) -> Value {
+        json!({ "macs_per_ms": self.macs_per_ms, "copy": self.copy, "read": self.read })
+    }
+
+    pub(super) fn from_json(value: &Value) -> Option<Self> {
+        let copy = value["copy"].as_array()?.iter().map(|point| {
+            let size = usize::try_from(point[0].as_u64()?).ok()?;
+            Some((size, point[1].as_f64()?))
+        });
+        Some(Self {
+            macs_per_ms: value["macs_per_ms"].as_f64()?,
+            copy: copy.collect::<Option<_>>()?,
+            read: value["read"].as_f64()?,
+        })
+    }
+}
+
+fn best(measure: impl Fn() -> f64) -> f64 {
+    (0..TRIES).map(|_| measure()).fold(0.0, f64::max)
+}
+
+/// Multiply-accumulates a millisecond of a large pointwise convolution.
+fn matrix_product(threads: usize) -> Result<f64> {
+    let mut builder = GraphBuilder::new(CHANNELS)?;
+    let conv = Conv::pointwise(CHANNELS);
+    let product = builder.conv("product", builder.input(), conv, Bias::Without)?;
+    builder.output("logits", product)?;
+    let preprocess = Preprocess { input_size: [SIDE, SIDE], ..Preprocess::imagenet() };
+    let model = Model::random(builder.build()?, 0, preprocess, Vec::new())?;
+    let options = SessionOptions { threads, ..SessionOptions::default() };
+    let mut session = Session::new(&model, &options)?;
+    let xs = networks::images(SIDE * SIDE * CHANNELS);
+    let units = session.profile(&xs, [1, SIDE, SIDE], 4 * TRIES)?;
+    let unit = units.first().context("a graph of one convolution has a unit")?;
+    Ok(unit.macs as f64 / unit.ms.p10)
+}
+
+/// Bytes a millisecond, read and written, of copies whose source and target are `size` bytes together.
+fn copy(threads: usize, size: usize) -> f64 {
+    let words = size / threads / 2 / size_of::<u64>();
+    moved(threads, size, || {
+        let (from, mut to) = (vec![1_u64; words], vec![0_u64; words]);
+        move || black_box(&mut to).copy_from_slice(black_box(&from))
+    })
+}
+
+/// Bytes a millisecond of sums over `size` bytes.
+fn read(threads: usize, size: usize) -> f64 {
+    let words = size / threads / size_of::<u64>();
+    moved(threads, size, || {
+        let from = vec![1_u64; words];
+        move || {
+            let sum = black_box(&from).iter().fold(0_u64, |sum, &word| sum.wrapping_add(word));
+            black_box(sum);
+        }
+    })
+}
+
+/// Runs what `prepare` returns on each of `threads`, until [`ENOUGH`] bytes have moved, `size` each time on all together.
+fn moved<W: FnMut()>(threads: usize, size: usize, prepare: impl Fn() -> W + Sync) -> f64 {
+    let times = ENOUGH.div_ceil(size);
+    let slowest = thread::scope(|scope| {
+        let worker = || {
+            let mut work = prepare();
+            work();
+            let start = Instant::now();
+            (0..times).for_each(|_| work());
+            start.elapsed().as_secs_f64() * 1e3
+        };
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        // A thread that panicked took forever.
+        let ms = workers.into_iter().map(|worker| worker.join().unwrap_or(f64::INFINITY));
+        ms.fold(0.0, f64::max)
+    });
+    (size * times) as f64 / slowest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_higher_of_two_limits_counts_and_bytes_meet_the_cache_that_holds_them() {
+        let copy = vec![(1000, 100.0), (10_000, 10.0)];
+        let roof = Roof { macs_per_ms: 50.0, copy, read: 1.0 };
+        assert!((roof.ms(500, 1000) - 10.0).abs() < 1e-9);
+        assert!((roof.ms(100, 1000) - 10.0).abs() < 1e-9);
+        assert!((roof.ms(100, 1001) - 100.1).abs() < 1e-9);
+        assert!((roof.ms(0, 20_000) - 2000.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_roof_survives_json() {
+        let roof = Roof { macs_per_ms: 50.5, copy: vec![(1000, 100.25)], read: 1.0 };
+        let back = Roof::from_json(&roof.json()).unwrap();
+        assert_eq!((back.copy, format!("{:?}", back.macs_per_ms)), (roof.copy, "50.5".to_owned()));
+        assert!(Roof::from_json(&json!({})).is_none());
+    }
+}
