@@ -1,13 +1,13 @@
 //! The architectures by name.
 //!
-//! Above: `create`, `record`. Below: `mobilenet_v2`. Not here: weights (`record`).
-//! Names are timm's; torchvision's and underscored spellings are aliases. Parameters and MACs are what timm 1.0's modules have
-//! for 1000 classes at 224x224 (multiplications of convolutions and linear layers, one MAC each).
+//! Above: `create`, `record`. Below: the families' tables. Not here: weights (`record`).
+//! Names are timm's; torchvision's and underscored spellings are aliases. Parameters and MACs are what timm's modules have for
+//! 1000 classes (multiplications of convolutions and linear layers, one MAC each): `tests/generators/zoo.py`.
 
 use taper_graph::Graph;
 
-use crate::mobilenet_v2::{Scaling, mobilenet_v2};
-use crate::{Error, Record, Result, records};
+use crate::mobile::Mobile;
+use crate::{Error, Record, Result, efficientnet_lite, mobilenet_v2, mobilenet_v3, records};
 
 /// A network without weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,39 +17,39 @@ pub struct Architecture {
     pub name: &'static str,
     /// Other spellings.
     pub aliases: &'static [&'static str],
+    /// Height and width of the image it was designed for.
+    pub input_size: usize,
     /// Trained parameters with 1000 classes.
     pub params: u64,
-    /// Multiply-accumulates for one 224x224 image with 1000 classes.
+    /// Multiply-accumulates for one image of `input_size` with 1000 classes.
     pub macs: u64,
-    scaling: Scaling,
+    plan: Plan,
 }
 
-const fn row(
+/// What an architecture lowers from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Plan {
+    Mobile(Mobile),
+}
+
+/// One line of a family's table of variants.
+pub(crate) const fn row(
     name: &'static str,
     aliases: &'static [&'static str],
-    [width_mult, depth_mult]: [f64; 2],
+    input_size: usize,
+    plan: Plan,
     params: u64,
     macs: u64,
 ) -> Architecture {
-    Architecture { name, aliases, params, macs, scaling: Scaling { width_mult, depth_mult } }
+    Architecture { name, aliases, input_size, params, macs, plan }
 }
 
-#[rustfmt::skip]
-const ARCHITECTURES: [Architecture; 7] = [
-    //   name                aliases                                              width depth      params         MACs
-    row("mobilenetv2_035",  &["mobilenet_v2_035"],                                [0.35, 1.0], 1_677_128,  59_285_808),
-    row("mobilenetv2_050",  &["mobilenet_v2_050"],                                [0.50, 1.0], 1_968_680,  97_131_840),
-    row("mobilenetv2_075",  &["mobilenet_v2_075"],                                [0.75, 1.0], 2_636_424, 209_069_792),
-    row("mobilenetv2_100",  &["mobilenet_v2", "mobilenet_v2_100", "mobilenetv2"], [1.00, 1.0], 3_504_872, 300_774_272),
-    row("mobilenetv2_110d", &["mobilenet_v2_110d"],                               [1.10, 1.2], 4_516_520, 430_516_080),
-    row("mobilenetv2_120d", &["mobilenet_v2_120d"],                               [1.20, 1.4], 5_831_144, 668_857_568),
-    row("mobilenetv2_140",  &["mobilenet_v2_140"],                                [1.40, 1.0], 6_108_776, 582_195_824),
-];
+const FAMILIES: [&[Architecture]; 3] =
+    [&mobilenet_v2::ARCHITECTURES, &mobilenet_v3::ARCHITECTURES, &efficientnet_lite::ARCHITECTURES];
 
-/// All architectures, narrow to wide.
-#[must_use]
-pub fn architectures() -> &'static [Architecture] {
-    &ARCHITECTURES
+/// All architectures, family by family.
+pub fn architectures() -> impl Iterator<Item = &'static Architecture> {
+    FAMILIES.into_iter().flatten()
 }
 
 impl Architecture {
@@ -58,7 +58,10 @@ impl Architecture {
     /// # Errors
     /// [`Error::Graph`] for no classes.
     pub fn graph(&self, classes: usize) -> Result<Graph> {
-        mobilenet_v2(self.scaling, classes)
+        let graph = match &self.plan {
+            Plan::Mobile(mobile) => mobile.lower(classes),
+        };
+        graph
             .map_err(|source| Error::Graph { name: self.name.to_owned(), source: Box::new(source) })
     }
 
@@ -82,7 +85,7 @@ impl Architecture {
 /// ```
 pub fn architecture(name: &str) -> Result<&'static Architecture> {
     let bare = name.split_once('.').map_or(name, |(bare, _)| bare);
-    let found = ARCHITECTURES.iter().find(|architecture| architecture.is_called(bare));
+    let found = architectures().find(|architecture| architecture.is_called(bare));
     found.ok_or_else(|| unknown(name))
 }
 
@@ -97,7 +100,7 @@ pub fn create(name: &str, classes: usize) -> Result<Graph> {
 /// The error for a name that is not there.
 pub(crate) fn unknown(name: &str) -> Error {
     let weights = records().iter().map(|record: &Record| record.name);
-    let names = ARCHITECTURES.iter().flat_map(|a| a.aliases.iter().copied().chain([a.name]));
+    let names = architectures().flat_map(|a| a.aliases.iter().copied().chain([a.name]));
     let near = |candidate: &&str| distance(name, candidate);
     let nearest = names.chain(weights).min_by_key(near).unwrap_or_default().to_owned();
     Error::UnknownName { name: name.chars().take(100).collect(), nearest }

@@ -13,11 +13,15 @@
 //! ```
 
 mod architecture;
+mod efficientnet_lite;
 mod error;
 pub mod imagenet;
+mod mobile;
 pub mod mobilenet_v2;
+mod mobilenet_v3;
 mod pretrained;
 mod record;
+mod scaling;
 
 pub use architecture::{Architecture, architecture, architectures, create};
 pub use error::{Error, Result};
