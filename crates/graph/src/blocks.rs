@@ -6,13 +6,17 @@
 
 mod conv_block;
 mod depthwise_separable;
+mod fused_inverted_residual;
 mod inverted_residual;
 mod squeeze_excite;
+mod universal_inverted_bottleneck;
 
 pub use conv_block::ConvBlock;
 pub use depthwise_separable::DepthwiseSeparable;
+pub use fused_inverted_residual::FusedInvertedResidual;
 pub use inverted_residual::InvertedResidual;
 pub use squeeze_excite::SqueezeExcite;
+pub use universal_inverted_bottleneck::UniversalInvertedBottleneck;
 
 use crate::{Activation, Bias, Conv, GraphBuilder, NodeId, Padding, Result};
 
@@ -115,6 +119,19 @@ impl Block<'_> {
         }
     }
 
+    /// Convolution and norm; `names` in that order.
+    fn linear(
+        &self,
+        b: &mut GraphBuilder,
+        names: [&str; 2],
+        xs: NodeId,
+        conv: Conv,
+    ) -> Result<NodeId> {
+        let [conv_name, norm] = names.map(|name| format!("{}.{name}", self.name));
+        let names = Names { conv: &conv_name, norm: &norm, activation: None };
+        conv_norm_act(b, names, xs, conv, self.style)
+    }
+
     /// The last 1x1 convolution; the third name is used only if the block is not linear.
     fn projection(
         &self,
@@ -123,10 +140,11 @@ impl Block<'_> {
         xs: NodeId,
         out: usize,
     ) -> Result<NodeId> {
-        let [conv, norm, activation] = names.map(|name| format!("{}.{name}", self.name));
-        let activation = (!self.variation.is_linear).then_some(activation.as_str());
-        let names = Names { conv: &conv, norm: &norm, activation };
-        conv_norm_act(b, names, xs, Conv::pointwise(out), self.style)
+        let conv = Conv::pointwise(out);
+        if self.variation.is_linear {
+            return self.linear(b, [names[0], names[1]], xs, conv);
+        }
+        self.layer(b, names, xs, conv)
     }
 
     /// Adds the block's input, as torchvision and timm do: at stride 1 and equal channels.

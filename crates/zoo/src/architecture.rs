@@ -1,13 +1,17 @@
 //! The architectures by name.
 //!
 //! Above: `create`, `record`. Below: the families' tables. Not here: weights (`record`).
-//! Names are timm's; torchvision's and underscored spellings are aliases. Parameters and MACs are what timm's modules have for
+//! Names are timm's; torchvision's are aliases; underscores, hyphens and case do not matter. Parameters and MACs are what timm's modules have for
 //! 1000 classes (multiplications of convolutions and linear layers, one MAC each): `tests/generators/zoo.py`.
 
 use taper_graph::Graph;
 
 use crate::mobile::Mobile;
-use crate::{Error, Record, Result, efficientnet_lite, mobilenet_v2, mobilenet_v3, records};
+use crate::{Error, Options, Record, Result, records};
+use crate::{
+    efficientnet, efficientnet_edge, efficientnet_lite, efficientnet_v2, mnasnet, mobilenet_v1,
+    mobilenet_v2, mobilenet_v3, mobilenet_v4,
+};
 
 /// A network without weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,7 +19,7 @@ use crate::{Error, Record, Result, efficientnet_lite, mobilenet_v2, mobilenet_v3
 pub struct Architecture {
     /// timm's name: `mobilenetv2_100`.
     pub name: &'static str,
-    /// Other spellings.
+    /// Other names; underscores, hyphens and case do not matter in any.
     pub aliases: &'static [&'static str],
     /// Height and width of the image it was designed for.
     pub input_size: usize,
@@ -44,8 +48,17 @@ pub(crate) const fn row(
     Architecture { name, aliases, input_size, params, macs, plan }
 }
 
-const FAMILIES: [&[Architecture]; 3] =
-    [&mobilenet_v2::ARCHITECTURES, &mobilenet_v3::ARCHITECTURES, &efficientnet_lite::ARCHITECTURES];
+const FAMILIES: [&[Architecture]; 9] = [
+    &mobilenet_v1::ARCHITECTURES,
+    &mobilenet_v2::ARCHITECTURES,
+    &mobilenet_v3::ARCHITECTURES,
+    &mobilenet_v4::ARCHITECTURES,
+    &mnasnet::ARCHITECTURES,
+    &efficientnet::ARCHITECTURES,
+    &efficientnet_lite::ARCHITECTURES,
+    &efficientnet_edge::ARCHITECTURES,
+    &efficientnet_v2::ARCHITECTURES,
+];
 
 /// All architectures, family by family.
 pub fn architectures() -> impl Iterator<Item = &'static Architecture> {
@@ -58,16 +71,31 @@ impl Architecture {
     /// # Errors
     /// [`Error::Graph`] for no classes.
     pub fn graph(&self, classes: usize) -> Result<Graph> {
+        self.graph_with(&Options::classes(classes))
+    }
+
+    /// The network, with outputs `features` (the last map), `pre_logits` (the vector before dropout and classifier) and
+    /// `logits`.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] for no classes, no channels, or a scaling beyond any network.
+    pub fn graph_with(&self, options: &Options) -> Result<Graph> {
         let graph = match &self.plan {
-            Plan::Mobile(mobile) => mobile.lower(classes),
+            Plan::Mobile(mobile) => mobile.lower(options),
         };
         graph
             .map_err(|source| Error::Graph { name: self.name.to_owned(), source: Box::new(source) })
     }
 
     fn is_called(&self, name: &str) -> bool {
-        self.name == name || self.aliases.contains(&name)
+        let spelled = squashed(name);
+        std::iter::once(&self.name).chain(self.aliases).any(|known| squashed(known) == spelled)
     }
+}
+
+/// A name without case, underscores and hyphens: torchvision's `mobilenet_v3_large`, `EfficientNet-B0`.
+pub(crate) fn squashed(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '_' | '-')).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 /// The architecture of that name or alias; a weights tag after a dot is ignored.

@@ -5,19 +5,20 @@
 //! Node names, rounding and the scaling of depth are timm's (1.0.31, `_efficientnet_builder.py`), so that names and shapes of
 //! all parameters are too.
 
+mod head;
 mod row;
 
-pub(crate) use row::{Kind, Row, conv, depthwise_separable, inverted_residual};
+pub(crate) use head::Head;
+pub(crate) use row::{Kind, Row, conv, fused, mbconv, residual_conv, separable, universal};
 
 use taper_graph::blocks::{
-    ConvBlock, DepthwiseSeparable, InvertedResidual, Names, SqueezeExcite, Style, Variation,
-    conv_norm_act,
+    ConvBlock, DepthwiseSeparable, FusedInvertedResidual, InvertedResidual, Names, SqueezeExcite,
+    Style, UniversalInvertedBottleneck, Variation, conv_norm_act,
 };
 use taper_graph::scaling::{make_divisible, round_half_even};
-use taper_graph::{
-    Activation, Bias, Conv, Graph, GraphBuilder, NodeId, PoolKind, Result, ScopeKind,
-};
+use taper_graph::{Activation, Bias, Conv, Graph, GraphBuilder, NodeId, Result, ScopeKind};
 
+use crate::Options;
 use crate::scaling::{Scaling, distribute};
 
 /// A network as its family's table and what the table leaves open.
@@ -26,6 +27,8 @@ pub(crate) struct Mobile {
     pub(crate) stem: Width,
     pub(crate) stages: &'static [&'static [Row]],
     pub(crate) scaling: Scaling,
+    /// Scaled channels are never less than this part of what they should be. 0.9 nearly everywhere.
+    pub(crate) round_limit: f64,
     /// Whether depth scaling leaves the first and the last stage alone.
     pub(crate) keeps_ends: bool,
     pub(crate) style: Style,
@@ -59,7 +62,7 @@ pub(crate) struct Squeeze {
 }
 
 impl Squeeze {
-    /// `EfficientNet`'s.
+    /// `EfficientNet`'s; also for families without any.
     pub(crate) const OF_INPUT: Self = Self {
         of_expanded: false,
         is_divisible: false,
@@ -68,43 +71,35 @@ impl Squeeze {
     };
 }
 
-/// What follows the last stage.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Head {
-    /// 1x1 convolution, norm, activation, which make `features`; then the pool.
-    ConvPool(Width),
-    /// The pool, then a 1x1 convolution with bias and activation (`MobileNetV3`'s efficient head).
-    PoolConv { channels: usize, bias: Bias },
-}
-
 impl Mobile {
-    /// The network for `classes`, with outputs `features`, `pre_logits` and `logits`.
-    pub(crate) fn lower(&self, classes: usize) -> Result<Graph> {
-        let mut b = GraphBuilder::new(3)?;
+    /// The network, with outputs `features`, `pre_logits` and `logits`.
+    pub(crate) fn lower(&self, options: &Options) -> Result<Graph> {
+        let network = Self { scaling: self.scaling.times(options.scaling), ..*self };
+        let mut b = GraphBuilder::new(options.in_channels)?;
         let input = b.input();
         let mut xs = b.scope(ScopeKind::Stem, "stem", |b| {
             let names = Names { conv: "conv_stem", norm: "bn1", activation: Some("act1") };
-            let conv = Conv::dense(self.width(self.stem), 3, 2);
-            conv_norm_act(b, names, input, conv, &self.style)
+            let conv = Conv::dense(network.width(network.stem), 3, 2);
+            conv_norm_act(b, names, input, conv, &network.style)
         })?;
-        for (stage_idx, rows) in self.stages.iter().enumerate() {
-            xs = self.stage(&mut b, stage_idx, rows, xs)?;
+        for (stage_idx, rows) in network.stages.iter().enumerate() {
+            xs = network.stage(&mut b, stage_idx, rows, xs)?;
         }
-        let pre_logits = b.scope(ScopeKind::Head, "head", |b| self.head(b, xs))?;
+        let pre_logits = b.scope(ScopeKind::Head, "head", |b| network.head(b, xs))?;
         b.output("pre_logits", pre_logits)?;
         let logits = b.scope(ScopeKind::Classifier, "classifier", |b| {
-            let xs = match self.dropout {
+            let xs = match network.dropout {
                 p if p > 0.0 => b.dropout("drop", pre_logits, p)?,
                 _ => pre_logits,
             };
-            b.linear("classifier", xs, classes, Bias::With)
+            b.linear("classifier", xs, options.classes, Bias::With)
         })?;
         b.output("logits", logits)?;
         b.build()
     }
 
     fn channels(&self, c: usize) -> usize {
-        make_divisible(c as f64 * self.scaling.width_mult, 8, 0.9)
+        make_divisible(c as f64 * self.scaling.width_mult, 8, self.round_limit)
     }
 
     fn width(&self, width: Width) -> usize {
@@ -132,7 +127,8 @@ impl Mobile {
                 for _ in 0..n {
                     // Only the first block of a stage moves further than one position.
                     let stride = if block_idx == 0 { row.stride } else { 1 };
-                    xs = self.block(b, &format!("{stage}.{block_idx}"), xs, row, stride)?;
+                    let name = format!("{stage}.{block_idx}");
+                    xs = self.block(b, &name, xs, &Row { stride, ..*row })?;
                     block_idx += 1;
                 }
             }
@@ -140,21 +136,19 @@ impl Mobile {
         })
     }
 
-    fn block(
-        &self,
-        b: &mut GraphBuilder,
-        name: &str,
-        xs: NodeId,
-        row: &Row,
-        stride: usize,
-    ) -> Result<NodeId> {
+    fn block(&self, b: &mut GraphBuilder, name: &str, xs: NodeId, row: &Row) -> Result<NodeId> {
         let activation = row.activation.unwrap_or(self.style.activation);
         let style = Style { activation, ..self.style };
-        let (kernel_size, out) = (row.kernel_size, self.channels(row.out));
-        let expanded = row.kind.expanded(b.channels(xs));
+        let (kernel_size, stride, out) = (row.kernel_size, row.stride, self.channels(row.out));
+        let expanded = match row.kind {
+            Kind::FusedInvertedResidual { base: Some(c), .. } => {
+                row.kind.expanded(self.channels(c))
+            }
+            kind => kind.expanded(b.channels(xs)),
+        };
+        let Row { has_residual, is_linear, .. } = *row;
         let squeeze_excite = self.squeeze_excite(row, expanded, activation);
-        let variation =
-            Variation { squeeze_excite, has_residual: row.has_residual, is_linear: true };
+        let variation = Variation { squeeze_excite, has_residual, is_linear };
         match row.kind {
             Kind::Conv => {
                 ConvBlock { out, kernel_size, stride }.build(b, name, xs, &style, &variation)
@@ -164,6 +158,14 @@ impl Mobile {
             Kind::InvertedResidual { .. } => {
                 InvertedResidual { expanded, out, kernel_size, stride }
                     .build_varied(b, name, xs, &style, &variation)
+            }
+            Kind::FusedInvertedResidual { .. } => {
+                FusedInvertedResidual { expanded, out, kernel_size, stride }
+                    .build(b, name, xs, &style, &variation)
+            }
+            Kind::Universal { start, .. } => {
+                UniversalInvertedBottleneck { start, middle: kernel_size, expanded, out, stride }
+                    .build(b, name, xs, &style, &variation)
             }
         }
     }
@@ -185,25 +187,5 @@ impl Mobile {
             activation: self.squeeze.activation.unwrap_or(activation),
             gate: self.squeeze.gate,
         })
-    }
-
-    /// From the last stage to the vector before the classifier; names the output `features`.
-    fn head(&self, b: &mut GraphBuilder, xs: NodeId) -> Result<NodeId> {
-        match self.head {
-            Head::ConvPool(width) => {
-                let names = Names { conv: "conv_head", norm: "bn2", activation: Some("act2") };
-                let conv = Conv::pointwise(self.width(width));
-                let features = conv_norm_act(b, names, xs, conv, &self.style)?;
-                b.output("features", features)?;
-                b.global_pool("global_pool", features, PoolKind::Avg, true)
-            }
-            Head::PoolConv { channels, bias } => {
-                b.output("features", xs)?;
-                let xs = b.global_pool("global_pool", xs, PoolKind::Avg, false)?;
-                let xs = b.conv("conv_head", xs, Conv::pointwise(channels), bias)?;
-                let xs = b.activation("act2", xs, self.style.activation)?;
-                b.flatten("flatten", xs)
-            }
-        }
     }
 }

@@ -7,41 +7,34 @@
 use taper_graph::blocks::Style;
 use taper_graph::{Activation, Graph, Result};
 
+use crate::Options;
 use crate::architecture::{Architecture, Plan, row};
-use crate::mobile::{Head, Mobile, Row, Squeeze, Width, depthwise_separable, inverted_residual};
+use crate::mobile::{Head, Mobile, Row, Squeeze, Width, mbconv};
 pub use crate::scaling::Scaling;
 
-/// The bottlenecks of Table 2, columns as printed, at 224x224.
+/// The bottlenecks of Table 2, at 224x224.
 #[rustfmt::skip]
 const BOTTLENECKS: [&[Row]; 7] = [
-    //            t    c  n  s
-    &[bottleneck(1.0,  16, 1, 1)], // 112 -> 112
-    &[bottleneck(6.0,  24, 2, 2)], // 112 -> 56
-    &[bottleneck(6.0,  32, 3, 2)], //  56 -> 28
-    &[bottleneck(6.0,  64, 4, 2)], //  28 -> 14
-    &[bottleneck(6.0,  96, 3, 1)], //  14 -> 14
-    &[bottleneck(6.0, 160, 3, 2)], //  14 -> 7
-    &[bottleneck(6.0, 320, 1, 1)], //   7 -> 7
+    //      k    t    c  n  s
+    &[mbconv(3, 1.0,  16, 1, 1)], // 112 -> 112
+    &[mbconv(3, 6.0,  24, 2, 2)], // 112 -> 56
+    &[mbconv(3, 6.0,  32, 3, 2)], //  56 -> 28
+    &[mbconv(3, 6.0,  64, 4, 2)], //  28 -> 14
+    &[mbconv(3, 6.0,  96, 3, 1)], //  14 -> 14
+    &[mbconv(3, 6.0, 160, 3, 2)], //  14 -> 7
+    &[mbconv(3, 6.0, 320, 1, 1)], //   7 -> 7
 ];
-
-const fn bottleneck(expand_ratio: f64, out: usize, repeats: usize, stride: usize) -> Row {
-    if expand_ratio > 1.0 {
-        inverted_residual(3, expand_ratio, out, repeats, stride)
-    } else {
-        depthwise_separable(3, out, repeats, stride)
-    }
-}
 
 #[rustfmt::skip]
 pub(crate) const ARCHITECTURES: [Architecture; 7] = [
-    //   name                aliases                                               input       width depth      params         MACs
-    row("mobilenetv2_035",  &["mobilenet_v2_035"],                                 224, plan(0.35, 1.0), 1_677_128,  59_285_808),
-    row("mobilenetv2_050",  &["mobilenet_v2_050"],                                 224, plan(0.50, 1.0), 1_968_680,  97_131_840),
-    row("mobilenetv2_075",  &["mobilenet_v2_075"],                                 224, plan(0.75, 1.0), 2_636_424, 209_069_792),
-    row("mobilenetv2_100",  &["mobilenet_v2", "mobilenet_v2_100", "mobilenetv2"],  224, plan(1.00, 1.0), 3_504_872, 300_774_272),
-    row("mobilenetv2_110d", &["mobilenet_v2_110d"],                                224, plan(1.10, 1.2), 4_516_520, 430_516_080),
-    row("mobilenetv2_120d", &["mobilenet_v2_120d"],                                224, plan(1.20, 1.4), 5_831_144, 668_857_568),
-    row("mobilenetv2_140",  &["mobilenet_v2_140"],                                 224, plan(1.40, 1.0), 6_108_776, 582_195_824),
+    //  name                aliases            input plan                params         MACs
+    row("mobilenetv2_035",  &[],               224, plan(0.35, 1.0), 1_677_128,  59_285_808),
+    row("mobilenetv2_050",  &[],               224, plan(0.50, 1.0), 1_968_680,  97_131_840),
+    row("mobilenetv2_075",  &[],               224, plan(0.75, 1.0), 2_636_424, 209_069_792),
+    row("mobilenetv2_100",  &["mobilenet_v2"], 224, plan(1.00, 1.0), 3_504_872, 300_774_272),
+    row("mobilenetv2_110d", &[],               224, plan(1.10, 1.2), 4_516_520, 430_516_080),
+    row("mobilenetv2_120d", &[],               224, plan(1.20, 1.4), 5_831_144, 668_857_568),
+    row("mobilenetv2_140",  &[],               224, plan(1.40, 1.0), 6_108_776, 582_195_824),
 ];
 
 const fn plan(width_mult: f64, depth_mult: f64) -> Plan {
@@ -55,6 +48,7 @@ const fn network(scaling: Scaling) -> Mobile {
         stem: if keeps_ends { Width::Fixed(32) } else { Width::Scaled(32) },
         stages: &BOTTLENECKS,
         scaling,
+        round_limit: 0.9,
         keeps_ends,
         style: Style { activation: Activation::Relu6, eps: 1e-5, momentum: 0.1, tf_padding: false },
         squeeze: Squeeze::OF_INPUT,
@@ -79,5 +73,5 @@ const fn network(scaling: Scaling) -> Mobile {
 /// # Ok(()) }
 /// ```
 pub fn mobilenet_v2(scaling: Scaling, classes: usize) -> Result<Graph> {
-    network(scaling).lower(classes)
+    network(scaling).lower(&Options::classes(classes))
 }

@@ -14,11 +14,28 @@ pub struct Scaling {
     pub depth_mult: f64,
 }
 
+impl Default for Scaling {
+    fn default() -> Self {
+        Self::ONE
+    }
+}
+
 impl Scaling {
+    /// Neither wider nor deeper.
+    pub const ONE: Self = Self { width_mult: 1.0, depth_mult: 1.0 };
+
     /// Only wider or narrower.
     #[must_use]
     pub const fn width(width_mult: f64) -> Self {
         Self { width_mult, depth_mult: 1.0 }
+    }
+
+    /// One after the other.
+    pub(crate) fn times(self, other: Self) -> Self {
+        Self {
+            width_mult: self.width_mult * other.width_mult,
+            depth_mult: self.depth_mult * other.depth_mult,
+        }
     }
 }
 
