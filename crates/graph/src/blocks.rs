@@ -1,10 +1,24 @@
 //! The blocks that mobile networks are made of, one definition each.
 //!
-//! Above: the zoo's tables. Below: `builder`. Not here: which blocks a network has (`taper-zoo`), squeeze-and-excite.
+//! Above: the zoo's tables. Below: `builder`. Not here: which blocks a network has (`taper-zoo`).
 //! Nodes get timm's module names, so that parameters get timm's parameter names.
-//! Source: timm `_efficientnet_blocks.py` (aa4b585); Sandler et al. 2018, <https://arxiv.org/abs/1801.04381>.
+//! Source: timm 1.0.31 `_efficientnet_blocks.py`; each block names its paper.
 
-use crate::{Activation, Bias, Conv, GraphBuilder, NodeId, Padding, Result, ScopeKind};
+mod conv_block;
+mod depthwise_separable;
+mod fused_inverted_residual;
+mod inverted_residual;
+mod squeeze_excite;
+mod universal_inverted_bottleneck;
+
+pub use conv_block::ConvBlock;
+pub use depthwise_separable::DepthwiseSeparable;
+pub use fused_inverted_residual::FusedInvertedResidual;
+pub use inverted_residual::InvertedResidual;
+pub use squeeze_excite::SqueezeExcite;
+pub use universal_inverted_bottleneck::UniversalInvertedBottleneck;
+
+use crate::{Activation, Bias, Conv, GraphBuilder, NodeId, Padding, Result};
 
 /// What all convolutions of a network have in common.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,6 +39,23 @@ impl Style {
             conv.window.padding = Padding::Same;
         }
         conv
+    }
+}
+
+/// What a family changes in a block; `default()` is the plain block.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Variation {
+    /// After the depthwise (or fused) convolution.
+    pub squeeze_excite: Option<SqueezeExcite>,
+    /// Whether input and output are added where stride and channels allow; `false`: nowhere.
+    pub has_residual: bool,
+    /// Whether the last norm has no activation.
+    pub is_linear: bool,
+}
+
+impl Default for Variation {
+    fn default() -> Self {
+        Self { squeeze_excite: None, has_residual: true, is_linear: true }
     }
 }
 
@@ -58,102 +89,16 @@ pub fn conv_norm_act(
     }
 }
 
-/// Depthwise convolution, then a linear projection: MobileNetV1's block with MobileNetV2's linear bottleneck.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DepthwiseSeparable {
-    /// Output channels.
-    pub out: usize,
-    /// Of the depthwise convolution.
-    pub kernel_size: usize,
-    /// Of the depthwise convolution.
-    pub stride: usize,
-}
-
-impl DepthwiseSeparable {
-    /// Adds the block as scope `name`; input and output are added where stride and channels allow.
-    ///
-    /// # Errors
-    /// Those of the builder.
-    pub fn build(
-        &self,
-        b: &mut GraphBuilder,
-        name: &str,
-        from: NodeId,
-        style: &Style,
-    ) -> Result<NodeId> {
-        let block = Block { name, style, from };
-        b.scope(ScopeKind::Block, name, |b| {
-            let in_channels = b.channels(from);
-            let depthwise = Conv::depthwise(in_channels, self.kernel_size, self.stride);
-            let xs = block.layer(b, ["conv_dw", "bn1", "act1"], from, depthwise)?;
-            let xs = block.projection(b, ["conv_pw", "bn2"], xs, self.out)?;
-            block.residual(b, xs, self.stride)
-        })
-    }
-}
-
-/// Expansion, depthwise convolution, linear projection (MBConv).
-///
-/// # Examples
-/// ```
-/// use taper_graph::blocks::{InvertedResidual, Style};
-/// use taper_graph::{Activation, GraphBuilder};
-/// # fn main() -> taper_graph::Result<()> {
-/// let style = Style { activation: Activation::Relu6, eps: 1e-5, momentum: 0.1, tf_padding: false };
-/// let mut b = GraphBuilder::new(24)?;
-/// let block = InvertedResidual { expanded: 144, out: 24, kernel_size: 3, stride: 1 };
-/// let xs = b.input();
-/// let xs = block.build(&mut b, "blocks.1.1", xs, &style)?;
-/// b.output("features", xs)?;
-/// let graph = b.build()?;
-/// assert_eq!(graph.node(xs).name(), "blocks.1.1.add"); // stride 1, 24 to 24
-/// assert!(graph.param_id("blocks.1.1.conv_pwl.weight").is_some());
-/// # Ok(()) }
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InvertedResidual {
-    /// Channels of the depthwise convolution.
-    pub expanded: usize,
-    /// Output channels.
-    pub out: usize,
-    /// Of the depthwise convolution.
-    pub kernel_size: usize,
-    /// Of the depthwise convolution.
-    pub stride: usize,
-}
-
-impl InvertedResidual {
-    /// Adds the block as scope `name`; input and output are added where stride and channels allow.
-    ///
-    /// # Errors
-    /// Those of the builder.
-    pub fn build(
-        &self,
-        b: &mut GraphBuilder,
-        name: &str,
-        from: NodeId,
-        style: &Style,
-    ) -> Result<NodeId> {
-        let block = Block { name, style, from };
-        b.scope(ScopeKind::Block, name, |b| {
-            let expansion = Conv::pointwise(self.expanded);
-            let xs = block.layer(b, ["conv_pw", "bn1", "act1"], from, expansion)?;
-            let depthwise = Conv::depthwise(self.expanded, self.kernel_size, self.stride);
-            let xs = block.layer(b, ["conv_dw", "bn2", "act2"], xs, depthwise)?;
-            let xs = block.projection(b, ["conv_pwl", "bn3"], xs, self.out)?;
-            block.residual(b, xs, self.stride)
-        })
-    }
-}
-
 /// A block while it is built.
 struct Block<'a> {
     name: &'a str,
     style: &'a Style,
+    variation: &'a Variation,
     from: NodeId,
 }
 
 impl Block<'_> {
+    /// Convolution, norm and activation; `names` in that order.
     fn layer(
         &self,
         b: &mut GraphBuilder,
@@ -166,21 +111,46 @@ impl Block<'_> {
         conv_norm_act(b, names, xs, conv, self.style)
     }
 
-    fn projection(
+    /// The block's squeeze-and-excite, if it has one.
+    fn squeeze_excite(&self, b: &mut GraphBuilder, xs: NodeId) -> Result<NodeId> {
+        match &self.variation.squeeze_excite {
+            Some(squeeze_excite) => squeeze_excite.build(b, &format!("{}.se", self.name), xs),
+            None => Ok(xs),
+        }
+    }
+
+    /// Convolution and norm; `names` in that order.
+    fn linear(
         &self,
         b: &mut GraphBuilder,
         names: [&str; 2],
         xs: NodeId,
+        conv: Conv,
+    ) -> Result<NodeId> {
+        let [conv_name, norm] = names.map(|name| format!("{}.{name}", self.name));
+        let names = Names { conv: &conv_name, norm: &norm, activation: None };
+        conv_norm_act(b, names, xs, conv, self.style)
+    }
+
+    /// The last 1x1 convolution; the third name is used only if the block is not linear.
+    fn projection(
+        &self,
+        b: &mut GraphBuilder,
+        names: [&str; 3],
+        xs: NodeId,
         out: usize,
     ) -> Result<NodeId> {
-        let [conv, norm] = names.map(|name| format!("{}.{name}", self.name));
-        let names = Names { conv: &conv, norm: &norm, activation: None };
-        conv_norm_act(b, names, xs, Conv::pointwise(out), self.style)
+        let conv = Conv::pointwise(out);
+        if self.variation.is_linear {
+            return self.linear(b, [names[0], names[1]], xs, conv);
+        }
+        self.layer(b, names, xs, conv)
     }
 
     /// Adds the block's input, as torchvision and timm do: at stride 1 and equal channels.
     fn residual(&self, b: &mut GraphBuilder, xs: NodeId, stride: usize) -> Result<NodeId> {
-        if stride != 1 || b.channels(xs) != b.channels(self.from) {
+        let fits = stride == 1 && b.channels(xs) == b.channels(self.from);
+        if !(fits && self.variation.has_residual) {
             return Ok(xs);
         }
         b.add(&format!("{}.add", self.name), xs, self.from)

@@ -26,6 +26,18 @@ pub fn scale_depth(n: usize, depth_mult: f64) -> usize {
     truncate((n as f64 * depth_mult).ceil())
 }
 
+/// The nearest integer, of two the even one, as Python's `round`.
+///
+/// # Examples
+/// ```
+/// use taper_graph::scaling::round_half_even;
+/// assert_eq!([round_half_even(2.5), round_half_even(3.5), round_half_even(-1.0)], [2, 4, 0]);
+/// ```
+#[must_use]
+pub fn round_half_even(v: f64) -> usize {
+    truncate(v.round_ties_even())
+}
+
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

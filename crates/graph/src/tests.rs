@@ -2,6 +2,7 @@
 //!
 //! Above: `cargo test`. Below: everything in this crate. Not here: whole families (`taper-zoo`).
 
+mod blocks;
 mod builder;
 mod json;
 mod property;

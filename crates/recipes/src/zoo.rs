@@ -23,7 +23,7 @@ pub fn models() -> Vec<ZooModel> {
             aliases: architecture.aliases.iter().map(ToString::to_string).collect(),
             params: architecture.params,
             macs: architecture.macs,
-            input: 224,
+            input: architecture.input_size,
             top1: None,
             license: None,
             cached: false,

@@ -1,13 +1,17 @@
 //! The architectures by name.
 //!
-//! Above: `create`, `record`. Below: `mobilenet_v2`. Not here: weights (`record`).
-//! Names are timm's; torchvision's and underscored spellings are aliases. Parameters and MACs are what timm 1.0's modules have
-//! for 1000 classes at 224x224 (multiplications of convolutions and linear layers, one MAC each).
+//! Above: `create`, `record`. Below: the families' tables. Not here: weights (`record`).
+//! Names are timm's; torchvision's are aliases; underscores, hyphens and case do not matter. Parameters and MACs are what timm's modules have for
+//! 1000 classes (multiplications of convolutions and linear layers, one MAC each): `tests/generators/zoo.py`.
 
 use taper_graph::Graph;
 
-use crate::mobilenet_v2::{Scaling, mobilenet_v2};
-use crate::{Error, Record, Result, records};
+use crate::mobile::Mobile;
+use crate::{Error, Options, Record, Result, records};
+use crate::{
+    efficientnet, efficientnet_edge, efficientnet_lite, efficientnet_v2, mnasnet, mobilenet_v1,
+    mobilenet_v2, mobilenet_v3, mobilenet_v4,
+};
 
 /// A network without weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,41 +19,50 @@ use crate::{Error, Record, Result, records};
 pub struct Architecture {
     /// timm's name: `mobilenetv2_100`.
     pub name: &'static str,
-    /// Other spellings.
+    /// Other names; underscores, hyphens and case do not matter in any.
     pub aliases: &'static [&'static str],
+    /// Height and width of the image it was designed for.
+    pub input_size: usize,
     /// Trained parameters with 1000 classes.
     pub params: u64,
-    /// Multiply-accumulates for one 224x224 image with 1000 classes.
+    /// Multiply-accumulates for one image of `input_size` with 1000 classes.
     pub macs: u64,
-    scaling: Scaling,
+    plan: Plan,
 }
 
-const fn row(
+/// What an architecture lowers from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Plan {
+    Mobile(Mobile),
+}
+
+/// One line of a family's table of variants.
+pub(crate) const fn row(
     name: &'static str,
     aliases: &'static [&'static str],
-    [width_mult, depth_mult]: [f64; 2],
+    input_size: usize,
+    plan: Plan,
     params: u64,
     macs: u64,
 ) -> Architecture {
-    Architecture { name, aliases, params, macs, scaling: Scaling { width_mult, depth_mult } }
+    Architecture { name, aliases, input_size, params, macs, plan }
 }
 
-#[rustfmt::skip]
-const ARCHITECTURES: [Architecture; 7] = [
-    //   name                aliases                                              width depth      params         MACs
-    row("mobilenetv2_035",  &["mobilenet_v2_035"],                                [0.35, 1.0], 1_677_128,  59_285_808),
-    row("mobilenetv2_050",  &["mobilenet_v2_050"],                                [0.50, 1.0], 1_968_680,  97_131_840),
-    row("mobilenetv2_075",  &["mobilenet_v2_075"],                                [0.75, 1.0], 2_636_424, 209_069_792),
-    row("mobilenetv2_100",  &["mobilenet_v2", "mobilenet_v2_100", "mobilenetv2"], [1.00, 1.0], 3_504_872, 300_774_272),
-    row("mobilenetv2_110d", &["mobilenet_v2_110d"],                               [1.10, 1.2], 4_516_520, 430_516_080),
-    row("mobilenetv2_120d", &["mobilenet_v2_120d"],                               [1.20, 1.4], 5_831_144, 668_857_568),
-    row("mobilenetv2_140",  &["mobilenet_v2_140"],                                [1.40, 1.0], 6_108_776, 582_195_824),
+const FAMILIES: [&[Architecture]; 9] = [
+    &mobilenet_v1::ARCHITECTURES,
+    &mobilenet_v2::ARCHITECTURES,
+    &mobilenet_v3::ARCHITECTURES,
+    &mobilenet_v4::ARCHITECTURES,
+    &mnasnet::ARCHITECTURES,
+    &efficientnet::ARCHITECTURES,
+    &efficientnet_lite::ARCHITECTURES,
+    &efficientnet_edge::ARCHITECTURES,
+    &efficientnet_v2::ARCHITECTURES,
 ];
 
-/// All architectures, narrow to wide.
-#[must_use]
-pub fn architectures() -> &'static [Architecture] {
-    &ARCHITECTURES
+/// All architectures, family by family.
+pub fn architectures() -> impl Iterator<Item = &'static Architecture> {
+    FAMILIES.into_iter().flatten()
 }
 
 impl Architecture {
@@ -58,13 +71,31 @@ impl Architecture {
     /// # Errors
     /// [`Error::Graph`] for no classes.
     pub fn graph(&self, classes: usize) -> Result<Graph> {
-        mobilenet_v2(self.scaling, classes)
+        self.graph_with(&Options::classes(classes))
+    }
+
+    /// The network, with outputs `features` (the last map), `pre_logits` (the vector before dropout and classifier) and
+    /// `logits`.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] for no classes, no channels, or a scaling beyond any network.
+    pub fn graph_with(&self, options: &Options) -> Result<Graph> {
+        let graph = match &self.plan {
+            Plan::Mobile(mobile) => mobile.lower(options),
+        };
+        graph
             .map_err(|source| Error::Graph { name: self.name.to_owned(), source: Box::new(source) })
     }
 
     fn is_called(&self, name: &str) -> bool {
-        self.name == name || self.aliases.contains(&name)
+        let spelled = squashed(name);
+        std::iter::once(&self.name).chain(self.aliases).any(|known| squashed(known) == spelled)
     }
+}
+
+/// A name without case, underscores and hyphens: torchvision's `mobilenet_v3_large`, `EfficientNet-B0`.
+pub(crate) fn squashed(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '_' | '-')).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 /// The architecture of that name or alias; a weights tag after a dot is ignored.
@@ -82,7 +113,7 @@ impl Architecture {
 /// ```
 pub fn architecture(name: &str) -> Result<&'static Architecture> {
     let bare = name.split_once('.').map_or(name, |(bare, _)| bare);
-    let found = ARCHITECTURES.iter().find(|architecture| architecture.is_called(bare));
+    let found = architectures().find(|architecture| architecture.is_called(bare));
     found.ok_or_else(|| unknown(name))
 }
 
@@ -97,7 +128,7 @@ pub fn create(name: &str, classes: usize) -> Result<Graph> {
 /// The error for a name that is not there.
 pub(crate) fn unknown(name: &str) -> Error {
     let weights = records().iter().map(|record: &Record| record.name);
-    let names = ARCHITECTURES.iter().flat_map(|a| a.aliases.iter().copied().chain([a.name]));
+    let names = architectures().flat_map(|a| a.aliases.iter().copied().chain([a.name]));
     let near = |candidate: &&str| distance(name, candidate);
     let nearest = names.chain(weights).min_by_key(near).unwrap_or_default().to_owned();
     Error::UnknownName { name: name.chars().take(100).collect(), nearest }

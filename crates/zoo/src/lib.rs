@@ -13,14 +13,26 @@
 //! ```
 
 mod architecture;
+mod efficientnet;
+mod efficientnet_edge;
+mod efficientnet_lite;
+mod efficientnet_v2;
 mod error;
 pub mod imagenet;
+mod mnasnet;
+mod mobile;
+mod mobilenet_v1;
 pub mod mobilenet_v2;
+mod mobilenet_v3;
+mod mobilenet_v4;
+mod options;
 mod pretrained;
 mod record;
+mod scaling;
 
 pub use architecture::{Architecture, architecture, architectures, create};
 pub use error::{Error, Result};
+pub use options::Options;
 pub use pretrained::{embedded, pretrained};
 pub use record::{Record, Source, record, records};
 

@@ -1,0 +1,119 @@
+//! Every network against what timm and torchvision say of theirs: counts, names and shapes of all tensors, and all operations
+//! with their numbers and sizes.
+//!
+//! Above: `cargo test`. Below: `architecture`. Not here: values (`tests/golden`).
+//! `peers.txt` is written by `tests/generators/zoo.py`, which also prints the lines behind the digests of one network.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+use taper_graph::{Activation, Extent, Graph, Node, Op};
+
+use crate::{Architecture, architectures};
+
+const PEERS: &str = include_str!("peers.txt");
+
+/// What a peer says of one network.
+#[derive(Debug, PartialEq)]
+struct Peer {
+    input_size: usize,
+    params: u64,
+    macs: u64,
+    tensors: String,
+    operations: String,
+}
+
+fn peers() -> BTreeMap<&'static str, Peer> {
+    let lines = PEERS.lines().filter(|line| !line.starts_with('#'));
+    let peer = |line: &'static str| {
+        let [name, input_size, params, macs, tensors, operations] =
+            line.split(' ').collect::<Vec<_>>().try_into().unwrap();
+        let (params, macs) = (params.parse().unwrap(), macs.parse().unwrap());
+        let (tensors, operations) = (tensors.to_owned(), operations.to_owned());
+        let input_size = input_size.parse().unwrap();
+        (name, Peer { input_size, params, macs, tensors, operations })
+    };
+    lines.map(peer).collect()
+}
+
+fn ours(architecture: &Architecture) -> Peer {
+    let graph = architecture.graph(1000).unwrap();
+    let size = architecture.input_size;
+    Peer {
+        input_size: size,
+        params: taper_cost::params(&graph).0,
+        macs: taper_cost::macs(&graph, size, size).unwrap().0,
+        tensors: digest(tensors(&graph)),
+        operations: digest(operations(&graph, size)),
+    }
+}
+
+fn digest(mut lines: Vec<String>) -> String {
+    lines.sort_unstable();
+    let hash = Sha256::digest(lines.join("\n"));
+    hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn joined<T: ToString>(numbers: &[T]) -> String {
+    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join("x")
+}
+
+fn tensors(graph: &Graph) -> Vec<String> {
+    let line = |spec: &taper_graph::ParamSpec| format!("{} {}", spec.name, joined(&spec.shape));
+    graph.params().iter().map(line).collect()
+}
+
+fn operations(graph: &Graph, size: usize) -> Vec<String> {
+    let extents = graph.extents(size, size).unwrap();
+    let line = |id: taper_graph::NodeId| {
+        let node = graph.node(id);
+        let xs = node.inputs().first().map(|input| extents[input.index()]);
+        operation(node, xs?, extents[id.index()])
+    };
+    graph.node_ids().filter_map(line).collect()
+}
+
+/// `None` for what PyTorch does in views or not at all in evaluation.
+fn operation(node: &Node, xs: Extent, ys: Extent) -> Option<String> {
+    let size = |extent: Extent| match extent {
+        Extent::Map { h, w, c } => joined(&[h, w, c]),
+        Extent::Vector { c } => joined(&[c]),
+    };
+    let out = size(ys);
+    Some(match node.op() {
+        Op::Conv(conv) => {
+            let (window, groups) = (&conv.window, conv.groups);
+            let (kernel, stride, pads) = (window.kernel, window.stride, window.pads(xs.size()));
+            let bias = if node.params().len() == 2 { " bias" } else { "" };
+            format!(
+                "conv {out} kernel {kernel:?} stride {stride:?} pads {pads:?} groups {groups}{bias}"
+            )
+        }
+        Op::Linear { out } => format!("linear {out} of {}", xs.channels()),
+        Op::BatchNorm { eps, momentum } => {
+            format!("batch_norm {out} eps {:.0}e-6 momentum {:.4}", 1e6 * eps, (*momentum)?)
+        }
+        Op::Activation(activation) => format!("{} {out}", name(activation)),
+        Op::Add | Op::Mul => format!("{} {out}", node.op().label()),
+        Op::GlobalPool { .. } => format!("mean of {}", size(xs)),
+        Op::Flatten | Op::Dropout { .. } => return None,
+        op => panic!("{}: the generator knows no {}", node.name(), op.label()),
+    })
+}
+
+fn name(activation: &Activation) -> String {
+    serde_json::to_value(activation).unwrap().as_str().unwrap().to_owned()
+}
+
+#[test]
+fn every_network_is_that_of_its_peer_to_the_last_tensor_and_operation() {
+    let peers = peers();
+    for architecture in architectures() {
+        let name = architecture.name;
+        let peer = peers.get(name).unwrap_or_else(|| panic!("`peers.txt` has no {name}"));
+        assert_eq!(&ours(architecture), peer, "{name}");
+        let counts = (architecture.params, architecture.macs);
+        assert_eq!(counts, (peer.params, peer.macs), "the table of {name}");
+    }
+    assert_eq!(peers.len(), architectures().count());
+}
