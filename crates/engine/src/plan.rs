@@ -38,11 +38,24 @@ pub(crate) struct Value {
 /// What a unit does.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Work {
-    Conv { conv: Conv, weight: ParamId, bias: Option<ParamId> },
-    Linear { out: usize, weight: ParamId, bias: Option<ParamId> },
+    Conv {
+        conv: Conv,
+        weight: ParamId,
+        bias: Option<ParamId>,
+    },
+    Linear {
+        out: usize,
+        weight: ParamId,
+        bias: Option<ParamId>,
+    },
     Add,
+    /// The second input is the gate.
+    Mul,
     Pool,
-    Dropout { p: f64 },
+    /// With `p` 0 a copy, for an activation that cannot be left pending on what is there.
+    Dropout {
+        p: f64,
+    },
 }
 
 #[derive(Debug)]
@@ -138,6 +151,7 @@ impl<'a> Planner<'a> {
                 self.push(id, Work::Linear { out: *out, weight, bias })
             }
             Op::Add => self.push(id, Work::Add),
+            Op::Mul => self.push(id, Work::Mul),
             Op::GlobalPool { kind: PoolKind::Avg | PoolKind::AvgWithoutPadding, .. } => {
                 self.push(id, Work::Pool)
             }
@@ -200,10 +214,22 @@ impl<'a> Planner<'a> {
         let activation = match activation {
             GraphActivation::Relu => Activation::Relu,
             GraphActivation::Relu6 => Activation::Relu6,
+            GraphActivation::HardSwish => Activation::HardSwish,
+            GraphActivation::HardSigmoid => Activation::HardSigmoid,
+            GraphActivation::Silu => Activation::Silu,
+            GraphActivation::Sigmoid => Activation::Sigmoid,
             other => return Self::refuse(node, &format!("{other:?}")),
         };
-        let Some(value) = self.pending_on(id) else {
-            return Self::refuse(node, "on a tensor that others read before it");
+        let written_with_it = |value: &usize| {
+            let writer = self.values[*value].writer.map(|unit| self.units[unit].work);
+            matches!(writer, Some(Work::Conv { .. } | Work::Linear { .. } | Work::Add))
+        };
+        let value = match self.pending_on(id).filter(written_with_it) {
+            Some(value) => value,
+            None => {
+                self.push(id, Work::Dropout { p: 0.0 })?;
+                self.values.len() - 1
+            }
         };
         self.values[value].activation = activation;
         self.values[value].node = id;
@@ -228,7 +254,7 @@ pub(crate) fn conv_shape(
             ConvShape::new([n, h, w, c], conv.out, kernel, stride, dilation, pads, conv.groups)
         }
         Work::Linear { out, .. } => ConvShape::linear(n, c, out),
-        Work::Add | Work::Pool | Work::Dropout { .. } => return Ok(None),
+        Work::Add | Work::Mul | Work::Pool | Work::Dropout { .. } => return Ok(None),
     };
     let node = graph.node(unit.node);
     match shape {

@@ -172,6 +172,26 @@ impl Cpu {
         }
     }
 
+    /// Calls `work` with every item, each thread with items of its own: the first thread with the first `len / threads`, and so on.
+    ///
+    /// For pieces of work that need no second core, such as one image of many. A panic of any reaches the caller.
+    ///
+    /// # Examples
+    /// ```
+    /// let mut numbers = [1, 2, 3];
+    /// taper_kernels::Cpu::new(2).each(&mut numbers, |n| *n *= 10);
+    /// assert_eq!(numbers, [10, 20, 30]);
+    /// ```
+    pub fn each<T: Send>(&mut self, items: &mut [T], work: impl Fn(&mut T) + Sync) {
+        let (len, parts, first) = (items.len(), self.team.threads(), Shared(items.as_mut_ptr()));
+        self.team.run(|p| {
+            for i in part_of(len, 1, p, parts) {
+                // SAFETY: parts have items of their own, and every part is done once.
+                work(unsafe { &mut *first.get().add(i) });
+            }
+        });
+    }
+
     /// Makes every part's totals `len` zeros.
     fn clear_totals(&mut self, len: usize, wanted: bool) {
         for part in &mut self.parts {
@@ -316,7 +336,6 @@ impl Device<f32> for Cpu {
     ) {
         check_source(&a, out.len(), c);
         check_source(&b, out.len(), c);
-        assert!(!activation.is_curved(), "curved activations are left pending on a sum");
         let (low, high) = activation.bounds();
         let (a, b, to) = (SourceView::new(a), SourceView::new(b), Shared(out.as_mut_ptr()));
         let (rows, parts, isa) = (out.len() / c, self.team.threads(), self.isa);
@@ -324,7 +343,7 @@ impl Device<f32> for Cpu {
             let rows = part_of(rows, 1, p, parts);
             let bounds = [low as f32, high as f32];
             // SAFETY: `isa` is one of this machine; parts have rows of their own.
-            unsafe { isa.run(AddRows { a, b, bounds, to, c, rows }) };
+            unsafe { isa.run(AddRows { a, b, bounds, activation, to, c, rows }) };
         });
     }
 

@@ -282,8 +282,7 @@ proptest! {
             let affine = normed.then_some(Affine { scale: &scale[..], shift: &shift[..] });
             let source = Source { data: &a[..], affine, activation };
             let (mut sum, mut pooled, mut dx) = (vec![0.0; len], vec![0.0; n * c], b.clone());
-            let cut = if activation.is_curved() { Activation::Relu } else { activation };
-            device.add(c, source, Source::plain(&b), cut, &mut sum);
+            device.add(c, source, Source::plain(&b), activation, &mut sum);
             let gate = Source { data: &g[..], affine, activation };
             let (mut gated, mut dgate) = (vec![0.0; len], g.clone());
             device.mul(n, positions, c, source, gate, &mut gated);

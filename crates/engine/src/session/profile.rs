@@ -9,7 +9,9 @@ use std::time::Instant;
 use taper_graph::Extent;
 use taper_kernels::Cpu;
 
-use super::{Layout, Program, Session};
+use super::Session;
+use super::compile::Program;
+use super::runner::Layout;
 use crate::plan::Work;
 use crate::{Result, Spread};
 
@@ -60,48 +62,56 @@ impl Session {
         shape: [usize; 3],
         rounds: usize,
     ) -> Result<Vec<UnitTime>> {
-        self.run(xs, shape)?;
-        let units = self.program.plan.units.len();
-        let mut times = vec![Vec::with_capacity(rounds.max(1)); units];
-        for _ in 0..rounds.max(1) {
-            let mut last = Instant::now();
-            self.run_watched(xs, shape, |done| {
-                let now = Instant::now();
-                if let Some(unit) = done {
-                    times[unit].push((now - last).as_secs_f64() * 1e3);
-                }
-                last = now;
-            })?;
+        let sizes = self.prepare(xs, shape)?;
+        let Self { program, team, output, .. } = self;
+        output.resize(shape[0] * sizes.output, 0.0);
+        let mut times = vec![Vec::with_capacity(rounds.max(1)); program.plan.units.len()];
+        for round in 0..=rounds.max(1) {
+            let mut spent = vec![0.0; times.len()];
+            let images = xs.chunks_exact(sizes.image).zip(output.chunks_exact_mut(sizes.output));
+            for (xs, out) in images {
+                let mut last = Instant::now();
+                team.run(program, xs, out, |unit| {
+                    let now = Instant::now();
+                    spent[unit] += (now - last).as_secs_f64() * 1e3;
+                    last = now;
+                });
+            }
+            // The first round is not counted, and units that others do have no time.
+            let counted = times.iter_mut().zip(&program.steps).zip(spent).filter(|_| round > 0);
+            for ((times, step), spent) in counted {
+                times.extend((!step.skipped).then_some(spent));
+            }
         }
-        let Some(layout) = &self.layout else { return Ok(Vec::new()) };
+        let Some(layout) = &team.layout else { return Ok(Vec::new()) };
         let timed = times.iter().enumerate();
         let unit = |(unit, ms): (usize, &Vec<f64>)| {
-            Some(describe(&self.program, layout, unit, Spread::of(ms)?))
+            Some(describe(program, layout, shape[0], unit, Spread::of(ms)?))
         };
         Ok(timed.filter_map(unit).collect())
     }
 }
 
-fn describe(program: &Program, layout: &Layout, unit_idx: usize, ms: Spread) -> UnitTime {
+fn describe(program: &Program, layout: &Layout, n: usize, unit_idx: usize, ms: Spread) -> UnitTime {
     let (unit, step) = (&program.plan.units[unit_idx], &program.steps[unit_idx]);
-    let [n, _, _] = layout.shape;
     let len = |value: usize| layout.extents[value].len() * n;
     let read: usize = unit.inputs.iter().chain(&step.residual).map(|&v| len(v)).sum();
     let (mut macs, mut weight) = (0, 0);
     let (kernel, window) = match (&unit.work, &layout.convs[unit_idx]) {
         (Work::Conv { conv, .. }, Some(shape)) => {
             weight = shape.weight_len();
-            macs = shape.output_positions() * weight;
+            macs = n * shape.output_positions() * weight;
             let ([kh, kw], [sh, _]) = (conv.window.kernel, conv.window.stride);
             let stride = if sh == 1 { String::new() } else { format!("/{sh}") };
             (Cpu::kernel_of(shape), format!(", {kh}x{kw}{stride}"))
         }
         (Work::Linear { .. }, Some(shape)) => {
             weight = shape.weight_len();
-            macs = shape.output_positions() * weight;
+            macs = n * shape.output_positions() * weight;
             (Cpu::kernel_of(shape), String::new())
         }
         (Work::Add, _) => ("add", String::new()),
+        (Work::Mul, _) => ("mul", String::new()),
         (Work::Pool, _) => ("pool", String::new()),
         (Work::Dropout { .. }, _) => ("copy", String::new()),
         _ => ("", String::new()),

@@ -2,14 +2,17 @@
 //!
 //! Above: `train`. Below: `kernels::Device`, `train::{norm, routes}`. Not here: where tensors lie (`train::layout`).
 
-use taper_kernels::{ConvGradient, Device, Mask, Real, Sink, Tally};
+use taper_kernels::{ConvGradient, Device, Mask, Real, Sink, Source, Tally};
 
 use super::Trainer;
-use super::forward::{drop_elements, source};
+use super::forward::{drop_elements, gated, source};
 use super::norm::NormState;
 use super::routes::Route;
 use crate::arena::{Others, around};
 use crate::plan::Work;
+
+/// A value as its readers see it.
+type Read<'a, T> = dyn Fn(usize) -> Source<'a, T> + 'a;
 
 /// The sums of a norm, out of its state while a kernel fills them.
 type Sums = (Vec<f64>, Vec<f64>);
@@ -25,7 +28,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             return;
         }
         let finish = self.routes.seed_finishes;
-        self.write(self.plan.output, None, [false, finish], |device, c, _, sink| {
+        self.write(self.plan.output, None, [false, finish], |device, c, _, sink, _| {
             device.pass(c, grad_output, sink);
         });
         for unit in (0..self.plan.units.len()).rev() {
@@ -42,13 +45,14 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             }
             Work::Dropout { p } => {
                 let out = self.plan.units[unit_idx].output;
-                if let Some(layout) = &self.layout {
+                if let Some(layout) = self.layout.as_ref().filter(|_| p > 0.0) {
                     let range = layout.gradients[out].clone();
                     drop_elements(&mut self.arena[range], p, self.seed, unit_idx);
                 }
                 self.hand_down(unit_idx);
             }
             Work::Add => self.hand_down(unit_idx),
+            Work::Mul => self.backward_mul(unit_idx),
             Work::Pool => self.backward_pool(unit_idx),
         }
     }
@@ -59,10 +63,32 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             let (unit, route) = (&self.plan.units[unit_idx], self.routes.inputs[unit_idx][i]);
             if let Route::Write { accumulate, finish } = route {
                 let (input, out) = (unit.inputs[i], unit.output);
-                self.write(input, Some(out), [accumulate, finish], |device, c, gradient, sink| {
-                    device.pass(c, gradient, sink);
-                });
+                self.write(
+                    input,
+                    Some(out),
+                    [accumulate, finish],
+                    |device, c, gradient, sink, _| {
+                        device.pass(c, gradient, sink);
+                    },
+                );
             }
+        }
+    }
+
+    /// The gate first: its gradient is needed further down before that of the other factor is finished.
+    fn backward_mul(&mut self, unit_idx: usize) {
+        for i in [1, 0] {
+            let (unit, route) = (&self.plan.units[unit_idx], self.routes.inputs[unit_idx][i]);
+            let Route::Write { accumulate, finish } = route else { continue };
+            let Some(layout) = &self.layout else { return };
+            let (out, inputs) = (unit.output, [unit.inputs[0], unit.inputs[1]]);
+            let (n, positions) = gated(layout, unit);
+            let finish = [accumulate, finish];
+            self.write(inputs[i], Some(out), finish, |device, c, gradient, sink, read| {
+                let mut sinks = [None, None];
+                sinks[i] = Some(sink);
+                device.mul_backward(n, positions, c, gradient, inputs.map(read), sinks);
+            });
         }
     }
 
@@ -72,18 +98,18 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         let (input, out) = (unit.inputs[0], unit.output);
         let Some(layout) = &self.layout else { return };
         let (n, [h, w]) = (layout.shape[0], layout.extents[input].size());
-        self.write(input, Some(out), [accumulate, finish], |device, c, gradient, sink| {
+        self.write(input, Some(out), [accumulate, finish], |device, c, gradient, sink, _| {
             device.pool_backward(n, h * w, c, gradient, sink);
         });
     }
 
-    /// Calls `work(device, channels, gradient of value from, sink of value v)`.
+    /// Calls `work(device, channels, gradient of value from, sink of value v, how to read values)`.
     fn write(
         &mut self,
         v: usize,
         from: Option<usize>,
         [accumulate, finish]: [bool; 2],
-        work: impl FnOnce(&mut D, usize, &[T], Sink<'_, T>),
+        work: impl FnOnce(&mut D, usize, &[T], Sink<'_, T>, &Read<'_, T>),
     ) {
         let tally = self.routes.tallies[v].filter(|_| finish);
         let mut sums = take_sums(&mut self.norms, tally);
@@ -94,7 +120,8 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         let tally = tally.map(|t| tally_of(norms, others.get(&layout.stored[t]), t, &mut sums));
         let gradient = from.map_or(&[][..], |value| others.get(&layout.gradients[value]));
         let c = layout.extents[v].channels();
-        work(device, c, gradient, Sink { out, accumulate, mask, tally });
+        let read = |value: usize| source(plan, layout, norms, &others, value);
+        work(device, c, gradient, Sink { out, accumulate, mask, tally }, &read);
         put_sums(norms, self.routes.tallies[v].filter(|_| finish), sums);
     }
 

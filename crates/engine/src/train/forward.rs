@@ -9,7 +9,7 @@ use super::layout::Layout;
 use super::norm::NormState;
 use crate::arena::{Others, around};
 use crate::error::check_len;
-use crate::plan::{Plan, Work};
+use crate::plan::{Plan, Unit, Work};
 use crate::{Error, Result, random};
 
 /// Value `v` as its readers see it.
@@ -22,6 +22,13 @@ pub(super) fn source<'a, T: Real>(
 ) -> Source<'a, T> {
     let data = others.get(&layout.stored[v]);
     Source { data, affine: norms[v].affine(), activation: plan.values[v].activation }
+}
+
+/// Rows of the gate of a multiplication, and rows of the other factor for each.
+pub(super) fn gated(layout: &Layout, unit: &Unit) -> (usize, usize) {
+    let [xs, gate] =
+        [0, 1].map(|i| layout.extents[unit.inputs[i]].size().iter().product::<usize>());
+    (layout.shape[0] * gate, xs / gate)
 }
 
 /// Zeroes elements with probability `p`, and divides the others by `1 − p`; the same elements for the same seed and unit.
@@ -90,10 +97,15 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
                 let other = source(plan, layout, norms, &others, unit.inputs[1]);
                 device.add(c, xs, other, taper_kernels::Activation::Identity, y);
             }
+            Work::Mul => {
+                let gate = source(plan, layout, norms, &others, unit.inputs[1]);
+                let (n, positions) = gated(layout, unit);
+                device.mul(n, positions, c, xs, gate, y);
+            }
             Work::Pool => device.pool_forward(n, h * w, c, xs, y),
             Work::Dropout { p } => {
                 device.pool_forward(n * h * w, 1, c, xs, y);
-                if routes.needs[plan.output] {
+                if routes.needs[plan.output] && p > 0.0 {
                     drop_elements(y, p, *seed, unit_idx);
                 }
             }

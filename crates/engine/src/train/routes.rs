@@ -47,7 +47,7 @@ impl Routes {
                 Work::Conv { weight, bias, .. } | Work::Linear { weight, bias, .. } => {
                     trained[weight.index()] || bias.is_some_and(|b| trained[b.index()])
                 }
-                Work::Add | Work::Pool | Work::Dropout { .. } => false,
+                Work::Add | Work::Mul | Work::Pool | Work::Dropout { .. } => false,
             };
             needs[unit.output] |= own || unit.inputs.iter().any(|&v| needs[v]);
         }

@@ -4,8 +4,10 @@
 //! A task walks over some rows and all channels, a vector of channels at a time within a block of rows: constants stay in
 //! registers, and memory is read in order.
 
+use super::curves;
 use super::team::Shared;
 use super::views::SourceView;
+use crate::Activation;
 use crate::simd::{Kernel, Simd};
 
 /// Rows of a block.
@@ -28,11 +30,13 @@ macro_rules! blocks {
     };
 }
 
-/// `to = min(max(a + b, low), high)`.
+/// `to = activation(a + b)`.
 pub(super) struct AddRows {
     pub(super) a: SourceView,
     pub(super) b: SourceView,
+    /// Of the activation.
     pub(super) bounds: [f32; 2],
+    pub(super) activation: Activation,
     pub(super) to: Shared<f32>,
     pub(super) c: usize,
     pub(super) rows: std::ops::Range<usize>,
@@ -50,7 +54,11 @@ impl Kernel for AddRows {
                     let at = row * self.c + c;
                     let a = self.a.read::<S>(at, lanes, &ka);
                     let sum = S::add(a, self.b.read::<S>(at, lanes, &kb));
-                    S::store_some(self.to.get().add(at), S::clamp(sum, low, high), lanes);
+                    let mut sum = S::clamp(sum, low, high);
+                    if self.activation.is_curved() {
+                        sum = curves::apply::<S>(self.activation, sum);
+                    }
+                    S::store_some(self.to.get().add(at), sum, lanes);
                 }
             }
         });

@@ -1,0 +1,116 @@
+//! A model made ready to run: norms folded into weights, weights packed, additions joined with the convolution before them.
+//!
+//! Above: `session`. Below: `plan`, `kernels::Cpu`. Not here: where tensors lie (`session::runner`).
+
+use taper_graph::{Graph, ParamId};
+use taper_kernels::{Activation, Cpu, Packed};
+use taper_model::Model;
+
+use crate::Result;
+use crate::plan::{Norm, Plan, Work, conv_shape};
+
+/// What is computed, and the packed weights: shared by all sessions forked from one.
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) graph: Graph,
+    pub(super) plan: Plan,
+    /// By unit.
+    pub(super) steps: Vec<Step>,
+}
+
+/// One unit, made ready.
+#[derive(Debug, Default)]
+pub(super) struct Step {
+    pub(super) weight: Option<Packed>,
+    pub(super) bias: Option<Vec<f32>>,
+    /// The value added in the epilogue.
+    pub(super) residual: Option<usize>,
+    /// The value written: the addition's, where one was fused.
+    pub(super) output: usize,
+    pub(super) activation: Activation,
+    /// The addition that another step does.
+    pub(super) skipped: bool,
+}
+
+impl Program {
+    /// Compiles the part of a model that the named output depends on, for the instruction set of `cpu`.
+    pub(super) fn new(model: &Model, output: &str, cpu: &Cpu) -> Result<Self> {
+        let plan = Plan::new(&model.graph, output)?;
+        let steps = compile(model, &plan, cpu)?;
+        Ok(Self { graph: model.graph.clone(), plan, steps })
+    }
+}
+
+fn compile(model: &Model, plan: &Plan, cpu: &Cpu) -> Result<Vec<Step>> {
+    let tensor = |id: ParamId| model.tensors[id.index()].data.as_slice();
+    let mut steps: Vec<Step> = Vec::with_capacity(plan.units.len());
+    // Any size will do to pack a weight; the model's own fits.
+    let [h, w] = model.preprocess.input_size;
+    let extents = model.graph.extents(h, w)?;
+    for unit in &plan.units {
+        let value = &plan.values[unit.output];
+        let (output, activation) = (unit.output, value.activation);
+        let mut step = Step { output, activation, ..Step::default() };
+        if let Work::Conv { weight, bias, .. } | Work::Linear { weight, bias, .. } = unit.work {
+            let input = extents[plan.values[unit.inputs[0]].node.index()];
+            let mut folded = tensor(weight).to_vec();
+            step.bias = bias.map(|b| tensor(b).to_vec());
+            if let Some(norm) = &value.norm {
+                step.bias = Some(fold(norm, &mut folded, tensor));
+            }
+            if let Some(shape) = conv_shape(&model.graph, unit, input, 1)? {
+                step.weight = Some(cpu.pack(&shape, &folded));
+            }
+        }
+        steps.push(step);
+    }
+    fuse_additions(plan, &mut steps);
+    Ok(steps)
+}
+
+/// Scales each output channel's weights by `γ/σ`, and returns `β − μ·γ/σ`.
+fn fold<'a>(norm: &Norm, weight: &mut [f32], tensor: impl Fn(ParamId) -> &'a [f32]) -> Vec<f32> {
+    let [gamma, beta, mean, var] = norm.params.map(tensor);
+    let per_channel = weight.len() / gamma.len();
+    let channels = weight.chunks_exact_mut(per_channel).enumerate();
+    let fold = |(c, weight): (usize, &mut [f32])| {
+        let scale = f64::from(gamma[c]) / (f64::from(var[c]) + norm.eps).sqrt();
+        for w in weight {
+            *w = narrow(f64::from(*w) * scale);
+        }
+        narrow(f64::from(beta[c]) - f64::from(mean[c]) * scale)
+    };
+    channels.map(fold).collect()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "rounding to single precision is the point")]
+fn narrow(value: f64) -> f32 {
+    value as f32
+}
+
+/// Lets the convolution just before an addition, read by it alone, add the other operand.
+fn fuse_additions(plan: &Plan, steps: &mut [Step]) {
+    for (u, unit) in plan.units.iter().enumerate() {
+        let (Work::Add, &[a, b]) = (&unit.work, unit.inputs.as_slice()) else { continue };
+        for (operand, other) in [(b, a), (a, b)] {
+            let value = &plan.values[operand];
+            let Some(writer) = value.writer else { continue };
+            let is_conv = matches!(plan.units[writer].work, Work::Conv { .. });
+            let bare = value.activation == Activation::Identity && value.readers == [u];
+            // The other operand must be there when the convolution runs.
+            let ready = plan.values[other].writer.is_none_or(|w| w < writer);
+            if is_conv
+                && bare
+                && ready
+                && operand != plan.output
+                && steps[writer].residual.is_none()
+            {
+                steps[writer].residual = Some(other);
+                steps[writer].output = unit.output;
+                steps[writer].activation = plan.values[unit.output].activation;
+                steps[u].skipped = true;
+                break;
+            }
+        }
+    }
+}

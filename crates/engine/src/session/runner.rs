@@ -1,0 +1,147 @@
+//! One arena and the cores that work in it: a compiled network run on a batch that fits there as a whole.
+//!
+//! Above: `session`. Below: `session::compile`, `arena`, `kernels::Cpu`. Not here: how a batch is cut into such runs (`session`).
+
+use std::ops::Range;
+
+use taper_graph::Extent;
+use taper_kernels::{AlignedBuf, ConvShape, Cpu, Device, Epilogue, Source};
+
+use super::compile::Program;
+use crate::arena::{Tenant, around, place};
+use crate::plan::{Work, conv_shape};
+use crate::{Error, Result};
+
+/// Cores, an arena, and where things lie in it.
+#[derive(Debug)]
+pub(super) struct Runner {
+    pub(super) cpu: Cpu,
+    arena: AlignedBuf<f32>,
+    pub(super) layout: Option<Layout>,
+}
+
+/// Where everything lies for one batch shape.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub(super) shape: [usize; 3],
+    pub(super) extents: Vec<Extent>,
+    pub(super) convs: Vec<Option<ConvShape>>,
+    stored: Vec<Range<usize>>,
+}
+
+impl Runner {
+    pub(super) fn new(threads: usize) -> Self {
+        Self { cpu: Cpu::new(threads), arena: AlignedBuf::default(), layout: None }
+    }
+
+    pub(super) fn arena_bytes(&self) -> usize {
+        self.arena.len() * size_of::<f32>()
+    }
+
+    /// Lays out the arena for batches of this shape.
+    pub(super) fn prepare(&mut self, program: &Program, shape: [usize; 3]) -> Result<()> {
+        if self.layout.as_ref().is_none_or(|layout| layout.shape != shape) {
+            self.layout = None;
+            let (layout, total) = Layout::new(program, shape)?;
+            self.arena.reserve(total);
+            self.layout = Some(layout);
+        }
+        Ok(())
+    }
+
+    /// Computes `out` from `xs`, which have the lengths of the prepared shape; tells `watch` the units by index as they are done.
+    pub(super) fn run(
+        &mut self,
+        program: &Program,
+        xs: &[f32],
+        out: &mut [f32],
+        mut watch: impl FnMut(usize),
+    ) {
+        for unit in (0..program.plan.units.len()).filter(|&unit| !program.steps[unit].skipped) {
+            self.run_unit(program, xs, unit);
+            watch(unit);
+        }
+        let Some(layout) = &self.layout else { return };
+        let (_, others) = around(&mut self.arena, &(0..0));
+        out.copy_from_slice(match program.plan.output {
+            0 => xs,
+            value => others.get(&layout.stored[value]),
+        });
+    }
+
+    fn run_unit(&mut self, program: &Program, images: &[f32], unit_idx: usize) {
+        let Self { cpu, arena, layout: Some(layout) } = self else { return };
+        let (unit, step) = (&program.plan.units[unit_idx], &program.steps[unit_idx]);
+        let (y, others) = around(arena, &layout.stored[step.output]);
+        let source =
+            |v: usize| Source::plain(if v == 0 { images } else { others.get(&layout.stored[v]) });
+        let xs = source(unit.inputs[0]);
+        let extent = layout.extents[unit.inputs[0]];
+        let ([h, w], c, n) = (extent.size(), extent.channels(), layout.shape[0]);
+        match unit.work {
+            Work::Conv { .. } | Work::Linear { .. } => {
+                if let (Some(shape), Some(weight)) = (&layout.convs[unit_idx], &step.weight) {
+                    let epilogue = Epilogue {
+                        bias: step.bias.as_deref(),
+                        residual: step.residual.map(|v| source(v).data),
+                        activation: step.activation,
+                    };
+                    cpu.conv_packed(shape, xs, weight, epilogue, y, None);
+                }
+            }
+            Work::Add => cpu.add(c, xs, source(unit.inputs[1]), step.activation, y),
+            Work::Mul => {
+                let gates = layout.extents[unit.inputs[1]].size().iter().product::<usize>();
+                cpu.mul(n * gates, h * w / gates, c, xs, source(unit.inputs[1]), y);
+            }
+            Work::Pool => cpu.pool_forward(n, h * w, c, xs, y),
+            // Nothing is dropped; the mean over one position is the position.
+            Work::Dropout { .. } => {
+                let xs = Source { activation: step.activation, ..xs };
+                cpu.pool_forward(n * h * w, 1, c, xs, y);
+            }
+        }
+    }
+}
+
+impl Layout {
+    pub(super) fn new(program: &Program, shape @ [n, h, w]: [usize; 3]) -> Result<(Self, usize)> {
+        let too_large = || Error::Batch { batch: n, h, w };
+        let plan = &program.plan;
+        if n == 0 {
+            return Err(too_large());
+        }
+        let all = program.graph.extents(h, w)?;
+        let extents: Vec<Extent> = plan.values.iter().map(|v| all[v.node.index()]).collect();
+        let convs =
+            plan.units.iter().map(|u| conv_shape(&program.graph, u, extents[u.inputs[0]], n));
+        let convs = convs.collect::<Result<Vec<_>>>()?;
+        let mut tenants = Vec::with_capacity(extents.len());
+        for extent in &extents {
+            let len = extent.len().checked_mul(n).ok_or_else(too_large)?;
+            tenants.push(Tenant { len, first: usize::MAX, last: 0 });
+        }
+        let mut live = |v: usize, time: usize| {
+            tenants[v].first = tenants[v].first.min(time);
+            tenants[v].last = tenants[v].last.max(time);
+        };
+        for (u, (unit, step)) in plan.units.iter().zip(&program.steps).enumerate() {
+            if step.skipped {
+                continue;
+            }
+            live(step.output, u);
+            unit.inputs.iter().chain(&step.residual).for_each(|&v| live(v, u));
+        }
+        live(plan.output, plan.units.len());
+        for tenant in &mut tenants {
+            // A value that a fused addition swallowed.
+            if tenant.first > tenant.last {
+                *tenant = Tenant { len: 0, first: 0, last: 0 };
+            }
+        }
+        // The images are read where the caller has them.
+        tenants[0].len = 0;
+        let (stored, total) = place(&tenants).ok_or_else(too_large)?;
+        Ok((Self { shape, extents, convs, stored }, total))
+    }
+}
