@@ -45,6 +45,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `2ⁿ` for an integer `n` in `-126..=127`.
     unsafe fn power_of_two(n: Self::V) -> Self::V;
 
+    /// Runs a task in a function of its own, with this instruction set's features enabled: kernels inline all they use, and without
+    /// such borders grow to where the compiler takes minutes.
+    unsafe fn call<T: Task<Self>>(task: T);
+
     #[inline(always)]
     unsafe fn zero() -> Self::V {
         // SAFETY: passed on to the caller.
@@ -75,6 +79,13 @@ pub(crate) trait Kernel {
     /// # Safety
     /// Called by [`Isa::run`] alone; the implementor argues for its pointers.
     unsafe fn run<S: Simd>(self);
+}
+
+/// A part of a kernel, on one instruction set; see [`Simd::call`].
+pub(crate) trait Task<S: Simd> {
+    /// # Safety
+    /// The implementor argues for its pointers.
+    unsafe fn run(self);
 }
 
 /// An instruction set.

@@ -12,7 +12,7 @@ use super::curves;
 use super::team::{Fixed, Shared};
 use super::views::SinkView;
 use crate::Activation;
-use crate::simd::Simd;
+use crate::simd::{Simd, Task};
 
 /// Rows that share a pass over all panels; a multiple of most tiles' rows, and small enough that `A` stays near.
 pub(crate) const ROW_BLOCK: usize = 48;
@@ -35,7 +35,8 @@ macro_rules! each {
         each!(@ $i $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
     };
     (@ $i:ident $n:expr, $body:expr, $($k:literal)*) => {
-        $(if $n > $k {
+        // A constant condition, so that what is left out is not even compiled.
+        $(if const { $n > $k } {
             const $i: usize = $k;
             $body
         })*
@@ -137,19 +138,20 @@ pub(crate) unsafe fn multiply<S: Simd, F: Finish>(
             let (start, end) = (widths.start(panel), widths.start(panel + 1));
             let col = start * S::LANES;
             let last = (f.n - (end - 1) * S::LANES).min(S::LANES);
+            let c = Columns { f, rows: block.clone(), col, last, finish };
             // SAFETY: the caller's promise, for this block and panel.
             unsafe {
-                if S::LANES == 16 {
+                if const { S::LANES == 16 } {
                     match end - start {
-                        4 => column::<S, F, 6, 3, 2, 4>(f, block.clone(), col, last, finish),
-                        3 => column::<S, F, 8, 4, 2, 3>(f, block.clone(), col, last, finish),
-                        2 => column::<S, F, 12, 6, 3, 2>(f, block.clone(), col, last, finish),
-                        _ => column::<S, F, 16, 8, 4, 1>(f, block.clone(), col, last, finish),
+                        4 => S::call(Column::<F, 6, 3, 2, 4>(c)),
+                        3 => S::call(Column::<F, 8, 4, 2, 3>(c)),
+                        2 => S::call(Column::<F, 12, 6, 3, 2>(c)),
+                        _ => S::call(Column::<F, 16, 8, 4, 1>(c)),
                     }
                 } else {
                     match end - start {
-                        2 => column::<S, F, 6, 3, 2, 2>(f, block.clone(), col, last, finish),
-                        _ => column::<S, F, 8, 4, 2, 1>(f, block.clone(), col, last, finish),
+                        2 => S::call(Column::<F, 6, 3, 2, 2>(c)),
+                        _ => S::call(Column::<F, 8, 4, 2, 1>(c)),
                     }
                 }
                 finish.after::<S>(block.clone(), col..(end * S::LANES).min(f.n));
@@ -159,7 +161,31 @@ pub(crate) unsafe fn multiply<S: Simd, F: Finish>(
     }
 }
 
-/// One panel's share of a block of rows: full tiles, half and quarter tiles, single rows.
+/// One panel's share of a block of rows.
+struct Columns<'a, F> {
+    f: &'a Factors<'a>,
+    rows: std::ops::Range<usize>,
+    col: usize,
+    last: usize,
+    finish: F,
+}
+
+/// Columns by full tiles, half and quarter tiles, single rows.
+struct Column<'a, F, const MR: usize, const HALF: usize, const QUARTER: usize, const NV: usize>(
+    Columns<'a, F>,
+);
+
+impl<S: Simd, F: Finish, const MR: usize, const HALF: usize, const QUARTER: usize, const NV: usize>
+    Task<S> for Column<'_, F, MR, HALF, QUARTER, NV>
+{
+    #[inline(always)]
+    unsafe fn run(self) {
+        let Columns { f, rows, col, last, finish } = self.0;
+        // SAFETY: the caller's promise.
+        unsafe { column::<S, F, MR, HALF, QUARTER, NV>(f, rows, col, last, finish) }
+    }
+}
+
 #[inline(always)]
 unsafe fn column<
     S: Simd,
@@ -441,12 +467,42 @@ impl Finish for IntoSink {
                     let at = (self.first_row + row + r) * self.c + c;
                     self.sink.put::<S>(at, lanes, rows[r][v], &k, [&mut sum, &mut dot]);
                 }
-                if self.sink.tallies() {
-                    let sums = self.sums.get().add(c);
-                    S::store(sums, S::add(S::load(sums), sum));
-                    let sums = sums.add(self.sums_stride);
-                    S::store(sums, S::add(S::load(sums), dot));
+                self.count::<S>(c, [sum, dot]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn after<S: Simd>(self, rows: std::ops::Range<usize>, cols: std::ops::Range<usize>) {
+        if !self.sink.is_curved() {
+            return;
+        }
+        for c in cols.clone().step_by(S::LANES) {
+            let lanes = S::LANES.min(cols.end - c);
+            // SAFETY: rows and columns within the sink; sums are this part's.
+            unsafe {
+                let k = self.sink.channel::<S>(c, lanes);
+                let (mut sum, mut dot) = (S::zero(), S::zero());
+                for row in rows.clone() {
+                    let at = (self.first_row + row) * self.c + c;
+                    self.sink.bend::<S>(at, lanes, &k, [&mut sum, &mut dot]);
                 }
+                self.count::<S>(c, [sum, dot]);
+            }
+        }
+    }
+}
+
+impl IntoSink {
+    #[inline(always)]
+    unsafe fn count<S: Simd>(&self, c: usize, [sum, dot]: [S::V; 2]) {
+        if self.sink.tallies() {
+            // SAFETY: sums are this part's, and reach as far as the columns.
+            unsafe {
+                let sums = self.sums.get().add(c);
+                S::store(sums, S::add(S::load(sums), sum));
+                let sums = sums.add(self.sums_stride);
+                S::store(sums, S::add(S::load(sums), dot));
             }
         }
     }

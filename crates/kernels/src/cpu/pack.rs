@@ -288,7 +288,11 @@ impl PassRows {
                 if let Some((gate, every, k)) = &gate {
                     g = S::mul(g, gate.read::<S>(r / every * self.c + c, lanes, k));
                 }
-                self.sink.put::<S>(r * self.c + c, lanes, g, &k, [&mut sum, &mut dot]);
+                let at = r * self.c + c;
+                self.sink.put::<S>(at, lanes, g, &k, [&mut sum, &mut dot]);
+                if self.sink.is_curved() {
+                    self.sink.bend::<S>(at, lanes, &k, [&mut sum, &mut dot]);
+                }
             }
             if self.sink.tallies() {
                 add_lanes::<S>(sum, lanes, self.totals.get().add(c));

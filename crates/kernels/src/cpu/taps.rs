@@ -5,7 +5,7 @@
 //! cycle is all there is to win, since every multiply-add needs one load.
 
 use super::depthwise::RowFinish;
-use crate::simd::Simd;
+use crate::simd::{Simd, Task};
 
 /// One tap of a window: where its inputs begin, and its weights (or their gradients), a vector of channels.
 #[derive(Clone, Copy)]
@@ -28,19 +28,35 @@ pub(crate) unsafe fn sum_taps<S: Simd, F: RowFinish<S>>(
     taps: &[Tap],
     step: usize,
     len: usize,
-    finish: F,
+    mut finish: F,
 ) -> F {
     // SAFETY: passed on to the caller.
     unsafe {
         match taps.len() {
-            9 => sum_fixed::<S, F, 9>(taps, step, len, finish),
-            6 => sum_fixed::<S, F, 6>(taps, step, len, finish),
-            4 => sum_fixed::<S, F, 4>(taps, step, len, finish),
-            3 => sum_fixed::<S, F, 3>(taps, step, len, finish),
-            2 => sum_fixed::<S, F, 2>(taps, step, len, finish),
-            1 => sum_fixed::<S, F, 1>(taps, step, len, finish),
-            _ => sum_any::<S, F>(taps, step, len, finish),
+            9 => S::call(Fixed::<F, 9> { taps, step, len, finish: &mut finish }),
+            6 => S::call(Fixed::<F, 6> { taps, step, len, finish: &mut finish }),
+            4 => S::call(Fixed::<F, 4> { taps, step, len, finish: &mut finish }),
+            3 => S::call(Fixed::<F, 3> { taps, step, len, finish: &mut finish }),
+            2 => S::call(Fixed::<F, 2> { taps, step, len, finish: &mut finish }),
+            1 => S::call(Fixed::<F, 1> { taps, step, len, finish: &mut finish }),
+            _ => sum_any::<S, F>(taps, step, len, &mut finish),
         }
+    }
+    finish
+}
+
+struct Fixed<'a, F, const N: usize> {
+    taps: &'a [Tap],
+    step: usize,
+    len: usize,
+    finish: &'a mut F,
+}
+
+impl<S: Simd, F: RowFinish<S>, const N: usize> Task<S> for Fixed<'_, F, N> {
+    #[inline(always)]
+    unsafe fn run(self) {
+        // SAFETY: passed on to the caller.
+        unsafe { sum_fixed::<S, F, N>(self.taps, self.step, self.len, self.finish) }
     }
 }
 
@@ -49,8 +65,8 @@ unsafe fn sum_fixed<S: Simd, F: RowFinish<S>, const N: usize>(
     taps: &[Tap],
     step: usize,
     len: usize,
-    mut finish: F,
-) -> F {
+    finish: &mut F,
+) {
     // SAFETY: passed on to the caller.
     unsafe {
         let mut data = [std::ptr::null(); N];
@@ -66,17 +82,11 @@ unsafe fn sum_fixed<S: Simd, F: RowFinish<S>, const N: usize>(
             }
             finish.take::<false>(i, sum);
         }
-        finish
     }
 }
 
 #[inline(always)]
-unsafe fn sum_any<S: Simd, F: RowFinish<S>>(
-    taps: &[Tap],
-    step: usize,
-    len: usize,
-    mut finish: F,
-) -> F {
+unsafe fn sum_any<S: Simd, F: RowFinish<S>>(taps: &[Tap], step: usize, len: usize, finish: &mut F) {
     for i in 0..len {
         // SAFETY: passed on to the caller.
         unsafe {
@@ -87,7 +97,6 @@ unsafe fn sum_any<S: Simd, F: RowFinish<S>>(
             finish.take::<false>(i, sum);
         }
     }
-    finish
 }
 
 /// `weight_t += Σ_i data_t[i·steps[0]] · dy[i·steps[1]]` for `i < len`.

@@ -190,6 +190,13 @@ impl SinkView {
         }
     }
 
+    /// Whether the mask is that of a curved activation: then [`SinkView::put`] must be followed by [`SinkView::bend`] at the same
+    /// places. Curves are long, and `put` is inlined into many loops.
+    #[inline(always)]
+    pub(crate) fn is_curved(&self) -> bool {
+        self.mask.activation.is_curved()
+    }
+
     /// Writes `g` at flat index `at`, and counts it.
     #[inline(always)]
     pub(crate) unsafe fn put<S: Simd>(
@@ -208,20 +215,55 @@ impl SinkView {
                 g = S::add(g, S::load_some(out, lanes));
             }
             if !self.mask.data.is_null() {
+                if self.is_curved() {
+                    return S::store_some(out, g, lanes);
+                }
                 let data = S::load_some(self.mask.data.get().add(at), lanes);
                 let z = S::fma(data, k.mask.scale, k.mask.shift);
-                g = if self.mask.activation.is_curved() {
-                    S::mul(g, curves::derivative::<S>(self.mask.activation, z))
-                } else {
-                    S::gate(g, z, k.mask.low, k.mask.high)
-                };
+                g = S::gate(g, z, k.mask.low, k.mask.high);
             }
-            if !self.y.is_null() {
+            self.count::<S>(at, lanes, g, k, [sum, dot]);
+            S::store_some(out, g, lanes);
+        }
+    }
+
+    /// Multiplies what was put at `at` by the derivative of a curved activation, and counts it.
+    #[inline(always)]
+    pub(crate) unsafe fn bend<S: Simd>(
+        &self,
+        at: usize,
+        lanes: usize,
+        k: &SinkChannel<S>,
+        sums: [&mut S::V; 2],
+    ) {
+        // SAFETY: as in `put`.
+        unsafe {
+            let out = self.out.get().add(at);
+            let data = S::load_some(self.mask.data.get().add(at), lanes);
+            let z = S::fma(data, k.mask.scale, k.mask.shift);
+            let slope = curves::derivative::<S>(self.mask.activation, z);
+            let g = S::mul(S::load_some(out, lanes), slope);
+            self.count::<S>(at, lanes, g, k, sums);
+            S::store_some(out, g, lanes);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn count<S: Simd>(
+        &self,
+        at: usize,
+        lanes: usize,
+        g: S::V,
+        k: &SinkChannel<S>,
+        [sum, dot]: [&mut S::V; 2],
+    ) {
+        if !self.y.is_null() {
+            // SAFETY: as in `put`.
+            unsafe {
                 let y = S::load_some(self.y.get().add(at), lanes);
                 *sum = S::add(*sum, g);
                 *dot = S::fma(g, S::sub(y, k.mean), *dot);
             }
-            S::store_some(out, g, lanes);
         }
     }
 }

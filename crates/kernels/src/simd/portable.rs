@@ -2,7 +2,7 @@
 //!
 //! Above: `simd`. Below: nothing. Not here: fused multiply-add (without the instruction it is a slow library call).
 
-use super::Simd;
+use super::{Simd, Task};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
@@ -11,7 +11,19 @@ type V = [f32; 8];
 
 #[inline(always)]
 fn zip(a: V, b: V, f: impl Fn(f32, f32) -> f32) -> V {
-    std::array::from_fn(|i| f(a[i], b[i]))
+    lanes(|i| f(a[i], b[i]))
+}
+
+/// A loop in place of `array::from_fn`, whose many small functions cost the compiler minutes in unrolled kernels.
+#[inline(always)]
+fn lanes(f: impl Fn(usize) -> f32) -> V {
+    let mut v = [0.0; 8];
+    let mut i = 0;
+    while i < 8 {
+        v[i] = f(i);
+        i += 1;
+    }
+    v
 }
 
 impl Simd for Portable {
@@ -19,6 +31,16 @@ impl Simd for Portable {
     const LANES: usize = 8;
     const PANEL: usize = 2;
 
+    #[inline(always)]
+    unsafe fn call<T: Task<Self>>(task: T) {
+        #[inline(never)]
+        unsafe fn enter<T: Task<Portable>>(task: T) {
+            // SAFETY: the caller's promise.
+            unsafe { task.run() }
+        }
+        // SAFETY: the caller's promise.
+        unsafe { enter(task) }
+    }
     #[inline(always)]
     unsafe fn splat(x: f32) -> V {
         [x; 8]
@@ -34,10 +56,10 @@ impl Simd for Portable {
         unsafe { p.cast::<V>().write_unaligned(v) }
     }
     #[inline(always)]
-    unsafe fn load_first(p: *const f32, lanes: usize) -> V {
+    unsafe fn load_first(p: *const f32, count: usize) -> V {
         let mut v = [0.0; 8];
-        // SAFETY: valid for `lanes` reads, and `lanes` is at most eight.
-        unsafe { p.copy_to_nonoverlapping(v.as_mut_ptr(), lanes) };
+        // SAFETY: valid for `count` reads, and `count` is at most eight.
+        unsafe { p.copy_to_nonoverlapping(v.as_mut_ptr(), count) };
         v
     }
     #[inline(always)]
@@ -59,7 +81,7 @@ impl Simd for Portable {
     }
     #[inline(always)]
     unsafe fn fma(a: V, b: V, c: V) -> V {
-        std::array::from_fn(|i| a[i] * b[i] + c[i])
+        lanes(|i| a[i] * b[i] + c[i])
     }
     #[inline(always)]
     unsafe fn clamp(z: V, low: V, high: V) -> V {
@@ -68,7 +90,7 @@ impl Simd for Portable {
     }
     #[inline(always)]
     unsafe fn gate(g: V, z: V, low: V, high: V) -> V {
-        std::array::from_fn(|i| if z[i] > low[i] && z[i] < high[i] { g[i] } else { 0.0 })
+        lanes(|i| if z[i] > low[i] && z[i] < high[i] { g[i] } else { 0.0 })
     }
     #[inline(always)]
     unsafe fn div(a: V, b: V) -> V {
@@ -77,10 +99,10 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn round(a: V) -> V {
         // Adding and taking away 1.5·2²³ leaves no fraction; what is rounded here is under 2²² in magnitude.
-        std::array::from_fn(|i| (a[i] + 12_582_912.0) - 12_582_912.0)
+        lanes(|i| (a[i] + 12_582_912.0) - 12_582_912.0)
     }
     #[inline(always)]
     unsafe fn power_of_two(n: V) -> V {
-        std::array::from_fn(|i| f32::from_bits(((n[i] as i32 + 127) << 23) as u32))
+        lanes(|i| f32::from_bits(((n[i] as i32 + 127) << 23) as u32))
     }
 }

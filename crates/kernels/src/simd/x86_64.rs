@@ -17,7 +17,7 @@ use std::arch::x86_64::{
     _mm512_slli_epi32, _mm512_storeu_ps, _mm512_sub_ps,
 };
 
-use super::Simd;
+use super::{Simd, Task};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512;
@@ -27,6 +27,17 @@ impl Simd for Avx512 {
     const LANES: usize = 16;
     const PANEL: usize = 4;
 
+    #[inline(always)]
+    unsafe fn call<T: Task<Self>>(task: T) {
+        #[target_feature(enable = "avx512f,avx2,fma")]
+        #[inline(never)]
+        unsafe fn enter<T: Task<Avx512>>(task: T) {
+            // SAFETY: the features are enabled here; the rest is the caller's.
+            unsafe { task.run() }
+        }
+        // SAFETY: see the card.
+        unsafe { enter(task) }
+    }
     #[inline(always)]
     unsafe fn splat(x: f32) -> __m512 {
         // SAFETY: see the card.
@@ -119,6 +130,17 @@ impl Simd for Avx2 {
     const LANES: usize = 8;
     const PANEL: usize = 2;
 
+    #[inline(always)]
+    unsafe fn call<T: Task<Self>>(task: T) {
+        #[target_feature(enable = "avx2,fma")]
+        #[inline(never)]
+        unsafe fn enter<T: Task<Avx2>>(task: T) {
+            // SAFETY: the features are enabled here; the rest is the caller's.
+            unsafe { task.run() }
+        }
+        // SAFETY: see the card.
+        unsafe { enter(task) }
+    }
     #[inline(always)]
     unsafe fn splat(x: f32) -> __m256 {
         // SAFETY: see the card.

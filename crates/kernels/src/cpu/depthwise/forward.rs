@@ -195,7 +195,7 @@ impl ForwardTask<'_> {
             } else {
                 S::load_some(output.bias.get().add(channel), lanes)
             };
-            row.run::<S, _>(ForwardFinish {
+            let done = row.run::<S, _>(ForwardFinish {
                 output,
                 at: ((self.n * s.oh + oh) * s.ow) * s.c + channel,
                 pixel: s.c,
@@ -205,7 +205,11 @@ impl ForwardTask<'_> {
                 high: S::splat(output.high),
                 sum,
                 squares,
-            })
+            });
+            if !COUNTED && output.activation.is_curved() {
+                done.bend(s.ow);
+            }
+            done
         }
     }
 }
@@ -222,6 +226,21 @@ struct ForwardFinish<'a, S: Simd, const COUNTED: bool> {
     squares: S::V,
 }
 
+impl<S: Simd, const COUNTED: bool> ForwardFinish<'_, S, COUNTED> {
+    /// Curved activations go over a row that was just written: one copy of their code, and not one an output of a block.
+    #[inline(always)]
+    unsafe fn bend(&self, len: usize) {
+        for i in 0..len {
+            // SAFETY: `at + i·pixel` is an output of this task.
+            unsafe {
+                let y = self.output.y.get().add(self.at + i * self.pixel);
+                let z = S::load_some(y, self.lanes);
+                S::store_some(y, curves::apply::<S>(self.output.activation, z), self.lanes);
+            }
+        }
+    }
+}
+
 impl<S: Simd, const COUNTED: bool> RowFinish<S> for ForwardFinish<'_, S, COUNTED> {
     #[inline(always)]
     unsafe fn take<const WHOLE: bool>(&mut self, i: usize, sum: S::V) {
@@ -235,9 +254,6 @@ impl<S: Simd, const COUNTED: bool> RowFinish<S> for ForwardFinish<'_, S, COUNTED
             }
             if !COUNTED {
                 y = S::clamp(y, self.low, self.high);
-                if self.output.activation.is_curved() {
-                    y = curves::apply::<S>(self.output.activation, y);
-                }
             }
             if COUNTED {
                 self.sum = S::add(self.sum, y);

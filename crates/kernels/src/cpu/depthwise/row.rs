@@ -8,7 +8,7 @@
 use super::RowFinish;
 use crate::cpu::gemm::each;
 use crate::cpu::team::Fixed;
-use crate::simd::Simd;
+use crate::simd::{Simd, Task};
 
 /// Outputs of a block: the accumulators, and a divisor of the usual 112, 56, 28, 14 and 7.
 const COLUMNS: usize = 7;
@@ -37,28 +37,59 @@ pub(in crate::cpu) struct Row<'a> {
     pub(in crate::cpu) lanes: usize,
 }
 
+/// A row by blocks, of a window with `TAPS` columns.
+struct Blocks<'a, F, const TAPS: usize, const STRIDE: usize> {
+    row: &'a Row<'a>,
+    finish: &'a mut F,
+}
+
+impl<S: Simd, F: RowFinish<S>, const TAPS: usize, const STRIDE: usize> Task<S>
+    for Blocks<'_, F, TAPS, STRIDE>
+{
+    #[inline(always)]
+    unsafe fn run(self) {
+        // SAFETY: passed on to the caller.
+        unsafe { self.row.blocks::<S, F, TAPS, STRIDE>(self.finish) }
+    }
+}
+
+/// A row of any window.
+struct Columns<'a, F> {
+    row: &'a Row<'a>,
+    finish: &'a mut F,
+}
+
+impl<S: Simd, F: RowFinish<S>> Task<S> for Columns<'_, F> {
+    #[inline(always)]
+    unsafe fn run(self) {
+        // SAFETY: passed on to the caller.
+        unsafe { self.row.columns::<S, F>(self.finish) }
+    }
+}
+
 impl Row<'_> {
     /// Hands every output's sum to `finish`.
     ///
     /// # Safety
     /// Inputs, weights and lanes exist.
     #[inline(always)]
-    pub(in crate::cpu) unsafe fn run<S: Simd, F: RowFinish<S>>(&self, finish: F) -> F {
+    pub(in crate::cpu) unsafe fn run<S: Simd, F: RowFinish<S>>(&self, mut finish: F) -> F {
         // SAFETY: passed on to the caller.
         unsafe {
             match (self.taps, self.stride, self.dilation) {
-                (3, 1, 1) => self.blocks::<S, F, 3, 1>(finish),
-                (3, 2, 1) => self.blocks::<S, F, 3, 2>(finish),
-                (5, 1, 1) => self.blocks::<S, F, 5, 1>(finish),
-                (5, 2, 1) => self.blocks::<S, F, 5, 2>(finish),
-                _ => self.columns::<S, F>(finish),
+                (3, 1, 1) => S::call(Blocks::<F, 3, 1> { row: self, finish: &mut finish }),
+                (3, 2, 1) => S::call(Blocks::<F, 3, 2> { row: self, finish: &mut finish }),
+                (5, 1, 1) => S::call(Blocks::<F, 5, 1> { row: self, finish: &mut finish }),
+                (5, 2, 1) => S::call(Blocks::<F, 5, 2> { row: self, finish: &mut finish }),
+                _ => S::call(Columns { row: self, finish: &mut finish }),
             }
         }
+        finish
     }
 
     /// Any window: one output at a time.
     #[inline(always)]
-    unsafe fn columns<S: Simd, F: RowFinish<S>>(&self, mut finish: F) -> F {
+    unsafe fn columns<S: Simd, F: RowFinish<S>>(&self, finish: &mut F) {
         for i in 0..self.len {
             // SAFETY: columns are checked; the rest is the caller's.
             unsafe {
@@ -77,14 +108,13 @@ impl Row<'_> {
                 finish.take::<false>(i, sum);
             }
         }
-        finish
     }
 
     #[inline(always)]
     unsafe fn blocks<S: Simd, F: RowFinish<S>, const TAPS: usize, const STRIDE: usize>(
         &self,
-        mut finish: F,
-    ) -> F {
+        f: &mut F,
+    ) {
         let reach = (COLUMNS - 1) * STRIDE + TAPS;
         let half = TAPS / 2;
         let mut start = 0;
@@ -95,7 +125,6 @@ impl Row<'_> {
             let whole = start + COLUMNS <= self.len && self.lanes == S::LANES;
             // SAFETY: a whole block with that much outside needs no checks; the other kind checks.
             unsafe {
-                let f = &mut finish;
                 if !whole {
                     self.checked::<S, F, TAPS, STRIDE>(start, f);
                 } else if left == 0 && right == 0 {
@@ -112,7 +141,6 @@ impl Row<'_> {
             }
             start += COLUMNS;
         }
-        finish
     }
 
     /// A whole block, of whose inputs `LEFT` and `RIGHT` times half a window lie outside.
