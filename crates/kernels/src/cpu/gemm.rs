@@ -139,7 +139,7 @@ pub(crate) unsafe fn multiply<S: Simd, F: Finish>(
             let last = (f.n - (end - 1) * S::LANES).min(S::LANES);
             // SAFETY: the caller's promise, for this block and panel.
             unsafe {
-                if S::LANES == 16 {
+                if S::PANEL == 4 {
                     match end - start {
                         4 => column::<S, F, 6, 3, 2, 4>(f, block.clone(), col, last, finish),
                         3 => column::<S, F, 8, 4, 2, 3>(f, block.clone(), col, last, finish),
