@@ -1,4 +1,4 @@
-//! Maintenance tasks: `cargo xtask ci`, `test`, `tidy`, `proptest`, `weights`, `bench`.
+//! Maintenance tasks: `cargo xtask ci`, `test`, `tidy`, `proptest`, `cross`, `weights`, `bench`.
 //!
 //! Above: the alias in `.cargo/config.toml`, `.ci/run`. Below: cargo and the modules here. Not here: what a user of the
 //! library runs (`taper`, in `crates/cli`).
@@ -7,6 +7,7 @@
 
 mod bench;
 mod ci;
+mod cross;
 mod shell;
 mod tidy;
 mod weights;
@@ -53,6 +54,13 @@ enum Command {
         /// One crate by its folder under crates/; all when absent
         name: Option<String>,
     },
+    /// The kernels' property suite on aarch64 with NEON, under qemu-user
+    #[command(after_help = "Example: cargo xtask cross --cases 8")]
+    Cross {
+        /// Cases a property; as many as `cargo test` has when absent
+        #[arg(long)]
+        cases: Option<u32>,
+    },
     /// Published weights: list, fetch, verify, embed
     #[command(subcommand)]
     Weights(weights::WeightsCommand),
@@ -80,6 +88,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test { rest } => ci::test(&rest),
         Command::Tidy => ci::tidy(),
         Command::Proptest { cases, seed, name } => ci::proptest(cases, seed, name.as_deref()),
+        Command::Cross { cases } => cross::cross(cases),
         Command::Weights(command) => weights::run(command),
         Command::Bench(args) => bench::run(&args),
         Command::Contestant(command) => bench::contend(&command),

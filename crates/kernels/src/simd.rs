@@ -1,13 +1,17 @@
 //! Vectors of `f32` behind one trait, and which of them this machine has.
 //!
-//! Above: `cpu`. Below: `simd::{avx512, avx2, portable}`. Not here: what is computed with them.
+//! Above: `cpu`. Below: `simd::{aarch64, x86_64, portable}`. Not here: what is computed with them.
 //! A kernel is written once, generic over [`Simd`] and always inlined; [`Isa::run`] enters it with the instruction set's features
 //! enabled, so that every intrinsic inlines too.
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+#[cfg(target_arch = "aarch64")]
+pub(crate) use aarch64::Neon;
 pub(crate) use portable::Portable;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::{Avx2, Avx512};
@@ -93,6 +97,8 @@ pub(crate) trait Task<S: Simd> {
 pub enum Isa {
     /// Whatever the compiler makes of 8-lane arrays: any CPU.
     Portable,
+    /// aarch64 with NEON, 8 lanes in two registers.
+    Neon,
     /// x86-64 with AVX2 and FMA, 8 lanes.
     Avx2,
     /// x86-64 with AVX-512 F, 16 lanes.
@@ -109,6 +115,10 @@ impl Isa {
     #[must_use]
     pub fn here() -> Vec<Self> {
         let mut isas = vec![Self::Portable];
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            isas.push(Self::Neon);
+        }
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
@@ -131,6 +141,8 @@ impl Isa {
     #[must_use]
     pub fn lanes(self) -> usize {
         match self {
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => Neon::LANES,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => Avx512::LANES,
             _ => Portable::LANES,
@@ -140,6 +152,8 @@ impl Isa {
     /// Vectors in a panel of a matrix, at most.
     pub(crate) fn panel(self) -> usize {
         match self {
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => Neon::PANEL,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => Avx512::PANEL,
             _ => Portable::PANEL,
@@ -152,6 +166,18 @@ impl Isa {
     /// The instruction set must be one of [`Isa::here`], and the kernel's own conditions hold.
     #[inline]
     pub(crate) unsafe fn run<K: Kernel>(self, kernel: K) {
+        #[cfg(target_arch = "aarch64")]
+        {
+            #[target_feature(enable = "neon")]
+            unsafe fn neon<K: Kernel>(kernel: K) {
+                // SAFETY: the features are enabled here; the rest is the caller's.
+                unsafe { kernel.run::<Neon>() }
+            }
+            if self == Self::Neon {
+                // SAFETY: the caller found the instruction set on this machine.
+                return unsafe { neon(kernel) };
+            }
+        }
         #[cfg(target_arch = "x86_64")]
         {
             #[target_feature(enable = "avx512f,avx2,fma")]
@@ -169,7 +195,7 @@ impl Isa {
                 Self::Avx512 => return unsafe { avx512(kernel) },
                 // SAFETY: likewise.
                 Self::Avx2 => return unsafe { avx2(kernel) },
-                Self::Portable => {}
+                Self::Portable | Self::Neon => {}
             }
         }
         // SAFETY: plain Rust, on every machine; the rest is the caller's.

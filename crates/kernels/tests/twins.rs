@@ -372,3 +372,8 @@ fn curved_activations_are_right_far_out_too() {
         }
     }
 }
+
+#[test]
+fn every_aarch64_machine_has_neon() {
+    assert_eq!(Isa::here().contains(&Isa::Neon), cfg!(target_arch = "aarch64"));
+}

@@ -141,7 +141,7 @@ pub(crate) unsafe fn multiply<S: Simd, F: Finish>(
             let c = Columns { f, rows: block.clone(), col, last, finish };
             // SAFETY: the caller's promise, for this block and panel.
             unsafe {
-                if const { S::LANES == 16 } {
+                if const { S::PANEL == 4 } {
                     match end - start {
                         4 => S::call(Column::<F, 6, 3, 2, 4>(c)),
                         3 => S::call(Column::<F, 8, 4, 2, 3>(c)),
