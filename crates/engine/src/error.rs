@@ -66,3 +66,11 @@ pub(crate) fn check_len(what: &str, got: usize, expected: usize) -> Result<()> {
     }
     Err(Error::Length { what: what.to_owned(), got, expected })
 }
+
+pub(crate) fn check_params<T>(graph: &taper_graph::Graph, params: &[&[T]]) -> Result<()> {
+    check_len("the list of parameters", params.len(), graph.params().len())?;
+    for (param, spec) in params.iter().zip(graph.params()) {
+        check_len(&format!("parameter `{}`", spec.name), param.len(), spec.len())?;
+    }
+    Ok(())
+}

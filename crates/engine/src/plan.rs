@@ -52,6 +52,8 @@ pub(crate) enum Work {
     /// The second input is the gate.
     Mul,
     Pool,
+    /// PyTorch's order: channel by channel.
+    Flatten,
     /// With `p` 0 a copy, for an activation that cannot be left pending on what is there.
     Dropout {
         p: f64,
@@ -72,23 +74,83 @@ pub(crate) struct Unit {
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) units: Vec<Unit>,
-    /// Value 0 is the image.
+    /// The first ones are given: value 0, the image, or what a [`Plan::above`] starts from.
     pub(crate) values: Vec<Value>,
-    /// A value.
-    pub(crate) output: usize,
+    /// How many values are given.
+    pub(crate) given: usize,
+    /// Values, in the order they were asked for; at least one.
+    pub(crate) outputs: Vec<usize>,
 }
 
 impl Plan {
     pub(crate) fn new(graph: &Graph, output: &str) -> Result<Self> {
-        let output = graph.output(output)?;
-        let mut planner = Planner::new(graph, output);
+        Self::of_nodes(graph, &[graph.output(output)?])
+    }
+
+    /// All that some nodes of a graph depend on, and the nodes as outputs.
+    pub(crate) fn of_nodes(graph: &Graph, outputs: &[NodeId]) -> Result<Self> {
+        let mut planner = Planner::new(graph, outputs);
         for id in graph.node_ids() {
             if planner.wanted[id.index()] {
                 planner.read(id)?;
             }
         }
-        let output = planner.value_of(output);
-        Ok(Self { units: planner.units, values: planner.values, output })
+        let outputs = outputs.iter().map(|&output| planner.value_of(output)).collect();
+        Ok(Self { units: planner.units, values: planner.values, given: 1, outputs })
+    }
+
+    /// The output of a plan that has only one.
+    pub(crate) fn output(&self) -> usize {
+        self.outputs[0]
+    }
+
+    /// The plan without the units that `is_fixed` says give the same for the same image in every step, given what they write; and
+    /// which nodes that is. A unit is only left out if all its inputs are given.
+    pub(crate) fn above(self, is_fixed: impl Fn(&Unit) -> bool) -> (Self, Vec<NodeId>) {
+        let mut is_known: Vec<bool> = (0..self.values.len()).map(|v| v < self.given).collect();
+        let (mut left, mut wanted) = (Vec::new(), vec![false; self.values.len()]);
+        self.outputs.iter().for_each(|&v| wanted[v] = true);
+        for unit in self.units {
+            if is_fixed(&unit) && unit.inputs.iter().all(|&v| is_known[v]) {
+                is_known[unit.output] = true;
+            } else {
+                unit.inputs.iter().for_each(|&v| wanted[v] = true);
+                left.push(unit);
+            }
+        }
+        let (given, rest): (Vec<usize>, Vec<usize>) =
+            (0..wanted.len()).filter(|&v| wanted[v] || !is_known[v]).partition(|&v| is_known[v]);
+        let mut place = vec![0; wanted.len()];
+        for (new, &old) in given.iter().chain(&rest).enumerate() {
+            place[old] = new;
+        }
+        let nodes = given.iter().map(|&v| self.values[v].node).collect();
+        let mut slots: Vec<Option<Value>> = self.values.into_iter().map(Some).collect();
+        let moved = given.iter().chain(&rest).filter_map(|&v| slots[v].take());
+        let bare = |value: Value| Value {
+            writer: None,
+            norm: None,
+            activation: Activation::Identity,
+            ..value
+        };
+        let values = moved
+            .enumerate()
+            .map(|(new, value)| if new < given.len() { bare(value) } else { value });
+        let mut plan = Self {
+            values: values.map(|value| Value { readers: Vec::new(), ..value }).collect(),
+            given: given.len(),
+            outputs: self.outputs.iter().map(|&v| place[v]).collect(),
+            units: left,
+        };
+        for (u, unit) in plan.units.iter_mut().enumerate() {
+            unit.output = place[unit.output];
+            plan.values[unit.output].writer = Some(u);
+            for v in &mut unit.inputs {
+                *v = place[*v];
+                plan.values[*v].readers.push(u);
+            }
+        }
+        (plan, nodes)
     }
 }
 
@@ -103,11 +165,15 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn new(graph: &'a Graph, output: NodeId) -> Self {
+    fn new(graph: &'a Graph, outputs: &[NodeId]) -> Self {
         let mut wanted = vec![false; graph.nodes().len()];
         let mut readers = vec![0; wanted.len()];
-        wanted[output.index()] = true;
-        for id in graph.node_ids().rev().filter(|id| id.index() <= output.index()) {
+        for output in outputs {
+            wanted[output.index()] = true;
+            // Whoever asked for it reads it as it is: nothing may be left pending on it.
+            readers[output.index()] += 1;
+        }
+        for id in graph.node_ids().rev() {
             if wanted[id.index()] {
                 for input in graph.node(id).inputs() {
                     wanted[input.index()] = true;
@@ -155,6 +221,8 @@ impl<'a> Planner<'a> {
             Op::GlobalPool { kind: PoolKind::Avg | PoolKind::AvgWithoutPadding, .. } => {
                 self.push(id, Work::Pool)
             }
+            Op::Flatten => self.push(id, Work::Flatten),
+            Op::DropPath { p } if *p == 0.0 => self.push(id, Work::Dropout { p: 0.0 }),
             Op::Dropout { p } => self.push(id, Work::Dropout { p: *p }),
             Op::BatchNorm { eps, momentum } => self.norm(id, *eps, *momentum),
             Op::Activation(activation) => self.activation(id, *activation),
@@ -254,7 +322,9 @@ pub(crate) fn conv_shape(
             ConvShape::new([n, h, w, c], conv.out, kernel, stride, dilation, pads, conv.groups)
         }
         Work::Linear { out, .. } => ConvShape::linear(n, c, out),
-        Work::Add | Work::Mul | Work::Pool | Work::Dropout { .. } => return Ok(None),
+        Work::Add | Work::Mul | Work::Pool | Work::Flatten | Work::Dropout { .. } => {
+            return Ok(None);
+        }
     };
     let node = graph.node(unit.node);
     match shape {

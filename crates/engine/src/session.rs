@@ -10,9 +10,10 @@ mod runner;
 
 use std::sync::Arc;
 
+use taper_graph::{Graph, NodeId, ParamId};
 use taper_model::Model;
 
-use crate::error::check_len;
+use crate::error::{check_len, check_params};
 use crate::{Error, Result};
 use compile::Program;
 use runner::Runner;
@@ -59,7 +60,8 @@ pub struct Session {
     team: Runner,
     /// One core each, each with images of its own.
     lanes: Vec<Runner>,
-    output: Vec<f32>,
+    /// Of the batch, by output.
+    outputs: Vec<Vec<f32>>,
 }
 
 impl Session {
@@ -68,9 +70,36 @@ impl Session {
     /// # Errors
     /// For an unknown output, or an operation without a kernel.
     pub fn new(model: &Model, options: &SessionOptions) -> Result<Self> {
-        let team = Runner::new(options.threads);
-        let program = Arc::new(Program::new(model, &options.output, &team.cpu)?);
-        Ok(Self { program, team, lanes: Vec::new(), output: Vec::new() })
+        let node = model.graph.output(&options.output)?;
+        let params: Vec<&[f32]> = model.tensors.iter().map(|t| t.data.as_slice()).collect();
+        let size = model.preprocess.input_size;
+        Self::of_nodes(&model.graph, &params, &[node], size, options.threads)
+    }
+
+    /// Compiles what some nodes of a graph depend on, to compute them all: what a training step starts from when everything below
+    /// is frozen ([`Trainer::above`](crate::Trainer::above)).
+    ///
+    /// `params` are in the graph's order; `size` is the height and width of any image the graph can take.
+    ///
+    /// # Errors
+    /// For parameters of the wrong lengths, an image the graph cannot take, or an operation without a kernel.
+    pub fn of_nodes(
+        graph: &Graph,
+        params: &[&[f32]],
+        nodes: &[NodeId],
+        size: [usize; 2],
+        threads: usize,
+    ) -> Result<Self> {
+        check_params(graph, params)?;
+        let team = Runner::new(threads);
+        let program = Arc::new(Program::new(graph, params, nodes, size, &team.cpu)?);
+        Ok(Self { program, team, lanes: Vec::new(), outputs: Vec::new() })
+    }
+
+    /// The parameters and buffers that were compiled in: a session is out of date when one of them has changed.
+    #[must_use]
+    pub fn params(&self) -> Vec<ParamId> {
+        self.program.params()
     }
 
     /// Another session over the same packed weights, for another thread.
@@ -80,7 +109,7 @@ impl Session {
             program: Arc::clone(&self.program),
             team: Runner::new(self.team.cpu.threads()),
             lanes: Vec::new(),
-            output: Vec::new(),
+            outputs: Vec::new(),
         }
     }
 
@@ -97,63 +126,70 @@ impl Session {
     ///
     /// # Errors
     /// For a slice of the wrong length, or images the network cannot take.
-    pub fn run(&mut self, xs: &[f32], [n, h, w]: [usize; 3]) -> Result<&[f32]> {
-        let sizes = self.prepare(xs, [n, h, w])?;
-        let threads = self.team.cpu.threads();
-        let each = if threads > 1 { n / threads } else { 0 };
-        self.output.resize(n * sizes.output, 0.0);
-        let (in_lanes, left) = self.output.split_at_mut(each * threads * sizes.output);
-        let (lane_xs, left_xs) = xs.split_at(each * threads * sizes.image);
-        let program = &self.program;
-        if each > 0 {
-            self.lanes.resize_with(threads, || Runner::new(1));
-            for lane in &mut self.lanes {
-                lane.prepare(program, [1, h, w])?;
-            }
-            let shares = in_lanes.chunks_exact_mut(each * sizes.output);
-            let images = lane_xs.chunks_exact(each * sizes.image);
-            let mut work: Vec<_> = self.lanes.iter_mut().zip(images.zip(shares)).collect();
-            self.team.cpu.each(&mut work, |(lane, (xs, out))| {
-                run_one_by_one(lane, program, sizes, xs, out);
-            });
-        }
-        run_one_by_one(&mut self.team, program, sizes, left_xs, left);
-        Ok(&self.output)
+    pub fn run(&mut self, xs: &[f32], shape: [usize; 3]) -> Result<&[f32]> {
+        Ok(self.run_all(xs, shape)?.first().map_or(&[], Vec::as_slice))
     }
 
-    fn prepare(&mut self, xs: &[f32], [n, h, w]: [usize; 3]) -> Result<Sizes> {
+    /// [`Session::run`] for a session of several nodes: their outputs in order.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn run_all(&mut self, xs: &[f32], [n, h, w]: [usize; 3]) -> Result<&[Vec<f32>]> {
+        let image_len = self.prepare(xs, [n, h, w])?;
+        let Self { program, team, lanes, outputs } = self;
+        let threads = team.cpu.threads();
+        let each = if threads > 1 { n / threads } else { 0 };
+        let mut outs: Vec<_> = outputs.iter_mut().map(|out| places(out, n)).collect();
+        let images = xs.chunks_exact(image_len);
+        let mut images: Vec<Image<'_>> = images
+            .map(|xs| Image { xs, outs: outs.iter_mut().filter_map(Iterator::next).collect() })
+            .collect();
+        let (in_lanes, left) = images.split_at_mut(each * threads);
+        if each > 0 {
+            lanes.resize_with(threads, || Runner::new(1));
+            for lane in &mut *lanes {
+                lane.prepare(program, [1, h, w])?;
+            }
+            let mut work: Vec<_> = lanes.iter_mut().zip(in_lanes.chunks_exact_mut(each)).collect();
+            team.cpu.each(&mut work, |(lane, images)| run_one_by_one(lane, program, images));
+        }
+        run_one_by_one(team, program, left);
+        Ok(outputs)
+    }
+
+    /// Makes room for a batch, and returns the elements of one image.
+    fn prepare(&mut self, xs: &[f32], [n, h, w]: [usize; 3]) -> Result<usize> {
         let too_large = || Error::Batch { batch: n, h, w };
         if n == 0 {
             return Err(too_large());
         }
-        self.team.prepare(&self.program, [1, h, w])?;
-        let len = |value: usize| {
-            self.team.layout.as_ref().map_or(0, |layout| layout.extents[value].len())
-        };
-        let sizes = Sizes { image: len(0), output: len(self.program.plan.output) };
-        let all = |len: usize| n.checked_mul(len).ok_or_else(too_large);
-        all(sizes.output)?;
-        check_len("the batch of images", xs.len(), all(sizes.image)?)?;
-        Ok(sizes)
+        let Self { program, team, outputs, .. } = self;
+        team.prepare(program, [1, h, w])?;
+        let Some(layout) = &team.layout else { return Err(Error::NoForward) };
+        let all = |value: usize| layout.extents[value].len().checked_mul(n).ok_or_else(too_large);
+        check_len("the batch of images", xs.len(), all(0)?)?;
+        outputs.resize_with(program.plan.outputs.len(), Vec::new);
+        for (out, &value) in outputs.iter_mut().zip(&program.plan.outputs) {
+            out.resize(all(value)?, 0.0);
+        }
+        Ok(xs.len() / n)
     }
 }
 
-/// Elements of one image and of its output.
-#[derive(Clone, Copy)]
-struct Sizes {
-    image: usize,
-    output: usize,
+/// An image, and where its outputs go.
+struct Image<'a> {
+    xs: &'a [f32],
+    outs: Vec<&'a mut [f32]>,
 }
 
-fn run_one_by_one(
-    runner: &mut Runner,
-    program: &Program,
-    sizes: Sizes,
-    xs: &[f32],
-    out: &mut [f32],
-) {
-    let images = xs.chunks_exact(sizes.image);
-    for (xs, out) in images.zip(out.chunks_exact_mut(sizes.output)) {
-        runner.run(program, xs, out, |_done| ());
+/// The places of `n` images in an output.
+fn places(out: &mut [f32], n: usize) -> std::slice::ChunksExactMut<'_, f32> {
+    let len = out.len() / n;
+    out.chunks_exact_mut(len)
+}
+
+fn run_one_by_one(runner: &mut Runner, program: &Program, images: &mut [Image<'_>]) {
+    for Image { xs, outs } in images {
+        runner.run(program, xs, outs.iter_mut().map(|out| &mut **out), |_done| ());
     }
 }

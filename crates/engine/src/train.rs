@@ -12,11 +12,11 @@ mod layout;
 mod norm;
 mod routes;
 
-use taper_graph::{Graph, ParamId};
+use taper_graph::{Graph, NodeId, ParamId};
 use taper_kernels::{AlignedBuf, Device, Real};
 
-use crate::error::check_len;
-use crate::plan::Plan;
+use crate::error::{check_len, check_params};
+use crate::plan::{Plan, Unit, Work};
 use crate::{Error, Result};
 use layout::Layout;
 use norm::NormState;
@@ -43,15 +43,37 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
     /// # Errors
     /// For an unknown output, an operation without a kernel, or marks of another number than parameters.
     pub fn new(graph: &Graph, output: &str, trained: &[bool], device: D) -> Result<Self> {
-        check_len("the list of trained parameters", trained.len(), graph.params().len())?;
+        let trained = marks(graph, trained)?;
+        Ok(Self::of_plan(graph, Plan::new(graph, output)?, trained, device))
+    }
+
+    /// As [`Trainer::new`], but leaves out what gives the same for the same image in every step: all that no trained parameter lies
+    /// below and no dropout acts on. [`Trainer::forward_from`] takes the values of the returned nodes in its place, which a
+    /// [`Session::of_nodes`](crate::Session::of_nodes) computes in a fraction of the time. Without a frozen beginning the only
+    /// node is the image.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    pub fn above(
+        graph: &Graph,
+        output: &str,
+        trained: &[bool],
+        device: D,
+    ) -> Result<(Self, Vec<NodeId>)> {
+        let trained = marks(graph, trained)?;
         let plan = Plan::new(graph, output)?;
-        let marks = graph.params().iter().zip(trained);
-        let trained: Vec<bool> = marks.map(|(p, &t)| t && p.role.is_trained()).collect();
+        let needs = Routes::new(&plan, &trained).needs;
+        let drops = |unit: &Unit| matches!(unit.work, Work::Dropout { p } if p > 0.0);
+        let (plan, nodes) = plan.above(|unit| !needs[unit.output] && !drops(unit));
+        Ok((Self::of_plan(graph, plan, trained, device), nodes))
+    }
+
+    fn of_plan(graph: &Graph, plan: Plan, trained: Vec<bool>, device: D) -> Self {
         let routes = Routes::new(&plan, &trained);
         let channels = |id: ParamId| graph.param(id).len();
         let norms =
             plan.values.iter().map(|v| NormState::new(v.norm.map(|n| channels(n.params[0]))));
-        Ok(Self {
+        Self {
             norms: norms.collect(),
             graph: graph.clone(),
             routes,
@@ -63,7 +85,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             layout: None,
             seed: 0,
             ready: false,
-        })
+        }
     }
 
     /// Bytes of the arena: all that is kept between steps, but for scratch of the device.
@@ -84,14 +106,6 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         &self.trained
     }
 
-    fn check_params(&self, params: &[&[T]]) -> Result<()> {
-        check_len("the list of parameters", params.len(), self.graph.params().len())?;
-        for (param, spec) in params.iter().zip(self.graph.params()) {
-            check_len(&format!("parameter `{}`", spec.name), param.len(), spec.len())?;
-        }
-        Ok(())
-    }
-
     /// Runs the graph in training mode on images `xs` `(n, h, w, c)`, `shape` being `[n, h, w]`; returns the output `(n, …)`.
     ///
     /// `seed` decides what dropout drops; with nothing trained, nothing is dropped.
@@ -105,7 +119,22 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         shape: [usize; 3],
         seed: u64,
     ) -> Result<&[T]> {
-        self.check_params(params)?;
+        self.forward_from(params, &[xs], shape, seed)
+    }
+
+    /// [`Trainer::forward`] of a trainer made by [`Trainer::above`]: `given` are the values of its nodes, `(n, …)`, channels last, for
+    /// images of which `shape` is `[n, h, w]`.
+    ///
+    /// # Errors
+    /// As [`Trainer::forward`].
+    pub fn forward_from(
+        &mut self,
+        params: &[&[T]],
+        given: &[&[T]],
+        shape: [usize; 3],
+        seed: u64,
+    ) -> Result<&[T]> {
+        check_params(&self.graph, params)?;
         self.ready = false;
         if self.layout.as_ref().is_none_or(|layout| layout.shape != shape) {
             self.layout = None;
@@ -114,7 +143,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             self.layout = Some(layout);
         }
         self.seed = seed;
-        self.run_forward(params, xs)?;
+        self.run_forward(params, given)?;
         self.ready = true;
         Ok(&self.output)
     }
@@ -130,7 +159,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         grad_output: &[T],
         gradients: &mut [Vec<T>],
     ) -> Result<()> {
-        self.check_params(params)?;
+        check_params(&self.graph, params)?;
         if !std::mem::take(&mut self.ready) {
             return Err(Error::NoForward);
         }
@@ -169,4 +198,11 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         }
         all
     }
+}
+
+/// Which parameters are trained: those that are marked, and are no buffers.
+fn marks(graph: &Graph, trained: &[bool]) -> Result<Vec<bool>> {
+    check_len("the list of trained parameters", trained.len(), graph.params().len())?;
+    let marks = graph.params().iter().zip(trained);
+    Ok(marks.map(|(p, &t)| t && p.role.is_trained()).collect())
 }

@@ -1,8 +1,10 @@
 //! Gradients of whole graphs against finite differences in double precision, and the fast device against the reference.
 #![expect(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
 
-use taper_engine::{Cpu, Device, Error, Real, Reference, Trainer};
-use taper_graph::blocks::{DepthwiseSeparable, InvertedResidual, Names, Style, conv_norm_act};
+use taper_engine::{Cpu, Device, Error, Real, Reference, Session, Trainer};
+use taper_graph::blocks::{
+    DepthwiseSeparable, InvertedResidual, Names, SqueezeExcite, Style, Variation, conv_norm_act,
+};
 use taper_graph::{Activation, Bias, Conv, Graph, GraphBuilder, ParamRole, PoolKind};
 
 const STYLE: Style =
@@ -28,6 +30,37 @@ fn network(dropout: f64) -> Graph {
     b.output("features", xs).unwrap();
     xs = b.global_pool("pool", xs, PoolKind::Avg, true).unwrap();
     xs = b.dropout("drop", xs, dropout).unwrap();
+    xs = b.linear("classifier", xs, 3, Bias::With).unwrap();
+    b.output("logits", xs).unwrap();
+    b.build().unwrap()
+}
+
+/// Gates, curved activations, and what follows a flatten: squeeze-and-excite in two styles, a map gated by another, an
+/// activation on a tensor that others read before it.
+fn gated_network() -> Graph {
+    let mut b = GraphBuilder::new(3).unwrap();
+    let style = |activation| Style { activation, ..STYLE };
+    let names = Names { conv: "conv_stem", norm: "bn1", activation: Some("act1") };
+    let input = b.input();
+    let stem = Conv::dense(4, 3, 2);
+    let mut xs = conv_norm_act(&mut b, names, input, stem, &style(Activation::Silu)).unwrap();
+    for (name, activation, gate) in [
+        ("h", Activation::HardSwish, Activation::HardSigmoid),
+        ("s", Activation::Silu, Activation::Sigmoid),
+    ] {
+        let block = InvertedResidual { expanded: 8, out: 4, kernel_size: 3, stride: 1 };
+        let squeeze_excite = SqueezeExcite { squeezed: 3, activation: Activation::Relu, gate };
+        let varied = Variation { squeeze_excite: Some(squeeze_excite), ..Variation::default() };
+        xs = block.build_varied(&mut b, name, xs, &style(activation), &varied).unwrap();
+    }
+    let other = b.activation("bend", xs, Activation::Sigmoid).unwrap();
+    xs = b.mul("product", xs, other).unwrap();
+    xs = b.activation("act_product", xs, Activation::HardSwish).unwrap();
+    let names = Names { conv: "conv_down", norm: "bn_down", activation: None };
+    xs = conv_norm_act(&mut b, names, xs, Conv::dense(3, 3, 4), &STYLE).unwrap();
+    xs = b.global_pool("pool", xs, PoolKind::Avg, false).unwrap();
+    xs = b.flatten("flat", xs).unwrap();
+    xs = b.activation("act_flat", xs, Activation::Silu).unwrap();
     xs = b.linear("classifier", xs, 3, Bias::With).unwrap();
     b.output("logits", xs).unwrap();
     b.build().unwrap()
@@ -125,6 +158,17 @@ fn all_gradients_equal_finite_differences() {
 }
 
 #[test]
+fn gradients_through_gates_and_curves_equal_finite_differences() {
+    let graph = gated_network();
+    check_differences(&graph, &vec![true; graph.params().len()]);
+    for name in ["se.conv_reduce.bias", "h.conv_pwl", "s.bn2"] {
+        let trained: Vec<bool> = graph.params().iter().map(|p| p.name.contains(name)).collect();
+        assert!(trained.iter().any(|t| *t), "{name}");
+        check_differences(&graph, &trained);
+    }
+}
+
+#[test]
 fn gradients_with_dropout_equal_finite_differences() {
     let graph = network(0.5);
     check_differences(&graph, &vec![true; graph.params().len()]);
@@ -162,20 +206,22 @@ fn gradients_below_a_frozen_suffix_equal_finite_differences() {
 
 #[test]
 fn the_fast_device_trains_as_the_reference() {
-    let graph = network(0.3);
-    let params = parameters(&graph);
+    for graph in [network(0.3), gated_network()] {
+        check_fast_device(&graph);
+    }
+}
+
+fn check_fast_device(graph: &Graph) {
+    let params = parameters(graph);
+    let late = |name: &str| name.starts_with("r1") || name.starts_with('s') || name == "classifier";
     for trained in [
         vec![true; params.len()],
         graph.params().iter().map(|p| p.role == ParamRole::Weight).collect(),
-        graph
-            .params()
-            .iter()
-            .map(|p| p.name.starts_with("r1") || p.name.starts_with('c'))
-            .collect(),
+        graph.params().iter().map(|p| late(&p.name)).collect(),
     ] {
-        let truth = step::<f64, _>(&graph, &params, &trained, Reference);
+        let truth = step::<f64, _>(graph, &params, &trained, Reference);
         for threads in [1, 2, 3] {
-            let fast = step::<f32, _>(&graph, &params, &trained, Cpu::new(threads));
+            let fast = step::<f32, _>(graph, &params, &trained, Cpu::new(threads));
             let pairs =
                 fast.gradients.iter().zip(&truth.gradients).chain([(&fast.logits, &truth.logits)]);
             for (i, (fast, truth)) in pairs.enumerate() {
@@ -210,6 +256,50 @@ fn a_second_step_in_the_same_arena_equals_the_first() {
     let first = run([4, 16, 16]);
     run([2, 9, 21]);
     assert_eq!(run([4, 16, 16]), first);
+}
+
+/// What starts from the values of a session gives what the whole trainer gives.
+#[test]
+fn a_trainer_above_a_session_equals_the_whole_trainer() {
+    for (graph, first) in [
+        (network(0.3), "r1"),
+        (network(0.3), "classifier"),
+        (gated_network(), "s"),
+        (gated_network(), "h.se.conv_expand"),
+        (gated_network(), "conv_stem"),
+    ] {
+        let wide = parameters(&graph);
+        let params: Vec<Vec<f32>> =
+            wide.iter().map(|p| p.iter().map(|&v| v as f32).collect()).collect();
+        let params: Vec<&[f32]> = params.iter().map(Vec::as_slice).collect();
+        let mut on = false;
+        let mut is_trained = |name: &str| {
+            on |= name.starts_with(first);
+            on
+        };
+        let trained: Vec<bool> = graph.params().iter().map(|p| is_trained(&p.name)).collect();
+        let whole = step::<f32, _>(&graph, &wide, &trained, Cpu::new(2));
+        let (mut trainer, nodes) = Trainer::above(&graph, "logits", &trained, Cpu::new(2)).unwrap();
+        let images: Vec<f32> =
+            values(99, SHAPE.iter().product::<usize>() * 3).map(|v| v as f32).collect();
+        let [_, h, w] = SHAPE;
+        let mut session = Session::of_nodes(&graph, &params, &nodes, [h, w], 2).unwrap();
+        let given = session.run_all(&images, SHAPE).unwrap();
+        let given: Vec<&[f32]> = given.iter().map(Vec::as_slice).collect();
+        let logits = trainer.forward_from(&params, &given, SHAPE, 5).unwrap().to_vec();
+        let grad: Vec<f32> = values(77, logits.len()).map(|v| v as f32).collect();
+        let mut gradients = vec![Vec::new(); params.len()];
+        trainer.backward(&params, &grad, &mut gradients).unwrap();
+        assert_eq!(first == "conv_stem", nodes == [graph.input()], "{first}");
+        let pairs = gradients.iter().zip(&whole.gradients).chain([(&logits, &whole.logits)]);
+        for (i, (above, whole)) in pairs.enumerate() {
+            assert_eq!(above.len(), whole.len());
+            let scale = whole.iter().fold(0.1f32, |m, v| m.max(v.abs()));
+            for (a, b) in above.iter().zip(whole) {
+                assert!((a - b).abs() < 1e-4 * scale, "{first}, tensor {i}: {a} but {b}");
+            }
+        }
+    }
 }
 
 #[test]

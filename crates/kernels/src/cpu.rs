@@ -413,6 +413,47 @@ impl Device<f32> for Cpu {
         self.sum_positions([n, positions, c], SourceView::new(xs), None, scale, y);
     }
 
+    fn flatten(
+        &mut self,
+        n: usize,
+        positions: usize,
+        c: usize,
+        xs: Source<'_, f32>,
+        y: &mut [f32],
+    ) {
+        check_source(&xs, n * positions * c, c);
+        assert_eq!(y.len(), xs.data.len(), "length of the output");
+        if positions == 1 {
+            // Nothing moves; the mean over one position is the position.
+            return self.pool_forward(n, 1, c, xs, y);
+        }
+        for (i, y) in y.iter_mut().enumerate() {
+            let (image, channel, position) =
+                (i / (c * positions), i / positions % c, i % positions);
+            *y = xs.at((image * positions + position) * c + channel, channel);
+        }
+    }
+
+    fn flatten_backward(
+        &mut self,
+        n: usize,
+        positions: usize,
+        c: usize,
+        gradient: &[f32],
+        sink: Sink<'_, f32>,
+    ) {
+        assert_eq!(gradient.len(), n * positions * c, "length of the gradient");
+        let mut turned = std::mem::take(&mut self.image);
+        turned.reserve(gradient.len());
+        for (i, &g) in gradient.iter().enumerate() {
+            let (image, channel, position) =
+                (i / (c * positions), i / positions % c, i % positions);
+            turned[(image * positions + position) * c + channel] = g;
+        }
+        self.pass_all(c, &turned[..gradient.len()], Share::ALL, sink);
+        self.image = turned;
+    }
+
     fn pool_backward(
         &mut self,
         n: usize,

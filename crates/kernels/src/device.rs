@@ -325,4 +325,17 @@ pub trait Device<T: Real> {
         gradient: &[T],
         sink: Sink<'_, T>,
     );
+
+    /// Channel by channel: `(n, positions, c)` to `(n, c, positions)`, which is PyTorch's order.
+    fn flatten(&mut self, n: usize, positions: usize, c: usize, xs: Source<'_, T>, y: &mut [T]);
+
+    /// The backward pass of [`Device::flatten`]: the sink's tensor is `(n, positions, c)`.
+    fn flatten_backward(
+        &mut self,
+        n: usize,
+        positions: usize,
+        c: usize,
+        gradient: &[T],
+        sink: Sink<'_, T>,
+    );
 }

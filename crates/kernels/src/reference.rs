@@ -161,4 +161,29 @@ impl<T: Real> Device<T> for Reference {
         let g: Vec<T> = (0..n * positions * c).map(|i| share(i) / scale).collect();
         self.pass(c, &g, sink);
     }
+
+    fn flatten(&mut self, _n: usize, positions: usize, c: usize, xs: Source<'_, T>, y: &mut [T]) {
+        for from in 0..y.len() {
+            y[flat_index(from, positions, c)] = xs.at(from, from % c);
+        }
+    }
+
+    fn flatten_backward(
+        &mut self,
+        _n: usize,
+        positions: usize,
+        c: usize,
+        gradient: &[T],
+        sink: Sink<'_, T>,
+    ) {
+        let at = |i: usize| gradient[flat_index(i, positions, c)];
+        let g: Vec<T> = (0..gradient.len()).map(at).collect();
+        self.pass(c, &g, sink);
+    }
+}
+
+/// Where element `i` of `(n, positions, c)` lies in `(n, c, positions)`.
+fn flat_index(i: usize, positions: usize, c: usize) -> usize {
+    let (image, position, channel) = (i / (positions * c), i / c % positions, i % c);
+    (image * c + channel) * positions + position
 }

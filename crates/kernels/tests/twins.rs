@@ -272,7 +272,7 @@ proptest! {
     }
 
     #[test]
-    fn pool_add_and_mul_equal_their_twins(n in 1..4usize, positions in 1..60usize, c in 1..70usize, f in flags()) {
+    fn operations_without_weights_equal_their_twins(n in 1..4usize, positions in 1..60usize, c in 1..70usize, f in flags()) {
         let (seed, normed, masked, accumulate, activation, threads) = f;
         let run = |device: &mut dyn Device<f32>| {
             let mut stream = Stream(seed);
@@ -300,8 +300,11 @@ proptest! {
                 Some(Sink { out: &mut dgated, accumulate, mask, tally }),
                 Some(Sink { out: &mut dgate, accumulate, mask: gate_mask, tally: None }),
             ]);
+            let (mut flat, mut dflat) = (vec![0.0; len], b.clone());
+            device.flatten(n, positions, c, source, &mut flat);
+            device.flatten_backward(n, positions, c, &a, Sink { out: &mut dflat, accumulate, mask, tally: None });
             let wide = |v: Vec<f32>| v.into_iter().map(f64::from).collect::<Vec<f64>>();
-            [wide(sum), wide(pooled), wide(dx), wide(passed), s, d, wide(gated), wide(dgated), wide(dgate), s2, d2]
+            [wide(sum), wide(pooled), wide(dx), wide(passed), s, d, wide(gated), wide(dgated), wide(dgate), s2, d2, wide(flat), wide(dflat)]
         };
         let truth = run(&mut Reference);
         for isa in Isa::here() {

@@ -2,12 +2,11 @@
 //!
 //! Above: `session`. Below: `plan`, `kernels::Cpu`. Not here: where tensors lie (`session::runner`).
 
-use taper_graph::{Graph, ParamId};
+use taper_graph::{Extent, Graph, NodeId, ParamId};
 use taper_kernels::{Activation, Cpu, Packed};
-use taper_model::Model;
 
 use crate::Result;
-use crate::plan::{Norm, Plan, Work, conv_shape};
+use crate::plan::{Norm, Plan, Unit, Value, Work, conv_shape};
 
 /// What is computed, and the packed weights: shared by all sessions forked from one.
 #[derive(Debug)]
@@ -33,39 +32,61 @@ pub(super) struct Step {
 }
 
 impl Program {
-    /// Compiles the part of a model that the named output depends on, for the instruction set of `cpu`.
-    pub(super) fn new(model: &Model, output: &str, cpu: &Cpu) -> Result<Self> {
-        let plan = Plan::new(&model.graph, output)?;
-        let steps = compile(model, &plan, cpu)?;
-        Ok(Self { graph: model.graph.clone(), plan, steps })
+    /// Compiles what some nodes depend on, for the instruction set of `cpu`. `params` are those of the graph; `size` is that of any
+    /// image the network can take.
+    pub(super) fn new(
+        graph: &Graph,
+        params: &[&[f32]],
+        nodes: &[NodeId],
+        [h, w]: [usize; 2],
+        cpu: &Cpu,
+    ) -> Result<Self> {
+        let plan = Plan::of_nodes(graph, nodes)?;
+        let extents = graph.extents(h, w)?;
+        let mut steps: Vec<Step> = Vec::with_capacity(plan.units.len());
+        for unit in &plan.units {
+            let input = extents[plan.values[unit.inputs[0]].node.index()];
+            steps.push(compile(graph, params, &plan.values[unit.output], unit, input, cpu)?);
+        }
+        fuse_additions(&plan, &mut steps);
+        Ok(Self { graph: graph.clone(), plan, steps })
+    }
+
+    /// The parameters and buffers that were compiled in.
+    pub(super) fn params(&self) -> Vec<ParamId> {
+        let weights = self.plan.units.iter().flat_map(|unit| match unit.work {
+            Work::Conv { weight, bias, .. } | Work::Linear { weight, bias, .. } => {
+                [Some(weight), bias]
+            }
+            _ => [None, None],
+        });
+        let norms = self.plan.values.iter().filter_map(|value| value.norm);
+        weights.flatten().chain(norms.flat_map(|norm| norm.params)).collect()
     }
 }
 
-fn compile(model: &Model, plan: &Plan, cpu: &Cpu) -> Result<Vec<Step>> {
-    let tensor = |id: ParamId| model.tensors[id.index()].data.as_slice();
-    let mut steps: Vec<Step> = Vec::with_capacity(plan.units.len());
-    // Any size will do to pack a weight; the model's own fits.
-    let [h, w] = model.preprocess.input_size;
-    let extents = model.graph.extents(h, w)?;
-    for unit in &plan.units {
-        let value = &plan.values[unit.output];
-        let (output, activation) = (unit.output, value.activation);
-        let mut step = Step { output, activation, ..Step::default() };
-        if let Work::Conv { weight, bias, .. } | Work::Linear { weight, bias, .. } = unit.work {
-            let input = extents[plan.values[unit.inputs[0]].node.index()];
-            let mut folded = tensor(weight).to_vec();
-            step.bias = bias.map(|b| tensor(b).to_vec());
-            if let Some(norm) = &value.norm {
-                step.bias = Some(fold(norm, &mut folded, tensor));
-            }
-            if let Some(shape) = conv_shape(&model.graph, unit, input, 1)? {
-                step.weight = Some(cpu.pack(&shape, &folded));
-            }
+fn compile(
+    graph: &Graph,
+    params: &[&[f32]],
+    value: &Value,
+    unit: &Unit,
+    input: Extent,
+    cpu: &Cpu,
+) -> Result<Step> {
+    let tensor = |id: ParamId| params[id.index()];
+    let (output, activation) = (unit.output, value.activation);
+    let mut step = Step { output, activation, ..Step::default() };
+    if let Work::Conv { weight, bias, .. } | Work::Linear { weight, bias, .. } = unit.work {
+        let mut folded = tensor(weight).to_vec();
+        step.bias = bias.map(|b| tensor(b).to_vec());
+        if let Some(norm) = &value.norm {
+            step.bias = Some(fold(norm, &mut folded, tensor));
         }
-        steps.push(step);
+        if let Some(shape) = conv_shape(graph, unit, input, 1)? {
+            step.weight = Some(cpu.pack(&shape, &folded));
+        }
     }
-    fuse_additions(plan, &mut steps);
-    Ok(steps)
+    Ok(step)
 }
 
 /// Scales each output channel's weights by `γ/σ`, and returns `β − μ·γ/σ`.
@@ -102,7 +123,7 @@ fn fuse_additions(plan: &Plan, steps: &mut [Step]) {
             if is_conv
                 && bare
                 && ready
-                && operand != plan.output
+                && !plan.outputs.contains(&operand)
                 && steps[writer].residual.is_none()
             {
                 steps[writer].residual = Some(other);

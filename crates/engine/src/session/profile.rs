@@ -62,16 +62,14 @@ impl Session {
         shape: [usize; 3],
         rounds: usize,
     ) -> Result<Vec<UnitTime>> {
-        let sizes = self.prepare(xs, shape)?;
-        let Self { program, team, output, .. } = self;
-        output.resize(shape[0] * sizes.output, 0.0);
+        let image_len = self.prepare(xs, shape)?;
+        let Self { program, team, .. } = self;
         let mut times = vec![Vec::with_capacity(rounds.max(1)); program.plan.units.len()];
         for round in 0..=rounds.max(1) {
             let mut spent = vec![0.0; times.len()];
-            let images = xs.chunks_exact(sizes.image).zip(output.chunks_exact_mut(sizes.output));
-            for (xs, out) in images {
+            for xs in xs.chunks_exact(image_len) {
                 let mut last = Instant::now();
-                team.run(program, xs, out, |unit| {
+                team.run(program, xs, std::iter::empty(), |unit| {
                     let now = Instant::now();
                     spent[unit] += (now - last).as_secs_f64() * 1e3;
                     last = now;
@@ -112,6 +110,7 @@ fn describe(program: &Program, layout: &Layout, n: usize, unit_idx: usize, ms: S
         }
         (Work::Add, _) => ("add", String::new()),
         (Work::Mul, _) => ("mul", String::new()),
+        (Work::Flatten, _) => ("flatten", String::new()),
         (Work::Pool, _) => ("pool", String::new()),
         (Work::Dropout { .. }, _) => ("copy", String::new()),
         _ => ("", String::new()),

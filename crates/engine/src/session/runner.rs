@@ -49,12 +49,13 @@ impl Runner {
         Ok(())
     }
 
-    /// Computes `out` from `xs`, which have the lengths of the prepared shape; tells `watch` the units by index as they are done.
-    pub(super) fn run(
+    /// Computes `outs`, one slice an output, from `xs`, all of the lengths of the prepared shape; tells `watch` the units by index as
+    /// they are done.
+    pub(super) fn run<'a>(
         &mut self,
         program: &Program,
         xs: &[f32],
-        out: &mut [f32],
+        outs: impl Iterator<Item = &'a mut [f32]>,
         mut watch: impl FnMut(usize),
     ) {
         for unit in (0..program.plan.units.len()).filter(|&unit| !program.steps[unit].skipped) {
@@ -63,10 +64,9 @@ impl Runner {
         }
         let Some(layout) = &self.layout else { return };
         let (_, others) = around(&mut self.arena, &(0..0));
-        out.copy_from_slice(match program.plan.output {
-            0 => xs,
-            value => others.get(&layout.stored[value]),
-        });
+        for (out, &value) in outs.zip(&program.plan.outputs) {
+            out.copy_from_slice(if value == 0 { xs } else { others.get(&layout.stored[value]) });
+        }
     }
 
     fn run_unit(&mut self, program: &Program, images: &[f32], unit_idx: usize) {
@@ -94,6 +94,7 @@ impl Runner {
                 let gates = layout.extents[unit.inputs[1]].size().iter().product::<usize>();
                 cpu.mul(n * gates, h * w / gates, c, xs, source(unit.inputs[1]), y);
             }
+            Work::Flatten => cpu.flatten(n, h * w, c, xs, y),
             Work::Pool => cpu.pool_forward(n, h * w, c, xs, y),
             // Nothing is dropped; the mean over one position is the position.
             Work::Dropout { .. } => {
@@ -132,7 +133,7 @@ impl Layout {
             live(step.output, u);
             unit.inputs.iter().chain(&step.residual).for_each(|&v| live(v, u));
         }
-        live(plan.output, plan.units.len());
+        plan.outputs.iter().for_each(|&v| live(v, plan.units.len()));
         for tenant in &mut tenants {
             // A value that a fused addition swallowed.
             if tenant.first > tenant.last {

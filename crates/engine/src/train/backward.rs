@@ -24,11 +24,11 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         grad_output: &[T],
         gradients: &mut [Vec<T>],
     ) {
-        if !self.routes.needs[self.plan.output] {
+        if !self.routes.needs[self.plan.output()] {
             return;
         }
         let finish = self.routes.seed_finishes;
-        self.write(self.plan.output, None, [false, finish], |device, c, _, sink, _| {
+        self.write(self.plan.output(), None, [false, finish], |device, c, _, sink, _| {
             device.pass(c, grad_output, sink);
         });
         for unit in (0..self.plan.units.len()).rev() {
@@ -44,16 +44,17 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
                 self.backward_conv(unit_idx, params, gradients);
             }
             Work::Dropout { p } => {
-                let out = self.plan.units[unit_idx].output;
+                let (out, node) =
+                    (self.plan.units[unit_idx].output, self.plan.units[unit_idx].node);
                 if let Some(layout) = self.layout.as_ref().filter(|_| p > 0.0) {
                     let range = layout.gradients[out].clone();
-                    drop_elements(&mut self.arena[range], p, self.seed, unit_idx);
+                    drop_elements(&mut self.arena[range], p, self.seed, node.index());
                 }
                 self.hand_down(unit_idx);
             }
             Work::Add => self.hand_down(unit_idx),
             Work::Mul => self.backward_mul(unit_idx),
-            Work::Pool => self.backward_pool(unit_idx),
+            Work::Pool | Work::Flatten => self.backward_positions(unit_idx),
         }
     }
 
@@ -92,14 +93,17 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         }
     }
 
-    fn backward_pool(&mut self, unit_idx: usize) {
+    /// A mean over positions, or their rearrangement.
+    fn backward_positions(&mut self, unit_idx: usize) {
         let (unit, route) = (&self.plan.units[unit_idx], self.routes.inputs[unit_idx][0]);
         let Route::Write { accumulate, finish } = route else { return };
-        let (input, out) = (unit.inputs[0], unit.output);
+        let (input, out, work) = (unit.inputs[0], unit.output, unit.work);
         let Some(layout) = &self.layout else { return };
         let (n, [h, w]) = (layout.shape[0], layout.extents[input].size());
-        self.write(input, Some(out), [accumulate, finish], |device, c, gradient, sink, _| {
-            device.pool_backward(n, h * w, c, gradient, sink);
+        let finish = [accumulate, finish];
+        self.write(input, Some(out), finish, |device, c, gradient, sink, _| match work {
+            Work::Flatten => device.flatten_backward(n, h * w, c, gradient, sink),
+            _ => device.pool_backward(n, h * w, c, gradient, sink),
         });
     }
 

@@ -31,21 +31,23 @@ pub(super) fn gated(layout: &Layout, unit: &Unit) -> (usize, usize) {
     (layout.shape[0] * gate, xs / gate)
 }
 
-/// Zeroes elements with probability `p`, and divides the others by `1 − p`; the same elements for the same seed and unit.
-pub(super) fn drop_elements<T: Real>(values: &mut [T], p: f64, seed: u64, unit: usize) {
+/// Zeroes elements with probability `p`, and divides the others by `1 − p`; the same elements for the same seed and node.
+pub(super) fn drop_elements<T: Real>(values: &mut [T], p: f64, seed: u64, node: usize) {
     let keep = T::from_f64(1.0 / (1.0 - p));
     for (i, value) in values.iter_mut().enumerate() {
-        let dropped = random::uniform(seed, unit as u64, i as u64) < p;
+        let dropped = random::uniform(seed, node as u64, i as u64) < p;
         *value = if dropped { T::default() } else { *value * keep };
     }
 }
 
 impl<T: Real, D: Device<T>> Trainer<T, D> {
-    pub(super) fn run_forward(&mut self, params: &[&[T]], xs: &[T]) -> Result<()> {
+    pub(super) fn run_forward(&mut self, params: &[&[T]], given: &[&[T]]) -> Result<()> {
         let Some(layout) = &self.layout else { return Err(Error::NoForward) };
-        let images = layout.stored[0].clone();
-        check_len("the batch of images", xs.len(), images.len())?;
-        self.arena[images].copy_from_slice(xs);
+        check_len("the list of given values", given.len(), self.plan.given)?;
+        for (range, values) in layout.stored.iter().zip(given) {
+            check_len("the batch of images", values.len(), range.len())?;
+            self.arena[range.clone()].copy_from_slice(values);
+        }
         for (v, value) in self.plan.values.iter().enumerate() {
             let Some(norm) = &value.norm else { continue };
             let state = &mut self.norms[v];
@@ -102,11 +104,12 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
                 let (n, positions) = gated(layout, unit);
                 device.mul(n, positions, c, xs, gate, y);
             }
+            Work::Flatten => device.flatten(n, h * w, c, xs, y),
             Work::Pool => device.pool_forward(n, h * w, c, xs, y),
             Work::Dropout { p } => {
                 device.pool_forward(n * h * w, 1, c, xs, y);
-                if routes.needs[plan.output] && p > 0.0 {
-                    drop_elements(y, p, *seed, unit_idx);
+                if routes.needs[plan.output()] && p > 0.0 {
+                    drop_elements(y, p, *seed, unit.node.index());
                 }
             }
         }
@@ -118,10 +121,10 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         let Self { plan, layout: Some(layout), arena, norms, device, output, .. } = self else {
             return;
         };
-        let c = layout.extents[plan.output].channels();
+        let c = layout.extents[plan.output()].channels();
         let arena: &mut AlignedBuf<T> = arena;
         let (_, others) = around(arena, &(0..0));
-        let xs = source(plan, layout, norms, &others, plan.output);
+        let xs = source(plan, layout, norms, &others, plan.output());
         output.resize(xs.data.len(), T::default());
         // The mean over one position is the position.
         device.pool_forward(output.len() / c, 1, c, xs, output);

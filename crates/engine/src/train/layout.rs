@@ -70,7 +70,7 @@ fn stored_life(plan: &Plan, routes: &Routes, v: usize) -> Tenant {
     let (value, end) = (&plan.values[v], 2 * plan.units.len());
     let first = value.writer.unwrap_or(0);
     let mut last = value.readers.iter().copied().fold(first, usize::max);
-    if v == plan.output {
+    if v == plan.output() {
         last = last.max(plan.units.len());
     }
     for &u in &value.readers {
@@ -88,7 +88,7 @@ fn stored_life(plan: &Plan, routes: &Routes, v: usize) -> Tenant {
 fn slot_life(plan: &Plan, routes: &Routes, slot: usize) -> Tenant {
     let (n, end) = (plan.units.len(), 2 * plan.units.len());
     let (mut first, mut last) = (end, n);
-    if routes.slots[plan.output] == Some(slot) {
+    if routes.slots[plan.output()] == Some(slot) {
         first = n;
     }
     for (u, unit) in plan.units.iter().enumerate() {

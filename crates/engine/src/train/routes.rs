@@ -47,7 +47,7 @@ impl Routes {
                 Work::Conv { weight, bias, .. } | Work::Linear { weight, bias, .. } => {
                     trained[weight.index()] || bias.is_some_and(|b| trained[b.index()])
                 }
-                Work::Add | Work::Mul | Work::Pool | Work::Dropout { .. } => false,
+                Work::Add | Work::Mul | Work::Pool | Work::Flatten | Work::Dropout { .. } => false,
             };
             needs[unit.output] |= own || unit.inputs.iter().any(|&v| needs[v]);
         }
@@ -73,9 +73,9 @@ impl Routes {
                 left[v] += 1;
             }
         }
-        if self.needs[plan.output] {
-            self.slots[plan.output] = Some(self.fresh());
-            self.seed_finishes = left[plan.output] == 0;
+        if self.needs[plan.output()] {
+            self.slots[plan.output()] = Some(self.fresh());
+            self.seed_finishes = left[plan.output()] == 0;
         }
         for (u, unit) in plan.units.iter().enumerate().rev() {
             if !self.needs[unit.output] {
