@@ -4,6 +4,7 @@
 //! A kernel is written once, generic over [`Simd`] and always inlined; [`Isa::run`] enters it with the instruction set's features
 //! enabled, so that every intrinsic inlines too.
 
+mod peak;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
