@@ -10,6 +10,7 @@ use taper_engine::{Session, SessionOptions};
 use super::contestant::Contestant;
 use super::roof::Roof;
 use super::serve::serve;
+use super::setup::Setup;
 use super::table::{Table, number};
 use super::{Bench, Measured, networks};
 
@@ -18,61 +19,48 @@ const CLASSES: usize = 1000;
 
 /// One configuration.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Setup {
-    #[arg(long)]
-    model: String,
-    #[arg(long)]
-    batch: usize,
-    #[arg(long)]
-    image_size: usize,
-    #[arg(long)]
-    threads: usize,
+pub(crate) struct LayersSetup {
+    #[command(flatten)]
+    setup: Setup,
     #[arg(long)]
     rounds: usize,
 }
 
 /// Our process: measures roof and units in one go, and is then ready for nothing more.
-pub(super) fn contestant(setup: &Setup) -> Result<()> {
+pub(super) fn contestant(LayersSetup { setup, rounds }: &LayersSetup) -> Result<()> {
     let roof = Roof::measure(setup.threads)?;
     let model = networks::random(&setup.model, CLASSES)?;
     let options = SessionOptions { threads: setup.threads, ..SessionOptions::default() };
     let mut session = Session::new(&model, &options)?;
-    let shape = [setup.batch, setup.image_size, setup.image_size];
-    let xs = networks::images(shape.iter().product::<usize>() * 3);
-    let units = session.profile(&xs, shape, setup.rounds)?;
-    let units: Vec<Value> = units
-        .iter()
-        .map(|unit| {
-            json!({
-                "name": unit.name, "kernel": unit.kernel, "shape": unit.shape,
-                "macs": unit.macs, "bytes": unit.bytes, "ms": unit.ms.median,
-            })
+    let units = session.profile(&setup.images(), setup.shape(), *rounds)?;
+    let units = units.iter().map(|unit| {
+        json!({
+            "name": unit.name, "kernel": unit.kernel, "shape": unit.shape,
+            "macs": unit.macs, "bytes": unit.bytes, "ms": unit.ms.median,
         })
-        .collect();
+    });
+    let units: Value = units.collect();
     serve(&json!({ "ready": true, "roof": roof.json(), "units": units }), || Ok(()))
 }
 
 /// Profiles every model.
 pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     let (mut tables, mut notes, mut all) = (Vec::new(), Vec::new(), Vec::new());
-    for model in &bench.models {
-        for &batch in bench.batches(&[1, 32]) {
-            for &threads in bench.threads(&[bench.cores.count()]) {
-                let (model, image_size) = (model.clone(), bench.image_size);
-                let rounds = bench.rounds.unwrap_or(if batch == 1 { 200 } else { 20 });
-                let setup = Setup { model, batch, image_size, threads, rounds };
-                let ready = one(bench, &setup)?;
-                let roof = Roof::from_json(&ready["roof"]).context("no roof was measured")?;
-                let table = table(&ready["units"], &roof).context("no units were measured")?;
-                let caption = format!("{}, batch {batch}, {threads} threads", setup.model);
-                notes.push(format!("Roof for {caption}: {}.", words(&roof)));
-                tables.push((caption, table));
-                all.push(json!({
-                    "model": setup.model, "batch": batch, "image_size": image_size, "threads": threads,
-                    "roof": ready["roof"], "units": ready["units"],
-                }));
-            }
-        }
+    for setup in Setup::all(bench, &[1, 32], &[bench.cores.count()]) {
+        let rounds = bench.rounds.unwrap_or(if setup.batch == 1 { 200 } else { 20 });
+        let mut command = setup.ours(bench, "layers")?;
+        command.arg(format!("--rounds={rounds}"));
+        let ready = Contestant::start("layers", command, &bench.folder)?.ready().clone();
+        let roof = Roof::from_json(&ready["roof"]).context("no roof was measured")?;
+        let table = table(&ready["units"], &roof).context("no units were measured")?;
+        let Setup { model, batch, threads, .. } = &setup;
+        let caption = format!("{model}, batch {batch}, threads {threads}");
+        notes.push(format!("Roof for {caption}: {}.", words(&roof)));
+        tables.push((caption, table));
+        let mut value = setup.json();
+        value["roof"] = ready["roof"].clone();
+        value["units"] = ready["units"].clone();
+        all.push(value);
     }
     notes.push(
         "Milliseconds are medians. *of roof* is the least time the unit could take, by arithmetic (two operations a \
@@ -81,16 +69,6 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
             .to_owned(),
     );
     Ok(Measured { name: "layers", tables, notes, json: all.into() })
-}
-
-fn one(bench: &Bench, setup: &Setup) -> Result<Value> {
-    let Setup { model, batch, image_size, threads, rounds } = setup;
-    let mut command = bench.cores.pinned(*threads, std::env::current_exe()?);
-    command.args(["contestant", "layers"]);
-    command.arg(format!("--model={model}")).arg(format!("--batch={batch}"));
-    command.arg(format!("--image-size={image_size}")).arg(format!("--threads={threads}"));
-    command.arg(format!("--rounds={rounds}"));
-    Ok(Contestant::start("layers", command, &bench.folder)?.ready().clone())
 }
 
 fn table(units: &Value, roof: &Roof) -> Option<Table> {
