@@ -1,21 +1,26 @@
 //! `cargo xtask bench`: how fast we are, and how fast the peers are in the same run.
 //!
-//! Above: `main`. Below: one module a section (`infer`, `train`, `layers`), `race` (who runs when), `document` (docs/benchmarks.md).
+//! Above: `main`. Below: one module a section (`infer`, `train`, `layers`, `data`, `end_to_end`), `race` (who runs when), `document` (docs/benchmarks.md).
 //! Not here: what a user measures (`taper bench`), the peers' side (`xtask/bench/*.py`).
 //! Every contestant, ours too, is a process of its own that stays alive, and they take turns, so that a slow minute of the
 //! machine is everybody's. Numbers are measured by the optimized build: the development build starts it and steps aside.
 
 mod contestant;
 mod cores;
+mod data;
 mod document;
+mod end_to_end;
 mod infer;
+mod job;
 mod layers;
 mod machine;
 mod networks;
 mod peers;
+mod photos;
 mod race;
 mod roof;
 mod serve;
+mod setup;
 mod sgd;
 mod table;
 mod train;
@@ -46,8 +51,32 @@ enum Section {
     Train,
     /// Unit by unit: shape, kernel, time, share of what the machine can do
     Layers,
+    /// Images a second, from files to batches
+    Data,
+    /// Five epochs of fine-tuning, from the start of the process to its end
+    EndToEnd,
     /// Every section
     All,
+}
+
+impl Section {
+    /// What measures this section, or each.
+    fn measures(self) -> Vec<fn(&Bench) -> Result<Measured>> {
+        match self {
+            Section::Infer => vec![infer::measure],
+            Section::Train => vec![train::measure],
+            Section::Layers => vec![layers::measure],
+            Section::Data => vec![data::measure],
+            Section::EndToEnd => vec![end_to_end::measure],
+            Section::All => vec![
+                infer::measure,
+                train::measure,
+                layers::measure,
+                data::measure,
+                end_to_end::measure,
+            ],
+        }
+    }
 }
 
 /// Flags of `cargo xtask bench`.
@@ -74,6 +103,15 @@ pub(crate) struct BenchArgs {
     /// Which peers, of those that the section knows [default: all but compile for infer]
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     against: Vec<String>,
+    /// Folder of pictures, DIR/<class>/* or DIR/train/<class>/* [default: the sample set that data comes with]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The peer's weights of MobileNetV2, for end-to-end [default: random ones, which take as long and learn less]
+    #[arg(long, value_name = "PTH")]
+    weights: Option<PathBuf>,
+    /// How many of its photographs are enlarged to 12 megapixels, for data; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    photos: usize,
     /// Height and width of the images
     #[arg(long, value_name = "N", default_value_t = 224)]
     image_size: usize,
@@ -119,6 +157,9 @@ struct Bench {
     peers: Option<Peers>,
     against: Vec<String>,
     image_size: usize,
+    data: Option<PathBuf>,
+    photos: usize,
+    weights: Option<PathBuf>,
     cores: Cores,
     /// Folder for logs and exported networks.
     folder: PathBuf,
@@ -135,25 +176,16 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     if let Some(warning) = machine.warning() {
         eprintln!("warning: {warning}");
     }
-    let mut sections = Vec::new();
-    if matches!(args.section, Section::Infer | Section::All) {
-        sections.push(infer::measure(&bench)?);
-    }
-    if matches!(args.section, Section::Train | Section::All) {
-        sections.push(train::measure(&bench)?);
-    }
-    if matches!(args.section, Section::Layers | Section::All) {
-        sections.push(layers::measure(&bench)?);
-    }
-    for section in &sections {
+    let mut measured = serde_json::Map::new();
+    for measure in args.section.measures() {
+        let section = measure(&bench)?;
         eprintln!("\n{}\n\n{}", section.name, section.text());
-    }
-    if args.write {
-        document::write(&shell::root().join("docs/benchmarks.md"), &machine, &sections)?;
+        if args.write {
+            document::write(&shell::root().join("docs/benchmarks.md"), &machine, &section)?;
+        }
+        measured.insert(section.name.to_owned(), section.json);
     }
     if args.json {
-        let measured: serde_json::Map<_, _> =
-            sections.into_iter().map(|s| (s.name.to_owned(), s.json)).collect();
         println!("{}", json!({ "machine": machine.json(), "sections": measured }));
     }
     Ok(())
@@ -186,6 +218,9 @@ impl Bench {
             peers: args.peers.as_deref().map(Peers::new).transpose()?,
             against: args.against.clone(),
             image_size: args.image_size,
+            data: args.data.clone(),
+            photos: args.photos,
+            weights: args.weights.clone(),
             cores,
             folder,
         })

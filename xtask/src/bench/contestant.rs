@@ -93,11 +93,16 @@ impl Contestant {
 
     fn obituary(&mut self) -> anyhow::Error {
         let status = self.child.wait().map_or_else(|e| e.to_string(), |status| status.to_string());
-        let log = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n");
-        anyhow!("{} ended early ({status}); {} ends with:\n{tail}", self.name, self.log.display())
+        anyhow!("{} ended early ({status}); {}", self.name, end_of(&self.log))
     }
+}
+
+/// The last lines of a log, in words.
+pub(super) fn end_of(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n");
+    format!("{} ends with:\n{tail}", log.display())
 }
 
 impl Drop for Contestant {

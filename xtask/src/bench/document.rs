@@ -10,14 +10,12 @@ use anyhow::{Context, Result, bail};
 use super::Measured;
 use super::machine::Machine;
 
-/// Writes the sections into the document at `path`.
-pub(super) fn write(path: &Path, machine: &Machine, sections: &[Measured]) -> Result<()> {
+/// Writes a section into the document at `path`.
+pub(super) fn write(path: &Path, machine: &Machine, section: &Measured) -> Result<()> {
     let shown = path.display();
-    let mut text = fs::read_to_string(path).with_context(|| format!("reading {shown}"))?;
-    for section in sections {
-        let body = format!("{machine}.\n\n{}", section.text());
-        text = replaced(&text, section.name, &body).with_context(|| format!("in {shown}"))?;
-    }
+    let text = fs::read_to_string(path).with_context(|| format!("reading {shown}"))?;
+    let body = format!("{machine}.\n\n{}", section.text());
+    let text = replaced(&text, section.name, &body).with_context(|| format!("in {shown}"))?;
     let aside = path.with_extension("md.tmp");
     fs::write(&aside, text).with_context(|| format!("writing {}", aside.display()))?;
     fs::rename(&aside, path).with_context(|| format!("renaming to {shown}"))?;

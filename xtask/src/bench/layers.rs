@@ -10,6 +10,7 @@ use taper_engine::{Session, SessionOptions};
 use super::contestant::Contestant;
 use super::roof::Roof;
 use super::serve::serve;
+use super::setup::Setup;
 use super::table::{Table, number};
 use super::{Bench, Measured, networks};
 
@@ -18,79 +19,56 @@ const CLASSES: usize = 1000;
 
 /// One configuration.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Setup {
-    #[arg(long)]
-    model: String,
-    #[arg(long)]
-    batch: usize,
-    #[arg(long)]
-    image_size: usize,
-    #[arg(long)]
-    threads: usize,
+pub(crate) struct LayersSetup {
+    #[command(flatten)]
+    setup: Setup,
     #[arg(long)]
     rounds: usize,
 }
 
 /// Our process: measures roof and units in one go, and is then ready for nothing more.
-pub(super) fn contestant(setup: &Setup) -> Result<()> {
+pub(super) fn contestant(LayersSetup { setup, rounds }: &LayersSetup) -> Result<()> {
     let roof = Roof::measure(setup.threads)?;
     let model = networks::random(&setup.model, CLASSES)?;
     let options = SessionOptions { threads: setup.threads, ..SessionOptions::default() };
     let mut session = Session::new(&model, &options)?;
-    let shape = [setup.batch, setup.image_size, setup.image_size];
-    let xs = networks::images(shape.iter().product::<usize>() * 3);
-    let units = session.profile(&xs, shape, setup.rounds)?;
-    let units: Vec<Value> = units
-        .iter()
-        .map(|unit| {
-            json!({
-                "name": unit.name, "kernel": unit.kernel, "shape": unit.shape,
-                "macs": unit.macs, "bytes": unit.bytes, "ms": unit.ms.median,
-            })
+    let units = session.profile(&setup.images(), setup.shape(), *rounds)?;
+    let units = units.iter().map(|unit| {
+        json!({
+            "name": unit.name, "kernel": unit.kernel, "shape": unit.shape,
+            "macs": unit.macs, "bytes": unit.bytes, "ms": unit.ms.median,
         })
-        .collect();
+    });
+    let units: Value = units.collect();
     serve(&json!({ "ready": true, "roof": roof.json(), "units": units }), || Ok(()))
 }
 
 /// Profiles every model.
 pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     let (mut tables, mut notes, mut all) = (Vec::new(), Vec::new(), Vec::new());
-    for model in &bench.models {
-        for &batch in bench.batches(&[1, 32]) {
-            for &threads in bench.threads(&[bench.cores.count()]) {
-                let (model, image_size) = (model.clone(), bench.image_size);
-                let rounds = bench.rounds.unwrap_or(if batch == 1 { 200 } else { 20 });
-                let setup = Setup { model, batch, image_size, threads, rounds };
-                let ready = one(bench, &setup)?;
-                let roof = Roof::from_json(&ready["roof"]).context("no roof was measured")?;
-                let table = table(&ready["units"], &roof).context("no units were measured")?;
-                let caption = format!("{}, batch {batch}, {threads} threads", setup.model);
-                notes.push(format!("Roof for {caption}: {}.", words(&roof)));
-                tables.push((caption, table));
-                all.push(json!({
-                    "model": setup.model, "batch": batch, "image_size": image_size, "threads": threads,
-                    "roof": ready["roof"], "units": ready["units"],
-                }));
-            }
-        }
+    for setup in Setup::all(bench, &[1, 32], &[bench.cores.count()]) {
+        let rounds = bench.rounds.unwrap_or(if setup.batch == 1 { 200 } else { 20 });
+        let mut command = setup.ours(bench, "layers")?;
+        command.arg(format!("--rounds={rounds}"));
+        let ready = Contestant::start("layers", command, &bench.folder)?.ready().clone();
+        let roof = Roof::from_json(&ready["roof"]).context("no roof was measured")?;
+        let table = table(&ready["units"], &roof).context("no units were measured")?;
+        let Setup { model, batch, threads, .. } = &setup;
+        let caption = format!("{model}, batch {batch}, threads {threads}");
+        notes.push(format!("Roof for {caption}: {}.", words(&roof)));
+        tables.push((caption, table));
+        let mut value = setup.json();
+        value["roof"] = ready["roof"].clone();
+        value["units"] = ready["units"].clone();
+        all.push(value);
     }
     notes.push(
         "Milliseconds are medians. *of roof* is the least time the unit could take, by arithmetic (two operations a \
          multiply-accumulate) or by memory (each tensor once), whichever is longer, over the time it took. The arithmetic roof \
-         is our own matrix product of 4096x1024 by 1024x1024, the memory roof a copy of as many bytes as the unit moves."
+         is multiply-adds on registers alone, the memory roof a copy of as many bytes as the unit moves; the matrix product is 4096x1024 by 1024x1024."
             .to_owned(),
     );
     Ok(Measured { name: "layers", tables, notes, json: all.into() })
-}
-
-fn one(bench: &Bench, setup: &Setup) -> Result<Value> {
-    let Setup { model, batch, image_size, threads, rounds } = setup;
-    let mut command = bench.cores.pinned(*threads, std::env::current_exe()?);
-    command.args(["contestant", "layers"]);
-    command.arg(format!("--model={model}")).arg(format!("--batch={batch}"));
-    command.arg(format!("--image-size={image_size}")).arg(format!("--threads={threads}"));
-    command.arg(format!("--rounds={rounds}"));
-    Ok(Contestant::start("layers", command, &bench.folder)?.ready().clone())
 }
 
 fn table(units: &Value, roof: &Roof) -> Option<Table> {
@@ -131,8 +109,11 @@ fn words(roof: &Roof) -> String {
         .map(|&(size, speed)| format!("{} at {} KiB", gigabytes(speed), size >> 10))
         .collect();
     let operations = number(2.0 * roof.macs_per_ms / 1e6);
+    let product = number(2.0 * roof.product / 1e6);
     let (copies, read) = (copies.join(", "), gigabytes(roof.read));
-    format!("{operations} GFLOP/s; copy {copies} (GB/s, read and written); read {read} GB/s")
+    format!(
+        "{operations} GFLOP/s on registers, {product} GFLOP/s our matrix product; copy {copies} (GB/s, read and written); read {read} GB/s"
+    )
 }
 
 #[cfg(test)]
@@ -141,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_unit_is_compared_with_its_limit() {
-        let roof = Roof { macs_per_ms: 1e6, copy: vec![(1 << 20, 1e6)], read: 1e6 };
+        let roof = Roof { macs_per_ms: 1e6, product: 1e6, copy: vec![(1 << 20, 1e6)], read: 1e6 };
         let units = json!([
             { "name": "a", "kernel": "pointwise", "shape": "s", "macs": 1_000_000, "bytes": 1000, "ms": 2.0 },
             { "name": "b", "kernel": "add", "shape": "s", "macs": 0, "bytes": 1_000_000, "ms": 2.0 },

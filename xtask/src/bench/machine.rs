@@ -74,7 +74,7 @@ impl fmt::Display for Machine {
         let pinned = if self.pinned { "" } else { ", threads not pinned" };
         write!(
             f,
-            "{cpu}, {cores} cores, {isa}, {memory_gib:.0} GiB{pinned}; {date}, commit {commit}"
+            "{cpu}, cores {cores}, {isa}, {memory_gib:.0} GiB{pinned}; {date}, commit {commit}"
         )
     }
 }

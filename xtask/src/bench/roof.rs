@@ -1,17 +1,17 @@
 //! What the machine can do at best: arithmetic and memory, measured in the process that is compared with it.
 //!
 //! Above: `layers`. Below: `taper_engine::Session`, threads of our own. Not here: published numbers of the processor.
-//! Arithmetic is our own matrix product at a large shape, so a unit above it is possible and a unit far below it is not near the
-//! machine's limit. Memory is a copy of as many bytes as the unit moves: what stays in a cache is compared with that cache.
+//! Arithmetic is multiply-adds on registers. Memory is a copy of as many bytes as the unit moves: what stays in a cache is
+//! compared with that cache. Beside them stands our own matrix product at a large shape, which a pointwise convolution can hope for.
 //! Source: Williams, Waterman and Patterson 2009, "Roofline", <https://doi.org/10.1145/1498765.1498785>.
 
 use std::hint::black_box;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use taper_engine::{Session, SessionOptions};
+use taper_engine::{Isa, Session, SessionOptions};
 use taper_graph::{Bias, Conv, GraphBuilder};
 use taper_model::{Model, Preprocess};
 
@@ -24,17 +24,22 @@ const CHANNELS: usize = 1024;
 /// Bytes that a copy reads and writes together, from what a core's cache holds to what no cache holds.
 const SIZES: [usize; 6] = [1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26, 1 << 29];
 
-/// Bytes that are moved before a clock stops.
-const ENOUGH: usize = 1 << 30;
+/// Bytes that are moved before a clock stops: a few milliseconds, so that some tries are not interrupted.
+const ENOUGH: usize = 1 << 27;
+
+/// Rounds of multiply-adds before a clock stops: a few milliseconds too.
+const ROUNDS: usize = 2_000_000;
 
 /// The best of this many is taken: a limit is what happens without disturbance.
-const TRIES: usize = 5;
+const TRIES: usize = 15;
 
 /// The limits of so many threads.
 #[derive(Debug, Clone)]
 pub(super) struct Roof {
-    /// Multiply-accumulates a millisecond.
+    /// Multiply-accumulates a millisecond, on registers.
     pub(super) macs_per_ms: f64,
+    /// Multiply-accumulates a millisecond of our matrix product.
+    pub(super) product: f64,
     /// Bytes of a copy, read and written together, and how many of them move in a millisecond.
     pub(super) copy: Vec<(usize, f64)>,
     /// Bytes read in a millisecond where no cache helps.
@@ -45,7 +50,8 @@ impl Roof {
     pub(super) fn measure(threads: usize) -> Result<Self> {
         let copy = SIZES.map(|size| (size, best(|| copy(threads, size))));
         let read = best(|| read(threads, SIZES[SIZES.len() - 1]));
-        Ok(Self { macs_per_ms: matrix_product(threads)?, copy: copy.to_vec(), read })
+        let macs_per_ms = best(|| multiply_adds(threads));
+        Ok(Self { macs_per_ms, product: matrix_product(threads)?, copy: copy.to_vec(), read })
     }
 
     /// The least milliseconds that so much work can take.
@@ -57,7 +63,10 @@ impl Roof {
     }
 
     pub(super) fn json(&self) -> Value {
-        json!({ "macs_per_ms": self.macs_per_ms, "copy": self.copy, "read": self.read })
+        json!({
+            "macs_per_ms": self.macs_per_ms, "product": self.product,
+            "copy": self.copy, "read": self.read,
+        })
     }
 
     pub(super) fn from_json(value: &Value) -> Option<Self> {
@@ -67,6 +76,7 @@ impl Roof {
         });
         Some(Self {
             macs_per_ms: value["macs_per_ms"].as_f64()?,
+            product: value["product"].as_f64()?,
             copy: copy.collect::<Option<_>>()?,
             read: value["read"].as_f64()?,
         })
@@ -88,7 +98,7 @@ fn matrix_product(threads: usize) -> Result<f64> {
     let options = SessionOptions { threads, ..SessionOptions::default() };
     let mut session = Session::new(&model, &options)?;
     let xs = networks::images(SIDE * SIDE * CHANNELS);
-    let units = session.profile(&xs, [1, SIDE, SIDE], 4 * TRIES)?;
+    let units = session.profile(&xs, [1, SIDE, SIDE], TRIES)?;
     let unit = units.first().context("a graph of one convolution has a unit")?;
     Ok(unit.macs as f64 / unit.ms.p10)
 }
@@ -114,23 +124,42 @@ fn read(threads: usize, size: usize) -> f64 {
     })
 }
 
-/// Runs what `prepare` returns on each of `threads`, until [`ENOUGH`] bytes have moved, `size` each time on all together.
+/// Bytes a millisecond: each of `threads` runs what `prepare` returns until [`ENOUGH`] bytes have moved, `size` on all together.
 fn moved<W: FnMut()>(threads: usize, size: usize, prepare: impl Fn() -> W + Sync) -> f64 {
     let times = ENOUGH.div_ceil(size);
-    let slowest = thread::scope(|scope| {
-        let worker = || {
-            let mut work = prepare();
-            work();
-            let start = Instant::now();
-            (0..times).for_each(|_| work());
-            start.elapsed().as_secs_f64() * 1e3
-        };
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        // A thread that panicked took forever.
-        let ms = workers.into_iter().map(|worker| worker.join().unwrap_or(f64::INFINITY));
-        ms.fold(0.0, f64::max)
+    let ms = slowest(threads, || {
+        let mut work = prepare();
+        work();
+        let start = Instant::now();
+        (0..times).for_each(|_| work());
+        start.elapsed()
     });
-    (size * times) as f64 / slowest
+    (size * times) as f64 / ms
+}
+
+/// Multiply-accumulates a millisecond that touch no memory.
+fn multiply_adds(threads: usize) -> f64 {
+    let isa = Isa::best();
+    let ms = slowest(threads, || {
+        let _ = isa.multiply_adds(ROUNDS / 10);
+        let start = Instant::now();
+        let _ = isa.multiply_adds(ROUNDS);
+        start.elapsed()
+    });
+    let macs = isa.multiply_adds(1) as f64 * ROUNDS as f64;
+    macs * threads as f64 / ms
+}
+
+/// Runs `work` on each of `threads`; milliseconds of the slowest.
+fn slowest(threads: usize, work: impl Fn() -> Duration + Sync) -> f64 {
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(&work)).collect();
+        // A thread that panicked took forever.
+        let ms = workers.into_iter().map(|worker| {
+            worker.join().map_or(f64::INFINITY, |duration| duration.as_secs_f64() * 1e3)
+        });
+        ms.fold(0.0, f64::max)
+    })
 }
 
 #[cfg(test)]
@@ -140,7 +169,7 @@ mod tests {
     #[test]
     fn the_higher_of_two_limits_counts_and_bytes_meet_the_cache_that_holds_them() {
         let copy = vec![(1000, 100.0), (10_000, 10.0)];
-        let roof = Roof { macs_per_ms: 50.0, copy, read: 1.0 };
+        let roof = Roof { macs_per_ms: 50.0, product: 40.0, copy, read: 1.0 };
         assert!((roof.ms(500, 1000) - 10.0).abs() < 1e-9);
         assert!((roof.ms(100, 1000) - 10.0).abs() < 1e-9);
         assert!((roof.ms(100, 1001) - 100.1).abs() < 1e-9);
@@ -149,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_roof_survives_json() {
-        let roof = Roof { macs_per_ms: 50.5, copy: vec![(1000, 100.25)], read: 1.0 };
+        let roof = Roof { macs_per_ms: 50.5, product: 40.0, copy: vec![(1000, 100.25)], read: 1.0 };
         let back = Roof::from_json(&roof.json()).unwrap();
         assert_eq!((back.copy, format!("{:?}", back.macs_per_ms)), (roof.copy, "50.5".to_owned()));
         assert!(Roof::from_json(&json!({})).is_none());

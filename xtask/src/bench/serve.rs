@@ -1,6 +1,6 @@
 //! Our own contestants: this program, started again, at the other end of the line protocol.
 //!
-//! Above: `main` (a command that help does not show). Below: `infer`, `train`, `layers`. Not here: who asks (`contestant`).
+//! Above: `main` (a command that help does not show). Below: `infer`, `train`, `layers`, `data`. Not here: who asks (`contestant`).
 
 use std::io::{BufRead, Write};
 use std::time::Instant;
@@ -9,17 +9,20 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{infer, layers, train};
+use super::setup::Setup;
+use super::{data, infer, layers, train};
 
 /// What a contestant runs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ContestantCommand {
     /// One batch through a session
-    Infer(infer::Setup),
+    Infer(Setup),
     /// One training step
-    Train(train::Setup),
+    Train(train::TrainSetup),
     /// Units of a session
-    Layers(layers::Setup),
+    Layers(layers::LayersSetup),
+    /// One epoch of batches
+    Data(data::DataSetup),
 }
 
 /// Runs a contestant until standard input ends.
@@ -28,6 +31,7 @@ pub(crate) fn run(command: &ContestantCommand) -> Result<()> {
         ContestantCommand::Infer(setup) => infer::contestant(setup),
         ContestantCommand::Train(setup) => train::contestant(setup),
         ContestantCommand::Layers(setup) => layers::contestant(setup),
+        ContestantCommand::Data(setup) => data::contestant(setup),
     }
 }
 

@@ -7,9 +7,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::contestant::Contestant;
-use super::infer::same_network;
 use super::race::{Outcome, Rules, race};
 use super::serve::serve;
+use super::setup::Setup;
 use super::sgd::{Trained, Training};
 use super::table::{self, Table};
 use super::{Bench, Measured, networks};
@@ -25,27 +25,20 @@ const CLASSES: usize = 2;
 
 /// One configuration.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Setup {
-    #[arg(long)]
-    model: String,
-    #[arg(long)]
-    batch: usize,
-    #[arg(long)]
-    image_size: usize,
-    #[arg(long)]
-    threads: usize,
+pub(crate) struct TrainSetup {
+    #[command(flatten)]
+    setup: Setup,
     /// Train the last layer alone.
     #[arg(long)]
     head: bool,
 }
 
 /// Our contestant.
-pub(super) fn contestant(setup: &Setup) -> Result<()> {
+pub(super) fn contestant(TrainSetup { setup, head }: &TrainSetup) -> Result<()> {
     let model = networks::random(&setup.model, CLASSES)?;
     let ready = json!({ "ready": true, "parameters": networks::parameters(&model) });
-    let trained = if setup.head { Trained::Head } else { Trained::Everything };
-    let shape = [setup.batch, setup.image_size, setup.image_size];
-    let xs = networks::images(shape.iter().product::<usize>() * 3);
+    let trained = if *head { Trained::Head } else { Trained::Everything };
+    let (xs, shape) = (setup.images(), setup.shape());
     let mut training = Training::new(model, trained, xs, shape, setup.threads)?;
     serve(&ready, || training.step().map(|_loss| ()))
 }
@@ -53,49 +46,38 @@ pub(super) fn contestant(setup: &Setup) -> Result<()> {
 /// Measures every model, all of it and its head alone.
 pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     let mut rows = Vec::new();
-    for model in &bench.models {
-        for &batch in bench.batches(&[32]) {
-            for &threads in bench.threads(&[bench.cores.count()]) {
-                for head in [false, true] {
-                    let (model, image_size) = (model.clone(), bench.image_size);
-                    let setup = Setup { model, batch, image_size, threads, head };
-                    let outcomes = one(bench, &setup)?;
-                    let what = format!("{}, {}", setup.model, setup.trained());
-                    eprintln!("{what}, {threads} threads: {}", table::spoken(&outcomes));
-                    rows.push((setup, outcomes));
-                }
-            }
+    for setup in Setup::all(bench, &[32], &[bench.cores.count()]) {
+        for head in [false, true] {
+            let setup = TrainSetup { setup: setup.clone(), head };
+            let outcomes = one(bench, &setup)?;
+            let Setup { model, threads, .. } = &setup.setup;
+            let (trained, spoken) = (setup.trained(), table::spoken(&outcomes));
+            eprintln!("{model}, {trained}, threads {threads}: {spoken}");
+            rows.push((setup, outcomes));
         }
     }
     Ok(report(&rows))
 }
 
-fn one(bench: &Bench, setup: &Setup) -> Result<Vec<Outcome>> {
-    let Setup { model, batch, image_size, threads, head } = setup;
-    let mut ours = bench.cores.pinned(*threads, std::env::current_exe()?);
-    ours.args(["contestant", "train"]).args(head.then_some("--head"));
-    ours.arg(format!("--model={model}")).arg(format!("--batch={batch}"));
-    ours.arg(format!("--image-size={image_size}")).arg(format!("--threads={threads}"));
+fn one(bench: &Bench, TrainSetup { setup, head }: &TrainSetup) -> Result<Vec<Outcome>> {
+    let mut ours = setup.ours(bench, "train")?;
+    ours.args(head.then_some("--head"));
     let mut contestants = vec![Contestant::start("taper", ours, &bench.folder)?];
     let parameters = contestants[0].ready()["parameters"].clone();
     let peers = if *head { bench.against(&HEAD, 1) } else { bench.against(&PEERS, 2) };
-    for (name, python) in peers.into_iter().zip(bench.peers.iter().cycle()) {
-        let mut command = python.script(&bench.cores, *threads, "train.py");
-        command.args([name, model]).args([batch, image_size, threads].map(ToString::to_string));
-        let contestant = Contestant::start(name, command, &bench.folder)?;
-        same_network(name, &parameters, &contestant.ready()["parameters"])?;
-        contestants.push(contestant);
+    for name in peers {
+        contestants.push(setup.peer(bench, ("train.py", name), &parameters, None)?);
     }
     race(&mut contestants, Rules { rounds: bench.rounds.unwrap_or(9), turn_ms: 1000.0 })
 }
 
-impl Setup {
+impl TrainSetup {
     fn trained(&self) -> &'static str {
         if self.head { "head" } else { "everything" }
     }
 }
 
-fn report(rows: &[(Setup, Vec<Outcome>)]) -> Measured {
+fn report(rows: &[(TrainSetup, Vec<Outcome>)]) -> Measured {
     let head = [
         "model",
         "batch",
@@ -112,8 +94,9 @@ fn report(rows: &[(Setup, Vec<Outcome>)]) -> Measured {
     let mut table = Table { head: head.map(str::to_owned).to_vec(), rows: Vec::new() };
     for (setup, outcomes) in rows {
         let Some((ours, peers)) = outcomes.split_first() else { continue };
-        let mut begin = vec![setup.model.clone(), setup.batch.to_string()];
-        begin.extend([setup.threads.to_string(), setup.trained().to_owned()]);
+        let Setup { model, batch, threads, .. } = &setup.setup;
+        let mut begin = vec![model.clone(), batch.to_string(), threads.to_string()];
+        begin.push(setup.trained().to_owned());
         begin.extend([table::spread(ours.ms), table::mebibytes(ours.peak_bytes)]);
         if peers.is_empty() {
             table.rows.push([begin, vec!["–".to_owned(); 5]].concat());
@@ -136,12 +119,10 @@ fn report(rows: &[(Setup, Vec<Outcome>)]) -> Measured {
     ];
     notes.extend(table::versions(rows.iter().flat_map(|(_, outcomes)| outcomes)));
     let json = rows.iter().map(|(setup, outcomes)| {
-        let Setup { model, batch, image_size, threads, .. } = setup;
-        let outcomes: Vec<_> = outcomes.iter().map(Outcome::json).collect();
-        json!({
-            "model": model, "batch": batch, "image_size": image_size, "threads": threads,
-            "trained": setup.trained(), "outcomes": outcomes,
-        })
+        let mut value = setup.setup.json();
+        value["trained"] = setup.trained().into();
+        value["outcomes"] = outcomes.iter().map(Outcome::json).collect();
+        value
     });
     Measured { name: "train", tables: vec![(String::new(), table)], notes, json: json.collect() }
 }
