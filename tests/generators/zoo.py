@@ -1,6 +1,6 @@
-"""Writes crates/zoo/src/tests/peers.txt: what timm and torchvision say of every network of the zoo.
+"""Writes crates/zoo/src/tests/peers.txt: what timm says of every network of the zoo (of LeNet-5, this file).
 
-Run: python tests/generators/zoo.py    (timm 1.0.31, torchvision 0.26, torch 2.x; no random numbers, no weights)
+Run: python tests/generators/zoo.py    (timm 1.0.31, torch 2.x; no random numbers, no weights)
 
 One line a network: name, input size, trained parameters, multiply-accumulates, and two digests (the first 16 digits of a
 SHA-256 of sorted lines): of every parameter and buffer with its shape, and of every operation of a forward pass in
@@ -14,7 +14,6 @@ import sys
 
 import timm
 import torch
-import torchvision
 from torch.utils._python_dispatch import TorchDispatchMode
 
 OUT = pathlib.Path(__file__).parents[2] / "crates/zoo/src/tests/peers.txt"
@@ -36,6 +35,9 @@ efficientnet_es efficientnet_em efficientnet_el tf_efficientnet_es tf_efficientn
 efficientnetv2_s efficientnetv2_m efficientnetv2_l efficientnetv2_rw_t efficientnetv2_rw_s
 tf_efficientnetv2_b0 tf_efficientnetv2_b1 tf_efficientnetv2_b2 tf_efficientnetv2_b3
 tf_efficientnetv2_s tf_efficientnetv2_m tf_efficientnetv2_l
+mobileone_s0 mobileone_s1 mobileone_s2 mobileone_s3 mobileone_s4
+repvit_m1 repvit_m2 repvit_m3 repvit_m0_9 repvit_m1_0 repvit_m1_1 repvit_m1_5 repvit_m2_3
+resnet18 resnet34 resnet50 test_resnet vgg11 vgg16
 """.split()
 
 ACTIVATIONS = {
@@ -51,6 +53,25 @@ ACTIVATIONS = {
 
 def size(tensor):
     return "x".join(str(n) for n in [*tensor.shape[2:], tensor.shape[1]])  # h, w, c
+
+
+def window(kernel, stride, padding=(0, 0), ceil=False):
+    return f"kernel {list(kernel)} stride {list(stride)} pads {2 * list(padding)}{' ceil' if ceil else ''}"
+
+
+class LeNet5(torch.nn.Module):
+    """LeCun et al. 1998 with every map connected to every map, mean pools and a linear classifier."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2, self.conv3 = (torch.nn.Conv2d(a, b, 5) for a, b in ((3, 6), (6, 16), (16, 120)))
+        self.fc1, self.fc2 = torch.nn.Linear(120, 84), torch.nn.Linear(84, 1000)
+
+    def forward(self, xs):
+        for conv in (self.conv1, self.conv2):
+            xs = torch.nn.functional.avg_pool2d(conv(xs).tanh(), 2)
+        xs = self.conv3(xs).tanh().mean((2, 3))
+        return self.fc2(self.fc1(xs).tanh())
 
 
 class Trace(TorchDispatchMode):
@@ -81,7 +102,17 @@ class Trace(TorchDispatchMode):
         elif name in ACTIVATIONS:
             self.lines.append(f"{ACTIVATIONS[name]} {size(out)}")
         elif name in ("add", "mul"):
-            self.lines.append(f"{name} {size(out)}")
+            if isinstance(args[1], torch.Tensor):  # MobileOne begins its sums at the number 0
+                self.lines.append(f"{name} {size(out)}")
+        elif name == "div":
+            self.lines.append(f"scale {size(out)} by {1 / args[1]}")
+        elif name == "max_pool2d_with_indices":
+            self.lines.append(f"max {size(out[0])} {window(*args[1:])}")
+        elif name == "avg_pool2d":
+            defaults = [None, args[1], args[1], [0, 0], False, True]
+            kernel, stride, padding, ceil, counts_padding = [*args, *defaults[len(args) :]][1:6]
+            kind = "avg" if counts_padding else "avg_without_padding"
+            self.lines.append(f"{kind} {size(out)} {window(kernel, stride, padding, ceil)}")
         elif name == "mean":
             assert list(args[1]) in ([2, 3], [-1, -2])
             self.lines.append(f"mean of {size(args[0])}")
@@ -125,11 +156,12 @@ def networks():
         for name in TIMM:
             model = timm.create_model(name)
             yield name, model.default_cfg["input_size"][1], model
+        yield "lenet5", 32, LeNet5()
 
 
 def main():
     show = sys.argv[1] if len(sys.argv) > 1 else None  # prints the lines of one network instead
-    rows = [f"# timm {timm.__version__}, torchvision {torchvision.__version__.split('+')[0]}: tests/generators/zoo.py"]
+    rows = [f"# timm {timm.__version__}: tests/generators/zoo.py"]
     for name, input_size, model in networks():
         params, macs, tensors, ops = describe(model, input_size)
         rows.append(f"{name} {input_size} {params} {macs} {digest(tensors)} {digest(ops)}")

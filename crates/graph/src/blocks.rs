@@ -8,6 +8,9 @@ mod conv_block;
 mod depthwise_separable;
 mod fused_inverted_residual;
 mod inverted_residual;
+mod mobile_one;
+mod rep_vit;
+mod residual;
 mod squeeze_excite;
 mod universal_inverted_bottleneck;
 
@@ -15,6 +18,9 @@ pub use conv_block::ConvBlock;
 pub use depthwise_separable::DepthwiseSeparable;
 pub use fused_inverted_residual::FusedInvertedResidual;
 pub use inverted_residual::InvertedResidual;
+pub use mobile_one::MobileOneBlock;
+pub use rep_vit::{RepVitBlock, RepVitDownsample};
+pub use residual::{Residual, ResidualKind};
 pub use squeeze_excite::SqueezeExcite;
 pub use universal_inverted_bottleneck::UniversalInvertedBottleneck;
 

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, HashSet};
 use crate::param::{self, Slot};
 use crate::shape::Known;
 use crate::{
-    Activation, Bias, Conv, DType, Error, Graph, Node, NodeId, Op, ParamId, ParamSpec, PoolKind,
-    Result, Scope, ScopeKind, Window,
+    Activation, Bias, Conv, DType, Error, Graph, Init, Node, NodeId, Op, ParamId, ParamSpec,
+    PoolKind, Result, Scope, ScopeKind, Window,
 };
 
 /// A graph in the making.
@@ -211,6 +211,25 @@ impl GraphBuilder {
     /// As [`GraphBuilder::push`].
     pub fn linear(&mut self, name: &str, from: NodeId, out: usize, bias: Bias) -> Result<NodeId> {
         self.push(name, Op::Linear { out }, &[from], bias)
+    }
+
+    /// Every element times `factor`.
+    ///
+    /// # Errors
+    /// As [`GraphBuilder::push`].
+    pub fn scale(&mut self, name: &str, from: NodeId, factor: f64) -> Result<NodeId> {
+        self.push(name, Op::Scale { factor }, &[from], Bias::Without)
+    }
+
+    /// Says how a parameter begins, if not as its operation says.
+    ///
+    /// # Errors
+    /// [`Error::UnknownParam`], and [`Error::Range`] for a number that is none.
+    pub fn init(&mut self, param: &str, init: Init) -> Result<()> {
+        let spec = self.params.iter_mut().rev().find(|spec| spec.name == param);
+        let spec = spec.ok_or_else(|| Error::UnknownParam { param: param.to_owned() })?;
+        spec.init = init;
+        check::check_init(param, spec)
     }
 
     /// Names what `f` adds. Returns what `f` returns.

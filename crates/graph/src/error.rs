@@ -49,6 +49,9 @@ pub enum Error {
     /// Too many or too few parameters.
     #[error("{op} `{node}` lists {got} parameters, it has {expected}")]
     ParamCount { node: String, op: &'static str, got: usize, expected: String },
+    /// The name of no parameter.
+    #[error("the network has no parameter `{param}`")]
+    UnknownParam { param: String },
     /// A parameter that does not exist, that no node uses, or out of build order.
     #[error(
         "`{node}` refers to parameter {got}; parameters are listed in build order, the next new one is {next}"

@@ -72,6 +72,7 @@ impl Op {
             | Self::GlobalPool { .. }
             | Self::Add
             | Self::Mul
+            | Self::Scale { .. }
             | Self::Pad { .. }
             | Self::Resize { .. }
             | Self::Dropout { .. }

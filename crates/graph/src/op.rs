@@ -82,6 +82,11 @@ pub enum Op {
     Add,
     /// Product of two equal extents, or of a map `(h, w, c)` and then a gate `(1, 1, c)`.
     Mul,
+    /// Every element times one number.
+    Scale {
+        /// The number.
+        factor: f64,
+    },
     /// Channels of two or more inputs, one after the other.
     Concat,
     /// Channels `start .. start + len`.
@@ -152,6 +157,7 @@ impl Op {
             Self::GlobalPool { .. } => "global_pool",
             Self::Add => "add",
             Self::Mul => "mul",
+            Self::Scale { .. } => "scale",
             Self::Concat => "concat",
             Self::Slice { .. } => "slice",
             Self::Shuffle { .. } => "shuffle",

@@ -215,6 +215,7 @@ pub(crate) fn slots(op: &Op, inputs: &[Known], bias: Bias) -> Vec<Slot> {
         | Op::GlobalPool { .. }
         | Op::Add
         | Op::Mul
+        | Op::Scale { .. }
         | Op::Concat
         | Op::Slice { .. }
         | Op::Shuffle { .. }

@@ -144,6 +144,7 @@ fn infer_one(site: &Site<'_>, inputs: &[Known]) -> Result<Known> {
         | Op::LayerNorm { .. }
         | Op::ChannelScale
         | Op::Activation(_)
+        | Op::Scale { .. }
         | Op::Dropout { .. }
         | Op::DropPath { .. } => Ok(xs),
         Op::Pool { window, ceil, .. } => {

@@ -15,23 +15,20 @@ use crate::error::{Error, Result};
 /// The new weights begin as the graph says and `seed` decides; the provenance says that the head is new.
 ///
 /// # Errors
-/// [`Error::NoClasses`] if `classes` is empty, [`Error::NoClassifier`] if the logits do not come from a linear layer.
+/// [`Error::NoClasses`] if `classes` is empty, [`Error::NoClassifier`] if the logits are no linear layer and no sum of some.
 pub fn replace_head(model: &Model, classes: &[String], seed: u64) -> Result<Model> {
     if classes.is_empty() {
         return Err(Error::NoClasses);
     }
     let old = &model.graph;
-    let classifier = old.node(old.output("logits")?);
-    if !matches!(classifier.op(), Op::Linear { .. }) {
-        let (node, op) = (classifier.name().to_owned(), classifier.op().label());
-        return Err(Error::NoClassifier { node, op });
-    }
-    let graph = old.map_ops(|node| match node.name() == classifier.name() {
+    let classifiers = classifiers(old)?;
+    let is_one = |node: &Node| classifiers.iter().any(|id| old.node(*id).name() == node.name());
+    let graph = old.map_ops(|node| match is_one(node) {
         true => Op::Linear { out: classes.len() },
         false => node.op().clone(),
     })?;
     let mut tensors = model.tensors.clone();
-    for id in classifier.params() {
+    for id in classifiers.iter().flat_map(|id| old.node(*id).params()) {
         tensors[id.index()] = init::sample(graph.param(*id), seed);
     }
     let mut provenance = model.provenance.clone();
@@ -39,6 +36,24 @@ pub fn replace_head(model: &Model, classes: &[String], seed: u64) -> Result<Mode
     provenance.training =
         Some(format!("{trained}new classifier for {} classes, seed {seed}", classes.len()));
     Ok(Model::new(graph, tensors, model.preprocess, classes.to_vec(), provenance)?)
+}
+
+/// The linear layers whose outputs make the logits: one, or several that are added and scaled (RepViT averages two).
+fn classifiers(graph: &Graph) -> Result<Vec<NodeId>> {
+    let mut found = Vec::new();
+    let mut open = vec![graph.output("logits")?];
+    while let Some(id) = open.pop() {
+        let node = graph.node(id);
+        match node.op() {
+            Op::Linear { .. } => found.push(id),
+            Op::Add | Op::Scale { .. } => open.extend(node.inputs()),
+            op => {
+                let (node, op) = (node.name().to_owned(), op.label());
+                return Err(Error::NoClassifier { node, op });
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// The head of a model as a model of its own: its images are `pre_logits` vectors, `(n, c, 1, 1)`.
@@ -196,6 +211,23 @@ pub(crate) mod tests {
         let model = Model::random(b.build().unwrap(), 0, Preprocess::imagenet(), vec![]).unwrap();
         let refused = replace_head(&model, &["x".to_owned()], 0);
         assert!(matches!(refused, Err(Error::NoClassifier { node, .. }) if node == "pool"));
+    }
+
+    #[test]
+    fn classifiers_that_are_averaged_are_replaced_together() {
+        let mut b = GraphBuilder::new(4).unwrap();
+        let xs = b.global_pool("pool", b.input(), PoolKind::Avg, true).unwrap();
+        b.output("pre_logits", xs).unwrap();
+        let [first, second] = ["head", "head_dist"].map(|name| b.linear(name, xs, 3, Bias::With));
+        let sum = b.add("add", first.unwrap(), second.unwrap()).unwrap();
+        let mean = b.scale("mean", sum, 0.5).unwrap();
+        b.output("logits", mean).unwrap();
+        let old = Model::random(b.build().unwrap(), 0, Preprocess::imagenet(), vec![]).unwrap();
+        let new = replace_head(&old, &["x".to_owned(), "y".to_owned()], 1).unwrap();
+        for name in ["head.weight", "head_dist.weight"] {
+            assert_eq!(new.tensor(name).unwrap().shape, [2, 4], "{name}");
+        }
+        assert_eq!(detach_head(&new).unwrap().graph.params().len(), 4);
     }
 
     #[test]

@@ -7,10 +7,14 @@
 use taper_graph::Graph;
 
 use crate::mobile::Mobile;
+use crate::mobile_one::MobileOne;
+use crate::rep_vit::RepVit;
+use crate::resnet::ResNet;
+use crate::vgg::Vgg;
 use crate::{Error, Options, Record, Result, records};
 use crate::{
-    efficientnet, efficientnet_edge, efficientnet_lite, efficientnet_v2, mnasnet, mobilenet_v1,
-    mobilenet_v2, mobilenet_v3, mobilenet_v4,
+    efficientnet, efficientnet_edge, efficientnet_lite, efficientnet_v2, lenet, mnasnet,
+    mobile_one, mobilenet_v1, mobilenet_v2, mobilenet_v3, mobilenet_v4, rep_vit, resnet, vgg,
 };
 
 /// A network without weights.
@@ -34,6 +38,11 @@ pub struct Architecture {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Plan {
     Mobile(Mobile),
+    MobileOne(MobileOne),
+    RepVit(RepVit),
+    ResNet(ResNet),
+    Vgg(Vgg),
+    LeNet,
 }
 
 /// One line of a family's table of variants.
@@ -48,7 +57,7 @@ pub(crate) const fn row(
     Architecture { name, aliases, input_size, params, macs, plan }
 }
 
-const FAMILIES: [&[Architecture]; 9] = [
+const FAMILIES: [&[Architecture]; 14] = [
     &mobilenet_v1::ARCHITECTURES,
     &mobilenet_v2::ARCHITECTURES,
     &mobilenet_v3::ARCHITECTURES,
@@ -58,6 +67,11 @@ const FAMILIES: [&[Architecture]; 9] = [
     &efficientnet_lite::ARCHITECTURES,
     &efficientnet_edge::ARCHITECTURES,
     &efficientnet_v2::ARCHITECTURES,
+    &mobile_one::ARCHITECTURES,
+    &rep_vit::ARCHITECTURES,
+    &resnet::ARCHITECTURES,
+    &vgg::ARCHITECTURES,
+    &lenet::ARCHITECTURES,
 ];
 
 /// All architectures, family by family.
@@ -81,7 +95,12 @@ impl Architecture {
     /// [`Error::Graph`] for no classes, no channels, or a scaling beyond any network.
     pub fn graph_with(&self, options: &Options) -> Result<Graph> {
         let graph = match &self.plan {
-            Plan::Mobile(mobile) => mobile.lower(options),
+            Plan::Mobile(network) => network.lower(options),
+            Plan::MobileOne(network) => network.lower(options),
+            Plan::RepVit(network) => network.lower(options),
+            Plan::ResNet(network) => network.lower(options),
+            Plan::Vgg(network) => network.lower(options),
+            Plan::LeNet => lenet::lower(options),
         };
         graph
             .map_err(|source| Error::Graph { name: self.name.to_owned(), source: Box::new(source) })

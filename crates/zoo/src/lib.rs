@@ -13,14 +13,17 @@
 //! ```
 
 mod architecture;
+mod classifier;
 mod efficientnet;
 mod efficientnet_edge;
 mod efficientnet_lite;
 mod efficientnet_v2;
 mod error;
 pub mod imagenet;
+mod lenet;
 mod mnasnet;
 mod mobile;
+mod mobile_one;
 mod mobilenet_v1;
 pub mod mobilenet_v2;
 mod mobilenet_v3;
@@ -28,7 +31,10 @@ mod mobilenet_v4;
 mod options;
 mod pretrained;
 mod record;
+mod rep_vit;
+mod resnet;
 mod scaling;
+mod vgg;
 
 pub use architecture::{Architecture, architecture, architectures, create};
 pub use error::{Error, Result};

@@ -16,9 +16,10 @@ use taper_graph::blocks::{
     Style, UniversalInvertedBottleneck, Variation, conv_norm_act,
 };
 use taper_graph::scaling::{make_divisible, round_half_even};
-use taper_graph::{Activation, Bias, Conv, Graph, GraphBuilder, NodeId, Result, ScopeKind};
+use taper_graph::{Activation, Conv, Graph, GraphBuilder, NodeId, Result, ScopeKind};
 
 use crate::Options;
+use crate::classifier::classify;
 use crate::scaling::{Scaling, distribute};
 
 /// A network as its family's table and what the table leaves open.
@@ -87,14 +88,8 @@ impl Mobile {
         }
         let pre_logits = b.scope(ScopeKind::Head, "head", |b| network.head(b, xs))?;
         b.output("pre_logits", pre_logits)?;
-        let logits = b.scope(ScopeKind::Classifier, "classifier", |b| {
-            let xs = match network.dropout {
-                p if p > 0.0 => b.dropout("drop", pre_logits, p)?,
-                _ => pre_logits,
-            };
-            b.linear("classifier", xs, options.classes, Bias::With)
-        })?;
-        b.output("logits", logits)?;
+        let names = ["drop", "classifier"];
+        classify(&mut b, names, pre_logits, network.dropout, options.classes)?;
         b.build()
     }
 

@@ -3,7 +3,7 @@
 //! Above: `mobile`, the families. Below: `taper_graph::scaling`. Not here: larger images, which are no part of a network.
 //! Source: timm 1.0.31 `_efficientnet_builder.py`, `_scale_stage_depth`.
 
-use taper_graph::scaling::{round_half_even, scale_depth};
+use taper_graph::scaling::{make_divisible, round_half_even, scale_depth};
 
 /// How wide and how deep.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,6 +28,17 @@ impl Scaling {
     #[must_use]
     pub const fn width(width_mult: f64) -> Self {
         Self { width_mult, depth_mult: 1.0 }
+    }
+
+    /// `c` channels of a network that rounds nothing unless it is scaled; then to multiples of 8.
+    pub(crate) fn channels(self, c: usize) -> usize {
+        let is_scaled = (self.width_mult - 1.0).abs() > f64::EPSILON;
+        if is_scaled { make_divisible(c as f64 * self.width_mult, 8, 0.9) } else { c }
+    }
+
+    /// `n` repeats, scaled and rounded up.
+    pub(crate) fn repeats(self, n: usize) -> usize {
+        scale_depth(n, self.depth_mult)
     }
 
     /// One after the other.

@@ -2,6 +2,7 @@
 //!
 //! Above: `cargo test`. Below: everything in this crate. Not here: logits against PyTorch (`tests/golden`).
 
+mod families;
 mod peers;
 
 use taper_graph::{Extent, Graph, Op, ParamRole, ScopeKind};

@@ -35,18 +35,38 @@ pub struct SqueezeExcite {
 }
 
 impl SqueezeExcite {
+    /// Names of the two convolutions, each with its activation, in mobile networks.
+    pub const CONV: [&'static str; 4] = ["conv_reduce", "act1", "conv_expand", "gate"];
+    /// Names of the same in networks that count them as fully connected layers.
+    pub const FC: [&'static str; 4] = ["fc1", "act", "fc2", "gate"];
+
     /// Adds nodes `name.pool`, `name.conv_reduce`, `name.act1`, `name.conv_expand`, `name.gate` and `name.mul`.
     ///
     /// # Errors
     /// Those of the builder.
     pub fn build(&self, b: &mut GraphBuilder, name: &str, from: NodeId) -> Result<NodeId> {
+        self.build_as(b, name, Self::CONV, from)
+    }
+
+    /// As [`SqueezeExcite::build`], with other names for the convolutions and activations.
+    ///
+    /// # Errors
+    /// Those of the builder.
+    pub fn build_as(
+        &self,
+        b: &mut GraphBuilder,
+        name: &str,
+        layers: [&str; 4],
+        from: NodeId,
+    ) -> Result<NodeId> {
         let at = |node: &str| format!("{name}.{node}");
+        let [reduce, act, expand, gate] = layers.map(at);
         let (squeeze, excite) = (Conv::pointwise(self.squeezed), Conv::pointwise(b.channels(from)));
-        let pooled = b.global_pool(&at("pool"), from, PoolKind::Avg, false)?;
-        let xs = b.conv(&at("conv_reduce"), pooled, squeeze, Bias::With)?;
-        let xs = b.activation(&at("act1"), xs, self.activation)?;
-        let xs = b.conv(&at("conv_expand"), xs, excite, Bias::With)?;
-        let gate = b.activation(&at("gate"), xs, self.gate)?;
-        b.mul(&at("mul"), from, gate)
+        let pooled = b.global_pool(&format!("{name}.pool"), from, PoolKind::Avg, false)?;
+        let xs = b.conv(&reduce, pooled, squeeze, Bias::With)?;
+        let xs = b.activation(&act, xs, self.activation)?;
+        let xs = b.conv(&expand, xs, excite, Bias::With)?;
+        let gate = b.activation(&gate, xs, self.gate)?;
+        b.mul(&format!("{name}.mul"), from, gate)
     }
 }

@@ -148,7 +148,7 @@ fn check_name(what: &'static str, name: &str) -> Result<()> {
     Err(Error::Name { what, name })
 }
 
-fn check_init(node: &str, spec: &ParamSpec) -> Result<()> {
+pub(super) fn check_init(node: &str, spec: &ParamSpec) -> Result<()> {
     let (Init::Constant { value } | Init::Normal { std: value } | Init::Uniform { bound: value }) =
         spec.init
     else {

@@ -75,6 +75,7 @@ impl Site<'_> {
                 self.positive("head count", &[*heads, *kv_heads])?;
                 self.within("scale", *scale, -1e6, 1e6)
             }
+            Op::Scale { factor } => self.within("factor", *factor, -1e6, 1e6),
             Op::Dropout { p } | Op::DropPath { p } => {
                 if (0.0..1.0).contains(p) {
                     return Ok(());

@@ -3,9 +3,12 @@
 //! Above: `cargo test`. Below: `blocks`. Not here: whole families (`taper-zoo`).
 
 use crate::blocks::{
-    ConvBlock, DepthwiseSeparable, InvertedResidual, SqueezeExcite, Style, Variation,
+    ConvBlock, DepthwiseSeparable, InvertedResidual, MobileOneBlock, Residual, ResidualKind,
+    SqueezeExcite, Style, UniversalInvertedBottleneck, Variation,
 };
-use crate::{Activation, Extent, Flow, Graph, GraphBuilder, NodeId, Op, Padding, Result};
+use crate::{
+    Activation, Conv, Extent, Flow, Graph, GraphBuilder, Init, NodeId, Op, Padding, Result,
+};
 
 const STYLE: Style =
     Style { activation: Activation::HardSwish, eps: 1e-3, momentum: 0.01, tf_padding: true };
@@ -64,6 +67,62 @@ fn the_plain_block_is_the_default_variation() {
     let varied = block(|b, xs| row.build_varied(b, "b", xs, &STYLE, &Variation::default()));
     assert_eq!(plain, varied);
     assert_eq!(nodes(&plain).last(), Some(&"b.add"));
+}
+
+#[test]
+fn a_universal_bottleneck_moves_in_its_middle_or_else_in_its_first_convolution() {
+    let strides = |start, middle| {
+        let row = UniversalInvertedBottleneck { start, middle, expanded: 16, out: 8, stride: 2 };
+        let graph = block(|b, xs| row.build(b, "b", xs, &STYLE, &Variation::default()));
+        let convs = graph.nodes().iter().filter_map(|node| match node.op() {
+            Op::Conv(conv) => Some(conv.window.stride[0]),
+            _ => None,
+        });
+        convs.collect::<Vec<_>>()
+    };
+    assert_eq!(strides(3, 5), [1, 1, 2, 1]);
+    assert_eq!(strides(3, 0), [2, 1, 1]);
+    assert_eq!(strides(0, 3), [1, 2, 1]);
+    assert_eq!(strides(0, 0), [1, 1]); // no depthwise convolution: nothing moves
+}
+
+#[test]
+fn shortcuts_have_a_convolution_where_they_need_one() {
+    let names = |width, stride, pools_shortcut| {
+        let row = Residual { kind: ResidualKind::Basic, width, stride, pools_shortcut };
+        let graph = block(|b, xs| row.build(b, "b", xs, &STYLE));
+        let names = nodes(&graph).into_iter().filter_map(|name| name.strip_prefix("b.downsample."));
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(names(8, 1, false), Vec::<String>::new());
+    assert_eq!(names(8, 2, false), ["0", "1"]);
+    assert_eq!(names(16, 2, true), ["0", "1", "2"]); // pool, convolution, norm
+    assert_eq!(names(16, 1, true), ["1", "2"]);
+}
+
+#[test]
+fn the_last_norm_of_a_residual_begins_at_zero() {
+    let kind = ResidualKind::Bottleneck;
+    let row = Residual { kind, width: 2, stride: 1, pools_shortcut: false };
+    let graph = block(|b, xs| row.build(b, "b", xs, &STYLE));
+    let init = |name: &str| graph.param(graph.param_id(name).unwrap()).init;
+    let inits = ["b.bn1.weight", "b.bn2.weight", "b.bn3.weight"].map(init);
+    assert_eq!(inits, [Init::Ones, Init::Ones, Init::Zeros]);
+}
+
+#[test]
+fn parallel_ways_are_as_many_as_the_block_says() {
+    let names = |conv| {
+        let row = MobileOneBlock { conv, branches: 2, squeeze_excite: Some(GATE) };
+        let graph = block(|b, xs| row.build(b, "b", xs, &STYLE));
+        let ways = nodes(&graph).into_iter().filter_map(|name| name.strip_suffix(".conv"));
+        let names: Vec<String> = ways.map(|name| name.replace("b.", "")).collect();
+        (names.join(" "), graph.find_node("b.identity").is_some())
+    };
+    let all = "conv_scale conv_kxk.0 conv_kxk.1".to_owned();
+    assert_eq!(names(Conv::depthwise(8, 3, 1)), (all.clone(), true));
+    assert_eq!(names(Conv::depthwise(8, 3, 2)), (all, false));
+    assert_eq!(names(Conv::pointwise(16)), ("conv_kxk.0 conv_kxk.1".to_owned(), false));
 }
 
 #[test]

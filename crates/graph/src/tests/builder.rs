@@ -79,6 +79,36 @@ fn names_are_unique_and_printable() {
 }
 
 #[test]
+fn a_factor_is_a_number_and_changes_no_shape() {
+    for factor in [f64::NAN, f64::INFINITY, 1e9] {
+        assert!(refuse(Op::Scale { factor }, false).starts_with("factor of `node`"), "{factor}");
+    }
+    let mut b = GraphBuilder::new(3).unwrap();
+    let half = b.scale("half", b.input(), 0.5).unwrap();
+    b.output("ys", half).unwrap();
+    let graph = b.build().unwrap();
+    let extents = graph.extents(4, 5).unwrap();
+    assert_eq!(extents[1], extents[0]);
+    assert_eq!(graph.node(half).op().flow(0, &extents[..1]), Flow::Same);
+    assert_eq!(crate::Graph::from_json(&graph.to_json()).unwrap(), graph);
+}
+
+#[test]
+fn a_parameter_begins_as_it_is_told_to() {
+    let mut b = GraphBuilder::new(3).unwrap();
+    let xs = b.conv("conv", b.input(), Conv::pointwise(4), Bias::With).unwrap();
+    b.init("conv.weight", Init::Uniform { bound: 0.5 }).unwrap();
+    let error = b.init("conv.scale", Init::Zeros).unwrap_err().to_string();
+    assert_eq!(error, "the network has no parameter `conv.scale`");
+    let error = b.init("conv.bias", Init::Normal { std: f64::NAN }).unwrap_err().to_string();
+    assert!(error.starts_with("initial value of `conv.bias`"), "{error}");
+    b.init("conv.bias", Init::Ones).unwrap();
+    b.output("ys", xs).unwrap();
+    let inits: Vec<Init> = b.build().unwrap().params().iter().map(|spec| spec.init).collect();
+    assert_eq!(inits, [Init::Uniform { bound: 0.5 }, Init::Ones]);
+}
+
+#[test]
 fn a_node_of_another_builder_is_refused() {
     let graph = small();
     let mut b = GraphBuilder::new(3).unwrap();

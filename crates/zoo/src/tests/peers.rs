@@ -1,4 +1,4 @@
-//! Every network against what timm and torchvision say of theirs: counts, names and shapes of all tensors, and all operations
+//! Every network against what timm says of its own: counts, names and shapes of all tensors, and all operations
 //! with their numbers and sizes.
 //!
 //! Above: `cargo test`. Below: `architecture`. Not here: values (`tests/golden`).
@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
-use taper_graph::{Activation, Extent, Graph, Node, Op};
+use taper_graph::{Extent, Graph, Node, Op};
 
 use crate::{Architecture, architectures};
 
@@ -96,13 +96,20 @@ fn operation(node: &Node, xs: Extent, ys: Extent) -> Option<String> {
         Op::Activation(activation) => format!("{} {out}", name(activation)),
         Op::Add | Op::Mul => format!("{} {out}", node.op().label()),
         Op::GlobalPool { .. } => format!("mean of {}", size(xs)),
+        Op::Scale { factor } => format!("scale {out} by {factor}"),
+        Op::Pool { kind, window, ceil } => {
+            let (kernel, stride, pads) = (window.kernel, window.stride, window.pads(xs.size()));
+            let ceil = if *ceil { " ceil" } else { "" };
+            format!("{} {out} kernel {kernel:?} stride {stride:?} pads {pads:?}{ceil}", name(kind))
+        }
         Op::Flatten | Op::Dropout { .. } => return None,
         op => panic!("{}: the generator knows no {}", node.name(), op.label()),
     })
 }
 
-fn name(activation: &Activation) -> String {
-    serde_json::to_value(activation).unwrap().as_str().unwrap().to_owned()
+/// A name as JSON writes it.
+fn name(kind: &impl serde::Serialize) -> String {
+    serde_json::to_value(kind).unwrap().as_str().unwrap().to_owned()
 }
 
 #[test]
