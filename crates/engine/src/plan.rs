@@ -4,13 +4,13 @@
 //! A *value* is one stored tensor with what is still pending on it: a norm, an activation. A *unit* writes one value and reads
 //! others. Only what the asked-for output depends on is read.
 
-use taper_graph::{
-    Activation as GraphActivation, Conv, Extent, Graph, Node, NodeId, Op, PadMode, ParamId,
-    PoolKind,
-};
+mod reading;
+
+use taper_graph::{Conv, Extent, Graph, NodeId, ParamId};
 use taper_kernels::{Activation, ConvShape};
 
 use crate::{Error, Result};
+use reading::Planner;
 
 /// A batch norm pending on a value.
 #[derive(Clone, Copy, Debug)]
@@ -151,158 +151,6 @@ impl Plan {
             }
         }
         (plan, nodes)
-    }
-}
-
-struct Planner<'a> {
-    graph: &'a Graph,
-    wanted: Vec<bool>,
-    /// How many wanted nodes read a node.
-    readers: Vec<usize>,
-    value_of: Vec<Option<usize>>,
-    units: Vec<Unit>,
-    values: Vec<Value>,
-}
-
-impl<'a> Planner<'a> {
-    fn new(graph: &'a Graph, outputs: &[NodeId]) -> Self {
-        let mut wanted = vec![false; graph.nodes().len()];
-        let mut readers = vec![0; wanted.len()];
-        for output in outputs {
-            wanted[output.index()] = true;
-            // Whoever asked for it reads it as it is: nothing may be left pending on it.
-            readers[output.index()] += 1;
-        }
-        for id in graph.node_ids().rev() {
-            if wanted[id.index()] {
-                for input in graph.node(id).inputs() {
-                    wanted[input.index()] = true;
-                    readers[input.index()] += 1;
-                }
-            }
-        }
-        // The image is value 0 even of an output that does not depend on it.
-        wanted[graph.input().index()] = true;
-        let value_of = vec![None; wanted.len()];
-        Self { graph, wanted, readers, value_of, units: Vec::new(), values: Vec::new() }
-    }
-
-    /// The value of a node read before; inputs have smaller ids.
-    fn value_of(&self, node: NodeId) -> usize {
-        self.value_of[node.index()].unwrap_or_default()
-    }
-
-    fn refuse<T>(node: &Node, what: &str) -> Result<T> {
-        let what = format!("{} {what}", node.op().label());
-        Err(Error::Unsupported { node: node.name().to_owned(), what: what.trim_end().to_owned() })
-    }
-
-    fn read(&mut self, id: NodeId) -> Result<()> {
-        let node = self.graph.node(id);
-        let params = node.params();
-        match node.op() {
-            Op::Input { .. } => {
-                self.push_value(id, None);
-                Ok(())
-            }
-            Op::Conv(conv) if conv.window.mode != PadMode::Zeros => {
-                Self::refuse(node, "with padding other than zeros")
-            }
-            Op::Conv(conv) => {
-                let (weight, bias) = (params[0], params.get(1).copied());
-                self.push(id, Work::Conv { conv: *conv, weight, bias })
-            }
-            Op::Linear { out } => {
-                let (weight, bias) = (params[0], params.get(1).copied());
-                self.push(id, Work::Linear { out: *out, weight, bias })
-            }
-            Op::Add => self.push(id, Work::Add),
-            Op::Mul => self.push(id, Work::Mul),
-            Op::GlobalPool { kind: PoolKind::Avg | PoolKind::AvgWithoutPadding, .. } => {
-                self.push(id, Work::Pool)
-            }
-            Op::Flatten => self.push(id, Work::Flatten),
-            Op::DropPath { p } if *p == 0.0 => self.push(id, Work::Dropout { p: 0.0 }),
-            Op::Dropout { p } => self.push(id, Work::Dropout { p: *p }),
-            Op::BatchNorm { eps, momentum } => self.norm(id, *eps, *momentum),
-            Op::Activation(activation) => self.activation(id, *activation),
-            _ => Self::refuse(node, ""),
-        }
-    }
-
-    fn push_value(&mut self, node: NodeId, writer: Option<usize>) -> usize {
-        let (readers, norm, activation) = (Vec::new(), None, Activation::Identity);
-        self.values.push(Value { node, writer, readers, norm, activation });
-        self.value_of[node.index()] = Some(self.values.len() - 1);
-        self.values.len() - 1
-    }
-
-    fn push(&mut self, id: NodeId, work: Work) -> Result<()> {
-        let unit = self.units.len();
-        let inputs: Vec<usize> =
-            self.graph.node(id).inputs().iter().map(|&input| self.value_of(input)).collect();
-        for &input in &inputs {
-            self.values[input].readers.push(unit);
-        }
-        let output = self.push_value(id, Some(unit));
-        self.units.push(Unit { node: id, work, inputs, output });
-        Ok(())
-    }
-
-    /// The value a norm or an activation can be left pending on: nobody else may read it bare.
-    fn pending_on(&self, id: NodeId) -> Option<usize> {
-        let input = *self.graph.node(id).inputs().first()?;
-        let value = self.value_of(input);
-        let free = self.readers[input.index()] == 1 && self.values[value].writer.is_some();
-        (free && self.values[value].activation == Activation::Identity).then_some(value)
-    }
-
-    fn norm(&mut self, id: NodeId, eps: f64, momentum: Option<f64>) -> Result<()> {
-        let node = self.graph.node(id);
-        let Some(momentum) = momentum else {
-            return Self::refuse(node, "with a cumulative mean (momentum none)");
-        };
-        let (Some(value), Ok(params)) = (self.pending_on(id), node.params().try_into()) else {
-            return Self::refuse(node, "that does not directly follow a convolution");
-        };
-        let after = self.values[value].writer.map(|unit| &self.units[unit].work);
-        let bare =
-            matches!(after, Some(Work::Conv { bias: None, .. } | Work::Linear { bias: None, .. }));
-        if !bare || self.values[value].norm.is_some() {
-            return Self::refuse(node, "that does not directly follow a convolution without bias");
-        }
-        self.values[value].norm = Some(Norm { node: id, params, eps, momentum });
-        self.values[value].node = id;
-        self.value_of[id.index()] = Some(value);
-        Ok(())
-    }
-
-    fn activation(&mut self, id: NodeId, activation: GraphActivation) -> Result<()> {
-        let node = self.graph.node(id);
-        let activation = match activation {
-            GraphActivation::Relu => Activation::Relu,
-            GraphActivation::Relu6 => Activation::Relu6,
-            GraphActivation::HardSwish => Activation::HardSwish,
-            GraphActivation::HardSigmoid => Activation::HardSigmoid,
-            GraphActivation::Silu => Activation::Silu,
-            GraphActivation::Sigmoid => Activation::Sigmoid,
-            other => return Self::refuse(node, &format!("{other:?}")),
-        };
-        let written_with_it = |value: &usize| {
-            let writer = self.values[*value].writer.map(|unit| self.units[unit].work);
-            matches!(writer, Some(Work::Conv { .. } | Work::Linear { .. } | Work::Add))
-        };
-        let value = match self.pending_on(id).filter(written_with_it) {
-            Some(value) => value,
-            None => {
-                self.push(id, Work::Dropout { p: 0.0 })?;
-                self.values.len() - 1
-            }
-        };
-        self.values[value].activation = activation;
-        self.values[value].node = id;
-        self.value_of[id.index()] = Some(value);
-        Ok(())
     }
 }
 

@@ -33,6 +33,7 @@
     reason = "one SAFETY argument per kernel; index arithmetic is the subject"
 )]
 
+mod activation;
 mod buffer;
 mod cpu;
 mod device;
@@ -41,11 +42,11 @@ mod reference;
 mod shape;
 mod simd;
 
+pub use activation::Activation;
 pub use buffer::AlignedBuf;
 pub use cpu::{Cpu, Packed};
 pub use device::{
-    Activation, Affine, ConvGradient, Device, Epilogue, Mask, Moments, NormGradient, Sink, Source,
-    Tally,
+    Affine, ConvGradient, Device, Epilogue, Mask, Moments, NormGradient, Sink, Source, Tally,
 };
 pub use real::Real;
 pub use reference::Reference;

@@ -14,7 +14,7 @@ mod row;
 pub(super) use backward::backward;
 pub(super) use forward::forward;
 
-use super::pack::add_lanes;
+use super::pass::add_lanes;
 use super::views::SourceView;
 use crate::ConvShape;
 use crate::simd::Simd;

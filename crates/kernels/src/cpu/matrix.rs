@@ -11,7 +11,8 @@ mod forward;
 pub(super) use backward::backward;
 pub(super) use forward::forward;
 
-use super::pack::{Panels, PassRows, Share};
+use super::pack::Panels;
+use super::pass::{PassRows, Share};
 use super::team::{Fixed, Shared, part_of};
 use super::views::SinkView;
 use super::{Cpu, Part};

@@ -7,7 +7,7 @@
 use super::{
     BLOCK, Channels, Frame, RowFinish, SUM_POSITIONS, fill_input, flush_block, pack_weight,
 };
-use crate::cpu::pack::add_lanes;
+use crate::cpu::pass::add_lanes;
 use crate::cpu::taps::{Tap, dot_taps, sum_taps};
 use crate::cpu::team::{Fixed, Shared, part_of};
 use crate::cpu::views::{GradientView, SinkChannel, SinkView, SourceView};

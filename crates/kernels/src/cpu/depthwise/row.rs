@@ -6,8 +6,8 @@
 //! a border check each column; the inputs need no padding.
 
 use super::RowFinish;
-use crate::cpu::gemm::each;
 use crate::cpu::team::Fixed;
+use crate::cpu::unroll::each;
 use crate::simd::{Simd, Task};
 
 /// Outputs of a block: the accumulators, and a divisor of the usual 112, 56, 28, 14 and 7.
@@ -143,6 +143,10 @@ impl Row<'_> {
         }
     }
 
+    #[expect(
+        clippy::absurd_extreme_comparisons,
+        reason = "the smallest index is a constant like all"
+    )]
     /// A whole block, of whose inputs `LEFT` and `RIGHT` times half a window lie outside.
     #[inline(always)]
     unsafe fn block<

@@ -6,7 +6,8 @@ use super::{TILE, taps_first};
 use crate::cpu::gemm::{
     Accumulate, Factors, IntoSink, ONE_RUN, ONE_SEGMENT, Overwrite, ROW_BLOCK, multiply,
 };
-use crate::cpu::pack::{Panels, Rows, Share, flush, gather_gradient};
+use crate::cpu::pack::{Panels, Rows, flush, gather_gradient};
+use crate::cpu::pass::Share;
 use crate::cpu::team::{Fixed, Shared, part_of};
 use crate::cpu::views::{GradientView, SinkView, SourceView};
 use crate::cpu::{Cpu, Part};
