@@ -6,8 +6,8 @@
 
 mod reading;
 
-use taper_graph::{Conv, Extent, Graph, NodeId, ParamId};
-use taper_kernels::{Activation, ConvShape};
+use taper_graph::{Conv, Extent, Graph, NodeId, Op, ParamId, PoolKind};
+use taper_kernels::{Activation, ConvShape, PoolShape, PoolWindow, Pooling};
 
 use crate::{Error, Result};
 use reading::Planner;
@@ -51,7 +51,10 @@ pub(crate) enum Work {
     Add,
     /// The second input is the gate.
     Mul,
+    /// The mean over the whole map.
     Pool,
+    /// Any other pooling; see [`pool_shape`].
+    Windows,
     /// PyTorch's order: channel by channel.
     Flatten,
     /// With `p` 0 a copy, for an activation that cannot be left pending on what is there.
@@ -170,9 +173,12 @@ pub(crate) fn conv_shape(
             ConvShape::new([n, h, w, c], conv.out, kernel, stride, dilation, pads, conv.groups)
         }
         Work::Linear { out, .. } => ConvShape::linear(n, c, out),
-        Work::Add | Work::Mul | Work::Pool | Work::Flatten | Work::Dropout { .. } => {
-            return Ok(None);
-        }
+        Work::Add
+        | Work::Mul
+        | Work::Pool
+        | Work::Windows
+        | Work::Flatten
+        | Work::Dropout { .. } => return Ok(None),
     };
     let node = graph.node(unit.node);
     match shape {
@@ -180,6 +186,42 @@ pub(crate) fn conv_shape(
         None => Err(Error::Unsupported {
             node: node.name().to_owned(),
             what: format!("{} of this size", node.op().label()),
+        }),
+    }
+}
+
+/// The windows of a pooling unit for a batch of `n`.
+pub(crate) fn pool_shape(
+    graph: &Graph,
+    unit: &Unit,
+    input: Extent,
+    output: Extent,
+    n: usize,
+) -> Result<Option<(PoolShape, Pooling)>> {
+    let ([h, w], c) = (input.size(), input.channels());
+    let node = graph.node(unit.node);
+    let (kind, shape) = match node.op() {
+        Op::Pool { kind, window, .. } => {
+            let window = PoolWindow {
+                kernel: window.kernel,
+                stride: window.stride,
+                dilation: window.dilation,
+                pads: window.pads([h, w]),
+                counts_padding: *kind == PoolKind::Avg,
+            };
+            (kind, PoolShape::sliding([n, h, w, c], &window, output.size()))
+        }
+        Op::AdaptivePool { kind, .. } | Op::GlobalPool { kind, .. } => {
+            (kind, PoolShape::adaptive([n, h, w, c], output.size()))
+        }
+        _ => return Ok(None),
+    };
+    let pooling = if *kind == PoolKind::Max { Pooling::Max } else { Pooling::Mean };
+    match shape {
+        Some(shape) => Ok(Some((shape, pooling))),
+        None => Err(Error::Unsupported {
+            node: node.name().to_owned(),
+            what: format!("{} with a window in the padding alone", node.op().label()),
         }),
     }
 }

@@ -5,7 +5,7 @@ use taper_engine::{Cpu, Device, Error, Real, Reference, Session, Trainer};
 use taper_graph::blocks::{
     DepthwiseSeparable, InvertedResidual, Names, SqueezeExcite, Style, Variation, conv_norm_act,
 };
-use taper_graph::{Activation, Bias, Conv, Graph, GraphBuilder, ParamRole, PoolKind};
+use taper_graph::{Activation, Bias, Conv, Graph, GraphBuilder, Op, ParamRole, PoolKind, Window};
 
 const STYLE: Style =
     Style { activation: Activation::Relu6, eps: 1e-5, momentum: 0.1, tf_padding: false };
@@ -61,6 +61,33 @@ fn gated_network() -> Graph {
     xs = b.global_pool("pool", xs, PoolKind::Avg, false).unwrap();
     xs = b.flatten("flat", xs).unwrap();
     xs = b.activation("act_flat", xs, Activation::Silu).unwrap();
+    xs = b.linear("classifier", xs, 3, Bias::With).unwrap();
+    b.output("logits", xs).unwrap();
+    b.build().unwrap()
+}
+
+/// Every pooling: overlapping windows of maxima behind a norm, means with and without padding, adaptive ones, a flatten of a map.
+fn pooled_network() -> Graph {
+    let mut b = GraphBuilder::new(3).unwrap();
+    let style = Style { activation: Activation::Relu, ..STYLE };
+    let names = Names { conv: "conv_stem", norm: "bn1", activation: Some("act1") };
+    let input = b.input();
+    let mut xs = conv_norm_act(&mut b, names, input, Conv::dense(5, 3, 1), &style).unwrap();
+    let window = Window::square(3, 2);
+    xs = b
+        .push("max", Op::Pool { kind: PoolKind::Max, window, ceil: true }, &[xs], Bias::Without)
+        .unwrap();
+    let names = Names { conv: "conv2", norm: "bn2", activation: Some("act2") };
+    xs = conv_norm_act(&mut b, names, xs, Conv::dense(4, 2, 1), &style).unwrap();
+    for (name, kind) in [("avg", PoolKind::Avg), ("mean", PoolKind::AvgWithoutPadding)] {
+        let window = Window::square(3, 1);
+        xs = b.push(name, Op::Pool { kind, window, ceil: false }, &[xs], Bias::Without).unwrap();
+    }
+    xs = b.activation("bend", xs, Activation::HardSwish).unwrap();
+    let adaptive = |kind, out| Op::AdaptivePool { kind, out };
+    xs = b.push("fit", adaptive(PoolKind::Avg, [3, 4]), &[xs], Bias::Without).unwrap();
+    xs = b.push("fit_max", adaptive(PoolKind::Max, [2, 2]), &[xs], Bias::Without).unwrap();
+    xs = b.flatten("flat", xs).unwrap();
     xs = b.linear("classifier", xs, 3, Bias::With).unwrap();
     b.output("logits", xs).unwrap();
     b.build().unwrap()
@@ -169,6 +196,12 @@ fn gradients_through_gates_and_curves_equal_finite_differences() {
 }
 
 #[test]
+fn gradients_through_pools_equal_finite_differences() {
+    let graph = pooled_network();
+    check_differences(&graph, &vec![true; graph.params().len()]);
+}
+
+#[test]
 fn gradients_with_dropout_equal_finite_differences() {
     let graph = network(0.5);
     check_differences(&graph, &vec![true; graph.params().len()]);
@@ -206,7 +239,7 @@ fn gradients_below_a_frozen_suffix_equal_finite_differences() {
 
 #[test]
 fn the_fast_device_trains_as_the_reference() {
-    for graph in [network(0.3), gated_network()] {
+    for graph in [network(0.3), gated_network(), pooled_network()] {
         check_fast_device(&graph);
     }
 }

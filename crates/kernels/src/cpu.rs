@@ -16,6 +16,7 @@ mod taps;
 mod team;
 mod unroll;
 mod views;
+mod windows;
 
 use device::{check_sink, check_source};
 use elementwise::SumPositions;

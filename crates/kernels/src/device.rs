@@ -4,7 +4,7 @@
 //! Activations are `(n, h, w, c)` and contiguous; per-channel slices have `c` elements; weights are `(oc, c / groups, kh, kw)`.
 //! Slices of wrong lengths are bugs of the caller and panic at the door of each operation.
 
-use crate::{Activation, ConvShape, Real};
+use crate::{Activation, ConvShape, PoolShape, Real};
 
 /// A per-channel `scale·y + shift`.
 #[derive(Clone, Copy, Debug)]
@@ -149,6 +149,15 @@ pub struct Sink<'a, T> {
     pub tally: Option<Tally<'a, T>>,
 }
 
+/// What becomes of the values in a pooling window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooling {
+    /// The largest; its gradient goes to the first of equals, in row-major order. A NaN is larger than any number.
+    Max,
+    /// The mean.
+    Mean,
+}
+
 /// The operations of an executor.
 ///
 /// Every method may use scratch memory of the device, so it takes `&mut self`; results do not depend on it.
@@ -230,6 +239,25 @@ pub trait Device<T: Real> {
         positions: usize,
         c: usize,
         gradient: &[T],
+        sink: Sink<'_, T>,
+    );
+
+    /// Pools windows: `(n, h, w, c)` to `(n, oh, ow, c)`.
+    fn windows_forward(
+        &mut self,
+        shape: &PoolShape,
+        pooling: Pooling,
+        xs: Source<'_, T>,
+        y: &mut [T],
+    );
+
+    /// The backward pass of [`Device::windows_forward`] of `xs`.
+    fn windows_backward(
+        &mut self,
+        shape: &PoolShape,
+        pooling: Pooling,
+        gradient: &[T],
+        xs: Source<'_, T>,
         sink: Sink<'_, T>,
     );
 

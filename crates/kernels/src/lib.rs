@@ -37,6 +37,7 @@ mod activation;
 mod buffer;
 mod cpu;
 mod device;
+mod pool_shape;
 mod real;
 mod reference;
 mod shape;
@@ -46,8 +47,10 @@ pub use activation::Activation;
 pub use buffer::AlignedBuf;
 pub use cpu::{Cpu, Packed};
 pub use device::{
-    Affine, ConvGradient, Device, Epilogue, Mask, Moments, NormGradient, Sink, Source, Tally,
+    Affine, ConvGradient, Device, Epilogue, Mask, Moments, NormGradient, Pooling, Sink, Source,
+    Tally,
 };
+pub use pool_shape::{PoolShape, PoolWindow};
 pub use real::Real;
 pub use reference::Reference;
 pub use shape::ConvShape;

@@ -4,8 +4,12 @@
 //! Sums run in row-major order of the weight's taps.
 
 mod conv;
+mod windows;
 
-use crate::{Activation, ConvGradient, ConvShape, Device, Epilogue, Moments, Real, Sink, Source};
+use crate::{
+    Activation, ConvGradient, ConvShape, Device, Epilogue, Moments, PoolShape, Pooling, Real, Sink,
+    Source,
+};
 
 /// The machine on paper: one thread, no SIMD, any [`Real`].
 ///
@@ -160,6 +164,28 @@ impl<T: Real> Device<T> for Reference {
         let scale = T::from_f64(positions as f64);
         let g: Vec<T> = (0..n * positions * c).map(|i| share(i) / scale).collect();
         self.pass(c, &g, sink);
+    }
+
+    fn windows_forward(
+        &mut self,
+        shape: &PoolShape,
+        pooling: Pooling,
+        xs: Source<'_, T>,
+        y: &mut [T],
+    ) {
+        windows::forward(shape, pooling, xs, y);
+    }
+
+    fn windows_backward(
+        &mut self,
+        shape: &PoolShape,
+        pooling: Pooling,
+        gradient: &[T],
+        xs: Source<'_, T>,
+        sink: Sink<'_, T>,
+    ) {
+        let g = windows::input_gradient(shape, pooling, gradient, xs);
+        self.pass(shape.c, &g, sink);
     }
 
     fn flatten(&mut self, _n: usize, positions: usize, c: usize, xs: Source<'_, T>, y: &mut [T]) {

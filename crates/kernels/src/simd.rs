@@ -44,6 +44,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `g` where `low < z < high`, else 0.
     unsafe fn gate(g: Self::V, z: Self::V, low: Self::V, high: Self::V) -> Self::V;
 
+    /// The larger; NaN when either is.
+    unsafe fn larger(a: Self::V, b: Self::V) -> Self::V;
+    /// `g` where `a = b`, else 0.
+    unsafe fn where_equal(g: Self::V, a: Self::V, b: Self::V) -> Self::V;
     unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
     /// The nearest integer.
     unsafe fn round(a: Self::V) -> Self::V;

@@ -9,7 +9,7 @@ use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, proptest};
 use proptest::test_runner::TestCaseError;
 use taper_kernels::{
     Activation, Affine, ConvGradient, ConvShape, Cpu, Device, Epilogue, Isa, Mask, Moments,
-    NormGradient, Reference, Sink, Source, Tally,
+    NormGradient, PoolShape, PoolWindow, Pooling, Reference, Sink, Source, Tally,
 };
 
 /// A stream of values in `-1..1`, the same for the same seed.
@@ -311,6 +311,69 @@ proptest! {
             let fast = run(&mut Cpu::with_isa(threads, isa).expect("an instruction set of this machine"));
             for (fast, truth) in fast.iter().zip(&truth) {
                 close(&format!("{isa:?}"), fast, truth)?;
+            }
+        }
+    }
+}
+
+/// A pooling of either kind; `None` for windows that do not fit.
+fn pool_shape() -> impl Strategy<Value = Option<PoolShape>> {
+    let sizes = (1..4usize, 1..14usize, 1..14usize, 1..80usize);
+    let pair = |r: std::ops::Range<usize>| [r.clone(), r];
+    let window = (pair(1..5), pair(1..4), pair(1..3), [0..3usize, 0..3usize, 0..3usize, 0..3usize]);
+    (sizes, window, pair(1..6), any::<bool>(), any::<bool>()).prop_map(
+        |((n, h, w, c), (kernel, stride, dilation, pads), out, adaptive, counts_padding)| {
+            if adaptive {
+                return PoolShape::adaptive([n, h, w, c], out);
+            }
+            let window = PoolWindow { kernel, stride, dilation, pads, counts_padding };
+            let outs = [0, 1].map(|axis| {
+                let size = [h, w][axis] + pads[axis] + pads[axis + 2];
+                let reach = (kernel[axis] - 1) * dilation[axis] + 1;
+                size.checked_sub(reach).map_or(0, |room| room / stride[axis] + 1)
+            });
+            PoolShape::sliding([n, h, w, c], &window, outs)
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(ProptestConfig::default().cases.min(1 << 20)) })]
+
+    #[test]
+    fn windows_equal_their_twin(shape in pool_shape(), f in flags(), c_ties in any::<bool>()) {
+        let Some(shape) = shape else { return Ok(()) };
+        let (seed, normed, masked, accumulate, activation, threads) = f;
+        let (len, c) = (shape.input_len(), shape.channels());
+        let run = |device: &mut dyn Device<f32>, pooling: Pooling| {
+            let mut stream = Stream(seed);
+            let mut x = stream.vec(len);
+            if c_ties {
+                x.iter_mut().for_each(|x| *x = (*x * 2.0).round());
+            }
+            let (scale, shift, old) = (stream.vec(c), stream.vec(c), stream.vec(len));
+            let gradient = stream.vec(shape.output_len());
+            let affine = normed.then_some(Affine { scale: &scale[..], shift: &shift[..] });
+            let source = Source { data: &x[..], affine, activation };
+            let (mut y, mut dx) = (vec![0.0; shape.output_len()], old);
+            device.windows_forward(&shape, pooling, source, &mut y);
+            let mask = masked.then_some(Mask { source });
+            let sink = Sink { out: &mut dx, accumulate, mask, tally: None };
+            device.windows_backward(&shape, pooling, &gradient, source, sink);
+            let wide = |v: Vec<f32>| v.into_iter().map(f64::from).collect::<Vec<f64>>();
+            [wide(y), wide(dx)]
+        };
+        for pooling in [Pooling::Max, Pooling::Mean] {
+            // Equal values must be equal in both: a fused multiply-add or another exponential may part them.
+            if pooling == Pooling::Max && (normed || activation.is_curved()) {
+                continue;
+            }
+            let truth = run(&mut Reference, pooling);
+            for isa in Isa::here() {
+                let fast = run(&mut Cpu::with_isa(threads, isa).expect("an instruction set of this machine"), pooling);
+                for (fast, truth) in fast.iter().zip(&truth) {
+                    close(&format!("{pooling:?} on {isa:?}"), fast, truth)?;
+                }
             }
         }
     }

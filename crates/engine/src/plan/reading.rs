@@ -75,6 +75,10 @@ impl<'a> Planner<'a> {
             Op::GlobalPool { kind: PoolKind::Avg | PoolKind::AvgWithoutPadding, .. } => {
                 self.push(id, Work::Pool)
             }
+            Op::GlobalPool { .. } | Op::AdaptivePool { .. } => self.push(id, Work::Windows),
+            Op::Pool { window, .. } if window.mode == PadMode::Zeros => {
+                self.push(id, Work::Windows)
+            }
             Op::Flatten => self.push(id, Work::Flatten),
             Op::DropPath { p } if *p == 0.0 => self.push(id, Work::Dropout { p: 0.0 }),
             Op::Dropout { p } => self.push(id, Work::Dropout { p: *p }),

@@ -111,7 +111,7 @@ fn describe(program: &Program, layout: &Layout, n: usize, unit_idx: usize, ms: S
         (Work::Add, _) => ("add", String::new()),
         (Work::Mul, _) => ("mul", String::new()),
         (Work::Flatten, _) => ("flatten", String::new()),
-        (Work::Pool, _) => ("pool", String::new()),
+        (Work::Pool | Work::Windows, _) => ("pool", String::new()),
         (Work::Dropout { .. }, _) => ("copy", String::new()),
         _ => ("", String::new()),
     };

@@ -5,11 +5,11 @@
 use std::ops::Range;
 
 use taper_graph::Extent;
-use taper_kernels::{AlignedBuf, ConvShape, Cpu, Device, Epilogue, Source};
+use taper_kernels::{AlignedBuf, ConvShape, Cpu, Device, Epilogue, PoolShape, Pooling, Source};
 
 use super::compile::Program;
 use crate::arena::{Tenant, around, place};
-use crate::plan::{Work, conv_shape};
+use crate::plan::{Unit, Work, conv_shape, pool_shape};
 use crate::{Error, Result};
 
 /// Cores, an arena, and where things lie in it.
@@ -26,6 +26,8 @@ pub(super) struct Layout {
     pub(super) shape: [usize; 3],
     pub(super) extents: Vec<Extent>,
     pub(super) convs: Vec<Option<ConvShape>>,
+    /// By unit; only poolings by windows have one.
+    pub(super) pools: Vec<Option<(PoolShape, Pooling)>>,
     stored: Vec<Range<usize>>,
 }
 
@@ -94,6 +96,11 @@ impl Runner {
                 let gates = layout.extents[unit.inputs[1]].size().iter().product::<usize>();
                 cpu.mul(n * gates, h * w / gates, c, xs, source(unit.inputs[1]), y);
             }
+            Work::Windows => {
+                if let Some((shape, pooling)) = &layout.pools[unit_idx] {
+                    cpu.windows_forward(shape, *pooling, xs, y);
+                }
+            }
             Work::Flatten => cpu.flatten(n, h * w, c, xs, y),
             Work::Pool => cpu.pool_forward(n, h * w, c, xs, y),
             // Nothing is dropped; the mean over one position is the position.
@@ -117,6 +124,11 @@ impl Layout {
         let convs =
             plan.units.iter().map(|u| conv_shape(&program.graph, u, extents[u.inputs[0]], n));
         let convs = convs.collect::<Result<Vec<_>>>()?;
+        let pool = |u: &Unit| {
+            let (input, output) = (extents[u.inputs[0]], extents[u.output]);
+            pool_shape(&program.graph, u, input, output, n)
+        };
+        let pools = plan.units.iter().map(pool).collect::<Result<Vec<_>>>()?;
         let mut tenants = Vec::with_capacity(extents.len());
         for extent in &extents {
             let len = extent.len().checked_mul(n).ok_or_else(too_large)?;
@@ -143,6 +155,6 @@ impl Layout {
         // The images are read where the caller has them.
         tenants[0].len = 0;
         let (stored, total) = place(&tenants).ok_or_else(too_large)?;
-        Ok((Self { shape, extents, convs, stored }, total))
+        Ok((Self { shape, extents, convs, pools, stored }, total))
     }
 }

@@ -54,7 +54,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             }
             Work::Add => self.hand_down(unit_idx),
             Work::Mul => self.backward_mul(unit_idx),
-            Work::Pool | Work::Flatten => self.backward_positions(unit_idx),
+            Work::Pool | Work::Windows | Work::Flatten => self.backward_positions(unit_idx),
         }
     }
 
@@ -93,15 +93,21 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         }
     }
 
-    /// A mean over positions, or their rearrangement.
+    /// Poolings, and the rearrangement of positions.
     fn backward_positions(&mut self, unit_idx: usize) {
         let (unit, route) = (&self.plan.units[unit_idx], self.routes.inputs[unit_idx][0]);
         let Route::Write { accumulate, finish } = route else { return };
         let (input, out, work) = (unit.inputs[0], unit.output, unit.work);
         let Some(layout) = &self.layout else { return };
         let (n, [h, w]) = (layout.shape[0], layout.extents[input].size());
+        let windows = layout.pools[unit_idx].clone();
         let finish = [accumulate, finish];
-        self.write(input, Some(out), finish, |device, c, gradient, sink, _| match work {
+        self.write(input, Some(out), finish, |device, c, gradient, sink, read| match work {
+            Work::Windows => {
+                if let Some((shape, pooling)) = windows {
+                    device.windows_backward(&shape, pooling, gradient, read(input), sink);
+                }
+            }
             Work::Flatten => device.flatten_backward(n, h * w, c, gradient, sink),
             _ => device.pool_backward(n, h * w, c, gradient, sink),
         });

@@ -104,6 +104,11 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
                 let (n, positions) = gated(layout, unit);
                 device.mul(n, positions, c, xs, gate, y);
             }
+            Work::Windows => {
+                if let Some((shape, pooling)) = &layout.pools[unit_idx] {
+                    device.windows_forward(shape, *pooling, xs, y);
+                }
+            }
             Work::Flatten => device.flatten(n, h * w, c, xs, y),
             Work::Pool => device.pool_forward(n, h * w, c, xs, y),
             Work::Dropout { p } => {

@@ -47,7 +47,12 @@ impl Routes {
                 Work::Conv { weight, bias, .. } | Work::Linear { weight, bias, .. } => {
                     trained[weight.index()] || bias.is_some_and(|b| trained[b.index()])
                 }
-                Work::Add | Work::Mul | Work::Pool | Work::Flatten | Work::Dropout { .. } => false,
+                Work::Add
+                | Work::Mul
+                | Work::Pool
+                | Work::Windows
+                | Work::Flatten
+                | Work::Dropout { .. } => false,
             };
             needs[unit.output] |= own || unit.inputs.iter().any(|&v| needs[v]);
         }

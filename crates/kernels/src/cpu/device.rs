@@ -4,10 +4,14 @@
 
 use super::elementwise::{AddRows, MulRows};
 use super::pass::Share;
-use super::team::{Shared, part_of};
+use super::team::{Fixed, Shared, part_of};
 use super::views::SourceView;
-use super::{Cpu, depthwise, matrix};
-use crate::{Activation, ConvGradient, ConvShape, Device, Epilogue, Moments, Sink, Source};
+use super::windows::{self, Windows};
+use super::{Cpu, SUM_CHANNELS, depthwise, matrix};
+use crate::{
+    Activation, ConvGradient, ConvShape, Device, Epilogue, Moments, PoolShape, Pooling, Sink,
+    Source,
+};
 
 pub(super) fn check_source(xs: &Source<'_, f32>, len: usize, c: usize) {
     assert_eq!(xs.data.len(), len, "length of the input");
@@ -24,6 +28,19 @@ pub(super) fn check_sink(sink: &Sink<'_, f32>, len: usize, c: usize) {
     if let Some(tally) = &sink.tally {
         assert_eq!(tally.y.len(), len, "length of the tallied output");
         assert_eq!([tally.mean.len(), tally.sum.len(), tally.dot.len()], [c; 3], "tally");
+    }
+}
+
+impl Cpu {
+    /// Calls `work(image, first channel, end)` for blocks of channels of all images.
+    fn for_windows(&mut self, shape: &PoolShape, work: impl Fn(usize, usize, usize) + Sync) {
+        let (parts, blocks) = (self.team.threads(), shape.c.div_ceil(SUM_CHANNELS));
+        self.team.run(|p| {
+            for task in part_of(shape.n * blocks, 1, p, parts) {
+                let first = task % blocks * SUM_CHANNELS;
+                work(task / blocks, first, (first + SUM_CHANNELS).min(shape.c));
+            }
+        });
     }
 }
 
@@ -157,6 +174,47 @@ impl Device<f32> for Cpu {
         assert_eq!(y.len(), n * c, "length of the output");
         let scale = 1.0 / positions as f32;
         self.sum_positions([n, positions, c], SourceView::new(xs), None, scale, y);
+    }
+
+    fn windows_forward(
+        &mut self,
+        shape: &PoolShape,
+        pooling: Pooling,
+        xs: Source<'_, f32>,
+        y: &mut [f32],
+    ) {
+        check_source(&xs, shape.input_len(), shape.c);
+        assert_eq!(y.len(), shape.output_len(), "length of the output");
+        let (xs, y, isa) = (SourceView::new(xs), Shared(y.as_mut_ptr()), self.isa);
+        self.for_windows(shape, |image, first, end| {
+            let windows = Windows { shape, pooling, xs, image, first, end };
+            // SAFETY: `isa` is one of this machine; tasks have images and channels of their own.
+            unsafe { isa.run(windows::Forward { windows, y }) };
+        });
+    }
+
+    fn windows_backward(
+        &mut self,
+        shape: &PoolShape,
+        pooling: Pooling,
+        gradient: &[f32],
+        xs: Source<'_, f32>,
+        sink: Sink<'_, f32>,
+    ) {
+        check_source(&xs, shape.input_len(), shape.c);
+        assert_eq!(gradient.len(), shape.output_len(), "length of the gradient");
+        let mut sums = std::mem::take(&mut self.image);
+        sums.reserve(shape.input_len());
+        sums[..shape.input_len()].fill(0.0);
+        let (xs, dx, isa) = (SourceView::new(xs), Shared(sums.as_mut_ptr()), self.isa);
+        let gradient = Fixed(gradient.as_ptr());
+        self.for_windows(shape, |image, first, end| {
+            let windows = Windows { shape, pooling, xs, image, first, end };
+            // SAFETY: `isa` is one of this machine; tasks have images and channels of their own.
+            unsafe { isa.run(windows::Backward { windows, gradient, dx }) };
+        });
+        self.pass_all(shape.c, &sums[..shape.input_len()], Share::ALL, sink);
+        self.image = sums;
     }
 
     fn flatten(

@@ -9,7 +9,7 @@
 //! pointwise ones, whose tiles are 6x16 either way: 24 accumulators, 4 registers for `B` and a few for `A`, of 32.
 
 use std::arch::aarch64::{
-    float32x4_t, vaddq_f32, vaddq_s32, vandq_u32, vcgtq_f32, vcltq_f32, vcombine_f32,
+    float32x4_t, vaddq_f32, vaddq_s32, vandq_u32, vceqq_f32, vcgtq_f32, vcltq_f32, vcombine_f32,
     vcvtq_s32_f32, vdivq_f32, vdup_n_f32, vdupq_n_f32, vdupq_n_s32, vfmaq_f32, vget_low_f32,
     vld1_f32, vld1q_f32, vld1q_lane_f32, vmaxq_f32, vminq_f32, vmulq_f32, vreinterpretq_f32_s32,
     vreinterpretq_f32_u32, vreinterpretq_u32_f32, vrndnq_f32, vshlq_n_s32, vst1_f32, vst1q_f32,
@@ -114,6 +114,16 @@ impl Simd for Neon {
         unsafe { [gate_four(g[0], z[0], low[0], high[0]), gate_four(g[1], z[1], low[1], high[1])] }
     }
     #[inline(always)]
+    unsafe fn larger(a: V, b: V) -> V {
+        // SAFETY: see the card.
+        unsafe { [vmaxq_f32(a[0], b[0]), vmaxq_f32(a[1], b[1])] }
+    }
+    #[inline(always)]
+    unsafe fn where_equal(g: V, a: V, b: V) -> V {
+        // SAFETY: see the card.
+        unsafe { [equal_four(g[0], a[0], b[0]), equal_four(g[1], a[1], b[1])] }
+    }
+    #[inline(always)]
     unsafe fn div(a: V, b: V) -> V {
         // SAFETY: see the card.
         unsafe { [vdivq_f32(a[0], b[0]), vdivq_f32(a[1], b[1])] }
@@ -177,6 +187,13 @@ unsafe fn gate_four(
         let inside = vandq_u32(vcgtq_f32(z, low), vcltq_f32(z, high));
         vreinterpretq_f32_u32(vandq_u32(inside, vreinterpretq_u32_f32(g)))
     }
+}
+
+/// [`Simd::where_equal`] of one register.
+#[inline(always)]
+unsafe fn equal_four(g: float32x4_t, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+    // SAFETY: see the card.
+    unsafe { vreinterpretq_f32_u32(vandq_u32(vceqq_f32(a, b), vreinterpretq_u32_f32(g))) }
 }
 
 /// [`Simd::power_of_two`] of one register.

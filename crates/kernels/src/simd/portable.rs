@@ -93,6 +93,14 @@ impl Simd for Portable {
         lanes(|i| if z[i] > low[i] && z[i] < high[i] { g[i] } else { 0.0 })
     }
     #[inline(always)]
+    unsafe fn larger(a: V, b: V) -> V {
+        zip(a, b, |a, b| if a.is_nan() || a >= b { a } else { b })
+    }
+    #[inline(always)]
+    unsafe fn where_equal(g: V, a: V, b: V) -> V {
+        lanes(|i| if a[i] == b[i] { g[i] } else { 0.0 })
+    }
+    #[inline(always)]
     unsafe fn div(a: V, b: V) -> V {
         zip(a, b, |a, b| a / b)
     }

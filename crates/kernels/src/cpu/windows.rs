@@ -1,0 +1,129 @@
+//! Pooling windows, a vector of channels at a time: the largest value or the mean, and their gradients.
+//!
+//! Above: `cpu::device`. Below: `cpu::views`, `simd`. Not here: the mean over a whole map (`cpu::elementwise`).
+//! A task is some channels of one image, so that overlapping windows of the backward pass add up within one thread.
+
+use super::team::{Fixed, Shared};
+use super::views::SourceView;
+use crate::simd::{Kernel, Simd};
+use crate::{PoolShape, Pooling};
+
+/// What a task works on.
+#[derive(Clone, Copy)]
+pub(super) struct Windows<'a> {
+    pub(super) shape: &'a PoolShape,
+    pub(super) pooling: Pooling,
+    pub(super) xs: SourceView,
+    pub(super) image: usize,
+    pub(super) first: usize,
+    pub(super) end: usize,
+}
+
+/// Forward: writes `y`.
+pub(super) struct Forward<'a> {
+    pub(super) windows: Windows<'a>,
+    pub(super) y: Shared<f32>,
+}
+
+/// Backward: adds every window's gradient to `dx`, which holds zeros.
+pub(super) struct Backward<'a> {
+    pub(super) windows: Windows<'a>,
+    pub(super) gradient: Fixed<f32>,
+    pub(super) dx: Shared<f32>,
+}
+
+impl Windows<'_> {
+    /// Calls `$each(output index, oh, ow, channel, lanes)`.
+    #[inline(always)]
+    fn for_each<S: Simd>(&self, mut each: impl FnMut(usize, [usize; 2], usize, usize)) {
+        let (oh_count, ow_count) = (self.shape.rows.len(), self.shape.cols.len());
+        for oh in 0..oh_count {
+            for ow in 0..ow_count {
+                let at = ((self.image * oh_count + oh) * ow_count + ow) * self.shape.c;
+                for c in (self.first..self.end).step_by(S::LANES) {
+                    each(at + c, [oh, ow], c, S::LANES.min(self.end - c));
+                }
+            }
+        }
+    }
+
+    /// Index of channel 0 of a pixel of this image.
+    #[inline(always)]
+    fn at(&self, pixel: usize) -> usize {
+        (self.image * self.shape.h * self.shape.w + pixel) * self.shape.c
+    }
+
+    #[inline(always)]
+    unsafe fn largest<S: Simd>(&self, [oh, ow]: [usize; 2], c: usize, lanes: usize) -> S::V {
+        // SAFETY: pixels and channels exist.
+        unsafe {
+            let k = self.xs.channel::<S>(c, lanes);
+            let mut max = S::splat(f32::NEG_INFINITY);
+            for pixel in self.shape.pixels(oh, ow) {
+                max = S::larger(max, self.xs.read::<S>(self.at(pixel) + c, lanes, &k));
+            }
+            max
+        }
+    }
+}
+
+impl Kernel for Forward<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Self { windows, y } = self;
+        windows.for_each::<S>(|to, [oh, ow], c, lanes| {
+            // SAFETY: pixels and channels exist; tasks have images and channels of their own.
+            unsafe {
+                let value = match windows.pooling {
+                    Pooling::Max => windows.largest::<S>([oh, ow], c, lanes),
+                    Pooling::Mean => {
+                        let k = windows.xs.channel::<S>(c, lanes);
+                        let mut sum = S::zero();
+                        for pixel in windows.shape.pixels(oh, ow) {
+                            let at = windows.at(pixel) + c;
+                            sum = S::add(sum, windows.xs.read::<S>(at, lanes, &k));
+                        }
+                        S::mul(sum, S::splat(windows.shape.share(oh, ow) as f32))
+                    }
+                };
+                S::store_some(y.get().add(to), value, lanes);
+            }
+        });
+    }
+}
+
+impl Kernel for Backward<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Self { windows, gradient, dx } = self;
+        windows.for_each::<S>(|from, [oh, ow], c, lanes| {
+            // SAFETY: pixels and channels exist; tasks have images and channels of their own.
+            unsafe {
+                let k = windows.xs.channel::<S>(c, lanes);
+                let mut g = S::load_some(gradient.get().add(from), lanes);
+                let max = match windows.pooling {
+                    Pooling::Max => windows.largest::<S>([oh, ow], c, lanes),
+                    Pooling::Mean => {
+                        g = S::mul(g, S::splat(windows.shape.share(oh, ow) as f32));
+                        S::zero()
+                    }
+                };
+                for pixel in windows.shape.pixels(oh, ow) {
+                    let at = windows.at(pixel) + c;
+                    let share = match windows.pooling {
+                        // Who is as large as the largest takes what is left of the gradient: the first takes all.
+                        Pooling::Max => {
+                            let x = windows.xs.read::<S>(at, lanes, &k);
+                            let taken = S::where_equal(g, x, max);
+                            g = S::sub(g, taken);
+                            taken
+                        }
+                        Pooling::Mean => g,
+                    };
+                    let to = dx.get().add(at);
+                    S::store_some(to, S::add(S::load_some(to, lanes), share), lanes);
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,60 @@
+//! Pooling by its definition.
+//!
+//! Above: `reference`. Below: `pool_shape`, `device`. Not here: which windows there are (`pool_shape`).
+//! Source: torch.nn.functional.max_pool2d and avg_pool2d.
+
+use crate::{PoolShape, Pooling, Real, Source};
+
+/// Calls `f(output index, channel, oh, ow, index of channel 0 of pixel 0 of the image)`.
+fn outputs(s: &PoolShape, mut f: impl FnMut(usize, usize, usize, usize, usize)) {
+    let (rows, cols) = (s.rows.len(), s.cols.len());
+    for out in 0..s.output_len() {
+        let (channel, position) = (out % s.c, out / s.c);
+        let (image, oh, ow) = (position / (rows * cols), position / cols % rows, position % cols);
+        f(out, channel, oh, ow, image * s.h * s.w * s.c);
+    }
+}
+
+pub(super) fn forward<T: Real>(s: &PoolShape, pooling: Pooling, xs: Source<'_, T>, y: &mut [T]) {
+    outputs(s, |out, c, oh, ow, image| {
+        let values = s.pixels(oh, ow).map(|pixel| xs.at(image + pixel * s.c + c, c));
+        y[out] = match pooling {
+            Pooling::Max => values.fold(T::from_f64(f64::NEG_INFINITY), larger),
+            Pooling::Mean => {
+                values.fold(T::default(), |sum, x| sum + x) * T::from_f64(s.share(oh, ow))
+            }
+        };
+    });
+}
+
+fn larger<T: Real>(a: T, b: T) -> T {
+    let is_nan = a.partial_cmp(&a).is_none();
+    if is_nan || a >= b { a } else { b }
+}
+
+pub(super) fn input_gradient<T: Real>(
+    s: &PoolShape,
+    pooling: Pooling,
+    gradient: &[T],
+    xs: Source<'_, T>,
+) -> Vec<T> {
+    let mut dx = vec![T::default(); s.input_len()];
+    outputs(s, |out, c, oh, ow, image| {
+        let places = s.pixels(oh, ow).map(|pixel| image + pixel * s.c + c);
+        match pooling {
+            Pooling::Max => {
+                let first = places.reduce(|best, at| {
+                    if larger(xs.at(best, c), xs.at(at, c)) == xs.at(best, c) { best } else { at }
+                });
+                if let Some(first) = first {
+                    dx[first] += gradient[out];
+                }
+            }
+            Pooling::Mean => {
+                let share = gradient[out] * T::from_f64(s.share(oh, ow));
+                places.for_each(|at| dx[at] += share);
+            }
+        }
+    });
+    dx
+}
