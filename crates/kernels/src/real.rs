@@ -27,6 +27,12 @@ pub trait Real:
     /// `eˣ`.
     #[must_use]
     fn exp(self) -> Self;
+    /// The hyperbolic tangent.
+    #[must_use]
+    fn tanh(self) -> Self;
+    /// The error function `2/√π · ∫₀ˣ e^(−t²) dt`.
+    #[must_use]
+    fn erf(self) -> Self;
 }
 
 impl Real for f32 {
@@ -39,6 +45,12 @@ impl Real for f32 {
     fn exp(self) -> Self {
         self.exp()
     }
+    fn tanh(self) -> Self {
+        self.tanh()
+    }
+    fn erf(self) -> Self {
+        libm::erff(self)
+    }
 }
 
 impl Real for f64 {
@@ -50,5 +62,11 @@ impl Real for f64 {
     }
     fn exp(self) -> Self {
         self.exp()
+    }
+    fn tanh(self) -> Self {
+        self.tanh()
+    }
+    fn erf(self) -> Self {
+        libm::erf(self)
     }
 }

@@ -45,7 +45,7 @@ struct ConvProblem {
     threads: usize,
 }
 
-const ACTIVATIONS: [Activation; 7] = [
+const ACTIVATIONS: [Activation; 12] = [
     Activation::Identity,
     Activation::Relu,
     Activation::Relu6,
@@ -53,6 +53,11 @@ const ACTIVATIONS: [Activation; 7] = [
     Activation::HardSigmoid,
     Activation::Silu,
     Activation::Sigmoid,
+    Activation::Tanh,
+    Activation::Gelu,
+    Activation::GeluTanh,
+    Activation::Mish,
+    Activation::LeakyRelu { slope: 0.1 },
 ];
 
 fn activations() -> impl Strategy<Value = Activation> {

@@ -144,6 +144,18 @@ impl<'a> Planner<'a> {
             GraphActivation::HardSigmoid => Activation::HardSigmoid,
             GraphActivation::Silu => Activation::Silu,
             GraphActivation::Sigmoid => Activation::Sigmoid,
+            GraphActivation::Tanh => Activation::Tanh,
+            GraphActivation::Gelu => Activation::Gelu,
+            GraphActivation::GeluTanh => Activation::GeluTanh,
+            GraphActivation::Mish => Activation::Mish,
+            GraphActivation::LeakyRelu { slope } => {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "f32 is what kernels compute in"
+                )]
+                let slope = slope as f32;
+                Activation::LeakyRelu { slope }
+            }
             other => return Self::refuse(node, &format!("{other:?}")),
         };
         let written_with_it = |value: &usize| {

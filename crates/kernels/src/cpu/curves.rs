@@ -4,6 +4,7 @@
 //! Twins: `Activation::apply` and `Activation::derivative`.
 
 use crate::Activation;
+use crate::activation::{BEND, CUBIC};
 use crate::simd::Simd;
 
 /// `activation(z)` for a curved activation; `z` itself for others.
@@ -16,6 +17,18 @@ pub(super) unsafe fn apply<S: Simd>(activation: Activation, z: S::V) -> S::V {
             Activation::HardSigmoid => hard_sigmoid::<S>(z),
             Activation::Silu => S::mul(z, sigmoid::<S>(z)),
             Activation::Sigmoid => sigmoid::<S>(z),
+            Activation::Tanh => tanh::<S>(z),
+            Activation::Gelu => S::mul(z, normal::<S>(z)[0]),
+            Activation::GeluTanh => {
+                let half = S::mul(z, S::splat(0.5));
+                S::fma(half, tanh::<S>(bent_line::<S>(z)), half)
+            }
+            Activation::Mish => S::mul(z, softplus_tanh::<S>(z)),
+            Activation::LeakyRelu { slope } => {
+                let (zero, infinity) = (S::zero(), S::splat(f32::INFINITY));
+                let above = S::clamp(z, zero, infinity);
+                S::fma(S::sub(z, above), S::splat(slope), above)
+            }
             Activation::Identity | Activation::Relu | Activation::Relu6 => z,
         }
     }
@@ -44,6 +57,30 @@ pub(super) unsafe fn derivative<S: Simd>(activation: Activation, z: S::V) -> S::
                 let s = sigmoid::<S>(z);
                 S::mul(s, S::sub(one, s))
             }
+            Activation::Tanh => {
+                let t = tanh::<S>(z);
+                S::sub(one, S::mul(t, t))
+            }
+            Activation::Gelu => {
+                let [distribution, density] = normal::<S>(z);
+                S::fma(z, density, distribution)
+            }
+            Activation::GeluTanh => {
+                let t = tanh::<S>(bent_line::<S>(z));
+                let bend = S::splat(BEND as f32);
+                let slope = S::fma(S::mul(z, z), S::mul(bend, S::splat(3.0 * CUBIC as f32)), bend);
+                let steep = S::mul(S::mul(z, slope), S::sub(one, S::mul(t, t)));
+                S::mul(S::splat(0.5), S::add(S::add(one, t), steep))
+            }
+            Activation::Mish => {
+                let t = softplus_tanh::<S>(z);
+                S::fma(S::mul(z, sigmoid::<S>(z)), S::sub(one, S::mul(t, t)), t)
+            }
+            Activation::LeakyRelu { slope } => {
+                let rest = S::splat(1.0 - slope);
+                let above = S::gate(rest, z, S::zero(), S::splat(f32::INFINITY));
+                S::add(S::splat(slope), above)
+            }
             Activation::Identity | Activation::Relu | Activation::Relu6 => one,
         }
     }
@@ -64,6 +101,62 @@ unsafe fn sigmoid<S: Simd>(z: S::V) -> S::V {
     unsafe {
         let one = S::splat(1.0);
         S::div(one, S::add(one, exp::<S>(S::sub(S::zero(), z))))
+    }
+}
+
+/// `2σ(2z) − 1`, to 1e-7.
+#[inline(always)]
+unsafe fn tanh<S: Simd>(z: S::V) -> S::V {
+    // SAFETY: arithmetic alone.
+    unsafe {
+        let two = S::splat(2.0);
+        S::sub(S::mul(two, sigmoid::<S>(S::mul(two, z))), S::splat(1.0))
+    }
+}
+
+/// What GELU's approximation takes the tanh of.
+#[inline(always)]
+unsafe fn bent_line<S: Simd>(z: S::V) -> S::V {
+    // SAFETY: arithmetic alone.
+    unsafe {
+        let cubic = S::mul(S::mul(z, z), S::mul(z, S::splat(CUBIC as f32)));
+        S::mul(S::splat(BEND as f32), S::add(z, cubic))
+    }
+}
+
+/// `tanh(ln(1 + eᶻ))`; see the twin.
+#[inline(always)]
+unsafe fn softplus_tanh<S: Simd>(z: S::V) -> S::V {
+    // SAFETY: arithmetic alone.
+    unsafe {
+        let e = exp::<S>(S::clamp(z, S::splat(f32::NEG_INFINITY), S::splat(20.0)));
+        let n = S::mul(e, S::add(e, S::splat(2.0)));
+        let t = S::div(n, S::add(n, S::splat(2.0)));
+        // Further down `exp` stays where it is, and `z` would not.
+        S::gate(t, z, S::splat(-80.0), S::splat(f32::INFINITY))
+    }
+}
+
+/// The normal distribution function, to 1e-7, and its density.
+///
+/// Source: Abramowitz and Stegun 1964, 7.1.26, for the error function of `|z|/√2`.
+#[inline(always)]
+unsafe fn normal<S: Simd>(z: S::V) -> [S::V; 2] {
+    // SAFETY: arithmetic alone.
+    unsafe {
+        let (one, zero) = (S::splat(1.0), S::zero());
+        let x = S::mul(S::larger(z, S::sub(zero, z)), S::splat(std::f32::consts::FRAC_1_SQRT_2));
+        let t = S::div(one, S::fma(x, S::splat(0.327_591_1), one));
+        let mut p = S::splat(1.061_405_4);
+        for c in [-1.453_152, 1.421_413_8, -0.284_496_72, 0.254_829_6] {
+            p = S::fma(p, t, S::splat(c));
+        }
+        let bell = exp::<S>(S::sub(zero, S::mul(x, x)));
+        // Half of what the error function lacks to one.
+        let rest = S::mul(S::mul(S::splat(0.5), bell), S::mul(p, t));
+        let above = S::gate(S::sub(one, S::add(rest, rest)), z, zero, S::splat(f32::INFINITY));
+        let density = S::mul(bell, S::splat(0.398_942_3));
+        [S::add(rest, above), density]
     }
 }
 
