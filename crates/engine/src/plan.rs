@@ -48,6 +48,8 @@ pub(crate) enum Work {
         weight: ParamId,
         bias: Option<ParamId>,
     },
+    /// A batch norm that follows no convolution of its own: a depthwise one of one tap, whose weights are ones.
+    Norm,
     Add,
     /// The second input is the gate.
     Mul,
@@ -61,6 +63,23 @@ pub(crate) enum Work {
     Dropout {
         p: f64,
     },
+}
+
+impl Work {
+    /// Weight and bias, where a convolution or linear layer has them.
+    pub(crate) fn params(&self) -> [Option<ParamId>; 2] {
+        match *self {
+            Self::Conv { weight, bias, .. } | Self::Linear { weight, bias, .. } => {
+                [Some(weight), bias]
+            }
+            _ => [None, None],
+        }
+    }
+
+    /// Whether a convolution's kernel runs it.
+    pub(crate) fn is_conv(&self) -> bool {
+        matches!(self, Self::Conv { .. } | Self::Linear { .. } | Self::Norm)
+    }
 }
 
 #[derive(Debug)]
@@ -173,6 +192,7 @@ pub(crate) fn conv_shape(
             ConvShape::new([n, h, w, c], conv.out, kernel, stride, dilation, pads, conv.groups)
         }
         Work::Linear { out, .. } => ConvShape::linear(n, c, out),
+        Work::Norm => ConvShape::new([n, h, w, c], c, [1; 2], [1; 2], [1; 2], [0; 4], c),
         Work::Add
         | Work::Mul
         | Work::Pool

@@ -31,6 +31,8 @@ pub struct Trainer<T: Real, D: Device<T>> {
     device: D,
     norms: Vec<NormState<T>>,
     arena: AlignedBuf<T>,
+    /// As many as any norm has channels: the weights of norms that follow no convolution.
+    ones: Vec<T>,
     output: Vec<T>,
     layout: Option<Layout>,
     seed: u64,
@@ -73,8 +75,11 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         let channels = |id: ParamId| graph.param(id).len();
         let norms =
             plan.values.iter().map(|v| NormState::new(v.norm.map(|n| channels(n.params[0]))));
+        let norms: Vec<NormState<T>> = norms.collect();
+        let most = norms.iter().map(NormState::channels).max().unwrap_or(0);
         Self {
-            norms: norms.collect(),
+            ones: vec![T::from_f64(1.0); most],
+            norms,
             graph: graph.clone(),
             routes,
             plan,

@@ -84,6 +84,11 @@ fn pooled_network() -> Graph {
         xs = b.push(name, Op::Pool { kind, window, ceil: false }, &[xs], Bias::Without).unwrap();
     }
     xs = b.activation("bend", xs, Activation::HardSwish).unwrap();
+    // A norm and a branch on the same tensor, as in blocks that are folded after training.
+    let normed = b.batch_norm("identity", xs, 1e-5, 0.1).unwrap();
+    xs = b.add("branches", normed, xs).unwrap();
+    xs = b.activation("gelu", xs, Activation::Gelu).unwrap();
+    xs = b.batch_norm("last", xs, 1e-5, 0.1).unwrap();
     let adaptive = |kind, out| Op::AdaptivePool { kind, out };
     xs = b.push("fit", adaptive(PoolKind::Avg, [3, 4]), &[xs], Bias::Without).unwrap();
     xs = b.push("fit_max", adaptive(PoolKind::Max, [2, 2]), &[xs], Bias::Without).unwrap();
@@ -196,9 +201,11 @@ fn gradients_through_gates_and_curves_equal_finite_differences() {
 }
 
 #[test]
-fn gradients_through_pools_equal_finite_differences() {
+fn gradients_through_pools_and_lone_norms_equal_finite_differences() {
     let graph = pooled_network();
     check_differences(&graph, &vec![true; graph.params().len()]);
+    let trained: Vec<bool> = graph.params().iter().map(|p| p.name.contains("conv2")).collect();
+    check_differences(&graph, &trained);
 }
 
 #[test]
@@ -300,6 +307,8 @@ fn a_trainer_above_a_session_equals_the_whole_trainer() {
         (gated_network(), "s"),
         (gated_network(), "h.se.conv_expand"),
         (gated_network(), "conv_stem"),
+        (pooled_network(), "identity"),
+        (pooled_network(), "classifier"),
     ] {
         let wide = parameters(&graph);
         let params: Vec<Vec<f32>> =

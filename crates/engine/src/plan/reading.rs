@@ -120,15 +120,24 @@ impl<'a> Planner<'a> {
         let Some(momentum) = momentum else {
             return Self::refuse(node, "with a cumulative mean (momentum none)");
         };
-        let (Some(value), Ok(params)) = (self.pending_on(id), node.params().try_into()) else {
-            return Self::refuse(node, "that does not directly follow a convolution");
+        let Ok(params) = node.params().try_into() else {
+            return Self::refuse(node, "without its four parameters");
         };
-        let after = self.values[value].writer.map(|unit| &self.units[unit].work);
-        let bare =
-            matches!(after, Some(Work::Conv { bias: None, .. } | Work::Linear { bias: None, .. }));
-        if !bare || self.values[value].norm.is_some() {
-            return Self::refuse(node, "that does not directly follow a convolution without bias");
-        }
+        let is_bare_conv = |value: &usize| {
+            let writer = self.values[*value].writer.map(|unit| &self.units[unit].work);
+            let bare = matches!(
+                writer,
+                Some(Work::Conv { bias: None, .. } | Work::Linear { bias: None, .. })
+            );
+            bare && self.values[*value].norm.is_none()
+        };
+        let value = match self.pending_on(id).filter(is_bare_conv) {
+            Some(value) => value,
+            None => {
+                self.push(id, Work::Norm)?;
+                self.values.len() - 1
+            }
+        };
         self.values[value].norm = Some(Norm { node: id, params, eps, momentum });
         self.values[value].node = id;
         self.value_of[id.index()] = Some(value);
@@ -160,7 +169,7 @@ impl<'a> Planner<'a> {
         };
         let written_with_it = |value: &usize| {
             let writer = self.values[*value].writer.map(|unit| self.units[unit].work);
-            matches!(writer, Some(Work::Conv { .. } | Work::Linear { .. } | Work::Add))
+            writer.is_some_and(|work| work.is_conv() || matches!(work, Work::Add))
         };
         let value = match self.pending_on(id).filter(written_with_it) {
             Some(value) => value,

@@ -54,12 +54,7 @@ impl Program {
 
     /// The parameters and buffers that were compiled in.
     pub(super) fn params(&self) -> Vec<ParamId> {
-        let weights = self.plan.units.iter().flat_map(|unit| match unit.work {
-            Work::Conv { weight, bias, .. } | Work::Linear { weight, bias, .. } => {
-                [Some(weight), bias]
-            }
-            _ => [None, None],
-        });
+        let weights = self.plan.units.iter().flat_map(|unit| unit.work.params());
         let norms = self.plan.values.iter().filter_map(|value| value.norm);
         weights.flatten().chain(norms.flat_map(|norm| norm.params)).collect()
     }
@@ -76,8 +71,10 @@ fn compile(
     let tensor = |id: ParamId| params[id.index()];
     let (output, activation) = (unit.output, value.activation);
     let mut step = Step { output, activation, ..Step::default() };
-    if let Work::Conv { weight, bias, .. } | Work::Linear { weight, bias, .. } = unit.work {
-        let mut folded = tensor(weight).to_vec();
+    if unit.work.is_conv() {
+        let [weight, bias] = unit.work.params();
+        let ones = || vec![1.0; input.channels()];
+        let mut folded = weight.map_or_else(ones, |weight| tensor(weight).to_vec());
         step.bias = bias.map(|b| tensor(b).to_vec());
         if let Some(norm) = &value.norm {
             step.bias = Some(fold(norm, &mut folded, tensor));

@@ -108,6 +108,7 @@ fn describe(program: &Program, layout: &Layout, n: usize, unit_idx: usize, ms: S
             macs = n * shape.output_positions() * weight;
             (Cpu::kernel_of(shape), String::new())
         }
+        (Work::Norm, _) => ("norm", String::new()),
         (Work::Add, _) => ("add", String::new()),
         (Work::Mul, _) => ("mul", String::new()),
         (Work::Flatten, _) => ("flatten", String::new()),

@@ -81,7 +81,7 @@ impl Runner {
         let extent = layout.extents[unit.inputs[0]];
         let ([h, w], c, n) = (extent.size(), extent.channels(), layout.shape[0]);
         match unit.work {
-            Work::Conv { .. } | Work::Linear { .. } => {
+            Work::Conv { .. } | Work::Linear { .. } | Work::Norm => {
                 if let (Some(shape), Some(weight)) = (&layout.convs[unit_idx], &step.weight) {
                     let epilogue = Epilogue {
                         bias: step.bias.as_deref(),

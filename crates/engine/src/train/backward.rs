@@ -2,6 +2,7 @@
 //!
 //! Above: `train`. Below: `kernels::Device`, `train::{norm, routes}`. Not here: where tensors lie (`train::layout`).
 
+use taper_graph::ParamId;
 use taper_kernels::{ConvGradient, Device, Mask, Real, Sink, Source, Tally};
 
 use super::Trainer;
@@ -40,7 +41,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
 
     fn backward_unit(&mut self, unit_idx: usize, params: &[&[T]], gradients: &mut [Vec<T>]) {
         match self.plan.units[unit_idx].work {
-            Work::Conv { .. } | Work::Linear { .. } => {
+            Work::Conv { .. } | Work::Linear { .. } | Work::Norm => {
                 self.backward_conv(unit_idx, params, gradients);
             }
             Work::Dropout { p } => {
@@ -136,16 +137,15 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
     }
 
     fn backward_conv(&mut self, unit_idx: usize, params: &[&[T]], gradients: &mut [Vec<T>]) {
-        let Self { plan, layout: Some(layout), arena, norms, device, routes, trained, .. } = self
+        let Self {
+            plan, layout: Some(layout), arena, norms, device, routes, trained, ones, ..
+        } = self
         else {
             return;
         };
         let unit = &plan.units[unit_idx];
         let (input, out) = (unit.inputs[0], unit.output);
-        let (Work::Conv { weight, bias, .. } | Work::Linear { weight, bias, .. }) = unit.work
-        else {
-            return;
-        };
+        let [weight, bias] = unit.work.params();
         let Some(shape) = &layout.convs[unit_idx] else { return };
         let batch = routes.batch_norms[out];
         if let Some(norm) = &plan.values[out].norm {
@@ -170,30 +170,30 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         // With running statistics the factor of `y` is zero: read `dz` in its place, which is in cache.
         let y = if batch { others.get(&layout.stored[out]) } else { dz };
         let gradient = ConvGradient { dz, norm: norms[out].gradient(y) };
-        let mut d_weight = take_if(trained[weight.index()], &mut gradients[weight.index()]);
-        let mut d_bias =
-            bias.filter(|b| trained[b.index()]).map(|b| std::mem::take(&mut gradients[b.index()]));
+        let [weight_id, bias_id] = [weight, bias].map(|id| id.filter(|id| trained[id.index()]));
+        let mut take =
+            |id: Option<ParamId>| id.map(|id| std::mem::take(&mut gradients[id.index()]));
+        let (mut d_weight, mut d_bias) = (take(weight_id), take(bias_id));
+        let weight = weight.map_or_else(
+            || &ones[..layout.extents[input].channels()],
+            |weight| params[weight.index()],
+        );
         device.conv_backward(
             shape,
             gradient,
             xs,
-            params[weight.index()],
+            weight,
             d_weight.as_deref_mut(),
             d_bias.as_deref_mut(),
             sink,
         );
-        if let Some(d_weight) = d_weight {
-            gradients[weight.index()] = d_weight;
-        }
-        if let (Some(bias), Some(d_bias)) = (bias, d_bias) {
-            gradients[bias.index()] = d_bias;
+        for (id, gradient) in [(weight_id, d_weight), (bias_id, d_bias)] {
+            if let (Some(id), Some(gradient)) = (id, gradient) {
+                gradients[id.index()] = gradient;
+            }
         }
         put_sums(norms, tally, sums);
     }
-}
-
-fn take_if<T>(wanted: bool, gradient: &mut Vec<T>) -> Option<Vec<T>> {
-    wanted.then(|| std::mem::take(gradient))
 }
 
 fn take_sums<T: Real>(norms: &mut [NormState<T>], value: Option<usize>) -> Sums {

@@ -70,7 +70,8 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
     }
 
     fn forward_unit(&mut self, unit_idx: usize, params: &[&[T]]) {
-        let Self { plan, layout: Some(layout), arena, norms, device, routes, seed, .. } = self
+        let Self { plan, layout: Some(layout), arena, norms, device, routes, seed, ones, .. } =
+            self
         else {
             return;
         };
@@ -83,13 +84,15 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         let extent = layout.extents[unit.inputs[0]];
         let ([h, w], c, n) = (extent.size(), extent.channels(), layout.shape[0]);
         match unit.work {
-            Work::Conv { weight, bias, .. } | Work::Linear { weight, bias, .. } => {
+            Work::Conv { .. } | Work::Linear { .. } | Work::Norm => {
+                let [weight, bias] = unit.work.params();
+                let weight = weight.map_or_else(|| &ones[..c], |weight| params[weight.index()]);
                 let bias = bias.map(|b| params[b.index()]);
                 let epilogue = Epilogue { bias, ..Epilogue::default() };
                 let moments = routes.batch_norms[out]
                     .then_some(Moments { mean: &mut state.mean, var: &mut state.var });
                 if let Some(shape) = &layout.convs[unit_idx] {
-                    device.conv_forward(shape, xs, params[weight.index()], epilogue, y, moments);
+                    device.conv_forward(shape, xs, weight, epilogue, y, moments);
                 }
                 if let Some(norm) = plan.values[out].norm.filter(|_| routes.batch_norms[out]) {
                     state.prepare(&norm, params);

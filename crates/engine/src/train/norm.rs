@@ -49,6 +49,10 @@ impl<T: Real> NormState<T> {
         }
     }
 
+    pub(super) fn channels(&self) -> usize {
+        self.mean.len()
+    }
+
     /// `scale = γ/σ`, `shift = β − μ·scale`.
     pub(super) fn prepare(&mut self, norm: &Norm, params: &[&[T]]) {
         let [gamma, beta] = [0, 1].map(|i| params[norm.params[i].index()]);

@@ -43,17 +43,7 @@ impl Routes {
         let batch_norms: Vec<bool> = plan.values.iter().map(batch_norm).collect();
         let mut needs = batch_norms.clone();
         for unit in &plan.units {
-            let own = match unit.work {
-                Work::Conv { weight, bias, .. } | Work::Linear { weight, bias, .. } => {
-                    trained[weight.index()] || bias.is_some_and(|b| trained[b.index()])
-                }
-                Work::Add
-                | Work::Mul
-                | Work::Pool
-                | Work::Windows
-                | Work::Flatten
-                | Work::Dropout { .. } => false,
-            };
+            let own = unit.work.params().iter().flatten().any(|param| trained[param.index()]);
             needs[unit.output] |= own || unit.inputs.iter().any(|&v| needs[v]);
         }
         let count = plan.values.len();
