@@ -1,7 +1,7 @@
 //! Pooling by its definition.
 //!
 //! Above: `reference`. Below: `pool_shape`, `device`. Not here: which windows there are (`pool_shape`).
-//! Source: torch.nn.functional.max_pool2d and avg_pool2d.
+//! Source: `torch.nn.functional.max_pool2d` and `avg_pool2d`.
 
 use crate::{PoolShape, Pooling, Real, Source};
 

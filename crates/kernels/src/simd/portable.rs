@@ -97,6 +97,7 @@ impl Simd for Portable {
         zip(a, b, |a, b| if a.is_nan() || a >= b { a } else { b })
     }
     #[inline(always)]
+    #[expect(clippy::float_cmp, reason = "whoever is the largest is equal to it, to the bit")]
     unsafe fn where_equal(g: V, a: V, b: V) -> V {
         lanes(|i| if a[i] == b[i] { g[i] } else { 0.0 })
     }
