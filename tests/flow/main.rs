@@ -10,6 +10,7 @@
 mod bad_data;
 mod bad_models;
 mod bad_requests;
+mod bench;
 mod finetune;
 mod models;
 mod pictures;

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::{eval, finetune, models, predict};
+use crate::{bench, eval, finetune, models, predict};
 
-/// Fine-tune, evaluate and use efficient convolutional networks.
+/// Fine-tune, evaluate, use and measure efficient convolutional networks.
 #[derive(Debug, Parser)]
 #[command(
     name = "taper",
@@ -31,6 +31,8 @@ enum Command {
     Eval(eval::Flags),
     /// Say what pictures show
     Predict(predict::Flags),
+    /// Measure how long a model takes on this machine
+    Bench(bench::Flags),
     /// List the networks that are known by name
     Models(models::Flags),
 }
@@ -68,6 +70,7 @@ impl Request {
             Command::Finetune(flags) => finetune::run(*flags, &self.said),
             Command::Eval(flags) => eval::run(flags),
             Command::Predict(flags) => predict::run(flags),
+            Command::Bench(flags) => bench::run(flags),
             Command::Models(flags) => models::run(&flags),
         }
     }

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stderr, reason = "a command-line tool complains on standard error")]
 
 mod args;
+mod bench;
 mod confusion;
 mod eval;
 mod finetune;

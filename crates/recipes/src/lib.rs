@@ -1,9 +1,10 @@
-//! Fine-tune, evaluate and predict: what the `taper` binary does, as functions with typed options and reports.
+//! Fine-tune, evaluate, predict and measure: what the `taper` binary does, as functions with typed options and reports.
 //!
 //! A recipe takes options that are checked before any work begins, tells an [`Observer`] what happens, stops at the next
 //! step when asked, and returns a report. It prints nothing and knows no command line, although its errors name the
 //! binary's flags, which are its options' fields with `-` for `_`.
 
+mod bench;
 mod data;
 mod error;
 mod evaluate;
@@ -20,18 +21,19 @@ mod tune;
 mod warm_head;
 mod zoo;
 
+pub use bench::bench;
 pub use error::{Error, Result};
 pub use evaluate::evaluate;
 pub use fine_tune::{ResumeOptions, fine_tune, resume};
 pub use observer::{Epoch, Event, Observer, Plan, Silent, Step};
 pub use options::{
-    Augment, EvaluateOptions, FineTuneOptions, Labels, OptimizerKind, PredictOptions, Pretrained,
-    ScheduleKind,
+    Augment, BenchMode, BenchOptions, EvaluateOptions, FineTuneOptions, Labels, OptimizerKind,
+    PredictOptions, Pretrained, ScheduleKind,
 };
 pub use predict::predict;
 pub use report::{
-    ClassProbability, Confusion, EvaluateReport, FineTuneReport, Mistake, Prediction, Review,
-    Skipped, ZooModel,
+    BenchReport, ClassProbability, Confusion, EvaluateReport, FineTuneReport, Mistake, Prediction,
+    Review, Skipped, ZooModel,
 };
 pub use taper_transfer::Freeze;
 pub use zoo::models;

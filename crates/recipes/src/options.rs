@@ -151,12 +151,7 @@ impl FineTuneOptions {
         let positive = |value: f64| value.is_finite() && value > 0.0;
         at_least("--epochs", self.epochs, 1)?;
         at_least("--batch-size", self.batch_size, 1)?;
-        if let Some(size) = self.image_size {
-            at_least("--image-size", size, 32)?;
-            if size > 4096 {
-                return Err(Error::option("--image-size", &size, "4096 or less"));
-            }
-        }
+        check_size(self.image_size)?;
         if let Some(lr) = self.lr {
             require("--lr", lr, positive(lr), "a positive number")?;
         }
@@ -252,6 +247,58 @@ impl PredictOptions {
         }
         at_least("--top", self.top, 1)
     }
+}
+
+/// What measuring needs to know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BenchOptions {
+    /// A name of the zoo or a model file.
+    pub model: String,
+    /// What is measured.
+    pub mode: BenchMode,
+    /// Images a batch, 1 or more. Training needs as many as batch norm needs for a variance: 2 or more for small images.
+    pub batch: usize,
+    /// Height and width of the images, pixels; the model's own when absent.
+    pub image_size: Option<usize>,
+    /// How long is measured, at least, in seconds; 0 or more. There are at least five runs.
+    pub seconds: f64,
+    /// Threads; 0 for all there are.
+    pub threads: usize,
+}
+
+impl BenchOptions {
+    /// Inference of one image of the model's own size, on all threads, for three seconds.
+    pub fn new(model: impl Into<String>) -> Self {
+        BenchOptions {
+            model: model.into(),
+            mode: BenchMode::Infer,
+            batch: 1,
+            image_size: None,
+            seconds: 3.0,
+            threads: 0,
+        }
+    }
+
+    /// Refuses what cannot be meant.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a batch of nothing, images too small or too large, or a time that is none.
+    pub fn check(&self) -> Result<()> {
+        at_least("--batch", self.batch, 1)?;
+        check_size(self.image_size)?;
+        let seconds = self.seconds;
+        require("--seconds", seconds, (0.0..=86_400.0).contains(&seconds), "from 0 to a day")
+    }
+}
+
+/// An image size that a network can take and a machine can hold.
+fn check_size(image_size: Option<usize>) -> Result<()> {
+    let Some(size) = image_size else { return Ok(()) };
+    at_least("--image-size", size, 32)?;
+    if size > 4096 {
+        return Err(Error::option("--image-size", &size, "4096 or less"));
+    }
+    Ok(())
 }
 
 fn at_least(flag: &'static str, got: usize, least: usize) -> Result<()> {
@@ -353,6 +400,16 @@ choice! {
     }
 }
 
+choice! {
+    /// What is measured.
+    BenchMode {
+        /// A batch through the compiled network.
+        Infer = "infer",
+        /// A step that trains everything: forward, backward, SGD with momentum.
+        Train = "train",
+    }
+}
+
 /// Spells [`Freeze`] in `config.json` as on the command line.
 mod as_word {
     use serde::{Deserialize, Deserializer, Serializer};
@@ -406,6 +463,10 @@ mod tests {
         assert!(refusal(|o| o.image_size = Some(100_000)).starts_with("--image-size is 100000"));
         assert!(refusal(|o| o.val_fraction = 0.0).starts_with("--val-fraction is 0"));
         assert!(refusal(|o| o.val_fraction = 1.0).starts_with("--val-fraction is 1"));
+        for seconds in [f64::NAN, -1.0, f64::INFINITY] {
+            let error = BenchOptions { seconds, ..BenchOptions::new("a") }.check().unwrap_err();
+            assert!(error.to_string().starts_with("--seconds is "), "{error}");
+        }
         let error = PredictOptions::new("a", Vec::new()).check().unwrap_err();
         assert!(error.is_request());
     }

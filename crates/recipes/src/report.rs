@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::options::BenchMode;
+
 /// The result of fine-tuning.
 #[derive(Debug, Clone, Serialize)]
 pub struct FineTuneReport {
@@ -33,6 +35,31 @@ pub struct FineTuneReport {
     /// How the network names the held-out pictures, with `val_top1`.
     #[serde(skip)]
     pub review: Option<Review>,
+}
+
+/// The result of measuring: milliseconds of a batch or of a training step.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BenchReport {
+    /// Half of the runs took at most this.
+    pub median_ms: f64,
+    /// A tenth of the runs took at most this.
+    pub p10_ms: f64,
+    /// A tenth of the runs took at least this.
+    pub p90_ms: f64,
+    /// Threads that worked.
+    pub threads: usize,
+    /// The most memory the process has ever held, the loaded model included; absent where the system does not tell.
+    pub peak_bytes: Option<u64>,
+    /// Images a batch.
+    pub batch: usize,
+    /// Height and width, pixels.
+    pub image_size: [usize; 2],
+    /// What was measured.
+    pub mode: BenchMode,
+    /// How often.
+    pub runs: usize,
+    /// Images a second at the median.
+    pub images_per_second: f64,
 }
 
 /// How a model names pictures whose class is known.

@@ -1,0 +1,163 @@
+//! Measuring: how long a batch takes on this machine.
+//!
+//! Above: the binary, Rust users. Below: `source`, `taper_engine::Session`, `taper_train::step`. Not here: comparing with other
+//! programs, and where the time goes (`cargo xtask bench`).
+//! Images are random numbers: what they show changes no time.
+
+use std::time::Instant;
+
+use candle_core::Device;
+use taper_data::Batch;
+use taper_data::random::Rng;
+use taper_engine::{Cpu, Session, SessionOptions, Spread};
+use taper_layers::Network;
+use taper_model::Model;
+use taper_optim::{Optimizer, Sgd};
+use taper_train::{StepSettings, step};
+
+use crate::error::{Error, Result};
+use crate::options::{BenchMode, BenchOptions, FineTuneOptions};
+use crate::report::BenchReport;
+use crate::{evaluate, setup, source};
+
+/// Runs that are measured at least, however long they take.
+const FEWEST: usize = 5;
+
+/// A step so small that no number of them spoils the weights.
+const LR: f64 = 1e-6;
+
+/// Measures batches through a model, or training steps, one after the other.
+///
+/// A name without weights here is measured with random ones.
+///
+/// # Errors
+/// [`Error::is_request`] tells a wrong request from work that failed.
+///
+/// # Examples
+/// ```
+/// use taper_recipes::{BenchOptions, bench};
+///
+/// let options = BenchOptions { image_size: Some(64), seconds: 0.1, ..BenchOptions::new("mobilenetv2_035") };
+/// let report = bench(&options)?;
+/// assert!(report.runs >= 5 && report.p10_ms <= report.median_ms);
+/// # Ok::<(), taper_recipes::Error>(())
+/// ```
+pub fn bench(options: &BenchOptions) -> Result<BenchReport> {
+    options.check()?;
+    let model = source::load(&options.model).or_else(|_| source::random(&options.model, 0))?;
+    let size = options.image_size.map_or(model.preprocess.input_size, |size| [size; 2]);
+    let shape = [options.batch, size[0], size[1]];
+    let ms = match options.mode {
+        BenchMode::Infer => infer(&model, shape, options)?,
+        BenchMode::Train => train(&model, shape, options)?,
+    };
+    let spread = Spread::of(&ms).ok_or_else(|| Error::option("--seconds", &0, "positive"))?;
+    Ok(BenchReport {
+        median_ms: spread.median,
+        p10_ms: spread.p10,
+        p90_ms: spread.p90,
+        threads: Cpu::new(options.threads).threads(),
+        peak_bytes: peak_bytes(),
+        batch: options.batch,
+        image_size: size,
+        mode: options.mode,
+        runs: ms.len(),
+        images_per_second: options.batch as f64 * 1e3 / spread.median,
+    })
+}
+
+fn infer(model: &Model, shape: [usize; 3], options: &BenchOptions) -> Result<Vec<f64>> {
+    let session = SessionOptions { threads: options.threads, ..SessionOptions::default() };
+    let engine = |source| Error::Engine { source };
+    let mut session = Session::new(model, &session).map_err(engine)?;
+    let xs = images(model, shape);
+    repeat(options.seconds, || {
+        let start = Instant::now();
+        session.run(&xs, shape).map_err(engine)?;
+        Ok(start)
+    })
+}
+
+fn train(model: &Model, shape: [usize; 3], options: &BenchOptions) -> Result<Vec<f64>> {
+    let failed = |source| Error::Train { source };
+    let network = Network::new(model, &Device::Cpu).map_err(|source| failed(source.into()))?;
+    let network = network.with_threads(options.threads);
+    let groups = setup::groups(&network, &FineTuneOptions::default());
+    let rule = Sgd { momentum: FineTuneOptions::default().momentum, ..Sgd::default() };
+    let optimizer = Optimizer::from_groups(groups, rule);
+    let mut optimizer = optimizer.map_err(|source| failed(source.into()))?;
+    let classes = evaluate::names(model).len().max(1);
+    let batch = Batch {
+        position: 0,
+        xs: images(model, shape),
+        shape,
+        targets: (0..).take(shape[0]).map(|label: u32| label % small(classes)).collect(),
+        indices: (0..shape[0]).collect(),
+        skipped: Vec::new(),
+    };
+    repeat(options.seconds, || {
+        // Steps take their batch; the copy is the loader's work and not a step's.
+        let batch = batch.clone();
+        let start = Instant::now();
+        let settings = StepSettings { lr: LR, label_smoothing: 0.0, clip_norm: None, seed: 0 };
+        step(&network, &mut optimizer, batch, settings).map_err(failed)?;
+        Ok(start)
+    })
+}
+
+/// Milliseconds of runs, for so many seconds after one that is not counted; `once` returns when it began.
+fn repeat(seconds: f64, mut once: impl FnMut() -> Result<Instant>) -> Result<Vec<f64>> {
+    once()?;
+    let began = Instant::now();
+    let mut ms = Vec::new();
+    while ms.len() < FEWEST || began.elapsed().as_secs_f64() < seconds {
+        ms.push(once()?.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(ms)
+}
+
+/// A batch `(n, h, w, c)` of mean 0 and variance 1, as after normalization.
+fn images(model: &Model, [n, h, w]: [usize; 3]) -> Vec<f32> {
+    let mut rng = Rng::keyed([0]);
+    let len = n * h * w * model.graph.input_channels();
+    (0..len).map(|_| single((rng.unit() - 0.5) * 12.0_f64.sqrt())).collect()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "rounding to single precision is the point")]
+fn single(value: f64) -> f32 {
+    value as f32
+}
+
+/// Classes as a label's type; so many that they do not fit are more than enough.
+fn small(classes: usize) -> u32 {
+    u32::try_from(classes).unwrap_or(u32::MAX)
+}
+
+/// The most memory this process has held, where the system tells.
+fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_work_is_measured_a_few_times_and_fast_work_for_the_time_given() {
+        let mut runs = 0;
+        let mut once = || {
+            runs += 1;
+            Ok(Instant::now())
+        };
+        assert_eq!(repeat(0.0, &mut once).unwrap().len(), FEWEST);
+        assert_eq!(runs, FEWEST + 1);
+        assert!(repeat(0.01, || Ok(Instant::now())).unwrap().len() > FEWEST);
+    }
+
+    #[test]
+    fn the_first_failure_ends_it() {
+        assert!(repeat(0.0, || Err(Error::NoImages)).is_err());
+    }
+}
