@@ -67,15 +67,12 @@ pub(crate) const ARCHITECTURES: [Architecture; 17] = [
 
 const fn network(style: Style, scaling: Scaling, dropout: f64) -> Mobile {
     Mobile {
-        stem: Width::Scaled(32),
         stages: &STAGES,
         scaling,
-        round_limit: 0.9,
-        keeps_ends: false,
         style,
-        squeeze: Squeeze::OF_INPUT,
         head: Head::ConvPool(Width::Scaled(1280)),
         dropout,
+        ..Mobile::BASE
     }
 }
 

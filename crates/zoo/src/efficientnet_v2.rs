@@ -134,10 +134,9 @@ const fn plan(table: Table, style: Style, scale: [f64; 2], dropout: f64) -> Plan
         stages: table.stages,
         scaling: Scaling { width_mult, depth_mult },
         round_limit: table.round_limit,
-        keeps_ends: false,
         style,
-        squeeze: Squeeze::OF_INPUT,
         head: Head::ConvPool(table.head),
         dropout,
+        ..Mobile::BASE
     })
 }

@@ -65,11 +65,7 @@ const fn plan(stages: &'static [&'static [Row]], stem: usize, width_mult: f64) -
         stem: Width::Scaled(stem),
         stages,
         scaling: Scaling::width(width_mult),
-        round_limit: 0.9,
-        keeps_ends: false,
-        style: Style { activation: Activation::Relu, eps: 1e-5, momentum: 0.1, tf_padding: false },
-        squeeze: Squeeze::OF_INPUT,
-        head: Head::ConvPool(Width::Fixed(1280)),
         dropout: 0.2,
+        ..Mobile::BASE
     })
 }

@@ -34,14 +34,10 @@ pub(crate) const ARCHITECTURES: [Architecture; 3] = [
 
 const fn plan(width_mult: f64, head: Head) -> Plan {
     Plan::Mobile(Mobile {
-        stem: Width::Scaled(32),
         stages: &STAGES,
         scaling: Scaling::width(width_mult),
-        round_limit: 0.9,
-        keeps_ends: false,
         style: Style { activation: Activation::Relu6, eps: 1e-5, momentum: 0.1, tf_padding: false },
-        squeeze: Squeeze::OF_INPUT,
         head,
-        dropout: 0.0,
+        ..Mobile::BASE
     })
 }

@@ -67,14 +67,15 @@ fn operations(graph: &Graph, size: usize) -> Vec<String> {
     let extents = graph.extents(size, size).unwrap();
     let line = |id: taper_graph::NodeId| {
         let node = graph.node(id);
-        let xs = node.inputs().first().map(|input| extents[input.index()]);
-        operation(node, xs?, extents[id.index()])
+        let inputs: Vec<Extent> = node.inputs().iter().map(|id| extents[id.index()]).collect();
+        operation(node, &inputs, extents[id.index()])
     };
     graph.node_ids().filter_map(line).collect()
 }
 
 /// `None` for what PyTorch does in views or not at all in evaluation.
-fn operation(node: &Node, xs: Extent, ys: Extent) -> Option<String> {
+fn operation(node: &Node, inputs: &[Extent], ys: Extent) -> Option<String> {
+    let xs = *inputs.first()?;
     let size = |extent: Extent| match extent {
         Extent::Map { h, w, c } => joined(&[h, w, c]),
         Extent::Vector { c } => joined(&[c]),
@@ -96,6 +97,16 @@ fn operation(node: &Node, xs: Extent, ys: Extent) -> Option<String> {
         Op::Activation(activation) => format!("{} {out}", name(activation)),
         Op::Add | Op::Mul => format!("{} {out}", node.op().label()),
         Op::GlobalPool { .. } => format!("mean of {}", size(xs)),
+        Op::ChannelScale => format!("mul {out}"),
+        Op::Attention { heads, kv_heads, scale } => {
+            let [queries, keys] = [xs, inputs[1]].map(|it| it.size().iter().product::<usize>());
+            let [channels, values] = [xs, ys].map(|it| it.channels() / heads);
+            let expected = 1.0 / (channels as f64).sqrt(); // torch's default
+            assert!((scale - expected).abs() < 1e-12, "{}", node.name());
+            format!(
+                "attention of {queries} queries to {keys} keys heads {heads} of {channels} kv_heads {kv_heads} of {values}"
+            )
+        }
         Op::Scale { factor } => format!("scale {out} by {factor}"),
         Op::Pool { kind, window, ceil } => {
             let (kernel, stride, pads) = (window.kernel, window.stride, window.pads(xs.size()));
