@@ -5,7 +5,7 @@ Run: python tests/generators/zoo.py    (timm 1.0.31, torch 2.x; no random number
 One line a network: name, input size, trained parameters, multiply-accumulates, and two digests (the first 16 digits of a
 SHA-256 of sorted lines): of every parameter and buffer with its shape, and of every operation of a forward pass in
 evaluation with its numbers and the size of its output. Networks are built and run on PyTorch's `meta` device, which
-computes sizes and no values.
+computes sizes and no values. Networks that timm reparameterizes have a second line for that.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ import sys
 
 import timm
 import torch
+from timm.utils import reparameterize_model
 from torch.utils._python_dispatch import TorchDispatchMode
 
 OUT = pathlib.Path(__file__).parents[2] / "crates/zoo/src/tests/peers.txt"
@@ -170,7 +171,10 @@ def networks():
     with torch.device("meta"):
         for name in TIMM:
             model = timm.create_model(name)
-            yield name, model.default_cfg["input_size"][1], model
+            input_size = model.default_cfg["input_size"][1]
+            yield name, input_size, model
+            if name.startswith(("mobileone", "repvit")):
+                yield f"{name}:reparameterized", input_size, reparameterize_model(model)
         yield "lenet5", 32, LeNet5()
 
 

@@ -8,7 +8,7 @@ use taper_graph::Activation;
 use taper_graph::blocks::Style;
 
 use crate::architecture::{Architecture, Plan, row};
-use crate::mobile::{Head, Mobile, Row, Squeeze, Width, fused, mbconv, residual_conv};
+use crate::mobile::{Head, Mobile, Row, Width, fused, mbconv, residual_conv};
 use crate::scaling::Scaling;
 
 /// Of the block's input.

@@ -8,7 +8,7 @@ use taper_graph::Activation;
 use taper_graph::blocks::Style;
 
 use crate::architecture::{Architecture, Plan, row};
-use crate::mobile::{Head, Mobile, Row, Squeeze, Width, fused, mbconv};
+use crate::mobile::{Head, Mobile, Row, Width, fused, mbconv};
 use crate::scaling::Scaling;
 
 /// Sizes at 224x224. The first block expands 24 channels, although 32 enter it.

@@ -8,7 +8,7 @@ use taper_graph::Activation;
 use taper_graph::blocks::Style;
 
 use crate::architecture::{Architecture, Plan, row};
-use crate::mobile::{Head, Mobile, Row, Squeeze, Width, mbconv};
+use crate::mobile::{Mobile, Row, Width, mbconv};
 use crate::scaling::Scaling;
 
 /// Table 1, sizes at 224x224.

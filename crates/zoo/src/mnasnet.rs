@@ -3,11 +3,8 @@
 //! Above: `architecture`. Below: `mobile`. Not here: weights and their preprocessing (`record`).
 //! Source: Tan et al. 2019, Figure 7, <https://arxiv.org/abs/1807.11626>; timm's `_gen_mnasnet_a1`, `_b1` and `_small`.
 
-use taper_graph::Activation;
-use taper_graph::blocks::Style;
-
 use crate::architecture::{Architecture, Plan, row};
-use crate::mobile::{Head, Mobile, Row, Squeeze, Width, mbconv};
+use crate::mobile::{Mobile, Row, Width, mbconv};
 use crate::scaling::Scaling;
 
 #[rustfmt::skip]

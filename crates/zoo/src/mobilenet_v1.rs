@@ -7,7 +7,7 @@ use taper_graph::Activation;
 use taper_graph::blocks::Style;
 
 use crate::architecture::{Architecture, Plan, row};
-use crate::mobile::{Head, Mobile, Row, Squeeze, Width, separable};
+use crate::mobile::{Head, Mobile, Row, Width, separable};
 use crate::scaling::Scaling;
 
 /// Table 1 in pairs of depthwise and pointwise convolution, at 224x224; a stage begins where the map shrinks.

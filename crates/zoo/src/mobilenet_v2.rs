@@ -9,7 +9,7 @@ use taper_graph::{Activation, Graph, Result};
 
 use crate::Options;
 use crate::architecture::{Architecture, Plan, row};
-use crate::mobile::{Head, Mobile, Row, Squeeze, Width, mbconv};
+use crate::mobile::{Head, Mobile, Row, Width, mbconv};
 pub use crate::scaling::Scaling;
 
 /// The bottlenecks of Table 2, at 224x224.

@@ -7,7 +7,7 @@ use taper_graph::Activation;
 use taper_graph::blocks::Style;
 
 use crate::architecture::{Architecture, Plan, row};
-use crate::mobile::{Head, Mobile, Row, Squeeze, Width, attention, conv, fused, universal};
+use crate::mobile::{Head, Mobile, Row, Width, attention, conv, fused, universal};
 use crate::scaling::Scaling;
 
 const RE: Activation = Activation::Relu;
