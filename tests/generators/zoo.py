@@ -5,7 +5,7 @@ Run: python tests/generators/zoo.py    (timm 1.0.31, torch 2.x; no random number
 One line a network: name, input size, trained parameters, multiply-accumulates, and two digests (the first 16 digits of a
 SHA-256 of sorted lines): of every parameter and buffer with its shape, and of every operation of a forward pass in
 evaluation with its numbers and the size of its output. Networks are built and run on PyTorch's `meta` device, which
-computes sizes and no values.
+computes sizes and no values. Networks that timm reparameterizes have a second line for that.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ import sys
 
 import timm
 import torch
+from timm.utils import reparameterize_model
 from torch.utils._python_dispatch import TorchDispatchMode
 
 OUT = pathlib.Path(__file__).parents[2] / "crates/zoo/src/tests/peers.txt"
@@ -25,6 +26,8 @@ mobilenetv3_small_050 mobilenetv3_small_075 mobilenetv3_small_100 mobilenetv3_la
 mobilenetv3_large_150d mobilenetv3_rw tf_mobilenetv3_small_075 tf_mobilenetv3_small_100 tf_mobilenetv3_small_minimal_100
 tf_mobilenetv3_large_075 tf_mobilenetv3_large_100 tf_mobilenetv3_large_minimal_100
 mobilenetv4_conv_small_035 mobilenetv4_conv_small_050 mobilenetv4_conv_small mobilenetv4_conv_medium mobilenetv4_conv_large
+mobilenetv4_hybrid_medium_075 mobilenetv4_hybrid_medium mobilenetv4_hybrid_large_075 mobilenetv4_hybrid_large
+lcnet_035 lcnet_050 lcnet_075 lcnet_100 lcnet_150
 mnasnet_050 mnasnet_075 mnasnet_100 mnasnet_140 semnasnet_050 semnasnet_075 semnasnet_100 semnasnet_140 mnasnet_small
 efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 efficientnet_b4 efficientnet_b5 efficientnet_b6
 efficientnet_b7 tf_efficientnet_b0 tf_efficientnet_b1 tf_efficientnet_b2 tf_efficientnet_b3 tf_efficientnet_b4
@@ -120,7 +123,19 @@ class Trace(TorchDispatchMode):
             left, right, top, bottom = args[1]
             self.pads[id(out)] = (out, [top, left, bottom, right])
         else:
-            assert name in ("empty", "view", "_unsafe_view", "t", "permute", "detach", "clone", "alias"), name
+            views = ("view", "_unsafe_view", "t", "transpose", "permute", "unsqueeze", "detach", "clone", "alias")
+            assert name in ("empty", *views), name
+
+    def attention(self, q, k, v, attn_mask=None, dropout_p=0.0):
+        """Stands in for torch's function, whose parts differ from machine to machine."""
+        assert attn_mask is None and dropout_p == 0.0
+        heads, queries, channels = q.shape[1:]
+        kv_heads, keys = k.shape[1:3]
+        self.lines.append(
+            f"attention of {queries} queries to {keys} keys heads {heads} of {channels} kv_heads {kv_heads} of {v.shape[3]}"
+        )
+        self.macs += heads * queries * keys * (channels + v.shape[3])
+        return torch.empty(1, heads, queries, v.shape[3], device="meta")
 
     def conv(self, args, out):
         xs, weight, bias, stride, padding, dilation, transposed, _, groups = args
@@ -147,6 +162,7 @@ def describe(model, input_size):
     state = [(name, t) for name, t in model.state_dict().items() if not name.endswith("num_batches_tracked")]
     tensors = [f"{name} {'x'.join(str(n) for n in t.shape)}" for name, t in state]
     with torch.no_grad(), Trace() as trace:
+        torch.nn.functional.scaled_dot_product_attention = trace.attention
         model(torch.empty(1, 3, input_size, input_size, device="meta"))
     return params, trace.macs, tensors, trace.lines
 
@@ -155,7 +171,10 @@ def networks():
     with torch.device("meta"):
         for name in TIMM:
             model = timm.create_model(name)
-            yield name, model.default_cfg["input_size"][1], model
+            input_size = model.default_cfg["input_size"][1]
+            yield name, input_size, model
+            if name.startswith(("mobileone", "repvit")):
+                yield f"{name}:reparameterized", input_size, reparameterize_model(model)
         yield "lenet5", 32, LeNet5()
 
 

@@ -8,6 +8,7 @@ mod conv_block;
 mod depthwise_separable;
 mod fused_inverted_residual;
 mod inverted_residual;
+mod mobile_attention;
 mod mobile_one;
 mod rep_vit;
 mod residual;
@@ -18,13 +19,14 @@ pub use conv_block::ConvBlock;
 pub use depthwise_separable::DepthwiseSeparable;
 pub use fused_inverted_residual::FusedInvertedResidual;
 pub use inverted_residual::InvertedResidual;
+pub use mobile_attention::MobileAttention;
 pub use mobile_one::MobileOneBlock;
 pub use rep_vit::{RepVitBlock, RepVitDownsample};
 pub use residual::{Residual, ResidualKind};
 pub use squeeze_excite::SqueezeExcite;
 pub use universal_inverted_bottleneck::UniversalInvertedBottleneck;
 
-use crate::{Activation, Bias, Conv, GraphBuilder, NodeId, Padding, Result};
+use crate::{Activation, Bias, Conv, GraphBuilder, NodeId, Op, Padding, Result};
 
 /// What all convolutions of a network have in common.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,11 +59,13 @@ pub struct Variation {
     pub has_residual: bool,
     /// Whether the last norm has no activation.
     pub is_linear: bool,
+    /// Whether each channel is multiplied by a parameter before the input is added.
+    pub has_layer_scale: bool,
 }
 
 impl Default for Variation {
     fn default() -> Self {
-        Self { squeeze_excite: None, has_residual: true, is_linear: true }
+        Self { squeeze_excite: None, has_residual: true, is_linear: true, has_layer_scale: false }
     }
 }
 
@@ -153,8 +157,12 @@ impl Block<'_> {
         self.layer(b, names, xs, conv)
     }
 
-    /// Adds the block's input, as torchvision and timm do: at stride 1 and equal channels.
-    fn residual(&self, b: &mut GraphBuilder, xs: NodeId, stride: usize) -> Result<NodeId> {
+    /// The layer scale if there is one; then adds the block's input, as torchvision and timm do: at stride 1 and equal channels.
+    fn residual(&self, b: &mut GraphBuilder, mut xs: NodeId, stride: usize) -> Result<NodeId> {
+        if self.variation.has_layer_scale {
+            let name = format!("{}.layer_scale", self.name);
+            xs = b.push(&name, Op::ChannelScale, &[xs], Bias::Without)?;
+        }
         let fits = stride == 1 && b.channels(xs) == b.channels(self.from);
         if !(fits && self.variation.has_residual) {
             return Ok(xs);

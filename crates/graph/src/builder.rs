@@ -292,6 +292,10 @@ impl GraphBuilder {
     pub(crate) fn n_params(&self) -> usize {
         self.params.len()
     }
+
+    pub(crate) fn n_nodes(&self) -> usize {
+        self.nodes.len()
+    }
 }
 
 fn spec(node: &str, slot: Slot) -> ParamSpec {

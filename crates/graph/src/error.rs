@@ -49,6 +49,9 @@ pub enum Error {
     /// Too many or too few parameters.
     #[error("{op} `{node}` lists {got} parameters, it has {expected}")]
     ParamCount { node: String, op: &'static str, got: usize, expected: String },
+    /// A node that vanishes but is needed.
+    #[error("`{node}` cannot vanish: `{reader}` reads it")]
+    Fused { node: String, reader: String },
     /// The name of no parameter.
     #[error("the network has no parameter `{param}`")]
     UnknownParam { param: String },

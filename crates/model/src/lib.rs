@@ -14,6 +14,7 @@ pub mod init;
 pub mod keymap;
 mod misfit;
 mod model;
+mod reparameterize;
 mod tensor;
 pub mod tensors;
 
@@ -23,6 +24,7 @@ pub use file::write_aside;
 pub use keymap::KeyMap;
 pub use misfit::{Misfit, Misshapen};
 pub use model::Model;
+pub use reparameterize::reparameterize;
 pub use tensor::Tensor;
 pub use tensors::Precision;
 

@@ -38,10 +38,13 @@ pub(crate) fn random(name_or_file: &str, seed: u64) -> Result<Model> {
         let model = load(name_or_file)?;
         (model.graph, model.preprocess, model.classes)
     } else {
-        let graph = taper_zoo::create(name_or_file, CLASSES);
-        let preprocess = taper_zoo::record(name_or_file)
-            .map_or(Preprocess::imagenet(), |record| record.preprocess);
-        (graph.map_err(|source| Error::Zoo { source })?, preprocess, Vec::new())
+        let zoo = |source| Error::Zoo { source };
+        let architecture = taper_zoo::architecture(name_or_file).map_err(zoo)?;
+        let graph = architecture.graph(CLASSES).map_err(zoo)?;
+        let bare =
+            Preprocess { input_size: [architecture.input_size; 2], ..Preprocess::imagenet() };
+        let preprocess = taper_zoo::record(name_or_file).map_or(bare, |record| record.preprocess);
+        (graph, preprocess, Vec::new())
     };
     Model::random(graph, seed, preprocess, classes).map_err(|source| Error::Model { source })
 }
@@ -102,5 +105,6 @@ mod tests {
         assert_eq!(model.preprocess.input_size, [224, 224]);
         assert_eq!(model, random("mobilenetv2_035", 3).unwrap());
         assert!(load("mobilenetv2_035").unwrap_err().is_request());
+        assert_eq!(random("lenet5", 3).unwrap().preprocess.input_size, [32, 32]);
     }
 }

@@ -13,7 +13,7 @@ use crate::resnet::ResNet;
 use crate::vgg::Vgg;
 use crate::{Error, Options, Record, Result, records};
 use crate::{
-    efficientnet, efficientnet_edge, efficientnet_lite, efficientnet_v2, lenet, mnasnet,
+    efficientnet, efficientnet_edge, efficientnet_lite, efficientnet_v2, lcnet, lenet, mnasnet,
     mobile_one, mobilenet_v1, mobilenet_v2, mobilenet_v3, mobilenet_v4, rep_vit, resnet, vgg,
 };
 
@@ -57,11 +57,12 @@ pub(crate) const fn row(
     Architecture { name, aliases, input_size, params, macs, plan }
 }
 
-const FAMILIES: [&[Architecture]; 14] = [
+const FAMILIES: [&[Architecture]; 15] = [
     &mobilenet_v1::ARCHITECTURES,
     &mobilenet_v2::ARCHITECTURES,
     &mobilenet_v3::ARCHITECTURES,
     &mobilenet_v4::ARCHITECTURES,
+    &lcnet::ARCHITECTURES,
     &mnasnet::ARCHITECTURES,
     &efficientnet::ARCHITECTURES,
     &efficientnet_lite::ARCHITECTURES,

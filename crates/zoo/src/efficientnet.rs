@@ -8,7 +8,7 @@ use taper_graph::Activation;
 use taper_graph::blocks::Style;
 
 use crate::architecture::{Architecture, Plan, row};
-use crate::mobile::{Head, Mobile, Row, Squeeze, Width, fused, mbconv, residual_conv};
+use crate::mobile::{Head, Mobile, Row, Width, fused, mbconv, residual_conv};
 use crate::scaling::Scaling;
 
 /// Of the block's input.
@@ -67,15 +67,12 @@ pub(crate) const ARCHITECTURES: [Architecture; 17] = [
 
 const fn network(style: Style, scaling: Scaling, dropout: f64) -> Mobile {
     Mobile {
-        stem: Width::Scaled(32),
         stages: &STAGES,
         scaling,
-        round_limit: 0.9,
-        keeps_ends: false,
         style,
-        squeeze: Squeeze::OF_INPUT,
         head: Head::ConvPool(Width::Scaled(1280)),
         dropout,
+        ..Mobile::BASE
     }
 }
 

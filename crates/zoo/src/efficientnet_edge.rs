@@ -8,7 +8,7 @@ use taper_graph::Activation;
 use taper_graph::blocks::Style;
 
 use crate::architecture::{Architecture, Plan, row};
-use crate::mobile::{Head, Mobile, Row, Squeeze, Width, fused, mbconv};
+use crate::mobile::{Head, Mobile, Row, Width, fused, mbconv};
 use crate::scaling::Scaling;
 
 /// Sizes at 224x224. The first block expands 24 channels, although 32 enter it.
@@ -41,14 +41,11 @@ pub(crate) const ARCHITECTURES: [Architecture; 6] = [
 
 const fn plan(style: Style, width_mult: f64, depth_mult: f64, dropout: f64) -> Plan {
     Plan::Mobile(Mobile {
-        stem: Width::Scaled(32),
         stages: &STAGES,
         scaling: Scaling { width_mult, depth_mult },
-        round_limit: 0.9,
-        keeps_ends: false,
         style,
-        squeeze: Squeeze::OF_INPUT,
         head: Head::ConvPool(Width::Scaled(1280)),
         dropout,
+        ..Mobile::BASE
     })
 }

@@ -8,7 +8,7 @@ use taper_graph::Activation;
 use taper_graph::blocks::Style;
 
 use crate::architecture::{Architecture, Plan, row};
-use crate::mobile::{Head, Mobile, Row, Squeeze, Width, mbconv};
+use crate::mobile::{Mobile, Row, Width, mbconv};
 use crate::scaling::Scaling;
 
 /// Table 1, sizes at 224x224.
@@ -50,11 +50,9 @@ const fn plan(style: Style, width_mult: f64, depth_mult: f64, dropout: f64) -> P
         stem: Width::Fixed(32),
         stages: &STAGES,
         scaling: Scaling { width_mult, depth_mult },
-        round_limit: 0.9,
         keeps_ends: true,
         style,
-        squeeze: Squeeze::OF_INPUT,
-        head: Head::ConvPool(Width::Fixed(1280)),
         dropout,
+        ..Mobile::BASE
     })
 }

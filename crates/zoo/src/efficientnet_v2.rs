@@ -8,7 +8,7 @@ use taper_graph::Activation;
 use taper_graph::blocks::Style;
 
 use crate::architecture::{Architecture, Plan, row};
-use crate::mobile::{Head, Mobile, Row, Squeeze, Width, fused, mbconv, residual_conv};
+use crate::mobile::{Head, Mobile, Row, Width, fused, mbconv, residual_conv};
 use crate::scaling::Scaling;
 
 /// Of the block's input.
@@ -134,10 +134,9 @@ const fn plan(table: Table, style: Style, scale: [f64; 2], dropout: f64) -> Plan
         stages: table.stages,
         scaling: Scaling { width_mult, depth_mult },
         round_limit: table.round_limit,
-        keeps_ends: false,
         style,
-        squeeze: Squeeze::OF_INPUT,
         head: Head::ConvPool(table.head),
         dropout,
+        ..Mobile::BASE
     })
 }

@@ -20,6 +20,7 @@ mod efficientnet_lite;
 mod efficientnet_v2;
 mod error;
 pub mod imagenet;
+mod lcnet;
 mod lenet;
 mod mnasnet;
 mod mobile;

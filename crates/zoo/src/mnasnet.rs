@@ -3,11 +3,8 @@
 //! Above: `architecture`. Below: `mobile`. Not here: weights and their preprocessing (`record`).
 //! Source: Tan et al. 2019, Figure 7, <https://arxiv.org/abs/1807.11626>; timm's `_gen_mnasnet_a1`, `_b1` and `_small`.
 
-use taper_graph::Activation;
-use taper_graph::blocks::Style;
-
 use crate::architecture::{Architecture, Plan, row};
-use crate::mobile::{Head, Mobile, Row, Squeeze, Width, mbconv};
+use crate::mobile::{Mobile, Row, Width, mbconv};
 use crate::scaling::Scaling;
 
 #[rustfmt::skip]
@@ -65,11 +62,7 @@ const fn plan(stages: &'static [&'static [Row]], stem: usize, width_mult: f64) -
         stem: Width::Scaled(stem),
         stages,
         scaling: Scaling::width(width_mult),
-        round_limit: 0.9,
-        keeps_ends: false,
-        style: Style { activation: Activation::Relu, eps: 1e-5, momentum: 0.1, tf_padding: false },
-        squeeze: Squeeze::OF_INPUT,
-        head: Head::ConvPool(Width::Fixed(1280)),
         dropout: 0.2,
+        ..Mobile::BASE
     })
 }

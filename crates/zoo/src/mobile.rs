@@ -9,11 +9,13 @@ mod head;
 mod row;
 
 pub(crate) use head::Head;
-pub(crate) use row::{Kind, Row, conv, fused, mbconv, residual_conv, separable, universal};
+pub(crate) use row::{
+    Kind, Row, attention, conv, fused, mbconv, residual_conv, separable, universal,
+};
 
 use taper_graph::blocks::{
-    ConvBlock, DepthwiseSeparable, FusedInvertedResidual, InvertedResidual, Names, SqueezeExcite,
-    Style, UniversalInvertedBottleneck, Variation, conv_norm_act,
+    ConvBlock, DepthwiseSeparable, FusedInvertedResidual, InvertedResidual, MobileAttention, Names,
+    SqueezeExcite, Style, UniversalInvertedBottleneck, Variation, conv_norm_act,
 };
 use taper_graph::scaling::{make_divisible, round_half_even};
 use taper_graph::{Activation, Conv, Graph, GraphBuilder, NodeId, Result, ScopeKind};
@@ -35,6 +37,8 @@ pub(crate) struct Mobile {
     pub(crate) style: Style,
     pub(crate) squeeze: Squeeze,
     pub(crate) head: Head,
+    /// Whether universal and attention blocks have a layer scale.
+    pub(crate) has_layer_scale: bool,
     /// Probability of dropping before the classifier; 0: no such node.
     pub(crate) dropout: f64,
 }
@@ -73,6 +77,20 @@ impl Squeeze {
 }
 
 impl Mobile {
+    /// What most families have; the stages they have not.
+    pub(crate) const BASE: Self = Self {
+        stem: Width::Scaled(32),
+        stages: &[],
+        scaling: Scaling::ONE,
+        round_limit: 0.9,
+        keeps_ends: false,
+        style: Style { activation: Activation::Relu, eps: 1e-5, momentum: 0.1, tf_padding: false },
+        squeeze: Squeeze::OF_INPUT,
+        head: Head::ConvPool(Width::Fixed(1280)),
+        has_layer_scale: false,
+        dropout: 0.0,
+    };
+
     /// The network, with outputs `features`, `pre_logits` and `logits`.
     pub(crate) fn lower(&self, options: &Options) -> Result<Graph> {
         let network = Self { scaling: self.scaling.times(options.scaling), ..*self };
@@ -142,8 +160,9 @@ impl Mobile {
             kind => kind.expanded(b.channels(xs)),
         };
         let Row { has_residual, is_linear, .. } = *row;
+        let has_layer_scale = self.has_layer_scale && row.kind.can_scale_layers();
         let squeeze_excite = self.squeeze_excite(row, expanded, activation);
-        let variation = Variation { squeeze_excite, has_residual, is_linear };
+        let variation = Variation { squeeze_excite, has_residual, is_linear, has_layer_scale };
         match row.kind {
             Kind::Conv => {
                 ConvBlock { out, kernel_size, stride }.build(b, name, xs, &style, &variation)
@@ -156,6 +175,10 @@ impl Mobile {
             }
             Kind::FusedInvertedResidual { .. } => {
                 FusedInvertedResidual { expanded, out, kernel_size, stride }
+                    .build(b, name, xs, &style, &variation)
+            }
+            Kind::Attention { heads, head_channels, kv_stride } => {
+                MobileAttention { heads, head_channels, kernel_size, kv_stride }
                     .build(b, name, xs, &style, &variation)
             }
             Kind::Universal { start, .. } => {

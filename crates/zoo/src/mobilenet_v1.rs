@@ -7,7 +7,7 @@ use taper_graph::Activation;
 use taper_graph::blocks::Style;
 
 use crate::architecture::{Architecture, Plan, row};
-use crate::mobile::{Head, Mobile, Row, Squeeze, Width, separable};
+use crate::mobile::{Head, Mobile, Row, Width, separable};
 use crate::scaling::Scaling;
 
 /// Table 1 in pairs of depthwise and pointwise convolution, at 224x224; a stage begins where the map shrinks.
@@ -34,14 +34,10 @@ pub(crate) const ARCHITECTURES: [Architecture; 3] = [
 
 const fn plan(width_mult: f64, head: Head) -> Plan {
     Plan::Mobile(Mobile {
-        stem: Width::Scaled(32),
         stages: &STAGES,
         scaling: Scaling::width(width_mult),
-        round_limit: 0.9,
-        keeps_ends: false,
         style: Style { activation: Activation::Relu6, eps: 1e-5, momentum: 0.1, tf_padding: false },
-        squeeze: Squeeze::OF_INPUT,
         head,
-        dropout: 0.0,
+        ..Mobile::BASE
     })
 }

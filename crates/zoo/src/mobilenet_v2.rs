@@ -9,7 +9,7 @@ use taper_graph::{Activation, Graph, Result};
 
 use crate::Options;
 use crate::architecture::{Architecture, Plan, row};
-use crate::mobile::{Head, Mobile, Row, Squeeze, Width, mbconv};
+use crate::mobile::{Head, Mobile, Row, Width, mbconv};
 pub use crate::scaling::Scaling;
 
 /// The bottlenecks of Table 2, at 224x224.
@@ -48,12 +48,11 @@ const fn network(scaling: Scaling) -> Mobile {
         stem: if keeps_ends { Width::Fixed(32) } else { Width::Scaled(32) },
         stages: &BOTTLENECKS,
         scaling,
-        round_limit: 0.9,
         keeps_ends,
         style: Style { activation: Activation::Relu6, eps: 1e-5, momentum: 0.1, tf_padding: false },
-        squeeze: Squeeze::OF_INPUT,
         head: Head::ConvPool(if keeps_ends { Width::Fixed(1280) } else { Width::AtLeast(1280) }),
         dropout: 0.2,
+        ..Mobile::BASE
     }
 }
 

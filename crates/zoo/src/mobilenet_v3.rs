@@ -155,8 +155,6 @@ const fn network(
         stem: if scaling.width_mult < 0.75 { Width::Fixed(16) } else { Width::Scaled(16) },
         stages,
         scaling,
-        round_limit: 0.9,
-        keeps_ends: false,
         style,
         squeeze: Squeeze {
             of_expanded: true,
@@ -166,5 +164,6 @@ const fn network(
         },
         head: Head::PoolConv { channels: head, bias: Bias::With },
         dropout: 0.2,
+        ..Mobile::BASE
     }
 }

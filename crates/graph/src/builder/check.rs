@@ -75,6 +75,17 @@ impl GraphBuilder {
         check_same(shared, &spec)
     }
 
+    /// Adds a node of another graph, with its parameters under their new ids.
+    pub(crate) fn copy(&mut self, node: Node, params: Vec<(ParamId, ParamSpec)>) -> Result<NodeId> {
+        let known = self.inspect(&node.name, &node.op, &node.inputs)?;
+        for (id, spec) in params {
+            self.adopt_param(&node.name, id, spec)?;
+        }
+        let id = NodeId::new(self.nodes.len());
+        self.admit(node, known);
+        Ok(id)
+    }
+
     /// Adds a node of a description, whose parameters must be what its operation has.
     pub(crate) fn adopt(&mut self, node: Node, params: &[ParamSpec]) -> Result<()> {
         let known = self.inspect(&node.name, &node.op, &node.inputs)?;

@@ -37,6 +37,12 @@ pub(crate) enum Kind {
         expand_ratio: f64,
         base: Option<usize>,
     },
+    /// Multi-query attention; keys and values move by `kv_stride`.
+    Attention {
+        heads: usize,
+        head_channels: usize,
+        kv_stride: usize,
+    },
     /// With a depthwise convolution of kernel size `start` before the expansion.
     Universal {
         start: usize,
@@ -47,17 +53,21 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) fn expand_ratio(self) -> f64 {
         match self {
-            Self::Conv | Self::DepthwiseSeparable => 1.0,
+            Self::Conv | Self::DepthwiseSeparable | Self::Attention { .. } => 1.0,
             Self::InvertedResidual { expand_ratio }
             | Self::FusedInvertedResidual { expand_ratio, .. }
             | Self::Universal { expand_ratio, .. } => expand_ratio,
         }
     }
 
+    pub(crate) fn can_scale_layers(self) -> bool {
+        matches!(self, Self::Universal { .. } | Self::Attention { .. })
+    }
+
     /// Channels inside a block that `in_channels` enter.
     pub(crate) fn expanded(self, in_channels: usize) -> usize {
         match self {
-            Self::Conv | Self::DepthwiseSeparable => in_channels,
+            Self::Conv | Self::DepthwiseSeparable | Self::Attention { .. } => in_channels,
             Self::InvertedResidual { .. }
             | Self::FusedInvertedResidual { .. }
             | Self::Universal { .. } => {
@@ -141,6 +151,12 @@ pub(crate) const fn universal(
 ) -> Row {
     let kind = Kind::Universal { start, expand_ratio };
     Row { kind, ..residual_conv(middle, out, repeats, stride) }
+}
+
+/// Multi-query attention with a depthwise 3x3 convolution before keys and values that move.
+pub(crate) const fn attention(heads: usize, head_channels: usize, kv_stride: usize) -> Row {
+    let kind = Kind::Attention { heads, head_channels, kv_stride };
+    Row { kind, ..residual_conv(3, 0, 1, 1) }
 }
 
 impl Row {

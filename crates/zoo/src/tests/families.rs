@@ -102,11 +102,9 @@ fn every_family_becomes_wider_and_deeper() {
 fn endless_depth_is_refused() {
     let scaling = Scaling { width_mult: 1.0, depth_mult: f64::INFINITY };
     let options = Options { scaling, ..Options::classes(10) };
-    for name in ["mobilenetv1_100", "resnet18"] {
-        let error = architecture(name).unwrap().graph_with(&options).unwrap_err();
-        let cause = std::error::Error::source(&error).unwrap().to_string();
-        assert!(cause.contains("node count is too large"), "{cause}");
-    }
+    let error = architecture("mobilenetv1_100").unwrap().graph_with(&options).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("node count is too large"), "{cause}");
 }
 
 #[test]

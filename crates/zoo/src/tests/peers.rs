@@ -7,11 +7,15 @@
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
-use taper_graph::{Extent, Graph, Node, Op};
+use taper_graph::{Extent, Graph, Node, Op, ParamSpec};
 
-use crate::{Architecture, architectures};
+use taper_model::{Model, Preprocess, Provenance, Tensor, reparameterize};
+
+use crate::{Architecture, architecture, architectures};
 
 const PEERS: &str = include_str!("peers.txt");
+/// Ends the name of a network whose parallel ways are one.
+const FUSED: &str = ":reparameterized";
 
 /// What a peer says of one network.
 #[derive(Debug, PartialEq)]
@@ -38,13 +42,17 @@ fn peers() -> BTreeMap<&'static str, Peer> {
 
 fn ours(architecture: &Architecture) -> Peer {
     let graph = architecture.graph(1000).unwrap();
-    let size = architecture.input_size;
+    let tensors = digest(tensors(&graph));
+    describe(&graph, architecture.input_size, tensors)
+}
+
+fn describe(graph: &Graph, input_size: usize, tensors: String) -> Peer {
     Peer {
-        input_size: size,
-        params: taper_cost::params(&graph).0,
-        macs: taper_cost::macs(&graph, size, size).unwrap().0,
-        tensors: digest(tensors(&graph)),
-        operations: digest(operations(&graph, size)),
+        input_size,
+        params: taper_cost::params(graph).0,
+        macs: taper_cost::macs(graph, input_size, input_size).unwrap().0,
+        tensors,
+        operations: digest(operations(graph, input_size)),
     }
 }
 
@@ -59,7 +67,7 @@ fn joined<T: ToString>(numbers: &[T]) -> String {
 }
 
 fn tensors(graph: &Graph) -> Vec<String> {
-    let line = |spec: &taper_graph::ParamSpec| format!("{} {}", spec.name, joined(&spec.shape));
+    let line = |spec: &ParamSpec| format!("{} {}", spec.name, joined(&spec.shape));
     graph.params().iter().map(line).collect()
 }
 
@@ -67,14 +75,15 @@ fn operations(graph: &Graph, size: usize) -> Vec<String> {
     let extents = graph.extents(size, size).unwrap();
     let line = |id: taper_graph::NodeId| {
         let node = graph.node(id);
-        let xs = node.inputs().first().map(|input| extents[input.index()]);
-        operation(node, xs?, extents[id.index()])
+        let inputs: Vec<Extent> = node.inputs().iter().map(|id| extents[id.index()]).collect();
+        operation(node, &inputs, extents[id.index()])
     };
     graph.node_ids().filter_map(line).collect()
 }
 
 /// `None` for what PyTorch does in views or not at all in evaluation.
-fn operation(node: &Node, xs: Extent, ys: Extent) -> Option<String> {
+fn operation(node: &Node, inputs: &[Extent], ys: Extent) -> Option<String> {
+    let xs = *inputs.first()?;
     let size = |extent: Extent| match extent {
         Extent::Map { h, w, c } => joined(&[h, w, c]),
         Extent::Vector { c } => joined(&[c]),
@@ -96,6 +105,16 @@ fn operation(node: &Node, xs: Extent, ys: Extent) -> Option<String> {
         Op::Activation(activation) => format!("{} {out}", name(activation)),
         Op::Add | Op::Mul => format!("{} {out}", node.op().label()),
         Op::GlobalPool { .. } => format!("mean of {}", size(xs)),
+        Op::ChannelScale => format!("mul {out}"),
+        Op::Attention { heads, kv_heads, scale } => {
+            let [queries, keys] = [xs, inputs[1]].map(|it| it.size().iter().product::<usize>());
+            let [channels, values] = [xs, ys].map(|it| it.channels() / heads);
+            let expected = 1.0 / (channels as f64).sqrt(); // torch's default
+            assert!((scale - expected).abs() < 1e-12, "{}", node.name());
+            format!(
+                "attention of {queries} queries to {keys} keys heads {heads} of {channels} kv_heads {kv_heads} of {values}"
+            )
+        }
         Op::Scale { factor } => format!("scale {out} by {factor}"),
         Op::Pool { kind, window, ceil } => {
             let (kernel, stride, pads) = (window.kernel, window.stride, window.pads(xs.size()));
@@ -113,6 +132,29 @@ fn name(kind: &impl serde::Serialize) -> String {
 }
 
 #[test]
+fn reparameterized_networks_are_those_of_their_peers() {
+    let peers = peers();
+    let fused = peers.iter().filter_map(|(name, it)| Some((name.strip_suffix(FUSED)?, it)));
+    let mut n_fused = 0;
+    for (name, peer) in fused {
+        n_fused += 1;
+        let architecture = architecture(name).unwrap();
+        // Weights do not matter; zeros are quick.
+        let graph = architecture.graph(1000).unwrap();
+        let zeros =
+            |spec: &ParamSpec| Tensor { shape: spec.shape.clone(), data: vec![0.0; spec.len()] };
+        let tensors = graph.params().iter().map(zeros).collect();
+        let (preprocess, provenance) = (Preprocess::imagenet(), Provenance::default());
+        let model = Model::new(graph, tensors, preprocess, Vec::new(), provenance).unwrap();
+        let fused = reparameterize(&model).unwrap().graph;
+        // Names of the new layers are ours.
+        let tensors = peer.tensors.clone();
+        assert_eq!(&describe(&fused, architecture.input_size, tensors), peer, "{name}");
+    }
+    assert_eq!(n_fused, 13);
+}
+
+#[test]
 fn every_network_is_that_of_its_peer_to_the_last_tensor_and_operation() {
     let peers = peers();
     for architecture in architectures() {
@@ -122,5 +164,6 @@ fn every_network_is_that_of_its_peer_to_the_last_tensor_and_operation() {
         let counts = (architecture.params, architecture.macs);
         assert_eq!(counts, (peer.params, peer.macs), "the table of {name}");
     }
-    assert_eq!(peers.len(), architectures().count());
+    let n_plain = peers.keys().filter(|name| !name.ends_with(FUSED)).count();
+    assert_eq!(n_plain, architectures().count());
 }

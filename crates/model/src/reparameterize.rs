@@ -1,0 +1,105 @@
+//! Parallel linear ways become one convolution: MobileOne and RepViT as they are meant to be run.
+//!
+//! Above: whoever exports or runs such a network. Below: `ways`, `kernel`, `Graph::fuse`. Not here: folding norms while running
+//! (`taper-engine` does that for every network).
+//! For inference: norms are taken with their running statistics, and a network cannot be trained back.
+//! Source: Ding et al. 2021, Section 3.3, <https://arxiv.org/abs/2101.03697>; timm's `reparameterize_model`.
+
+mod kernel;
+mod ways;
+
+use std::collections::BTreeMap;
+
+use taper_graph::{Bias, Fusion, Graph, NodeId};
+
+use crate::{Model, Result, Tensor};
+use kernel::Kernel;
+use ways::{Way, Ways};
+
+/// The same network with one convolution (or linear layer) in the place of parallel ones that are added, with the norms
+/// before, between and after them; and, if there are any such ways, in the place of every convolution and its norm.
+///
+/// A network without parallel ways is returned as it is. The new layers have biases, are computed in f64, and are called as the
+/// module they replace, or `reparam` inside it.
+///
+/// # Errors
+/// Those of [`Model::new`]: never, for a model that was checked.
+///
+/// # Examples
+/// ```
+/// use taper_graph::blocks::{MobileOneBlock, Style};
+/// use taper_graph::{Activation, Conv, GraphBuilder};
+/// use taper_model::{Model, Preprocess, reparameterize};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let style = Style { activation: Activation::Relu, eps: 1e-5, momentum: 0.1, tf_padding: false };
+/// let mut b = GraphBuilder::new(3)?;
+/// let block = MobileOneBlock { conv: Conv::dense(8, 3, 2), branches: 4, squeeze_excite: None };
+/// let xs = b.input();
+/// let xs = block.build(&mut b, "stem", xs, &style)?;
+/// b.output("features", xs)?;
+/// let model = Model::random(b.build()?, 0, Preprocess::imagenet(), Vec::new())?;
+/// let fused = reparameterize(&model)?;
+/// let names: Vec<_> = fused.graph.nodes().iter().map(|node| node.name()).collect();
+/// assert_eq!(names, ["input", "stem.reparam", "stem.act"]);
+/// # Ok(()) }
+/// ```
+pub fn reparameterize(model: &Model) -> Result<Model> {
+    let graph = &model.graph;
+    let ways = Ways::of(graph).roots();
+    if !ways.iter().any(|(_, way)| way.adds()) {
+        return Ok(model.clone());
+    }
+    let mut fusions = Vec::new();
+    let mut tensors = BTreeMap::new();
+    for (last, way) in ways {
+        let mut nodes = way.nodes();
+        nodes.retain(|node| *node != last);
+        let kernel = Kernel::of(&way, model);
+        let fusion = Fusion {
+            name: name(graph, &way, last),
+            op: kernel.op(),
+            bias: Bias::With,
+            from: way.source(),
+            last,
+            others: nodes,
+        };
+        let (weight, bias) = kernel.tensors();
+        tensors.insert(format!("{}.weight", fusion.name), weight);
+        tensors.insert(format!("{}.bias", fusion.name), bias);
+        fusions.push(fusion);
+    }
+    let new = graph.fuse(&fusions)?;
+    let kept = |name: &str| tensors.get(name).or_else(|| model.tensor(name)).cloned();
+    let tensors: Vec<Tensor> = new.params().iter().filter_map(|spec| kept(&spec.name)).collect();
+    let mut provenance = model.provenance.clone();
+    let trained = provenance.training.map_or_else(String::new, |trained| format!("{trained}; "));
+    provenance.training = Some(format!("{trained}reparameterized"));
+    Model::new(new, tensors, model.preprocess, model.classes.clone(), provenance)
+}
+
+/// The module that all nodes of a way are in, if nothing else is; otherwise a node `reparam` in it. A way that adds nothing, and
+/// one across the network, keep the name of a node.
+fn name(graph: &Graph, way: &Way, last: NodeId) -> String {
+    let (nodes, name) = (way.nodes(), |id: &NodeId| graph.node(*id).name());
+    let mut module = name(&last);
+    while !nodes.iter().all(|node| is_in(name(node), module)) {
+        module = module.rsplit_once('.').map_or("", |(module, _)| module);
+    }
+    let mut strangers = graph.node_ids().filter(|id| !nodes.contains(id));
+    let is_shared = module.is_empty() || strangers.any(|id| is_in(name(&id), module));
+    match (is_shared, way.adds()) {
+        (false, _) => module.to_owned(),
+        (true, true) if module.is_empty() => name(&last).to_owned(),
+        (true, true) => format!("{module}.reparam"),
+        (true, false) => way.layer().map_or_else(String::new, |id| name(&id).to_owned()),
+    }
+}
+
+/// Whether a node is the module or lies in it; the module without a name is the network.
+fn is_in(node: &str, module: &str) -> bool {
+    module.is_empty()
+        || node.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests;
