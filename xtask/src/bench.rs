@@ -103,7 +103,7 @@ pub(crate) struct BenchArgs {
     /// Which peers, of those that the section knows [default: all but compile for infer]
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     against: Vec<String>,
-    /// Folder of pictures, DIR/<class>/* or DIR/train/<class>/* [default: the sample set that data comes with]
+    /// Folder of pictures, `DIR/<class>/*` or `DIR/train/<class>/*` [default: the sample set that data comes with]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The peer's weights of MobileNetV2, for end-to-end [default: random ones, which take as long and learn less]
