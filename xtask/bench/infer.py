@@ -1,6 +1,6 @@
 """A peer of inference, float32: OpenVINO, ONNX Runtime, PyTorch eager channels-last, torch.compile channels-last.
 
-python infer.py CONTESTANT MODEL BATCH SIZE THREADS ONNX     CONTESTANT: openvino, onnxruntime, torch or compile
+python infer.py CONTESTANT MODEL BATCH SIZE THREADS [ONNX]   CONTESTANT: openvino, onnxruntime, torch or compile
 python infer.py export     MODEL BATCH SIZE THREADS ONNX     writes ONNX, which openvino and onnxruntime read
 """
 import os
@@ -8,7 +8,8 @@ import sys
 
 import contestant
 
-what, name, batch, size, threads, onnx_path = sys.argv[1:7]
+what, name, batch, size, threads = sys.argv[1:6]
+onnx_path = sys.argv[6] if len(sys.argv) > 6 else None
 batch, size, threads = int(batch), int(size), int(threads)
 
 
