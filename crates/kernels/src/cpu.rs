@@ -116,7 +116,7 @@ impl Cpu {
         } else if shape.is_pointwise() {
             "pointwise"
         } else {
-            "gathered"
+            "dense"
         }
     }
 
