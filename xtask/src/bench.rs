@@ -19,9 +19,11 @@ mod peers;
 mod photos;
 mod race;
 mod roof;
+mod roofline;
 mod serve;
 mod setup;
 mod sgd;
+mod svg;
 mod table;
 mod train;
 
@@ -35,6 +37,7 @@ use crate::shell;
 use cores::Cores;
 use machine::Machine;
 use peers::Peers;
+use roofline::Roofline;
 use table::Table;
 
 pub(crate) use serve::{ContestantCommand, run as contend};
@@ -115,7 +118,7 @@ pub(crate) struct BenchArgs {
     /// Height and width of the images
     #[arg(long, value_name = "N", default_value_t = 224)]
     image_size: usize,
-    /// Write the tables into docs/benchmarks.md
+    /// Write the tables into docs/benchmarks.md, and the rooflines of layers into docs/images
     #[arg(long)]
     write: bool,
     /// End standard output with one line of JSON
@@ -131,6 +134,8 @@ struct Measured {
     tables: Vec<(String, Table)>,
     /// Sentences below the tables.
     notes: Vec<String>,
+    /// Drawn when the document is written.
+    pictures: Vec<Roofline>,
     json: Value,
 }
 

@@ -119,7 +119,7 @@ impl Cpu {
         } else if shape.is_pointwise() {
             "pointwise"
         } else {
-            "gathered"
+            "dense"
         }
     }
 

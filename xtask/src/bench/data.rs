@@ -217,7 +217,13 @@ fn report(rows: &[Row]) -> Measured {
     ];
     notes.extend(table::versions(rows.iter().flat_map(|row| &row.outcomes)));
     let json = rows.iter().map(Row::json).collect();
-    Measured { name: "data", tables: vec![(String::new(), table)], notes, json }
+    Measured {
+        name: "data",
+        tables: vec![(String::new(), table)],
+        notes,
+        pictures: Vec::new(),
+        json,
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
-//! `docs/benchmarks.md`: each section's table stands between two marks, and only what is between them is ours to write.
+//! `docs/benchmarks.md`: each section's table stands between two marks, and only what is between them is ours to write. Pictures
+//! stand beside it in `images`.
 //!
-//! Above: `bench`. Below: `machine`, `table`. Not here: the words around the tables, which people write.
+//! Above: `bench`. Below: `machine`, `roofline`, `table`. Not here: the words around the tables, which people write.
 
 use std::fs;
 use std::path::Path;
@@ -10,16 +11,30 @@ use anyhow::{Context, Result, bail};
 use super::Measured;
 use super::machine::Machine;
 
-/// Writes a section into the document at `path`.
+/// Writes a section into the document at `path`, and its pictures into the folder `images` beside it.
 pub(super) fn write(path: &Path, machine: &Machine, section: &Measured) -> Result<()> {
     let shown = path.display();
     let text = fs::read_to_string(path).with_context(|| format!("reading {shown}"))?;
-    let body = format!("{machine}.\n\n{}", section.text());
+    let mut body = format!("{machine}.\n\n{}", section.text());
+    for picture in &section.pictures {
+        let (caption, file) = (picture.caption(), picture.file());
+        body += &format!("\n![roofline of {caption}](images/{file})\n");
+    }
     let text = replaced(&text, section.name, &body).with_context(|| format!("in {shown}"))?;
-    let aside = path.with_extension("md.tmp");
+    for picture in &section.pictures {
+        let images = path.with_file_name("images");
+        fs::create_dir_all(&images).with_context(|| format!("making {}", images.display()))?;
+        put(&images.join(picture.file()), &picture.svg(&machine.to_string()))?;
+    }
+    put(path, &text)
+}
+
+/// Writes a file aside, and gives it its name when it is complete.
+fn put(path: &Path, text: &str) -> Result<()> {
+    let aside = path.with_added_extension("tmp");
     fs::write(&aside, text).with_context(|| format!("writing {}", aside.display()))?;
-    fs::rename(&aside, path).with_context(|| format!("renaming to {shown}"))?;
-    eprintln!("wrote {shown}");
+    fs::rename(&aside, path).with_context(|| format!("renaming to {}", path.display()))?;
+    eprintln!("wrote {}", path.display());
     Ok(())
 }
 
@@ -37,7 +52,11 @@ fn replaced(text: &str, name: &str, body: &str) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
+    use crate::bench::cores::Cores;
+    use crate::bench::roofline::Roofline;
 
     const TEXT: &str = "# A\n<!-- bench infer -->\nold\n<!-- end infer -->\nwords\n\
                         <!-- bench train -->\n<!-- end train -->\n";
@@ -49,6 +68,27 @@ mod tests {
                         <!-- bench train -->\n<!-- end train -->\n";
         assert_eq!(once, expected);
         assert_eq!(replaced(&once, "infer", "| a |\n").unwrap(), once);
+    }
+
+    #[test]
+    fn pictures_stand_beside_the_document_and_say_what_machine_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("benchmarks.md");
+        fs::write(&path, "<!-- bench layers -->\n<!-- end layers -->\n").unwrap();
+        let machine = Machine::look(&Cores::of_this_process().unwrap()).unwrap();
+        let section = Measured {
+            name: "layers",
+            tables: Vec::new(),
+            notes: Vec::new(),
+            pictures: vec![Roofline::example()],
+            json: Value::Null,
+        };
+        write(&path, &machine, &section).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let (_, link) = text.split_once("](").unwrap();
+        let (link, _) = link.split_once(')').unwrap();
+        let picture = fs::read_to_string(folder.path().join(link)).unwrap();
+        assert!(picture.contains(&machine.to_string()), "{picture}");
     }
 
     #[test]

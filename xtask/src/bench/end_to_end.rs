@@ -179,6 +179,7 @@ fn report(all: &[Runs], threads: usize) -> Result<Measured> {
         name: "end-to-end",
         tables: vec![(String::new(), table)],
         notes,
+        pictures: Vec::new(),
         json: values.into(),
     })
 }

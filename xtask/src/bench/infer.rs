@@ -108,5 +108,11 @@ fn report(rows: &[(Setup, Vec<Outcome>)]) -> Measured {
         value["outcomes"] = outcomes.iter().map(Outcome::json).collect();
         value
     });
-    Measured { name: "infer", tables: vec![(String::new(), table)], notes, json: json.collect() }
+    Measured {
+        name: "infer",
+        tables: vec![(String::new(), table)],
+        notes,
+        pictures: Vec::new(),
+        json: json.collect(),
+    }
 }

@@ -1,6 +1,6 @@
 //! `bench layers`: where the time of a session goes, and how far each unit is from what the machine can do.
 //!
-//! Above: `bench`, `serve`. Below: `roof`, `taper_engine::Session::profile`. Not here: peers, who cannot be asked unit by unit.
+//! Above: `bench`, `serve`. Below: `roof`, `roofline`, `taper_engine::Session::profile`. Not here: peers, who cannot be asked unit by unit.
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -9,6 +9,7 @@ use taper_engine::{Session, SessionOptions};
 
 use super::contestant::Contestant;
 use super::roof::Roof;
+use super::roofline::Roofline;
 use super::serve::serve;
 use super::setup::Setup;
 use super::table::{Table, number};
@@ -46,6 +47,7 @@ pub(super) fn contestant(LayersSetup { setup, rounds }: &LayersSetup) -> Result<
 /// Profiles every model.
 pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     let (mut tables, mut notes, mut all) = (Vec::new(), Vec::new(), Vec::new());
+    let mut pictures = Vec::new();
     for setup in Setup::all(bench, &[1, 32], &[bench.cores.count()]) {
         let rounds = bench.rounds.unwrap_or(if setup.batch == 1 { 200 } else { 20 });
         let mut command = setup.ours(bench, "layers")?;
@@ -56,6 +58,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
         let Setup { model, batch, threads, .. } = &setup;
         let caption = format!("{model}, batch {batch}, threads {threads}");
         notes.push(format!("Roof for {caption}: {}.", words(&roof)));
+        pictures.extend(Roofline::new(&caption, &roof, &ready["units"]));
         tables.push((caption, table));
         let mut value = setup.json();
         value["roof"] = ready["roof"].clone();
@@ -68,7 +71,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
          is multiply-adds on registers alone, the memory roof a copy of as many bytes as the unit moves; the matrix product is 4096x1024 by 1024x1024."
             .to_owned(),
     );
-    Ok(Measured { name: "layers", tables, notes, json: all.into() })
+    Ok(Measured { name: "layers", tables, notes, pictures, json: all.into() })
 }
 
 fn table(units: &Value, roof: &Roof) -> Option<Table> {

@@ -124,5 +124,11 @@ fn report(rows: &[(TrainSetup, Vec<Outcome>)]) -> Measured {
         value["outcomes"] = outcomes.iter().map(Outcome::json).collect();
         value
     });
-    Measured { name: "train", tables: vec![(String::new(), table)], notes, json: json.collect() }
+    Measured {
+        name: "train",
+        tables: vec![(String::new(), table)],
+        notes,
+        pictures: Vec::new(),
+        json: json.collect(),
+    }
 }
