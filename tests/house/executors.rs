@@ -5,10 +5,14 @@ use taper_engine::{Cpu, Error, Session, Trainer};
 use taper_graph::{Graph, NodeId, Op, ParamRole};
 use taper_model::{Model, Preprocess};
 use taper_tests::close::{Tolerance, assert_close, largest};
-use taper_zoo::Architecture;
 
 /// What the engine cannot run yet, and the node it names. Nothing else may be refused, and what begins to run leaves this list.
-const REFUSED: &[(&str, &str)] = &[];
+const REFUSED: &[(&str, &str)] = &[
+    ("mobilenetv4_hybrid_medium_075", "blocks.1.0.layer_scale"),
+    ("mobilenetv4_hybrid_medium", "blocks.1.0.layer_scale"),
+    ("mobilenetv4_hybrid_large_075", "blocks.1.0.layer_scale"),
+    ("mobilenetv4_hybrid_large", "blocks.1.0.layer_scale"),
+];
 
 /// Images, rows, columns: small, of two different sides, and halved to odd sizes on the way down.
 const SHAPE: [usize; 3] = [2, 48, 64];
@@ -22,15 +26,19 @@ const CONTRAST: f64 = 0.02;
 
 #[test]
 fn a_session_equals_a_trainer_of_nothing_on_every_network() {
+    let mut surprises = Vec::new();
     for architecture in taper_zoo::architectures() {
         let graph = architecture.graph(10).unwrap();
         let listed = REFUSED.iter().find(|(name, _)| *name == architecture.name);
         let refused = refused(&graph);
-        assert_eq!(refused.as_deref(), listed.map(|(_, node)| *node), "{}", architecture.name);
+        if refused.as_deref() != listed.map(|(_, node)| *node) {
+            surprises.push((architecture.name, refused.clone()));
+        }
         if refused.is_none() {
             compare(architecture.name, &model(graph));
         }
     }
+    assert!(surprises.is_empty(), "refused or not, against the list: {surprises:?}");
     for (name, _) in REFUSED {
         assert!(taper_zoo::architecture(name).is_ok_and(|it| it.name == *name), "{name}");
     }
@@ -59,7 +67,7 @@ fn nodes(graph: &Graph) -> [NodeId; 3] {
 }
 
 fn compare(name: &str, model: &Model) {
-    let (params, images) = (params(model), images());
+    let (params, images) = (params(model), images(model.graph.input_channels()));
     let size = [SHAPE[1], SHAPE[2]];
     let mut session =
         Session::of_nodes(&model.graph, &params, &nodes(&model.graph), size, 1).unwrap();
@@ -83,8 +91,8 @@ fn compare(name: &str, model: &Model) {
     }
 }
 
-fn images() -> Vec<f32> {
-    let len = SHAPE.iter().product::<usize>() * 3;
+fn images(channels: usize) -> Vec<f32> {
+    let len = SHAPE.iter().product::<usize>() * channels;
     (0..len).map(|i| ((i * i) as f32 * 0.61).sin() * 1.5).collect()
 }
 
@@ -114,7 +122,7 @@ fn model(graph: Graph) -> Model {
 fn statistics(model: &Model) -> Vec<(usize, Vec<f32>)> {
     let all = vec![true; model.tensors.len()];
     let mut trainer = Trainer::new(&model.graph, "logits", &all, Cpu::new(1)).unwrap();
-    trainer.forward(&params(model), &images(), SHAPE, 0).unwrap();
+    trainer.forward(&params(model), &images(model.graph.input_channels()), SHAPE, 0).unwrap();
     let mut statistics = trainer.running_statistics(&params(model));
     for node in model.graph.nodes() {
         let Op::BatchNorm { momentum: Some(momentum), .. } = node.op() else { continue };
