@@ -79,7 +79,8 @@ fn compare(name: &str, model: &Model) {
         let [fused, unfused] =
             [fused, unfused].map(|xs| xs.iter().copied().map(f64::from).collect::<Vec<_>>());
         let (what, size) = (format!("{output} of {name}"), largest(&unfused));
-        assert_close(&what, &fused, &unfused, Tolerance { rtol: 0.0, atol: TOLERANCE * size });
+        let atol = (TOLERANCE * size).max(sway(&mut trainer, &params, &images, &unfused));
+        assert_close(&what, &fused, &unfused, Tolerance { rtol: 0.0, atol });
         let (first, second) = unfused.split_at(unfused.len() / 2);
         let apart: Vec<f64> = first.iter().zip(second).map(|(a, b)| a - b).collect();
         eprintln!(
@@ -89,6 +90,15 @@ fn compare(name: &str, model: &Model) {
         );
         assert!(largest(&apart) > CONTRAST * size, "{what} does not see the images");
     }
+}
+
+/// How far an output moves when every pixel moves by a millionth: a deep network with random weights may turn rounding into more
+/// than the tolerance, whoever rounds.
+fn sway(trainer: &mut Trainer<f32, Cpu>, params: &[&[f32]], images: &[f32], output: &[f64]) -> f64 {
+    let moved = |(i, x): (usize, &f32)| x * (1.0 + if i % 3 == 0 { 1e-6 } else { -1e-6 });
+    let moved: Vec<f32> = images.iter().enumerate().map(moved).collect();
+    let moved = trainer.forward(params, &moved, SHAPE, 0).unwrap();
+    moved.iter().zip(output).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max)
 }
 
 fn images(channels: usize) -> Vec<f32> {
