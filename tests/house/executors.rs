@@ -104,7 +104,12 @@ fn compare(name: &str, model: &Model, shape: [usize; 3]) {
 
 /// How far an output moves when every pixel moves by a millionth: a deep network with random weights may turn rounding into more
 /// than the tolerance, whoever rounds.
-fn sway(trainer: &mut Trainer<f32, Cpu>, params: &[&[f32]], images: &[f32], output: &[f64]) -> f64 {
+fn sway(
+    trainer: &mut Trainer<f32, Cpu>,
+    params: &[&[f32]],
+    (images, shape): (&[f32], [usize; 3]),
+    output: &[f64],
+) -> f64 {
     let moved = |(i, x): (usize, &f32)| x * (1.0 + if i % 3 == 0 { 1e-6 } else { -1e-6 });
     let moved: Vec<f32> = images.iter().enumerate().map(moved).collect();
     let moved = trainer.forward(params, &moved, shape, 0).unwrap();
