@@ -29,8 +29,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprint!("error: {error}");
-            let causes = std::iter::successors(error.source(), |cause| cause.source());
-            causes.for_each(|cause| eprint!(": {cause}"));
+            let mut cause = error.source();
+            while let Some(deeper) = cause {
+                eprint!(": {deeper}");
+                cause = deeper.source();
+            }
             eprintln!();
             ExitCode::FAILURE
         }
