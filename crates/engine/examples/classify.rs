@@ -2,7 +2,12 @@
 //!
 //! Usage: `cargo run --release -p taper-engine --example classify -- model.safetensors picture.jpg`. Reads JPEG and PNG.
 //! Not here: pictures by the thousand, other formats, resampling to the last bit as PyTorch's (`taper predict`, `taper_data`).
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::cast_possible_truncation,
+    reason = "a program speaks; sides and colors are bounded by the model file and by bytes"
+)]
 
 use std::error::Error;
 use std::path::Path;
