@@ -27,7 +27,7 @@ use views::{SinkView, SourceView};
 
 use crate::{AlignedBuf, ConvShape, Epilogue, Isa, Moments, Sink, Source, Tally};
 
-/// A machine's cores and their scratch memory. Implements [`Device`] for `f32`.
+/// A machine's cores and their scratch memory. Implements [`Device`](crate::Device) for `f32`.
 ///
 /// Cheap to make; the scratch grows to what the largest layer needs, and stays.
 pub struct Cpu {
@@ -148,7 +148,7 @@ impl Cpu {
         }
     }
 
-    /// [`Device::conv_forward`] with a weight packed before by this device, for a shape that differs at most in `n`, `h`, `w`.
+    /// [`Device::conv_forward`](crate::Device::conv_forward) with a weight packed before by this device, for a shape that differs at most in `n`, `h`, `w`.
     ///
     /// # Panics
     /// If a slice has another length than the shape says.
