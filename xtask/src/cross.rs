@@ -1,6 +1,6 @@
 //! The kernels' property suite for an architecture this machine does not have, under an emulator.
 //!
-//! Above: `main`. Below: `shell`, `rustc`, the emulator. Not here: the suite (`crates/kernels/tests/twins.rs`).
+//! Above: `main`. Below: `shell`, `rustc`, the emulator. Not here: the suite (`crates/kernels/tests/twins`).
 //! Nothing of a C toolchain is needed: the target brings its own C library, and rustc the linker. Other tools are named in the
 //! variables cargo has for them, which stay as they are when set.
 

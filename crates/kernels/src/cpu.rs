@@ -4,14 +4,17 @@
 //! Work is cut into one part a thread by position, never by chance, and sums over parts run in order: results depend on the
 //! number of threads and on nothing else.
 
+mod attention;
 mod curves;
 mod depthwise;
 mod device;
 mod elementwise;
 mod gemm;
+mod group_norm;
 mod matrix;
 mod pack;
 mod pass;
+mod spatial;
 mod taps;
 mod team;
 mod unroll;

@@ -1,162 +1,32 @@
-//! What an executor asks of a machine: the operations, and the views they work on.
+//! What an executor asks of a machine: the operations.
 //!
-//! Above: `engine`. Below: `reference`, `cpu` implement it. Not here: who runs what when (`engine::plan`).
-//! Activations are `(n, h, w, c)` and contiguous; per-channel slices have `c` elements; weights are `(oc, c / groups, kh, kw)`.
+//! Above: `engine`. Below: `device::views`; `reference`, `cpu` implement it. Not here: who runs what when (`engine::plan`).
+//! Activations are `(n, h, w, c)` and contiguous; weights are `(oc, c / groups, kh, kw)`.
 //! Slices of wrong lengths are bugs of the caller and panic at the door of each operation.
 
-use crate::{Activation, ConvShape, PoolShape, Real};
+mod views;
 
-/// A per-channel `scale·y + shift`.
-#[derive(Clone, Copy, Debug)]
-pub struct Affine<'a, T> {
-    /// One factor a channel.
-    pub scale: &'a [T],
-    /// One summand a channel.
-    pub shift: &'a [T],
-}
-
-/// A tensor that is normalized and activated when it is read: `activation(scale·data + shift)`.
-#[derive(Clone, Copy, Debug)]
-pub struct Source<'a, T> {
-    /// The stored values, `(n, h, w, c)`.
-    pub data: &'a [T],
-    /// The norm, if one is pending.
-    pub affine: Option<Affine<'a, T>>,
-    /// The activation, if one is pending.
-    pub activation: Activation,
-}
-
-impl<'a, T: Real> Source<'a, T> {
-    /// A tensor that is what it says.
-    #[must_use]
-    pub fn plain(data: &'a [T]) -> Self {
-        Self { data, affine: None, activation: Activation::Identity }
-    }
-
-    /// Whether reading changes nothing.
-    #[must_use]
-    pub fn is_plain(&self) -> bool {
-        self.affine.is_none() && self.activation == Activation::Identity
-    }
-
-    /// The value at a flat index, whose channel is `c`.
-    pub(crate) fn at(&self, index: usize, c: usize) -> T {
-        let z = match self.affine {
-            Some(affine) => affine.scale[c] * self.data[index] + affine.shift[c],
-            None => self.data[index],
-        };
-        self.activation.apply(z)
-    }
-}
-
-/// What a convolution does to a sum before writing it: `activation(sum + bias + residual)`.
-#[derive(Clone, Copy, Debug)]
-pub struct Epilogue<'a, T> {
-    /// One summand a channel.
-    pub bias: Option<&'a [T]>,
-    /// A tensor of the output's shape.
-    pub residual: Option<&'a [T]>,
-    /// Applied last.
-    pub activation: Activation,
-}
-
-impl<T> Epilogue<'_, T> {
-    /// Whether it changes nothing.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.bias.is_none() && self.residual.is_none() && self.activation == Activation::Identity
-    }
-}
-
-impl<T> Default for Epilogue<'_, T> {
-    fn default() -> Self {
-        Self { bias: None, residual: None, activation: Activation::Identity }
-    }
-}
-
-/// Receives the first two moments of a convolution's output, per channel over `n·oh·ow` positions.
-#[derive(Debug)]
-pub struct Moments<'a, T> {
-    /// The mean.
-    pub mean: &'a mut [T],
-    /// The biased variance, never negative.
-    pub var: &'a mut [T],
-}
-
-/// The way from the gradient of a normalized value back to the convolution's output `y`: `dy = a·dz + b·y + c`, per channel.
-#[derive(Clone, Copy, Debug)]
-pub struct NormGradient<'a, T> {
-    /// The convolution's stored output.
-    pub y: &'a [T],
-    /// Factors of the gradient.
-    pub a: &'a [T],
-    /// Factors of the output.
-    pub b: &'a [T],
-    /// Constants.
-    pub c: &'a [T],
-}
-
-/// The gradient that enters a convolution's backward pass.
-#[derive(Clone, Copy, Debug)]
-pub struct ConvGradient<'a, T> {
-    /// Gradient of the normalized output, or of the output itself when there is no norm.
-    pub dz: &'a [T],
-    /// The norm in between, if any.
-    pub norm: Option<NormGradient<'a, T>>,
-}
-
-impl<T: Real> ConvGradient<'_, T> {
-    pub(crate) fn at(&self, index: usize, channel: usize) -> T {
-        match self.norm {
-            Some(n) => n.a[channel] * self.dz[index] + n.b[channel] * n.y[index] + n.c[channel],
-            None => self.dz[index],
-        }
-    }
-}
-
-/// The derivative to multiply a finished gradient by: that of `activation(scale·data + shift)`.
-#[derive(Clone, Copy, Debug)]
-pub struct Mask<'a, T> {
-    /// The value whose activation it was.
-    pub source: Source<'a, T>,
-}
-
-/// The two sums batch norm's backward pass needs: `Σ dz` and `Σ dz·(y − mean)`, per channel.
-#[derive(Debug)]
-pub struct Tally<'a, T> {
-    /// The stored output of the convolution under the norm.
-    pub y: &'a [T],
-    /// Its mean.
-    pub mean: &'a [T],
-    /// Receives `Σ dz`, in double precision.
-    pub sum: &'a mut [f64],
-    /// Receives `Σ dz·(y − mean)`, in double precision.
-    pub dot: &'a mut [f64],
-}
-
-/// Where a gradient is written.
-///
-/// `out = (out if accumulate else 0) + g`, times the mask's derivative; the tally counts what was written.
-#[derive(Debug)]
-pub struct Sink<'a, T> {
-    /// The gradient, `(n, h, w, c)`.
-    pub out: &'a mut [T],
-    /// Whether `out` already holds another consumer's share.
-    pub accumulate: bool,
-    /// Given by the last consumer alone.
-    pub mask: Option<Mask<'a, T>>,
-    /// Given by the last consumer alone.
-    pub tally: Option<Tally<'a, T>>,
-}
+use crate::{
+    Activation, AttentionShape, ChannelMap, ConvShape, NormShape, PoolShape, Real, SpatialMap,
+};
+pub use views::{Affine, ConvGradient, Epilogue, Mask, Moments, NormGradient, Sink, Source, Tally};
 
 /// What becomes of the values in a pooling window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pooling {
     /// The largest; its gradient goes to the first of equals, in row-major order. A NaN is larger than any number.
     Max,
     /// The mean.
     Mean,
+    /// The norm `(Σ |x|ᵖ)^(1/p)`; its gradient where all are zero is zero.
+    Lp {
+        /// The exponent, positive.
+        p: f64,
+    },
 }
+
+/// Sources of an attention: queries, keys, values.
+pub type Attended<'a, T> = [Source<'a, T>; 3];
 
 /// The operations of an executor.
 ///
@@ -273,4 +143,116 @@ pub trait Device<T: Real> {
         gradient: &[T],
         sink: Sink<'_, T>,
     );
+
+    /// Weighted sums of positions: padding, resizing, blurring, scaling.
+    fn resample(&mut self, map: &SpatialMap, xs: Source<'_, T>, y: &mut [T]);
+
+    /// The backward pass of [`Device::resample`], given the same map.
+    fn resample_backward(&mut self, map: &SpatialMap, gradient: &[T], sink: Sink<'_, T>);
+
+    /// Moves channels of `rows` positions; output channels that the map does not name stay as they are.
+    fn move_channels(&mut self, rows: usize, map: &ChannelMap, xs: Source<'_, T>, y: &mut [T]);
+
+    /// The backward pass of [`Device::move_channels`], given the same map; input channels that it does not name get zero.
+    fn move_channels_backward(
+        &mut self,
+        rows: usize,
+        map: &ChannelMap,
+        gradient: &[T],
+        sink: Sink<'_, T>,
+    );
+
+    /// Normalizes groups of channels within each picture: `y = scale·(x − mean) / √(variance + eps) + shift`.
+    fn group_norm(
+        &mut self,
+        shape: &NormShape,
+        eps: f64,
+        xs: Source<'_, T>,
+        affine: Affine<'_, T>,
+        y: &mut [T],
+    );
+
+    /// The backward pass of [`Device::group_norm`] with the scales `scale`; gradients of scale and shift are overwritten.
+    fn group_norm_backward(
+        &mut self,
+        shape: &NormShape,
+        eps: f64,
+        gradient: &[T],
+        xs: Source<'_, T>,
+        scale: &[T],
+        d_affine: [Option<&mut [T]>; 2],
+        sink: Option<Sink<'_, T>>,
+    );
+
+    /// `y = x` where positive, `slope·x` elsewhere; one slope for all channels, or one each.
+    fn prelu(&mut self, c: usize, xs: Source<'_, T>, slope: &[T], y: &mut [T]);
+
+    /// The backward pass of [`Device::prelu`]; the gradient of the slopes is overwritten.
+    fn prelu_backward(
+        &mut self,
+        c: usize,
+        gradient: &[T],
+        xs: Source<'_, T>,
+        slope: &[T],
+        d_slope: Option<&mut [T]>,
+        sink: Option<Sink<'_, T>>,
+    );
+
+    /// Attention of queries over keys and values.
+    fn attention(&mut self, shape: &AttentionShape, qkv: Attended<'_, T>, y: &mut [T]);
+
+    /// The backward pass of [`Device::attention`], one sink for each of queries, keys and values.
+    fn attention_backward(
+        &mut self,
+        shape: &AttentionShape,
+        gradient: &[T],
+        qkv: Attended<'_, T>,
+        sinks: [Option<Sink<'_, T>>; 3],
+    );
+
+    /// The transposed convolution: `y` is what [`Device::conv_backward`] of `shape` makes of the gradient `x`, plus a bias. `shape` goes
+    /// the other way, from `y` to `x`, and so does `weight`: `(channels of x, channels of y / groups, kh, kw)`.
+    fn conv_transpose(
+        &mut self,
+        shape: &ConvShape,
+        xs: &[T],
+        weight: &[T],
+        bias: Option<&[T]>,
+        y: &mut [T],
+    ) {
+        if let Some(bias) = bias {
+            y.chunks_exact_mut(bias.len()).for_each(|y| y.copy_from_slice(bias));
+        }
+        let sink = Sink { out: y, accumulate: bias.is_some(), mask: None, tally: None };
+        let gradient = ConvGradient { dz: xs, norm: None };
+        self.conv_backward(shape, gradient, Source::plain(&[]), weight, None, None, Some(sink));
+    }
+
+    /// The backward pass of [`Device::conv_transpose`], whose `x` is `xs`: overwrites `d_weight` and `d_bias`, writes the gradient of `x`.
+    fn conv_transpose_backward(
+        &mut self,
+        shape: &ConvShape,
+        gradient: &[T],
+        xs: &[T],
+        weight: &[T],
+        d_weight: Option<&mut [T]>,
+        d_bias: Option<&mut [T]>,
+        dx: Option<Sink<'_, T>>,
+    ) {
+        let dy = Source::plain(gradient);
+        if d_weight.is_some() {
+            let xs = ConvGradient { dz: xs, norm: None };
+            self.conv_backward(shape, xs, dy, weight, d_weight, None, None);
+        }
+        if let Some(d_bias) = d_bias {
+            let positions = gradient.len() / d_bias.len();
+            self.pool_forward(1, positions, d_bias.len(), dy, d_bias);
+            d_bias.iter_mut().for_each(|d| *d = *d * T::from_f64(positions as f64));
+        }
+        if let Some(sink) = dx {
+            let mut g = vec![T::default(); xs.len()];
+            self.conv_forward(shape, dy, weight, Epilogue::default(), &mut g, None);
+            self.pass(shape.oc, &g, sink);
+        }
+    }
 }

@@ -34,24 +34,32 @@
 )]
 
 mod activation;
+mod attention_shape;
 mod buffer;
+mod channel_map;
 mod cpu;
 mod device;
+mod norm_shape;
 mod pool_shape;
 mod real;
 mod reference;
 mod shape;
 mod simd;
+mod spatial_map;
 
 pub use activation::Activation;
+pub use attention_shape::AttentionShape;
 pub use buffer::AlignedBuf;
+pub use channel_map::ChannelMap;
 pub use cpu::{Cpu, Packed};
 pub use device::{
-    Affine, ConvGradient, Device, Epilogue, Mask, Moments, NormGradient, Pooling, Sink, Source,
-    Tally,
+    Affine, Attended, ConvGradient, Device, Epilogue, Mask, Moments, NormGradient, Pooling, Sink,
+    Source, Tally,
 };
+pub use norm_shape::NormShape;
 pub use pool_shape::{PoolShape, PoolWindow};
 pub use real::Real;
 pub use reference::Reference;
 pub use shape::ConvShape;
 pub use simd::Isa;
+pub use spatial_map::{Edge, Resampling, SpatialMap};

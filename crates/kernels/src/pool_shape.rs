@@ -111,7 +111,11 @@ impl PoolShape {
 
     /// Positions of the map that window `(oh, ow)` covers, in row-major order, as indices of pixels of one image.
     #[inline(always)]
-    pub(crate) fn pixels(&self, oh: usize, ow: usize) -> impl Iterator<Item = usize> + use<> {
+    pub(crate) fn pixels(
+        &self,
+        oh: usize,
+        ow: usize,
+    ) -> impl Iterator<Item = usize> + Clone + use<> {
         let (row, col, [dh, dw], w) = (self.rows[oh], self.cols[ow], self.dilation, self.w);
         (0..row.count).flat_map(move |u| {
             let first = (row.start + u * dh) * w + col.start;

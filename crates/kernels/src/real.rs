@@ -27,6 +27,9 @@ pub trait Real:
     /// `eˣ`.
     #[must_use]
     fn exp(self) -> Self;
+    /// `xᵖ`.
+    #[must_use]
+    fn powf(self, p: Self) -> Self;
     /// The hyperbolic tangent.
     #[must_use]
     fn tanh(self) -> Self;
@@ -45,6 +48,9 @@ impl Real for f32 {
     fn exp(self) -> Self {
         self.exp()
     }
+    fn powf(self, p: Self) -> Self {
+        self.powf(p)
+    }
     fn tanh(self) -> Self {
         self.tanh()
     }
@@ -62,6 +68,9 @@ impl Real for f64 {
     }
     fn exp(self) -> Self {
         self.exp()
+    }
+    fn powf(self, p: Self) -> Self {
+        self.powf(p)
     }
     fn tanh(self) -> Self {
         self.tanh()

@@ -3,12 +3,15 @@
 //! Above: property suites, `engine` when asked for truth. Below: `device`. Not here: anything fast.
 //! Sums run in row-major order of the weight's taps.
 
+mod around;
+mod attention;
 mod conv;
 mod windows;
 
+use crate::device::Attended;
 use crate::{
-    Activation, ConvGradient, ConvShape, Device, Epilogue, Moments, PoolShape, Pooling, Real, Sink,
-    Source,
+    Activation, Affine, AttentionShape, ChannelMap, ConvGradient, ConvShape, Device, Epilogue,
+    Moments, NormShape, PoolShape, Pooling, Real, Sink, Source, SpatialMap,
 };
 
 /// The machine on paper: one thread, no SIMD, any [`Real`].
@@ -205,6 +208,95 @@ impl<T: Real> Device<T> for Reference {
         let at = |i: usize| gradient[flat_index(i, positions, c)];
         let g: Vec<T> = (0..gradient.len()).map(at).collect();
         self.pass(c, &g, sink);
+    }
+
+    fn resample(&mut self, map: &SpatialMap, xs: Source<'_, T>, y: &mut [T]) {
+        around::resample(map, xs, y);
+    }
+
+    fn resample_backward(&mut self, map: &SpatialMap, gradient: &[T], sink: Sink<'_, T>) {
+        self.pass(map.c, &around::resample_gradient(map, gradient), sink);
+    }
+
+    fn move_channels(&mut self, rows: usize, map: &ChannelMap, xs: Source<'_, T>, y: &mut [T]) {
+        around::move_channels(rows, map, xs, y);
+    }
+
+    fn move_channels_backward(
+        &mut self,
+        rows: usize,
+        map: &ChannelMap,
+        gradient: &[T],
+        sink: Sink<'_, T>,
+    ) {
+        let mut g = vec![T::default(); rows * map.in_channels];
+        around::move_channels(rows, &map.reversed(), Source::plain(gradient), &mut g);
+        self.pass(map.in_channels, &g, sink);
+    }
+
+    fn group_norm(
+        &mut self,
+        shape: &NormShape,
+        eps: f64,
+        xs: Source<'_, T>,
+        affine: Affine<'_, T>,
+        y: &mut [T],
+    ) {
+        around::group_norm(shape, eps, xs, affine, y);
+    }
+
+    fn group_norm_backward(
+        &mut self,
+        shape: &NormShape,
+        eps: f64,
+        gradient: &[T],
+        xs: Source<'_, T>,
+        scale: &[T],
+        d_affine: [Option<&mut [T]>; 2],
+        sink: Option<Sink<'_, T>>,
+    ) {
+        let g = around::group_norm_gradient(shape, eps, gradient, xs, scale, d_affine);
+        if let Some(sink) = sink {
+            self.pass(shape.c, &g, sink);
+        }
+    }
+
+    fn prelu(&mut self, c: usize, xs: Source<'_, T>, slope: &[T], y: &mut [T]) {
+        around::prelu(c, xs, slope, y);
+    }
+
+    fn prelu_backward(
+        &mut self,
+        c: usize,
+        gradient: &[T],
+        xs: Source<'_, T>,
+        slope: &[T],
+        d_slope: Option<&mut [T]>,
+        sink: Option<Sink<'_, T>>,
+    ) {
+        let g = around::prelu_gradient(c, gradient, xs, slope, d_slope);
+        if let Some(sink) = sink {
+            self.pass(c, &g, sink);
+        }
+    }
+
+    fn attention(&mut self, shape: &AttentionShape, qkv: Attended<'_, T>, y: &mut [T]) {
+        attention::forward(shape, qkv, y);
+    }
+
+    fn attention_backward(
+        &mut self,
+        shape: &AttentionShape,
+        gradient: &[T],
+        qkv: Attended<'_, T>,
+        sinks: [Option<Sink<'_, T>>; 3],
+    ) {
+        let gradients = attention::gradients(shape, gradient, qkv);
+        for ((g, sink), c) in gradients.iter().zip(sinks).zip(shape.channels()) {
+            if let Some(sink) = sink {
+                self.pass(c, g, sink);
+            }
+        }
     }
 }
 

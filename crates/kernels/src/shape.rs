@@ -56,6 +56,14 @@ impl ConvShape {
         Some(Self { n, h, w, c, oh, ow, oc, kernel, stride, dilation, top, left, groups })
     }
 
+    /// The same convolution with fewer output positions, the first `oh` by `ow`: what a transposed convolution with output padding
+    /// undoes. `None` if there are none, or not so many.
+    #[must_use]
+    pub fn with_output(self, [oh, ow]: [usize; 2]) -> Option<Self> {
+        let fits = (1..=self.oh).contains(&oh) && (1..=self.ow).contains(&ow);
+        fits.then_some(Self { oh, ow, ..self })
+    }
+
     /// A linear layer as the pointwise convolution of `n` single pixels.
     #[must_use]
     pub fn linear(n: usize, in_features: usize, out_features: usize) -> Option<Self> {

@@ -25,9 +25,9 @@ pub(super) unsafe fn apply<S: Simd>(activation: Activation, z: S::V) -> S::V {
             }
             Activation::Mish => S::mul(z, softplus_tanh::<S>(z)),
             Activation::LeakyRelu { slope } => {
-                let (zero, infinity) = (S::zero(), S::splat(f32::INFINITY));
-                let above = S::clamp(z, zero, infinity);
-                S::fma(S::sub(z, above), S::splat(slope), above)
+                let zero = S::zero();
+                let below = S::sub(zero, S::larger(S::sub(zero, z), zero));
+                S::fma(below, S::splat(slope), S::larger(z, zero))
             }
             Activation::Identity | Activation::Relu | Activation::Relu6 => z,
         }
@@ -165,7 +165,7 @@ unsafe fn normal<S: Simd>(z: S::V) -> [S::V; 2] {
 /// `x = n·ln 2 + r` with `|r| ≤ ln 2 / 2`, `ln 2` in two parts so that `r` keeps its digits, and a polynomial for `eʳ`.
 /// Source: Cody and Waite 1980, as in Cephes' `expf`.
 #[inline(always)]
-unsafe fn exp<S: Simd>(x: S::V) -> S::V {
+pub(super) unsafe fn exp<S: Simd>(x: S::V) -> S::V {
     // SAFETY: arithmetic alone.
     unsafe {
         let x = S::clamp(x, S::splat(-87.3), S::splat(88.0));

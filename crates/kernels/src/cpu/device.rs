@@ -2,15 +2,19 @@
 //!
 //! Above: `cpu`. Below: `cpu::{matrix, depthwise, elementwise, views}`. Not here: what a part does.
 
+use super::attention::{self, Attend};
 use super::elementwise::{AddRows, MulRows};
+use super::group_norm::{self, Groups, Normalize, PreluRows};
 use super::pass::Share;
+use super::spatial::{MoveRows, ResampleRows};
 use super::team::{Fixed, Shared, part_of};
 use super::views::SourceView;
 use super::windows::{self, Windows};
-use super::{Cpu, SUM_CHANNELS, depthwise, matrix};
+use super::{Cpu, Part, SUM_CHANNELS, depthwise, matrix};
+use crate::device::Attended;
 use crate::{
-    Activation, ConvGradient, ConvShape, Device, Epilogue, Moments, PoolShape, Pooling, Sink,
-    Source,
+    Activation, Affine, AttentionShape, ChannelMap, ConvGradient, ConvShape, Device, Epilogue,
+    Moments, NormShape, PoolShape, Pooling, Sink, Source, SpatialMap,
 };
 
 pub(super) fn check_source(xs: &Source<'_, f32>, len: usize, c: usize) {
@@ -31,7 +35,50 @@ pub(super) fn check_sink(sink: &Sink<'_, f32>, len: usize, c: usize) {
     }
 }
 
+fn check_attended(shape: &AttentionShape, qkv: &Attended<'_, f32>, len: usize) {
+    let [queries, keys, values, _] = shape.channels();
+    let lens = shape.lens();
+    assert_eq!(lens, Some([qkv[0].data.len(), qkv[1].data.len(), qkv[2].data.len(), len]));
+    for (source, c) in qkv.iter().zip([queries, keys, values]) {
+        check_source(source, source.data.len(), c);
+    }
+}
+
 impl Cpu {
+    /// Calls `work(instruction set, tasks, scratch)` for every part of `count` tasks.
+    fn for_parts(
+        &mut self,
+        count: usize,
+        work: impl Fn(crate::Isa, std::ops::Range<usize>, &mut Part) + Sync,
+    ) {
+        let (parts, isa) = (self.team.threads(), self.isa);
+        let scratch = Shared(self.parts.as_mut_ptr());
+        self.team.run(|p| {
+            // SAFETY: every part has its own scratch, `parts` being as long as the team.
+            work(isa, part_of(count, 1, p, parts), unsafe { &mut *scratch.get().add(p) });
+        });
+    }
+
+    /// Lets `fill` overwrite a gradient of `len` elements, and passes it on.
+    fn through_image(
+        &mut self,
+        c: usize,
+        len: usize,
+        sink: Sink<'_, f32>,
+        fill: impl FnOnce(&mut Self, &mut [f32]),
+    ) {
+        let mut image = std::mem::take(&mut self.image);
+        image.reserve(len);
+        fill(self, &mut image[..len]);
+        self.pass_all(c, &image[..len], Share::ALL, sink);
+        self.image = image;
+    }
+
+    /// The totals from `first` on, rounded.
+    fn write_totals(&self, first: usize, to: &mut [f32]) {
+        to.iter_mut().enumerate().for_each(|(i, to)| *to = self.total(first + i) as f32);
+    }
+
     /// Calls `work(image, first channel, end)` for blocks of channels of all images.
     fn for_windows(&mut self, shape: &PoolShape, work: impl Fn(usize, usize, usize) + Sync) {
         let (parts, blocks) = (self.team.threads(), shape.c.div_ceil(SUM_CHANNELS));
@@ -70,7 +117,10 @@ impl Device<f32> for Cpu {
         d_bias: Option<&mut [f32]>,
         dx: Option<Sink<'_, f32>>,
     ) {
-        check_source(&xs, shape.input_len(), shape.c);
+        // What only the weight's gradient reads need not be there without it.
+        if d_weight.is_some() {
+            check_source(&xs, shape.input_len(), shape.c);
+        }
         assert_eq!(weight.len(), shape.weight_len(), "length of the weight");
         assert_eq!(gradient.dz.len(), shape.output_len(), "length of the gradient");
         if let Some(n) = &gradient.norm {
@@ -269,5 +319,182 @@ impl Device<f32> for Cpu {
         assert_eq!(gradient.len(), n * c, "length of the gradient");
         let share = Share { repeat: positions, scale: 1.0 / positions as f32, gate: None };
         self.pass_all(c, gradient, share, sink);
+    }
+
+    fn resample(&mut self, map: &SpatialMap, xs: Source<'_, f32>, y: &mut [f32]) {
+        check_source(&xs, map.input_len(), map.c);
+        assert_eq!(y.len(), map.output_len(), "length of the output");
+        let (xs, y, rows) = (SourceView::new(xs), Shared(y.as_mut_ptr()), map.n * map.out()[0]);
+        self.for_parts(rows, |isa, rows, _| {
+            // SAFETY: `isa` is one of this machine; parts have rows of their own.
+            unsafe { isa.run(ResampleRows { map, xs, y, rows }) };
+        });
+    }
+
+    fn resample_backward(&mut self, map: &SpatialMap, gradient: &[f32], sink: Sink<'_, f32>) {
+        self.through_image(map.c, map.input_len(), sink, |cpu, dx| {
+            cpu.resample(&map.transposed(), Source::plain(gradient), dx);
+        });
+    }
+
+    fn move_channels(&mut self, rows: usize, map: &ChannelMap, xs: Source<'_, f32>, y: &mut [f32]) {
+        check_source(&xs, rows * map.in_channels, map.in_channels);
+        assert_eq!(y.len(), rows * map.out_channels, "length of the output");
+        let (xs, y) = (SourceView::new(xs), Shared(y.as_mut_ptr()));
+        self.for_parts(rows, |isa, rows, _| {
+            // SAFETY: `isa` is one of this machine; parts have rows of their own.
+            unsafe { isa.run(MoveRows { map, xs, y, rows }) };
+        });
+    }
+
+    fn move_channels_backward(
+        &mut self,
+        rows: usize,
+        map: &ChannelMap,
+        gradient: &[f32],
+        sink: Sink<'_, f32>,
+    ) {
+        self.through_image(map.in_channels, rows * map.in_channels, sink, |cpu, dx| {
+            dx.fill(0.0);
+            cpu.move_channels(rows, &map.reversed(), Source::plain(gradient), dx);
+        });
+    }
+
+    fn group_norm(
+        &mut self,
+        shape: &NormShape,
+        eps: f64,
+        xs: Source<'_, f32>,
+        affine: Affine<'_, f32>,
+        y: &mut [f32],
+    ) {
+        check_source(&xs, shape.len(), shape.c);
+        assert_eq!(y.len(), shape.len(), "length of the output");
+        assert_eq!([affine.scale.len(), affine.shift.len()], [shape.c; 2], "scale and shift");
+        let (xs, scale) = (SourceView::new(xs), Fixed(affine.scale.as_ptr()));
+        let groups = Groups { shape: *shape, eps, xs, scale };
+        let (shift, y) = (Fixed(affine.shift.as_ptr()), Shared(y.as_mut_ptr()));
+        self.for_parts(shape.n * shape.groups, |isa, tasks, _| {
+            // SAFETY: `isa` is one of this machine; parts have groups of their own.
+            unsafe { isa.run(Normalize { groups, shift, y, tasks }) };
+        });
+    }
+
+    fn group_norm_backward(
+        &mut self,
+        shape: &NormShape,
+        eps: f64,
+        gradient: &[f32],
+        xs: Source<'_, f32>,
+        scale: &[f32],
+        d_affine: [Option<&mut [f32]>; 2],
+        sink: Option<Sink<'_, f32>>,
+    ) {
+        check_source(&xs, shape.len(), shape.c);
+        assert_eq!(gradient.len(), shape.len(), "length of the gradient");
+        assert_eq!(scale.len(), shape.c, "length of the scale");
+        let (c, xs, scale) = (shape.c, SourceView::new(xs), Fixed(scale.as_ptr()));
+        let groups = Groups { shape: *shape, eps, xs, scale };
+        let gradient = Fixed(gradient.as_ptr());
+        let mut image = std::mem::take(&mut self.image);
+        image.reserve(shape.len());
+        self.clear_totals(2 * c, true);
+        let dx = Shared(image.as_mut_ptr());
+        self.for_parts(shape.n * shape.groups, |isa, tasks, part| {
+            let totals = Shared(part.totals.as_mut_ptr());
+            let job = group_norm::Differentiate { groups, gradient, dx, totals, tasks };
+            // SAFETY: `isa` is one of this machine; parts have groups and totals of their own.
+            unsafe { isa.run(job) };
+        });
+        for (d, first) in d_affine.into_iter().zip([0, c]) {
+            d.into_iter().for_each(|d| self.write_totals(first, d));
+        }
+        if let Some(sink) = sink {
+            self.pass_all(c, &image[..shape.len()], Share::ALL, sink);
+        }
+        self.image = image;
+    }
+
+    fn prelu(&mut self, c: usize, xs: Source<'_, f32>, slope: &[f32], y: &mut [f32]) {
+        check_source(&xs, y.len(), c);
+        assert!([1, c].contains(&slope.len()), "length of the slopes");
+        let (xs, to, shared) = (SourceView::new(xs), Shared(y.as_mut_ptr()), slope.len() == 1);
+        let slope = Fixed(slope.as_ptr());
+        self.for_parts(y.len() / c, |isa, rows, _| {
+            let (gradient, totals) = (Fixed::NULL, Shared(std::ptr::null_mut()));
+            let job = PreluRows { xs, slope, shared, gradient, to, c, rows, totals };
+            // SAFETY: `isa` is one of this machine; parts have rows of their own.
+            unsafe { isa.run(job) };
+        });
+    }
+
+    fn prelu_backward(
+        &mut self,
+        c: usize,
+        gradient: &[f32],
+        xs: Source<'_, f32>,
+        slope: &[f32],
+        d_slope: Option<&mut [f32]>,
+        sink: Option<Sink<'_, f32>>,
+    ) {
+        check_source(&xs, gradient.len(), c);
+        assert!([1, c].contains(&slope.len()), "length of the slopes");
+        let len = gradient.len();
+        let (xs, shared, gradient) =
+            (SourceView::new(xs), slope.len() == 1, Fixed(gradient.as_ptr()));
+        let slope = Fixed(slope.as_ptr());
+        let mut image = std::mem::take(&mut self.image);
+        image.reserve(len);
+        self.clear_totals(c, true);
+        let to = Shared(image.as_mut_ptr());
+        self.for_parts(len / c, |isa, rows, part| {
+            let totals = Shared(part.totals.as_mut_ptr());
+            let job = PreluRows { xs, slope, shared, gradient, to, c, rows, totals };
+            // SAFETY: `isa` is one of this machine; parts have rows and totals of their own.
+            unsafe { isa.run(job) };
+        });
+        match d_slope {
+            Some([one]) => *one = (0..c).map(|c| self.total(c)).sum::<f64>() as f32,
+            Some(d_slope) => self.write_totals(0, d_slope),
+            None => {}
+        }
+        if let Some(sink) = sink {
+            self.pass_all(c, &image[..len], Share::ALL, sink);
+        }
+        self.image = image;
+    }
+
+    fn attention(&mut self, shape: &AttentionShape, qkv: Attended<'_, f32>, y: &mut [f32]) {
+        check_attended(shape, &qkv, y.len());
+        let (qkv, y, shape) = (qkv.map(SourceView::new), Shared(y.as_mut_ptr()), *shape);
+        self.for_parts(shape.n * shape.kv_heads, |isa, tasks, part| {
+            let job = Attend { shape, qkv, y, tasks, scratch: &mut part.tile };
+            // SAFETY: `isa` is one of this machine; parts have heads of their own.
+            unsafe { isa.run(job) };
+        });
+    }
+
+    fn attention_backward(
+        &mut self,
+        shape: &AttentionShape,
+        gradient: &[f32],
+        qkv: Attended<'_, f32>,
+        sinks: [Option<Sink<'_, f32>>; 3],
+    ) {
+        check_attended(shape, &qkv, gradient.len());
+        let mut gradients = qkv.map(|source| vec![0.0; source.data.len()]);
+        let d = gradients.each_mut().map(|g| Shared(g.as_mut_ptr()));
+        let (qkv, gradient, shape) = (qkv.map(SourceView::new), Fixed(gradient.as_ptr()), *shape);
+        self.for_parts(shape.n * shape.kv_heads, |isa, tasks, part| {
+            let scratch = &mut part.tile;
+            let job = attention::Differentiate { shape, qkv, gradient, d, tasks, scratch };
+            // SAFETY: `isa` is one of this machine; parts have heads of their own.
+            unsafe { isa.run(job) };
+        });
+        for ((g, sink), c) in gradients.iter().zip(sinks).zip(shape.channels()) {
+            if let Some(sink) = sink {
+                self.pass_all(c, g, Share::ALL, sink);
+            }
+        }
     }
 }

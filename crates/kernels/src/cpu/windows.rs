@@ -65,6 +65,40 @@ impl Windows<'_> {
             max
         }
     }
+
+    /// `(Σ |x|ᵖ)^(1/p)`.
+    #[inline(always)]
+    unsafe fn norm<S: Simd>(&self, at: [usize; 2], c: usize, lanes: usize, p: f32) -> S::V {
+        // SAFETY: pixels and channels exist.
+        unsafe {
+            let k = self.xs.channel::<S>(c, lanes);
+            let mut sum = S::zero();
+            for pixel in self.shape.pixels(at[0], at[1]) {
+                let x = self.xs.read::<S>(self.at(pixel) + c, lanes, &k);
+                sum = S::add(sum, each_lane::<S>(x, x, |x, _| x.abs().powf(p)));
+            }
+            each_lane::<S>(sum, sum, |sum, _| sum.powf(1.0 / p))
+        }
+    }
+}
+
+/// A function of two numbers on every lane.
+#[inline(always)]
+unsafe fn each_lane<S: Simd>(a: S::V, b: S::V, f: impl Fn(f32, f32) -> f32) -> S::V {
+    let mut lanes = [[0.0f32; 16]; 2];
+    // SAFETY: sixteen lanes at most.
+    unsafe {
+        S::store(lanes[0].as_mut_ptr(), a);
+        S::store(lanes[1].as_mut_ptr(), b);
+        let [a, b] = &mut lanes;
+        a.iter_mut().zip(b).for_each(|(a, b)| *a = f(*a, *b));
+        S::load(lanes[0].as_ptr())
+    }
+}
+
+/// The derivative of the norm by one of its values; see the twin.
+fn slope(x: f32, norm: f32, p: f32) -> f32 {
+    if x == 0.0 || norm == 0.0 { 0.0 } else { (x.abs() / norm).powf(p - 1.0).copysign(x) }
 }
 
 impl Kernel for Forward<'_> {
@@ -85,6 +119,7 @@ impl Kernel for Forward<'_> {
                         }
                         S::mul(sum, S::splat(windows.shape.share(oh, ow) as f32))
                     }
+                    Pooling::Lp { p } => windows.norm::<S>([oh, ow], c, lanes, p as f32),
                 };
                 S::store_some(y.get().add(to), value, lanes);
             }
@@ -101,12 +136,14 @@ impl Kernel for Backward<'_> {
             unsafe {
                 let k = windows.xs.channel::<S>(c, lanes);
                 let mut g = S::load_some(gradient.get().add(from), lanes);
+                // The largest, or the norm.
                 let max = match windows.pooling {
                     Pooling::Max => windows.largest::<S>([oh, ow], c, lanes),
                     Pooling::Mean => {
                         g = S::mul(g, S::splat(windows.shape.share(oh, ow) as f32));
                         S::zero()
                     }
+                    Pooling::Lp { p } => windows.norm::<S>([oh, ow], c, lanes, p as f32),
                 };
                 for pixel in windows.shape.pixels(oh, ow) {
                     let at = windows.at(pixel) + c;
@@ -119,6 +156,10 @@ impl Kernel for Backward<'_> {
                             taken
                         }
                         Pooling::Mean => g,
+                        Pooling::Lp { p } => {
+                            let x = windows.xs.read::<S>(at, lanes, &k);
+                            S::mul(g, each_lane::<S>(x, max, |x, norm| slope(x, norm, p as f32)))
+                        }
                     };
                     let to = dx.get().add(at);
                     S::store_some(to, S::add(S::load_some(to, lanes), share), lanes);

@@ -23,8 +23,26 @@ pub(super) fn forward<T: Real>(s: &PoolShape, pooling: Pooling, xs: Source<'_, T
             Pooling::Mean => {
                 values.fold(T::default(), |sum, x| sum + x) * T::from_f64(s.share(oh, ow))
             }
+            Pooling::Lp { p } => {
+                let sum =
+                    values.fold(T::default(), |sum, x| sum + magnitude(x).powf(T::from_f64(p)));
+                sum.powf(T::from_f64(1.0 / p))
+            }
         };
     });
+}
+
+fn magnitude<T: Real>(x: T) -> T {
+    if x < T::default() { T::default() - x } else { x }
+}
+
+/// `∂ (Σ |x|ᵖ)^(1/p) / ∂x = sign(x) · (|x| / norm)^(p − 1)`.
+fn lp_slope<T: Real>(x: T, norm: T, p: f64) -> T {
+    if x == T::default() || norm == T::default() {
+        return T::default();
+    }
+    let slope = (magnitude(x) / norm).powf(T::from_f64(p - 1.0));
+    if x < T::default() { T::default() - slope } else { slope }
 }
 
 fn larger<T: Real>(a: T, b: T) -> T {
@@ -53,6 +71,12 @@ pub(super) fn input_gradient<T: Real>(
             Pooling::Mean => {
                 let share = gradient[out] * T::from_f64(s.share(oh, ow));
                 places.for_each(|at| dx[at] += share);
+            }
+            Pooling::Lp { p } => {
+                let powers = places.clone().map(|at| magnitude(xs.at(at, c)).powf(T::from_f64(p)));
+                let sum = powers.fold(T::default(), |sum, power| sum + power);
+                let norm = sum.powf(T::from_f64(1.0 / p));
+                places.for_each(|at| dx[at] += gradient[out] * lp_slope(xs.at(at, c), norm, p));
             }
         }
     });
