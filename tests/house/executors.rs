@@ -12,20 +12,7 @@ use taper_model::{Model, Preprocess};
 use taper_tests::close::{Tolerance, assert_close, largest};
 
 /// What the engine cannot run yet, and the node it names. Nothing else may be refused, and what begins to run leaves this list.
-const REFUSED: &[(&str, &str)] = &[
-    ("mobilenetv4_hybrid_medium_075", "blocks.1.0.layer_scale"),
-    ("mobilenetv4_hybrid_medium", "blocks.1.0.layer_scale"),
-    ("mobilenetv4_hybrid_large_075", "blocks.1.0.layer_scale"),
-    ("mobilenetv4_hybrid_large", "blocks.1.0.layer_scale"),
-    ("repvit_m1", "head.mean"),
-    ("repvit_m2", "head.mean"),
-    ("repvit_m3", "head.mean"),
-    ("repvit_m0_9", "head.mean"),
-    ("repvit_m1_0", "head.mean"),
-    ("repvit_m1_1", "head.mean"),
-    ("repvit_m1_5", "head.mean"),
-    ("repvit_m2_3", "head.mean"),
-];
+const REFUSED: &[(&str, &str)] = &[];
 
 /// Images, rows, columns: small, of two different sides, and halved to odd sizes on the way down.
 const SHAPE: [usize; 3] = [2, 48, 64];

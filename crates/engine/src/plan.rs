@@ -4,12 +4,14 @@
 //! A *value* is one stored tensor with what is still pending on it: a norm, an activation. A *unit* writes one value and reads
 //! others. Only what the asked-for output depends on is read.
 
+mod form;
 mod reading;
 
-use taper_graph::{Conv, Extent, Graph, NodeId, Op, ParamId, PoolKind};
-use taper_kernels::{Activation, ConvShape, PoolShape, PoolWindow, Pooling};
+use taper_graph::{Conv, Extent, Graph, NodeId, ParamId, Window};
+use taper_kernels::Activation;
 
-use crate::{Error, Result};
+use crate::Result;
+pub(crate) use form::{Form, forms};
 use reading::Planner;
 
 /// A batch norm pending on a value.
@@ -18,8 +20,11 @@ pub(crate) struct Norm {
     pub(crate) node: NodeId,
     /// Scale, shift, running mean, running variance.
     pub(crate) params: [ParamId; 4],
+    /// How many batches it has seen, where that decides on the weight of the next.
+    pub(crate) tracked: Option<ParamId>,
     pub(crate) eps: f64,
-    pub(crate) momentum: f64,
+    /// `None`: the mean over all batches.
+    pub(crate) momentum: Option<f64>,
 }
 
 /// A stored tensor, and what whoever reads it applies.
@@ -33,6 +38,8 @@ pub(crate) struct Value {
     pub(crate) readers: Vec<usize>,
     pub(crate) norm: Option<Norm>,
     pub(crate) activation: Activation,
+    /// The border around the node's map, where the tensor has one.
+    pub(crate) border: Option<Window>,
 }
 
 /// What a unit does.
@@ -48,6 +55,11 @@ pub(crate) enum Work {
         weight: ParamId,
         bias: Option<ParamId>,
     },
+    /// The node says which.
+    ConvTranspose {
+        weight: ParamId,
+        bias: Option<ParamId>,
+    },
     /// A batch norm that follows no convolution of its own: a depthwise one of one tap, whose weights are ones.
     Norm,
     Add,
@@ -55,23 +67,47 @@ pub(crate) enum Work {
     Mul,
     /// The mean over the whole map.
     Pool,
-    /// Any other pooling; see [`pool_shape`].
+    /// Any other pooling.
     Windows,
+    /// What a window reads beyond the map, laid around it.
+    Border {
+        window: Window,
+    },
+    /// Any other weighted sum of positions: padding, resizing, blurring, scaling.
+    Spatial,
+    /// Concatenation, slices, shuffles.
+    Channels,
+    /// Group norm and layer norm.
+    GroupNorm {
+        eps: f64,
+        scale: ParamId,
+        shift: ParamId,
+    },
+    Prelu {
+        slope: ParamId,
+    },
+    Attention,
     /// PyTorch's order: channel by channel.
     Flatten,
     /// With `p` 0 a copy, for an activation that cannot be left pending on what is there.
     Dropout {
         p: f64,
     },
+    /// As `Dropout`, a whole picture at once.
+    DropPath {
+        p: f64,
+    },
 }
 
 impl Work {
-    /// Weight and bias, where a convolution or linear layer has them.
+    /// Weight and bias, or what stands in their places.
     pub(crate) fn params(&self) -> [Option<ParamId>; 2] {
         match *self {
-            Self::Conv { weight, bias, .. } | Self::Linear { weight, bias, .. } => {
-                [Some(weight), bias]
-            }
+            Self::Conv { weight, bias, .. }
+            | Self::Linear { weight, bias, .. }
+            | Self::ConvTranspose { weight, bias } => [Some(weight), bias],
+            Self::GroupNorm { scale, shift, .. } => [Some(scale), Some(shift)],
+            Self::Prelu { slope } => [Some(slope), None],
             _ => [None, None],
         }
     }
@@ -121,6 +157,19 @@ impl Plan {
         Ok(Self { units: planner.units, values: planner.values, given: 1, outputs })
     }
 
+    /// The extents of all values for an image of `h` rows and `w` columns.
+    pub(crate) fn extents(&self, graph: &Graph, [h, w]: [usize; 2]) -> Result<Vec<Extent>> {
+        let nodes = graph.extents(h, w)?;
+        let extent = |value: &Value| match (nodes[value.node.index()], &value.border) {
+            (Extent::Map { h, w, c }, Some(window)) => {
+                let [top, left, bottom, right] = window.pads([h, w]);
+                Extent::Map { h: h + top + bottom, w: w + left + right, c }
+            }
+            (extent, _) => extent,
+        };
+        Ok(self.values.iter().map(extent).collect())
+    }
+
     /// The output of a plan that has only one.
     pub(crate) fn output(&self) -> usize {
         self.outputs[0]
@@ -133,7 +182,9 @@ impl Plan {
         let (mut left, mut wanted) = (Vec::new(), vec![false; self.values.len()]);
         self.outputs.iter().for_each(|&v| wanted[v] = true);
         for unit in self.units {
-            if is_fixed(&unit) && unit.inputs.iter().all(|&v| is_known[v]) {
+            // A border is no node's: who needs it given computes it anew.
+            let is_border = matches!(unit.work, Work::Border { .. });
+            if is_fixed(&unit) && !is_border && unit.inputs.iter().all(|&v| is_known[v]) {
                 is_known[unit.output] = true;
             } else {
                 unit.inputs.iter().for_each(|&v| wanted[v] = true);
@@ -173,75 +224,5 @@ impl Plan {
             }
         }
         (plan, nodes)
-    }
-}
-
-/// The kernels' shape of a convolution or linear unit for a batch of `n`.
-pub(crate) fn conv_shape(
-    graph: &Graph,
-    unit: &Unit,
-    input: Extent,
-    n: usize,
-) -> Result<Option<ConvShape>> {
-    let ([h, w], c) = (input.size(), input.channels());
-    let shape = match unit.work {
-        Work::Conv { conv, .. } => {
-            let window = &conv.window;
-            let pads = window.pads([h, w]);
-            let (kernel, stride, dilation) = (window.kernel, window.stride, window.dilation);
-            ConvShape::new([n, h, w, c], conv.out, kernel, stride, dilation, pads, conv.groups)
-        }
-        Work::Linear { out, .. } => ConvShape::linear(n, c, out),
-        Work::Norm => ConvShape::new([n, h, w, c], c, [1; 2], [1; 2], [1; 2], [0; 4], c),
-        Work::Add
-        | Work::Mul
-        | Work::Pool
-        | Work::Windows
-        | Work::Flatten
-        | Work::Dropout { .. } => return Ok(None),
-    };
-    let node = graph.node(unit.node);
-    match shape {
-        Some(shape) => Ok(Some(shape)),
-        None => Err(Error::Unsupported {
-            node: node.name().to_owned(),
-            what: format!("{} of this size", node.op().label()),
-        }),
-    }
-}
-
-/// The windows of a pooling unit for a batch of `n`.
-pub(crate) fn pool_shape(
-    graph: &Graph,
-    unit: &Unit,
-    input: Extent,
-    output: Extent,
-    n: usize,
-) -> Result<Option<(PoolShape, Pooling)>> {
-    let ([h, w], c) = (input.size(), input.channels());
-    let node = graph.node(unit.node);
-    let (kind, shape) = match node.op() {
-        Op::Pool { kind, window, .. } => {
-            let window = PoolWindow {
-                kernel: window.kernel,
-                stride: window.stride,
-                dilation: window.dilation,
-                pads: window.pads([h, w]),
-                counts_padding: *kind == PoolKind::Avg,
-            };
-            (kind, PoolShape::sliding([n, h, w, c], &window, output.size()))
-        }
-        Op::AdaptivePool { kind, .. } | Op::GlobalPool { kind, .. } => {
-            (kind, PoolShape::adaptive([n, h, w, c], output.size()))
-        }
-        _ => return Ok(None),
-    };
-    let pooling = if *kind == PoolKind::Max { Pooling::Max } else { Pooling::Mean };
-    match shape {
-        Some(shape) => Ok(Some((shape, pooling))),
-        None => Err(Error::Unsupported {
-            node: node.name().to_owned(),
-            what: format!("{} with a window in the padding alone", node.op().label()),
-        }),
     }
 }

@@ -65,7 +65,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         let trained = marks(graph, trained)?;
         let plan = Plan::new(graph, output)?;
         let needs = Routes::new(&plan, &trained).needs;
-        let drops = |unit: &Unit| matches!(unit.work, Work::Dropout { p } if p > 0.0);
+        let drops = |unit: &Unit| matches!(unit.work, Work::Dropout { p } | Work::DropPath { p } if p > 0.0);
         let (plan, nodes) = plan.above(|unit| !needs[unit.output] && !drops(unit));
         Ok((Self::of_plan(graph, plan, trained, device), nodes))
     }
@@ -182,7 +182,8 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
     }
 
     /// Running means and (unbiased) variances after the last forward, of every norm that used the batch's statistics:
-    /// `(1 − momentum)·running + momentum·batch`.
+    /// `(1 − momentum)·running + momentum·batch`. A cumulative norm's momentum is one over the number of batches, which is returned
+    /// with them.
     #[must_use]
     pub fn running_statistics(&self, params: &[&[T]]) -> Vec<(ParamId, Vec<T>)> {
         let mut all = Vec::new();
@@ -191,10 +192,13 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
                 continue;
             };
             let count = state.count as f64;
+            let batches = norm.tracked.map(|id| (id, params[id.index()][0].to_f64() + 1.0));
+            let momentum = norm.momentum.or(batches.map(|(_, count)| 1.0 / count)).unwrap_or(0.0);
+            all.extend(batches.map(|(id, count)| (id, vec![T::from_f64(count)])));
             let blend = |id: ParamId, batch: &[T], factor: f64| {
                 let blend = |(&old, &new): (&T, &T)| {
                     let new = new.to_f64() * factor;
-                    T::from_f64((1.0 - norm.momentum) * old.to_f64() + norm.momentum * new)
+                    T::from_f64((1.0 - momentum) * old.to_f64() + momentum * new)
                 };
                 (id, params[id.index()].iter().zip(batch).map(blend).collect())
             };

@@ -61,13 +61,17 @@ impl Op {
                 Flow::Mixes { groups: 1 }
             }
             Self::Conv(conv) => Flow::Mixes { groups: conv.groups },
-            Self::ConvTranspose { .. } => Flow::Same, // depthwise, or shape inference refused it
+            Self::ConvTranspose { conv, .. } if conv.is_depthwise(xs.channels()) => Flow::Same,
+            // One axis of the weight stands for the outputs of every group.
+            Self::ConvTranspose { .. } => Flow::Opaque,
             Self::Linear { .. } => Flow::Mixes { groups: 1 },
             Self::BatchNorm { .. }
             | Self::LayerNorm { .. }
             | Self::ChannelScale
             | Self::Activation(_)
             | Self::Pool { .. }
+            | Self::LpPool { .. }
+            | Self::BlurPool { .. }
             | Self::AdaptivePool { .. }
             | Self::GlobalPool { .. }
             | Self::Add

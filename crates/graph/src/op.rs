@@ -20,7 +20,7 @@ pub enum Op {
     },
     /// Cross-correlation, PyTorch's `Conv2d`. Parameters: `weight` `(out, in / groups, k_h, k_w)`, then `bias` `(out)` if any.
     Conv(Conv),
-    /// PyTorch's `ConvTranspose2d`; `groups` is 1 or depthwise. Parameters: `weight` `(in, out / groups, k_h, k_w)`, `bias`.
+    /// PyTorch's `ConvTranspose2d`. Parameters: `weight` `(in, out / groups, k_h, k_w)`, `bias`.
     ConvTranspose {
         /// The convolution whose gradient this is; padding is what it removes.
         conv: Conv,
@@ -32,7 +32,8 @@ pub enum Op {
         /// Size of the output.
         out: usize,
     },
-    /// Normalization over batch and positions. Parameters: `weight`, `bias`, `running_mean`, `running_var`, each `(c)`.
+    /// Normalization over batch and positions. Parameters: `weight`, `bias`, `running_mean`, `running_var`, each `(c)`, and with a
+    /// cumulative mean `num_batches_tracked`, `(1)`.
     BatchNorm {
         /// Added to the variance, inside the root.
         eps: f64,
@@ -63,6 +64,21 @@ pub enum Op {
         window: Window,
         /// Round the output size up.
         ceil: bool,
+    },
+    /// The norm `(Σ |x|ᵖ)^(1/p)` of windows; elements outside the map are zeros.
+    LpPool {
+        /// The exponent, at least 1.
+        p: f64,
+        /// The window; padding is at most half of it.
+        window: Window,
+        /// Round the output size up.
+        ceil: bool,
+    },
+    /// Anti-aliased subsampling: the binomial filter of the window's kernel size, the same for all channels; no dilation. Source:
+    /// Zhang 2019, <https://arxiv.org/abs/1904.11486>.
+    BlurPool {
+        /// The window; its mode says what lies outside the map.
+        window: Window,
     },
     /// Maximum or mean over a grid of `out` windows that cover the map: `floor(i · h / out) .. ceil((i + 1) · h / out)`.
     AdaptivePool {
@@ -153,6 +169,8 @@ impl Op {
             Self::ChannelScale => "channel_scale",
             Self::Activation(_) => "activation",
             Self::Pool { .. } => "pool",
+            Self::LpPool { .. } => "lp_pool",
+            Self::BlurPool { .. } => "blur_pool",
             Self::AdaptivePool { .. } => "adaptive_pool",
             Self::GlobalPool { .. } => "global_pool",
             Self::Add => "add",
@@ -222,7 +240,7 @@ pub enum PoolKind {
     AvgWithoutPadding,
 }
 
-/// How a map is resampled; half-pixel centers (PyTorch's `align_corners=False`).
+/// How a map is resampled; half-pixel centers (PyTorch's `align_corners=False`) where not said otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -231,6 +249,8 @@ pub enum ResizeMode {
     Nearest,
     /// Linear along both axes.
     Bilinear,
+    /// Linear along both axes, the corners stay where they are (PyTorch's `align_corners=True`).
+    BilinearAligned,
     /// Cubic along both axes, a = −0.75.
     Bicubic,
 }

@@ -192,11 +192,16 @@ pub(crate) fn slots(op: &Op, inputs: &[Known], bias: Bias) -> Vec<Slot> {
             let weight = Slot { suffix: "weight", shape, role: ParamRole::Weight, axes, init };
             with_bias(weight, *out, bias)
         }
-        Op::BatchNorm { .. } => {
+        Op::BatchNorm { momentum, .. } => {
             let mut slots = norm(channels);
             let (mean, var) = (ParamRole::RunningMean, ParamRole::RunningVar);
             slots.push(Slot::channels("running_mean", channels, mean, Init::Zeros));
             slots.push(Slot::channels("running_var", channels, var, Init::Ones));
+            if momentum.is_none() {
+                let (shape, axes) = (vec![1], vec![AxisRole::Fixed]);
+                let (role, init) = (ParamRole::BatchesTracked, Init::Zeros);
+                slots.push(Slot { suffix: "num_batches_tracked", shape, role, axes, init });
+            }
             slots
         }
         Op::GroupNorm { .. } | Op::LayerNorm { .. } => norm(channels),
@@ -211,6 +216,8 @@ pub(crate) fn slots(op: &Op, inputs: &[Known], bias: Bias) -> Vec<Slot> {
         Op::Input { .. }
         | Op::Activation(_)
         | Op::Pool { .. }
+        | Op::LpPool { .. }
+        | Op::BlurPool { .. }
         | Op::AdaptivePool { .. }
         | Op::GlobalPool { .. }
         | Op::Add
@@ -260,11 +267,12 @@ fn conv_weight(conv: &Conv, channels: usize) -> Slot {
 fn conv_transpose_weight(conv: &Conv, channels: usize) -> Slot {
     let [k_h, k_w] = conv.window.kernel;
     let shape = vec![channels, conv.out / conv.groups, k_h, k_w];
-    let axes = if conv.groups == 1 {
-        vec![INPUT, AxisRole::Out, AxisRole::Fixed, AxisRole::Fixed]
-    } else {
-        vec![AxisRole::Out, AxisRole::Fixed, AxisRole::Fixed, AxisRole::Fixed]
+    let (first, second) = match conv.groups {
+        1 => (INPUT, AxisRole::Out),
+        _ if conv.is_depthwise(channels) => (AxisRole::Out, AxisRole::Fixed),
+        _ => (INPUT, AxisRole::Fixed),
     };
+    let axes = vec![first, second, AxisRole::Fixed, AxisRole::Fixed];
     let (role, init) = (ParamRole::Weight, Init::KaimingFanOut);
     Slot { suffix: "weight", shape, role, axes, init }
 }

@@ -147,10 +147,14 @@ fn infer_one(site: &Site<'_>, inputs: &[Known]) -> Result<Known> {
         | Op::Scale { .. }
         | Op::Dropout { .. }
         | Op::DropPath { .. } => Ok(xs),
-        Op::Pool { window, ceil, .. } => {
+        Op::Pool { window, ceil, .. } | Op::LpPool { window, ceil, .. } => {
             let size = site.map(xs)?;
             let slide = if *ceil { Window::output_size_ceil } else { Window::output_size };
             Ok(Known::map(xs.channels, site.windowed(window, size, slide)?))
+        }
+        Op::BlurPool { window } => {
+            let size = site.map(xs)?;
+            Ok(Known::map(xs.channels, site.windowed(window, size, Window::output_size)?))
         }
         Op::AdaptivePool { out, .. } | Op::Resize { out, .. } => {
             site.map(xs)?;
@@ -205,7 +209,9 @@ fn conv_transpose_output(
     output_padding: [usize; 2],
 ) -> Result<Known> {
     let size = site.map(xs)?;
-    site.transposable(conv, xs.channels, output_padding)?;
+    site.divides(xs.channels, conv.groups)?;
+    site.divides(conv.out, conv.groups)?;
+    site.transposable(conv, output_padding)?;
     let Some(size) = size else { return Ok(Known::map(conv.out, None)) };
     let (window, pads) = (&conv.window, conv.window.pads(size));
     let mut out = [0; 2];

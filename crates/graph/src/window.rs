@@ -22,6 +22,19 @@ pub enum PadMode {
     Circular,
 }
 
+impl PadMode {
+    /// Its name as JSON writes it.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Zeros => "zeros",
+            Self::Reflect => "reflect",
+            Self::Replicate => "replicate",
+            Self::Circular => "circular",
+        }
+    }
+}
+
 /// How far a window may reach over the border.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]

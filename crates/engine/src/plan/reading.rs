@@ -2,9 +2,12 @@
 //!
 //! Above: `plan`. Below: `graph`. Not here: splitting a plan (`plan`).
 
-use taper_graph::{Activation as GraphActivation, Graph, Node, NodeId, Op, PadMode, PoolKind};
+use taper_graph::{
+    Activation as GraphActivation, Conv, Graph, Node, NodeId, Op, PadMode, PoolKind, Window,
+};
 use taper_kernels::Activation;
 
+use super::form::without_padding;
 use super::{Norm, Unit, Value, Work};
 use crate::{Error, Result};
 
@@ -59,12 +62,18 @@ impl<'a> Planner<'a> {
                 self.push_value(id, None);
                 Ok(())
             }
-            Op::Conv(conv) if conv.window.mode != PadMode::Zeros => {
-                Self::refuse(node, "with padding other than zeros")
-            }
             Op::Conv(conv) => {
                 let (weight, bias) = (params[0], params.get(1).copied());
-                self.push(id, Work::Conv { conv: *conv, weight, bias })
+                self.bordered(id, &conv.window, |window| Work::Conv {
+                    conv: Conv { window, ..*conv },
+                    weight,
+                    bias,
+                })
+            }
+            Op::ConvTranspose { .. } => {
+                let (weight, bias) = (params[0], params.get(1).copied());
+                self.bare_input(id);
+                self.push(id, Work::ConvTranspose { weight, bias })
             }
             Op::Linear { out } => {
                 let (weight, bias) = (params[0], params.get(1).copied());
@@ -76,11 +85,27 @@ impl<'a> Planner<'a> {
                 self.push(id, Work::Pool)
             }
             Op::GlobalPool { .. } | Op::AdaptivePool { .. } => self.push(id, Work::Windows),
-            Op::Pool { window, .. } if window.mode == PadMode::Zeros => {
-                self.push(id, Work::Windows)
+            Op::Pool { window, .. } | Op::LpPool { window, .. } => {
+                self.bordered(id, window, |_| Work::Windows)
             }
+            Op::BlurPool { .. } | Op::Pad { .. } | Op::Resize { .. } | Op::Scale { .. } => {
+                self.push(id, Work::Spatial)
+            }
+            Op::Concat | Op::Slice { .. } | Op::Shuffle { .. } => self.push(id, Work::Channels),
+            // A filter of one tap for each channel.
+            Op::ChannelScale => {
+                let conv = Conv::depthwise(self.graph.param(params[0]).len(), 1, 1);
+                self.push(id, Work::Conv { conv, weight: params[0], bias: None })
+            }
+            Op::GroupNorm { eps, .. } | Op::LayerNorm { eps } => {
+                self.push(id, Work::GroupNorm { eps: *eps, scale: params[0], shift: params[1] })
+            }
+            Op::Activation(GraphActivation::PRelu) => {
+                self.push(id, Work::Prelu { slope: params[0] })
+            }
+            Op::Attention { .. } => self.push(id, Work::Attention),
             Op::Flatten => self.push(id, Work::Flatten),
-            Op::DropPath { p } if *p == 0.0 => self.push(id, Work::Dropout { p: 0.0 }),
+            Op::DropPath { p } => self.push(id, Work::DropPath { p: *p }),
             Op::Dropout { p } => self.push(id, Work::Dropout { p: *p }),
             Op::BatchNorm { eps, momentum } => self.norm(id, *eps, *momentum),
             Op::Activation(activation) => self.activation(id, *activation),
@@ -89,22 +114,61 @@ impl<'a> Planner<'a> {
     }
 
     fn push_value(&mut self, node: NodeId, writer: Option<usize>) -> usize {
-        let (readers, norm, activation) = (Vec::new(), None, Activation::Identity);
-        self.values.push(Value { node, writer, readers, norm, activation });
+        let (readers, activation) = (Vec::new(), Activation::Identity);
+        let (norm, border) = (None, None);
+        self.values.push(Value { node, writer, readers, norm, activation, border });
         self.value_of[node.index()] = Some(self.values.len() - 1);
         self.values.len() - 1
     }
 
     fn push(&mut self, id: NodeId, work: Work) -> Result<()> {
+        let inputs = self.graph.node(id).inputs().iter().map(|&input| self.value_of(input));
+        let inputs = inputs.collect();
+        self.push_unit(id, id, work, inputs);
+        Ok(())
+    }
+
+    /// Adds a unit of node `id` that writes what is, or goes with, the value of `writes`.
+    fn push_unit(&mut self, id: NodeId, writes: NodeId, work: Work, inputs: Vec<usize>) -> usize {
         let unit = self.units.len();
-        let inputs: Vec<usize> =
-            self.graph.node(id).inputs().iter().map(|&input| self.value_of(input)).collect();
         for &input in &inputs {
             self.values[input].readers.push(unit);
         }
-        let output = self.push_value(id, Some(unit));
+        let output = self.push_value(writes, Some(unit));
         self.units.push(Unit { node: id, work, inputs, output });
+        output
+    }
+
+    /// Adds a unit that slides a window; where that reads something else than zeros beyond the map, after one that lays it around
+    /// the map.
+    fn bordered(
+        &mut self,
+        id: NodeId,
+        window: &Window,
+        work: impl FnOnce(Window) -> Work,
+    ) -> Result<()> {
+        let input = self.graph.node(id).inputs()[0];
+        if window.mode == PadMode::Zeros {
+            return self.push(id, work(*window));
+        }
+        let inner = self.value_of(input);
+        let border = self.push_unit(id, input, Work::Border { window: *window }, vec![inner]);
+        self.values[border].border = Some(*window);
+        // The border is no value of the node it surrounds.
+        self.value_of[input.index()] = Some(inner);
+        self.push_unit(id, id, work(without_padding(*window)), vec![border]);
         Ok(())
+    }
+
+    /// Makes sure that nothing is pending on the first input of a node, by a copy where something is.
+    fn bare_input(&mut self, id: NodeId) {
+        let input = self.graph.node(id).inputs()[0];
+        let value = self.value_of(input);
+        if self.values[value].norm.is_some()
+            || self.values[value].activation != Activation::Identity
+        {
+            self.push_unit(id, input, Work::Dropout { p: 0.0 }, vec![value]);
+        }
     }
 
     /// The value a norm or an activation can be left pending on: nobody else may read it bare.
@@ -117,12 +181,10 @@ impl<'a> Planner<'a> {
 
     fn norm(&mut self, id: NodeId, eps: f64, momentum: Option<f64>) -> Result<()> {
         let node = self.graph.node(id);
-        let Some(momentum) = momentum else {
-            return Self::refuse(node, "with a cumulative mean (momentum none)");
-        };
-        let Ok(params) = node.params().try_into() else {
+        let Some((&params, rest)) = node.params().split_first_chunk::<4>() else {
             return Self::refuse(node, "without its four parameters");
         };
+        let tracked = rest.first().copied();
         let is_bare_conv = |value: &usize| {
             let writer = self.values[*value].writer.map(|unit| &self.units[unit].work);
             let bare = matches!(
@@ -138,7 +200,7 @@ impl<'a> Planner<'a> {
                 self.values.len() - 1
             }
         };
-        self.values[value].norm = Some(Norm { node: id, params, eps, momentum });
+        self.values[value].norm = Some(Norm { node: id, params, tracked, eps, momentum });
         self.values[value].node = id;
         self.value_of[id.index()] = Some(value);
         Ok(())

@@ -6,7 +6,7 @@ use taper_graph::{Extent, Graph, NodeId, ParamId};
 use taper_kernels::{Activation, Cpu, Packed};
 
 use crate::Result;
-use crate::plan::{Norm, Plan, Unit, Value, Work, conv_shape};
+use crate::plan::{Form, Norm, Plan, Unit, Value, Work};
 
 /// What is computed, and the packed weights: shared by all sessions forked from one.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(super) struct Program {
 pub(super) struct Step {
     pub(super) weight: Option<Packed>,
     pub(super) bias: Option<Vec<f32>>,
+    /// Its parameters as they are, where no convolution's kernel runs it.
+    pub(super) params: Vec<Vec<f32>>,
     /// The value added in the epilogue.
     pub(super) residual: Option<usize>,
     /// The value written: the addition's, where one was fused.
@@ -42,11 +44,10 @@ impl Program {
         cpu: &Cpu,
     ) -> Result<Self> {
         let plan = Plan::of_nodes(graph, nodes)?;
-        let extents = graph.extents(h, w)?;
+        let extents = plan.extents(graph, [h, w])?;
         let mut steps: Vec<Step> = Vec::with_capacity(plan.units.len());
         for unit in &plan.units {
-            let input = extents[plan.values[unit.inputs[0]].node.index()];
-            steps.push(compile(graph, params, &plan.values[unit.output], unit, input, cpu)?);
+            steps.push(compile(graph, params, &plan.values[unit.output], unit, &extents, cpu)?);
         }
         fuse_additions(&plan, &mut steps);
         Ok(Self { graph: graph.clone(), plan, steps })
@@ -65,7 +66,7 @@ fn compile(
     params: &[&[f32]],
     value: &Value,
     unit: &Unit,
-    input: Extent,
+    extents: &[Extent],
     cpu: &Cpu,
 ) -> Result<Step> {
     let tensor = |id: ParamId| params[id.index()];
@@ -73,15 +74,18 @@ fn compile(
     let mut step = Step { output, activation, ..Step::default() };
     if unit.work.is_conv() {
         let [weight, bias] = unit.work.params();
-        let ones = || vec![1.0; input.channels()];
+        let ones = || vec![1.0; extents[unit.inputs[0]].channels()];
         let mut folded = weight.map_or_else(ones, |weight| tensor(weight).to_vec());
         step.bias = bias.map(|b| tensor(b).to_vec());
         if let Some(norm) = &value.norm {
             step.bias = Some(fold(norm, &mut folded, tensor));
         }
-        if let Some(shape) = conv_shape(graph, unit, input, 1)? {
+        if let Form::Conv(shape) = Form::new(graph, unit, extents, 1)? {
             step.weight = Some(cpu.pack(&shape, &folded));
         }
+    } else {
+        let own = unit.work.params().into_iter().flatten();
+        step.params = own.map(|id| tensor(id).to_vec()).collect();
     }
     Ok(step)
 }

@@ -95,7 +95,7 @@ fn describe(program: &Program, layout: &Layout, n: usize, unit_idx: usize, ms: S
     let len = |value: usize| layout.extents[value].len() * n;
     let read: usize = unit.inputs.iter().chain(&step.residual).map(|&v| len(v)).sum();
     let (mut macs, mut weight) = (0, 0);
-    let (kernel, window) = match (&unit.work, &layout.convs[unit_idx]) {
+    let (kernel, window) = match (&unit.work, layout.forms[unit_idx].conv()) {
         (Work::Conv { conv, .. }, Some(shape)) => {
             weight = shape.weight_len();
             macs = n * shape.output_positions() * weight;
@@ -113,7 +113,17 @@ fn describe(program: &Program, layout: &Layout, n: usize, unit_idx: usize, ms: S
         (Work::Mul, _) => ("mul", String::new()),
         (Work::Flatten, _) => ("flatten", String::new()),
         (Work::Pool | Work::Windows, _) => ("pool", String::new()),
-        (Work::Dropout { .. }, _) => ("copy", String::new()),
+        (Work::Dropout { .. } | Work::DropPath { .. }, _) => ("copy", String::new()),
+        (Work::ConvTranspose { .. }, Some(shape)) => {
+            weight = shape.weight_len();
+            macs = n * shape.output_positions() * weight;
+            ("transposed", String::new())
+        }
+        (Work::Border { .. } | Work::Spatial, _) => ("positions", String::new()),
+        (Work::Channels, _) => ("channels", String::new()),
+        (Work::GroupNorm { .. }, _) => ("norm", String::new()),
+        (Work::Prelu { .. }, _) => ("activation", String::new()),
+        (Work::Attention, _) => ("attention", String::new()),
         _ => ("", String::new()),
     };
     let (from, to) = (layout.extents[unit.inputs[0]], layout.extents[step.output]);

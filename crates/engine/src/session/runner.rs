@@ -5,11 +5,11 @@
 use std::ops::Range;
 
 use taper_graph::Extent;
-use taper_kernels::{AlignedBuf, ConvShape, Cpu, Device, Epilogue, PoolShape, Pooling, Source};
+use taper_kernels::{AlignedBuf, Cpu, Device, Epilogue, Source};
 
 use super::compile::Program;
 use crate::arena::{Tenant, around, place};
-use crate::plan::{Unit, Work, conv_shape, pool_shape};
+use crate::plan::{Form, Work, forms};
 use crate::{Error, Result};
 
 /// Cores, an arena, and where things lie in it.
@@ -25,9 +25,8 @@ pub(super) struct Runner {
 pub(super) struct Layout {
     pub(super) shape: [usize; 3],
     pub(super) extents: Vec<Extent>,
-    pub(super) convs: Vec<Option<ConvShape>>,
-    /// By unit; only poolings by windows have one.
-    pub(super) pools: Vec<Option<(PoolShape, Pooling)>>,
+    /// By unit.
+    pub(super) forms: Vec<Form>,
     stored: Vec<Range<usize>>,
 }
 
@@ -81,8 +80,8 @@ impl Runner {
         let extent = layout.extents[unit.inputs[0]];
         let ([h, w], c, n) = (extent.size(), extent.channels(), layout.shape[0]);
         match unit.work {
-            Work::Conv { .. } | Work::Linear { .. } | Work::Norm => {
-                if let (Some(shape), Some(weight)) = (&layout.convs[unit_idx], &step.weight) {
+            work if work.is_conv() => {
+                if let (Some(shape), Some(weight)) = (layout.forms[unit_idx].conv(), &step.weight) {
                     let epilogue = Epilogue {
                         bias: step.bias.as_deref(),
                         residual: step.residual.map(|v| source(v).data),
@@ -96,17 +95,12 @@ impl Runner {
                 let gates = layout.extents[unit.inputs[1]].size().iter().product::<usize>();
                 cpu.mul(n * gates, h * w / gates, c, xs, source(unit.inputs[1]), y);
             }
-            Work::Windows => {
-                if let Some((shape, pooling)) = &layout.pools[unit_idx] {
-                    cpu.windows_forward(shape, *pooling, xs, y);
-                }
-            }
-            Work::Flatten => cpu.flatten(n, h * w, c, xs, y),
-            Work::Pool => cpu.pool_forward(n, h * w, c, xs, y),
-            // Nothing is dropped; the mean over one position is the position.
-            Work::Dropout { .. } => {
-                let xs = Source { activation: step.activation, ..xs };
-                cpu.pool_forward(n * h * w, 1, c, xs, y);
+            work => {
+                // Nothing is dropped; an activation may have nothing but a copy to be pending on.
+                let source =
+                    |i: usize| Source { activation: step.activation, ..source(unit.inputs[i]) };
+                let params: Vec<&[f32]> = step.params.iter().map(Vec::as_slice).collect();
+                layout.forms[unit_idx].run(cpu, &work, [n, h * w, c], &source, &params, y);
             }
         }
     }
@@ -119,16 +113,8 @@ impl Layout {
         if n == 0 {
             return Err(too_large());
         }
-        let all = program.graph.extents(h, w)?;
-        let extents: Vec<Extent> = plan.values.iter().map(|v| all[v.node.index()]).collect();
-        let convs =
-            plan.units.iter().map(|u| conv_shape(&program.graph, u, extents[u.inputs[0]], n));
-        let convs = convs.collect::<Result<Vec<_>>>()?;
-        let pool = |u: &Unit| {
-            let (input, output) = (extents[u.inputs[0]], extents[u.output]);
-            pool_shape(&program.graph, u, input, output, n)
-        };
-        let pools = plan.units.iter().map(pool).collect::<Result<Vec<_>>>()?;
+        let extents = plan.extents(&program.graph, [h, w])?;
+        let forms = forms(&program.graph, plan, &extents, n)?;
         let mut tenants = Vec::with_capacity(extents.len());
         for extent in &extents {
             let len = extent.len().checked_mul(n).ok_or_else(too_large)?;
@@ -155,6 +141,6 @@ impl Layout {
         // The images are read where the caller has them.
         tenants[0].len = 0;
         let (stored, total) = place(&tenants).ok_or_else(too_large)?;
-        Ok((Self { shape, extents, convs, pools, stored }, total))
+        Ok((Self { shape, extents, forms, stored }, total))
     }
 }

@@ -1,19 +1,21 @@
 //! The backward pass of a training step.
 //!
-//! Above: `train`. Below: `kernels::Device`, `train::{norm, routes}`. Not here: where tensors lie (`train::layout`).
+//! Above: `train`. Below: `train::backward::others`, `kernels::Device`, `train::{norm, routes}`. Not here: where tensors lie (`train::layout`).
+
+mod others;
 
 use taper_graph::ParamId;
 use taper_kernels::{ConvGradient, Device, Mask, Real, Sink, Source, Tally};
 
 use super::Trainer;
-use super::forward::{drop_elements, gated, source};
+use super::forward::{gated, source};
 use super::norm::NormState;
 use super::routes::Route;
 use crate::arena::{Others, around};
-use crate::plan::Work;
+use crate::plan::{Form, Work};
 
 /// A value as its readers see it.
-type Read<'a, T> = dyn Fn(usize) -> Source<'a, T> + 'a;
+pub(super) type Read<'a, T> = dyn Fn(usize) -> Source<'a, T> + 'a;
 
 /// The sums of a norm, out of its state while a kernel fills them.
 type Sums = (Vec<f64>, Vec<f64>);
@@ -44,18 +46,17 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             Work::Conv { .. } | Work::Linear { .. } | Work::Norm => {
                 self.backward_conv(unit_idx, params, gradients);
             }
-            Work::Dropout { p } => {
-                let (out, node) =
-                    (self.plan.units[unit_idx].output, self.plan.units[unit_idx].node);
-                if let Some(layout) = self.layout.as_ref().filter(|_| p > 0.0) {
-                    let range = layout.gradients[out].clone();
-                    drop_elements(&mut self.arena[range], p, self.seed, node.index());
-                }
-                self.hand_down(unit_idx);
-            }
-            Work::Add => self.hand_down(unit_idx),
+            Work::Dropout { p } | Work::DropPath { p } if p > 0.0 => self.backward_drop(unit_idx),
+            Work::Add | Work::Dropout { .. } | Work::DropPath { .. } => self.hand_down(unit_idx),
             Work::Mul => self.backward_mul(unit_idx),
-            Work::Pool | Work::Windows | Work::Flatten => self.backward_positions(unit_idx),
+            Work::ConvTranspose { .. } | Work::GroupNorm { .. } | Work::Prelu { .. } => {
+                self.backward_own(unit_idx, params, gradients);
+            }
+            Work::Attention => self.backward_attention(unit_idx),
+            Work::Channels => self.backward_channels(unit_idx),
+            Work::Pool | Work::Windows | Work::Flatten | Work::Border { .. } | Work::Spatial => {
+                self.backward_positions(unit_idx)
+            }
         }
     }
 
@@ -101,17 +102,26 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         let (input, out, work) = (unit.inputs[0], unit.output, unit.work);
         let Some(layout) = &self.layout else { return };
         let (n, [h, w]) = (layout.shape[0], layout.extents[input].size());
-        let windows = layout.pools[unit_idx].clone();
+        let form = layout.forms[unit_idx].clone();
         let finish = [accumulate, finish];
-        self.write(input, Some(out), finish, |device, c, gradient, sink, read| match work {
-            Work::Windows => {
-                if let Some((shape, pooling)) = windows {
-                    device.windows_backward(&shape, pooling, gradient, read(input), sink);
+        self.write(input, Some(out), finish, |device, c, gradient, sink, read| {
+            match (work, &form) {
+                (_, Form::Pool(shape, pooling)) => {
+                    device.windows_backward(shape, *pooling, gradient, read(input), sink);
                 }
+                (_, Form::Spatial(map)) => device.resample_backward(map, gradient, sink),
+                (Work::Flatten, _) => device.flatten_backward(n, h * w, c, gradient, sink),
+                _ => device.pool_backward(n, h * w, c, gradient, sink),
             }
-            Work::Flatten => device.flatten_backward(n, h * w, c, gradient, sink),
-            _ => device.pool_backward(n, h * w, c, gradient, sink),
         });
+    }
+
+    /// Calls `work(device, gradient of value from, how to read values)`.
+    fn look(&mut self, from: usize, work: impl FnOnce(&mut D, &[T], &Read<'_, T>)) {
+        let Self { plan, layout: Some(layout), arena, norms, device, .. } = self else { return };
+        let (_, others) = around(arena, &(0..0));
+        let read = |value: usize| source(plan, layout, norms, &others, value);
+        work(device, others.get(&layout.gradients[from]), &read);
     }
 
     /// Calls `work(device, channels, gradient of value from, sink of value v, how to read values)`.
@@ -146,7 +156,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         let unit = &plan.units[unit_idx];
         let (input, out) = (unit.inputs[0], unit.output);
         let [weight, bias] = unit.work.params();
-        let Some(shape) = &layout.convs[unit_idx] else { return };
+        let Some(shape) = layout.forms[unit_idx].conv() else { return };
         let batch = routes.batch_norms[out];
         if let Some(norm) = &plan.values[out].norm {
             norms[out].differentiate(norm, params, batch, gradients);

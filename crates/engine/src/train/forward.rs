@@ -31,12 +31,22 @@ pub(super) fn gated(layout: &Layout, unit: &Unit) -> (usize, usize) {
     (layout.shape[0] * gate, xs / gate)
 }
 
-/// Zeroes elements with probability `p`, and divides the others by `1 − p`; the same elements for the same seed and node.
-pub(super) fn drop_elements<T: Real>(values: &mut [T], p: f64, seed: u64, node: usize) {
+/// Zeroes runs of `run` elements with probability `p`, and divides the others by `1 − p`; the same ones for the same seed and node.
+pub(super) fn drop_runs<T: Real>(values: &mut [T], run: usize, p: f64, seed: u64, node: usize) {
     let keep = T::from_f64(1.0 / (1.0 - p));
-    for (i, value) in values.iter_mut().enumerate() {
+    for (i, values) in values.chunks_mut(run.max(1)).enumerate() {
         let dropped = random::uniform(seed, node as u64, i as u64) < p;
-        *value = if dropped { T::default() } else { *value * keep };
+        let factor = if dropped { T::default() } else { keep };
+        values.iter_mut().for_each(|value| *value = if dropped { factor } else { *value * factor });
+    }
+}
+
+/// How likely what drops, and how many of `len` elements of `n` pictures at once.
+pub(super) fn drop_run(work: &Work, len: usize, n: usize) -> Option<(f64, usize)> {
+    match *work {
+        Work::Dropout { p } if p > 0.0 => Some((p, 1)),
+        Work::DropPath { p } if p > 0.0 => Some((p, len / n)),
+        _ => None,
     }
 }
 
@@ -84,14 +94,14 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         let extent = layout.extents[unit.inputs[0]];
         let ([h, w], c, n) = (extent.size(), extent.channels(), layout.shape[0]);
         match unit.work {
-            Work::Conv { .. } | Work::Linear { .. } | Work::Norm => {
+            work if work.is_conv() => {
                 let [weight, bias] = unit.work.params();
                 let weight = weight.map_or_else(|| &ones[..c], |weight| params[weight.index()]);
                 let bias = bias.map(|b| params[b.index()]);
                 let epilogue = Epilogue { bias, ..Epilogue::default() };
                 let moments = routes.batch_norms[out]
                     .then_some(Moments { mean: &mut state.mean, var: &mut state.var });
-                if let Some(shape) = &layout.convs[unit_idx] {
+                if let Some(shape) = layout.forms[unit_idx].conv() {
                     device.conv_forward(shape, xs, weight, epilogue, y, moments);
                 }
                 if let Some(norm) = plan.values[out].norm.filter(|_| routes.batch_norms[out]) {
@@ -107,17 +117,14 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
                 let (n, positions) = gated(layout, unit);
                 device.mul(n, positions, c, xs, gate, y);
             }
-            Work::Windows => {
-                if let Some((shape, pooling)) = &layout.pools[unit_idx] {
-                    device.windows_forward(shape, *pooling, xs, y);
-                }
-            }
-            Work::Flatten => device.flatten(n, h * w, c, xs, y),
-            Work::Pool => device.pool_forward(n, h * w, c, xs, y),
-            Work::Dropout { p } => {
-                device.pool_forward(n * h * w, 1, c, xs, y);
-                if routes.needs[plan.output()] && p > 0.0 {
-                    drop_elements(y, p, *seed, unit.node.index());
+            work => {
+                let source = |i: usize| source(plan, layout, norms, &others, unit.inputs[i]);
+                let own: Vec<&[T]> =
+                    work.params().into_iter().flatten().map(|id| params[id.index()]).collect();
+                layout.forms[unit_idx].run(device, &work, [n, h * w, c], &source, &own, y);
+                let run = drop_run(&work, y.len(), n);
+                if let Some((p, run)) = run.filter(|_| routes.needs[plan.output()]) {
+                    drop_runs(y, run, p, *seed, unit.node.index());
                 }
             }
         }

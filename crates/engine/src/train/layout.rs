@@ -6,11 +6,10 @@
 use std::ops::Range;
 
 use taper_graph::{Extent, Graph};
-use taper_kernels::{ConvShape, PoolShape, Pooling};
 
 use super::routes::{Route, Routes};
 use crate::arena::{Tenant, place};
-use crate::plan::{Plan, Unit, conv_shape, pool_shape};
+use crate::plan::{Form, Plan, forms};
 use crate::{Error, Result};
 
 #[derive(Debug)]
@@ -19,10 +18,8 @@ pub(super) struct Layout {
     pub(super) shape: [usize; 3],
     /// By value: extent for one image.
     pub(super) extents: Vec<Extent>,
-    /// By unit; pools, additions and dropout have none.
-    pub(super) convs: Vec<Option<ConvShape>>,
-    /// By unit; only poolings by windows have one.
-    pub(super) pools: Vec<Option<(PoolShape, Pooling)>>,
+    /// By unit.
+    pub(super) forms: Vec<Form>,
     /// By value: the stored tensor.
     pub(super) stored: Vec<Range<usize>>,
     /// By value: its gradient, an empty range when it has none.
@@ -41,15 +38,8 @@ impl Layout {
         if n == 0 {
             return Err(too_large());
         }
-        let all = graph.extents(h, w)?;
-        let extents: Vec<Extent> = plan.values.iter().map(|v| all[v.node.index()]).collect();
-        let convs = plan.units.iter().map(|u| conv_shape(graph, u, extents[u.inputs[0]], n));
-        let convs = convs.collect::<Result<Vec<_>>>()?;
-        let pool = |u: &Unit| {
-            let (input, output) = (extents[u.inputs[0]], extents[u.output]);
-            pool_shape(graph, u, input, output, n)
-        };
-        let pools = plan.units.iter().map(pool).collect::<Result<Vec<_>>>()?;
+        let extents = plan.extents(graph, [h, w])?;
+        let forms = forms(graph, plan, &extents, n)?;
         let len = |v: usize| extents[v].len().checked_mul(n).ok_or_else(too_large);
         let mut tenants = Vec::new();
         for v in 0..plan.values.len() {
@@ -67,7 +57,7 @@ impl Layout {
         let slots = ranges.split_off(plan.values.len());
         let range = |slot: &Option<usize>| slot.map_or(0..0, |slot| slots[slot].clone());
         let gradients = routes.slots.iter().map(range).collect();
-        Ok(Self { shape, extents, convs, pools, stored: ranges, gradients, total })
+        Ok(Self { shape, extents, forms, stored: ranges, gradients, total })
     }
 }
 

@@ -78,6 +78,10 @@ impl Routes {
             }
             // Inputs nobody else reads first: whether they share decides whether the others may.
             let mut order: Vec<usize> = (0..unit.inputs.len()).collect();
+            if matches!(unit.work, Work::Mul) {
+                // The order in which the backward pass writes them, should both be the same value.
+                order.reverse();
+            }
             order.sort_by_key(|&i| left[unit.inputs[i]]);
             for i in order {
                 let v = unit.inputs[i];
@@ -111,7 +115,7 @@ impl Routes {
     /// Whether value `v`, first reached from unit `u`, may take the output's gradient as its own.
     fn may_share(&self, plan: &Plan, u: usize, v: usize, last: bool) -> bool {
         let unit = &plan.units[u];
-        if !matches!(unit.work, Work::Add | Work::Dropout { .. }) {
+        if !matches!(unit.work, Work::Add | Work::Dropout { p: 0.0 }) {
             return false;
         }
         let twice = unit.inputs.iter().filter(|&&other| other == v).count() > 1;

@@ -224,7 +224,9 @@ fn reduction(op: &Op, before: u32) -> u32 {
     let largest = |stride: [usize; 2]| u32::try_from(stride[0].max(stride[1])).unwrap_or(u32::MAX);
     match op {
         Op::Conv(conv) => before.saturating_mul(largest(conv.window.stride)),
-        Op::Pool { window, .. } => before.saturating_mul(largest(window.stride)),
+        Op::Pool { window, .. } | Op::LpPool { window, .. } | Op::BlurPool { window } => {
+            before.saturating_mul(largest(window.stride))
+        }
         Op::ConvTranspose { conv, .. } => (before / largest(conv.window.stride)).max(1),
         _ => before,
     }

@@ -62,6 +62,18 @@ impl Site<'_> {
                 self.window(window)?;
                 self.pool_padding(window)
             }
+            Op::LpPool { p, window, .. } => {
+                self.within("exponent", *p, 1.0, 64.0)?;
+                self.window(window)?;
+                self.pool_padding(window)
+            }
+            Op::BlurPool { window } => {
+                self.window(window)?;
+                if window.dilation == [1, 1] {
+                    return Ok(());
+                }
+                Err(self.range("dilation", &format!("{:?}", window.dilation), "[1, 1]"))
+            }
             Op::AdaptivePool { out, .. } | Op::Resize { out, .. } => {
                 self.positive("output size", out)
             }
@@ -220,15 +232,9 @@ impl Site<'_> {
         Error::WindowSize { node: self.node.into(), kernel, dilation, size }
     }
 
-    pub(super) fn transposable(
-        &self,
-        conv: &Conv,
-        channels: usize,
-        output_padding: [usize; 2],
-    ) -> Result<()> {
-        if conv.groups != 1 && !conv.is_depthwise(channels) {
-            let expected = format!("1, or {channels} with as many outputs");
-            return Err(self.range("group count", &conv.groups, &expected));
+    pub(super) fn transposable(&self, conv: &Conv, output_padding: [usize; 2]) -> Result<()> {
+        if conv.window.mode != PadMode::Zeros {
+            return Err(self.range("padding mode", &conv.window.mode.label(), "zeros"));
         }
         if conv.window.padding == Padding::Same {
             return Err(self.range("padding", &"same", "explicit or valid"));
