@@ -80,6 +80,7 @@ impl Form {
     }
 
     /// Runs a unit that is no convolution, sum or product on inputs `(n, positions, c)`; nothing is dropped.
+    #[expect(clippy::too_many_arguments, reason = "what a kernel needs, passed on")]
     pub(crate) fn run<'a, T: Real, D: Device<T>>(
         &self,
         device: &mut D,

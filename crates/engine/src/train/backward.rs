@@ -55,7 +55,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             Work::Attention => self.backward_attention(unit_idx),
             Work::Channels => self.backward_channels(unit_idx),
             Work::Pool | Work::Windows | Work::Flatten | Work::Border { .. } | Work::Spatial => {
-                self.backward_positions(unit_idx)
+                self.backward_positions(unit_idx);
             }
         }
     }
