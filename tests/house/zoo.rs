@@ -54,7 +54,7 @@ fn the_last_norms_of_residual_branches_are_those_that_blocks_set_to_zero() {
         assert_eq!(last, zeroed, "{}", architecture.name);
         zeroing += 1;
     }
-    assert!(zeroing > 3, "{zeroing}"); // ResNets and RepViTs
+    assert!(zeroing > 3, "{zeroing}"); // ResNet and RepViT
 }
 
 #[test]

@@ -108,9 +108,7 @@ fn share_below(z: f64) -> f64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases / 2))]
-
-    /// The largest distance of the empirical distribution is below Kolmogorov's 1e-6 point, `√(ln(2 / 1e-6) / 2)`.
+    /// The largest distance to the empirical distribution is below Kolmogorov's bound for a chance of 1e-6, `√(ln(2e6) / 2)`.
     #[test]
     fn truncated_normals_are_in_bounds_and_distributed_as_they_should(
         mean in -2.0f64..2.0, std in 0.3f64..2.0, from in -4.0f64..4.0, width in 0.01f64..6.0, seed: u64,
