@@ -1,6 +1,6 @@
 //! Every variant of the zoo: its graph and its tensors say the same.
 
-use taper_graph::ParamRole;
+use taper_graph::{Graph, Init, ParamRole};
 use taper_model::{Model, Preprocess};
 
 #[test]
@@ -31,6 +31,38 @@ fn parameters_are_counted_as_published() {
         let count: usize = params.map(|spec| spec.shape.iter().product::<usize>()).sum();
         assert_eq!(count as u64, architecture.params, "{}", architecture.name);
     }
+}
+
+/// Scales of norms that the builders of the blocks set to 0.
+fn zeroed(graph: &Graph) -> Vec<&str> {
+    let is_zeroed = |role, init| role == ParamRole::NormScale && init == Init::Zeros;
+    let specs = graph.params().iter().filter(|spec| is_zeroed(spec.role, spec.init));
+    specs.map(|spec| spec.name.as_str()).collect()
+}
+
+#[test]
+fn the_last_norms_of_residual_branches_are_those_that_blocks_set_to_zero() {
+    let mut zeroing = 0;
+    for architecture in taper_zoo::architectures() {
+        let graph = architecture.graph(10).unwrap();
+        let zeroed = zeroed(&graph);
+        if zeroed.is_empty() {
+            continue; // families that were published without
+        }
+        let last = taper_layers::init::last_norms(&graph);
+        let last: Vec<_> = last.into_iter().map(|id| graph.param(id).name.as_str()).collect();
+        assert_eq!(last, zeroed, "{}", architecture.name);
+        zeroing += 1;
+    }
+    assert!(zeroing > 3, "{zeroing}"); // ResNet and RepViT
+}
+
+#[test]
+fn every_addition_of_mobilenet_v2_has_a_branch_that_can_begin_at_zero() {
+    let graph = taper_zoo::create("mobilenetv2_100", 10).unwrap();
+    let sums = graph.nodes().iter().filter(|node| node.op().label() == "add").count();
+    assert_eq!(taper_layers::init::last_norms(&graph).len(), sums);
+    assert_eq!(sums, 10);
 }
 
 #[test]

@@ -71,6 +71,22 @@ pub enum Error {
         /// Parameters whose tensor has another shape or element type.
         misshapen: Vec<String>,
     },
+    /// A number in the settings of a loss is not one that its formula allows.
+    #[error("{setting} is {got}, expected {expected}")]
+    Setting {
+        /// What the number is.
+        setting: &'static str,
+        /// The number.
+        got: f64,
+        /// What it may be.
+        expected: String,
+    },
+    /// Class weights are not a list.
+    #[error("the class weights have shape {got:?}, expected (k), one for each class")]
+    ClassWeights {
+        /// Their shape.
+        got: Vec<usize>,
+    },
     /// The graph has no such output or cannot take the image.
     #[error("the graph refused")]
     Graph {

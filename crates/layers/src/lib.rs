@@ -1,10 +1,11 @@
-//! A graph as a candle module: parameters as variables, gradients, and losses.
+//! A graph as a candle module: parameters as variables, gradients, initializers and losses.
 //!
 //! Above: `train`, `transfer`, users of candle. Below: `engine`, `model`, `graph`, candle. Not here: the reverse pass itself
 //! (`engine::Trainer`), single operations for other people's models (`ops`), optimizers (`optim`).
 //! At this door tensors are candle's: images `(n, c, h, w)`, a channels-last view for free; logits `(n, k)`.
 
 mod error;
+pub mod init;
 pub mod loss;
 mod network;
 mod parameter;

@@ -96,6 +96,17 @@ pub enum Error {
     /// Preprocessing that no image survives.
     #[error("preprocessing: {what} is {got}, it must be {expected}")]
     Preprocess { what: &'static str, got: String, expected: &'static str },
+    /// An initializer with a number that it is not defined for.
+    #[error("initializer: {what} is {got}, expected {expected}")]
+    InitNumber { what: &'static str, got: f64, expected: String },
+    /// A truncated normal with nothing left.
+    #[error(
+        "initializer: a normal of mean {mean} and standard deviation {std} leaves nothing between {low} and {high}; move the bounds to the mean or apart"
+    )]
+    InitTruncation { mean: f64, std: f64, low: f64, high: f64 },
+    /// A parameter without fans.
+    #[error("initializer: shape {shape:?} has no fans, expected two axes or more: (out, in, ...)")]
+    InitFans { shape: Vec<usize> },
 }
 
 impl From<taper_graph::Error> for Error {
