@@ -39,6 +39,10 @@ pub struct Cpu {
     parts: Vec<Part>,
     packed: Packed,
     image: AlignedBuf<f32>,
+    /// A gradient with its norm's share applied.
+    finished: AlignedBuf<f32>,
+    /// Filters turned round.
+    turned: AlignedBuf<f32>,
 }
 
 /// Channels of a task of a sum over positions.
@@ -83,6 +87,23 @@ impl std::fmt::Debug for Cpu {
     }
 }
 
+/// See [`Cpu::pack`]; `run(count, work)` calls `work` with all numbers below `count`.
+fn pack_into(
+    isa: Isa,
+    s: &ConvShape,
+    weight: &[f32],
+    packed: &mut Packed,
+    run: impl FnOnce(usize, &(dyn Fn(usize) + Sync)),
+) {
+    assert_eq!(weight.len(), s.weight_len(), "length of the weight");
+    if s.is_depthwise() {
+        packed.data.reserve(s.kernel[0] * s.kernel[1] * s.c.next_multiple_of(isa.lanes()));
+        depthwise::pack_weight(s, isa.lanes(), weight, &mut packed.data);
+    } else {
+        matrix::pack_forward(isa, s, weight, packed, run);
+    }
+}
+
 impl Cpu {
     /// A device of `threads` threads (0: all cores), with the machine's best instruction set.
     #[must_use]
@@ -99,7 +120,8 @@ impl Cpu {
     fn build(threads: usize, isa: Isa) -> Self {
         let team = Team::new(threads);
         let parts = (0..team.threads()).map(|_| Part::default()).collect();
-        Self { isa, team, parts, packed: Packed::default(), image: AlignedBuf::default() }
+        let [image, finished, turned] = std::array::from_fn(|_| AlignedBuf::default());
+        Self { isa, team, parts, packed: Packed::default(), image, finished, turned }
     }
 
     /// The instruction set in use.
@@ -133,22 +155,8 @@ impl Cpu {
     #[must_use]
     pub fn pack(&self, shape: &ConvShape, weight: &[f32]) -> Packed {
         let mut packed = Packed::default();
-        self.pack_into(shape, weight, &mut packed);
+        pack_into(self.isa, shape, weight, &mut packed, |count, work| (0..count).for_each(work));
         packed
-    }
-
-    fn pack_into(&self, s: &ConvShape, weight: &[f32], packed: &mut Packed) {
-        assert_eq!(weight.len(), s.weight_len(), "length of the weight");
-        let lanes = self.isa.lanes();
-        if s.is_depthwise() {
-            packed.data.reserve(s.kernel[0] * s.kernel[1] * s.c.next_multiple_of(lanes));
-            depthwise::pack_weight(s, lanes, weight, &mut packed.data);
-        } else {
-            let k = s.weight_len() / s.oc;
-            let panels = Panels::new(self.isa, k, s.oc / s.groups);
-            packed.data.reserve(s.groups * panels.len());
-            packed.panels = matrix::pack_forward(self, s, weight, &mut packed.data);
-        }
     }
 
     /// [`Device::conv_forward`](crate::Device::conv_forward) with a weight packed before by this device, for a shape that differs at most in `n`, `h`, `w`.

@@ -10,7 +10,7 @@ use super::spatial::{MoveRows, ResampleRows};
 use super::team::{Fixed, Shared, part_of};
 use super::views::SourceView;
 use super::windows::{self, Windows};
-use super::{Cpu, Part, SUM_CHANNELS, depthwise, matrix};
+use super::{Cpu, Part, SUM_CHANNELS, depthwise, matrix, pack_into};
 use crate::device::Attended;
 use crate::{
     Activation, Affine, AttentionShape, ChannelMap, ConvGradient, ConvShape, Device, Epilogue,
@@ -46,7 +46,7 @@ fn check_attended(shape: &AttentionShape, qkv: &Attended<'_, f32>, len: usize) {
 
 impl Cpu {
     /// Calls `work(instruction set, tasks, scratch)` for every part of `count` tasks.
-    fn for_parts(
+    pub(super) fn for_parts(
         &mut self,
         count: usize,
         work: impl Fn(crate::Isa, std::ops::Range<usize>, &mut Part) + Sync,
@@ -102,7 +102,10 @@ impl Device<f32> for Cpu {
         moments: Option<Moments<'_, f32>>,
     ) {
         let mut packed = std::mem::take(&mut self.packed);
-        self.pack_into(shape, weight, &mut packed);
+        let isa = self.isa;
+        pack_into(isa, shape, weight, &mut packed, |count, work| {
+            self.for_parts(count, |_, tasks, _| tasks.for_each(work));
+        });
         self.conv_packed(shape, xs, &packed, epilogue, y, moments);
         self.packed = packed;
     }

@@ -14,9 +14,9 @@ use super::team::Fixed;
 use super::unroll::each;
 use crate::simd::{Simd, Task};
 
-pub(crate) use finish::{Accumulate, IntoSink, Output, Overwrite};
+pub(crate) use finish::{Accumulate, AccumulateSome, IntoSink, Output, Overwrite};
 
-/// Rows that share a pass over all panels; a multiple of most tiles' rows, and small enough that `A` stays near.
+/// The usual [`Factors::block`]: a multiple of most tiles' rows, and small enough that `A` stays near.
 pub(crate) const ROW_BLOCK: usize = 48;
 
 /// Columns of a panel of `B` in vectors, by how many there are: as few panels as registers allow, of nearly equal width.
@@ -60,6 +60,8 @@ pub(crate) struct Factors<'a> {
     pub(crate) k: usize,
     /// Columns of `B` and `C`.
     pub(crate) n: usize,
+    /// Rows that share a pass over all panels: few where `A` should stay near, all where `B` should.
+    pub(crate) block: usize,
 }
 
 /// One run of any length, one segment: a plain matrix.
@@ -108,7 +110,7 @@ pub(crate) unsafe fn multiply<S: Simd, F: Finish>(
     let widths = Widths::new(f.n.div_ceil(S::LANES), S::PANEL);
     let mut row = rows.start;
     while row < rows.end {
-        let block = row..(row + ROW_BLOCK).min(rows.end);
+        let block = row..row.saturating_add(f.block).min(rows.end);
         for panel in panels.clone() {
             let (start, end) = (widths.start(panel), widths.start(panel + 1));
             let col = start * S::LANES;
@@ -197,6 +199,16 @@ unsafe fn column<
                 tile::<S, F, MR, NV>(f, a, b, stride, row, col, last, finish);
                 take(&mut a, &mut row, MR);
             }
+            if row < end && end < rows.end && row + MR <= rows.end {
+                // A tile of less than all rows costs as many loads of `B` as a full one.
+                let first = f.a.get();
+                let place = |row: usize| {
+                    first.add(row / run_len * run_stride + row % run_len * f.a_strides[0])
+                };
+                tile_across::<S, F, MR, NV>(f, place, b, stride, row, col, last, finish);
+                row += MR;
+                continue;
+            }
             while row + HALF <= end {
                 tile::<S, F, HALF, NV>(f, a, b, stride, row, col, last, finish);
                 take(&mut a, &mut row, HALF);
@@ -210,6 +222,42 @@ unsafe fn column<
                 take(&mut a, &mut row, 1);
             }
         }
+    }
+}
+
+/// As [`tile`], for rows that lie in several runs; `place` says where.
+#[inline(always)]
+unsafe fn tile_across<S: Simd, F: Finish, const MR: usize, const NV: usize>(
+    f: &Factors<'_>,
+    place: impl Fn(usize) -> *const f32,
+    b: *const f32,
+    b_stride: usize,
+    row: usize,
+    col: usize,
+    last: usize,
+    finish: F,
+) {
+    // SAFETY: as `tile`.
+    unsafe {
+        let mut acc = [[S::zero(); NV]; MR];
+        let mut rows = [std::ptr::null::<f32>(); MR];
+        each!(R < MR, rows[R] = place(row + R));
+        let k_stride = f.a_strides[1];
+        let mut b = b;
+        for segment in f.segments {
+            let mut at = *segment;
+            for _ in 0..f.k {
+                let mut bs = [S::zero(); NV];
+                each!(V < 4 max NV, bs[V] = S::load(b.add(V * S::LANES)));
+                each!(R < MR, {
+                    let x = S::splat(*rows[R].add(at));
+                    each!(V < 4 max NV, acc[R][V] = S::fma(x, bs[V], acc[R][V]));
+                });
+                at += k_stride;
+                b = b.add(b_stride);
+            }
+        }
+        finish.take::<S, MR, NV>(acc, row, col, last);
     }
 }
 

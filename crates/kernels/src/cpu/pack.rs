@@ -37,28 +37,62 @@ impl Panels {
         self.widths().panels()
     }
 
-    /// Packs the matrix whose element `(k, n)` is `from[k·strides[0] + n·strides[1]]`.
-    pub(crate) fn pack(&self, from: &[f32], strides: [usize; 2], into: &mut [f32]) {
-        let widths = self.widths();
-        for i in 0..widths.panels() {
-            let [start, end] = [i, i + 1].map(|i| widths.start(i) * self.lanes);
-            let (width, padded) = (end.min(self.n) - start, end - start);
-            let panel = &mut into[start * self.k..][..padded * self.k];
-            for (k, row) in panel.chunks_exact_mut(padded).enumerate() {
-                let (row, rest) = row.split_at_mut(width);
-                rest.fill(0.0);
-                if strides[1] == 1 {
-                    row.copy_from_slice(&from[k * strides[0] + start..][..width]);
-                } else {
-                    let column = from[k * strides[0] + start * strides[1]..].iter();
-                    for (to, from) in row.iter_mut().zip(column.step_by(strides[1])) {
-                        *to = *from;
+    /// Packs panel `i` of the forward matrix of weights `(n, per_group, taps)`: row `t · per_group + c` is tap `t` of channel `c`.
+    ///
+    /// Some channels at a time, so that what is written stays in cache until all outputs have been there.
+    pub(crate) fn pack_forward(&self, weight: &[f32], taps: usize, i: usize, panel: &mut [f32]) {
+        let (columns, padded, per_group) = (self.columns(i), self.padded(i), self.k / taps);
+        panel.fill(0.0);
+        for first in (0..per_group).step_by(CHANNELS) {
+            let last = (first + CHANNELS).min(per_group);
+            for (to, o) in columns.clone().enumerate() {
+                let weight = &weight[o * self.k..][first * taps..last * taps];
+                for (c, weight) in (first..last).zip(weight.chunks_exact(taps)) {
+                    for (t, &w) in weight.iter().enumerate() {
+                        panel[(t * per_group + c) * padded + to] = w;
                     }
                 }
             }
         }
     }
+
+    /// Packs panel `i` of the backward matrix of weights `(k, per_group, taps)`: column `t · per_group + c` is tap `t` of channel `c`.
+    pub(crate) fn pack_backward(&self, weight: &[f32], taps: usize, i: usize, panel: &mut [f32]) {
+        let (columns, padded, per_group) = (self.columns(i), self.padded(i), self.n / taps);
+        for (weight, row) in weight.chunks_exact(self.n).zip(panel.chunks_exact_mut(padded)) {
+            let (mut t, mut c) = (columns.start / per_group, columns.start % per_group);
+            let (row, rest) = row.split_at_mut(columns.len());
+            rest.fill(0.0);
+            for to in row {
+                *to = weight[c * taps + t];
+                c += 1;
+                if c == per_group {
+                    (t, c) = (t + 1, 0);
+                }
+            }
+        }
+    }
+
+    /// The columns of panel `i`.
+    fn columns(&self, i: usize) -> std::ops::Range<usize> {
+        let [start, end] = [i, i + 1].map(|i| self.widths().start(i) * self.lanes);
+        start..end.min(self.n)
+    }
+
+    /// Elements of a row of panel `i`.
+    fn padded(&self, i: usize) -> usize {
+        self.columns(i).len().next_multiple_of(self.lanes)
+    }
+
+    /// Where panel `i` lies.
+    pub(crate) fn place(&self, i: usize) -> std::ops::Range<usize> {
+        let start = self.columns(i).start * self.k;
+        start..start + self.padded(i) * self.k
+    }
 }
+
+/// Channels whose taps are packed together.
+const CHANNELS: usize = 16;
 
 /// The rows of a convolution's input as a matrix: one row an output position, one column a tap and channel of `group`.
 #[derive(Clone, Copy)]

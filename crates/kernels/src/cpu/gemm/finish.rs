@@ -39,6 +39,36 @@ impl Finish for Accumulate {
     }
 }
 
+/// `C += tile`, rows `stride` apart, no column behind the last.
+#[derive(Clone, Copy)]
+pub(crate) struct AccumulateSome {
+    pub(crate) c: Shared<f32>,
+    pub(crate) stride: usize,
+}
+
+impl Finish for AccumulateSome {
+    #[inline(always)]
+    unsafe fn take<S: Simd, const MR: usize, const NV: usize>(
+        self,
+        tile: [[S::V; NV]; MR],
+        row: usize,
+        col: usize,
+        last: usize,
+    ) {
+        // SAFETY: rows and columns within `C`.
+        unsafe {
+            let c = self.c.get().add(row * self.stride + col);
+            each!(R < MR, {
+                each!(V < 4 max NV, {
+                    let lanes = lanes_of::<S, NV>(V, last);
+                    let c = c.add(R * self.stride + V * S::LANES);
+                    S::store_some(c, S::add(S::load_some(c, lanes), tile[R][V]), lanes);
+                });
+            });
+        }
+    }
+}
+
 /// `C = tile`, rows `stride` apart, whole vectors.
 #[derive(Clone, Copy)]
 pub(crate) struct Overwrite {

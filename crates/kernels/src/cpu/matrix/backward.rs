@@ -1,8 +1,10 @@
 //! The backward pass of convolutions that are matrix products: both gradients from one reading of each tile.
 //!
-//! Above: `cpu::matrix`. Below: `cpu::{gemm, pack}`. Not here: depthwise convolution (`cpu::depthwise`).
+//! Above: `cpu::matrix`. Below: `matrix::{narrow, turned}`, `cpu::{gemm, pack}`. Not here: depthwise convolution (`cpu::depthwise`).
 
-use super::{TILE, taps_first};
+use super::narrow::{self, is_narrow};
+use super::turned::{input_gradient, turned_shape};
+use super::{Merged, TILE, panel_of};
 use crate::cpu::gemm::{
     Accumulate, Factors, IntoSink, ONE_RUN, ONE_SEGMENT, Overwrite, ROW_BLOCK, multiply,
 };
@@ -10,7 +12,7 @@ use crate::cpu::pack::{Panels, Rows, flush, gather_gradient};
 use crate::cpu::pass::Share;
 use crate::cpu::team::{Fixed, Shared, part_of};
 use crate::cpu::views::{GradientView, SinkView, SourceView};
-use crate::cpu::{Cpu, Part};
+use crate::cpu::{Cpu, Packed, Part};
 use crate::simd::{Kernel, Simd};
 use crate::{ConvGradient, ConvShape, Sink, Source};
 
@@ -25,41 +27,128 @@ pub(in crate::cpu) fn backward(
     mut d_bias: Option<&mut [f32]>,
     mut dx: Option<Sink<'_, f32>>,
 ) {
-    let taps = s.kernel[0] * s.kernel[1];
-    let (per_group, out, k) = (s.c / s.groups, s.oc / s.groups, s.c / s.groups * taps);
-    let isa = cpu.isa;
-    let lanes = isa.lanes();
-    let (k_padded, out_padded) = (k.next_multiple_of(lanes), out.next_multiple_of(lanes));
-    let c_padded = s.c.next_multiple_of(lanes);
-    let parts = cpu.team.threads();
-    // A scattered gradient needs whole images in one part; a pointwise one only whole rows.
-    let scattered = dx.is_some() && !s.is_pointwise();
-    let unit = if scattered { s.oh * s.ow } else { ROW_BLOCK };
-    let mut sink = dx.as_mut().map(SinkView::new);
-    if scattered {
-        cpu.image.reserve(s.input_len());
-        cpu.image.fill(0.0);
+    if let Some(turned) = turned_shape(s)
+        && let Some(sink) = dx.take()
+    {
+        input_gradient(cpu, s, &turned, gradient, weight, sink);
+        if d_weight.is_none() && d_bias.is_none() {
+            return;
+        }
     }
-    let image = Shared(cpu.image.as_mut_ptr());
-    cpu.clear_totals(2 * c_padded, sink.as_ref().is_some_and(SinkView::tallies));
+    let merged = Merged::new(s, cpu.isa.lanes());
+    let s = &merged.shape;
+    let mut sink = dx.as_mut().map(SinkView::new);
+    let pass = Pass::new(cpu, s, gradient, xs, sink, [d_weight.is_some(), d_bias.is_some()]);
+    let (out, k) = (pass.out, pass.k);
+    let mut spread = Vec::new();
+    if d_weight.is_some() && merged.count > 1 {
+        spread.resize(s.oc * k, 0.0);
+    }
+    let mut packed = std::mem::take(&mut cpu.packed);
+    if sink.is_some() {
+        pack_backward(cpu, s, &merged.spread(weight), &pass.panels, &mut packed);
+    }
     for group in 0..s.groups {
-        let here = group * out * k..(group + 1) * out * k;
-        let panels = Panels::new(isa, out, k);
-        let mut packed = std::mem::take(&mut cpu.packed);
-        packed.data.reserve(panels.len());
-        if sink.is_some() {
-            let weight = &weight[here.clone()];
-            if taps == 1 {
-                panels.pack(weight, [k, 1], &mut packed.data);
-            } else {
-                panels.pack(&taps_first(weight, per_group, taps), [k, 1], &mut packed.data);
+        let first_panel = if sink.is_some() { group * pass.panels.len() } else { 0 };
+        pass.run(cpu, group, Fixed(packed.data[first_panel..].as_ptr()));
+        if let Some(d_weight) = d_weight.as_deref_mut() {
+            let d_weight = if spread.is_empty() { d_weight } else { &mut spread[..] };
+            let here = &mut d_weight[group * out * k..(group + 1) * out * k];
+            reduce_weight(cpu, here, [k, pass.k_padded], s.kernel[0] * s.kernel[1]);
+        }
+        if let Some(d_bias) = d_bias.as_deref_mut() {
+            for (o, d) in d_bias[group * out..][..out].iter_mut().enumerate() {
+                *d = cpu.parts.iter().map(|p| p.d_bias[o]).sum::<f64>() as f32;
             }
         }
+    }
+    cpu.packed = packed;
+    if let (Some(d_weight), false) = (d_weight, spread.is_empty()) {
+        merged.gather(&spread, d_weight);
+    }
+    if pass.scattered
+        && let Some(sink) = sink.take()
+    {
+        let rows = s.n * s.h * s.w;
+        super::pass_rows(cpu, Fixed(pass.image.get()), Share::ALL, sink, s.c, rows);
+    }
+    if let Some(Sink { tally: Some(tally), .. }) = dx {
+        cpu.tally(if pass.scattered { s.c } else { pass.c_padded }, tally);
+    }
+}
+
+/// What all groups share.
+struct Pass<'a> {
+    s: &'a ConvShape,
+    source: SourceView,
+    plain: bool,
+    gradient: GradientView,
+    sink: Option<SinkView>,
+    /// Where windows are scattered to.
+    image: Shared<f32>,
+    scattered: bool,
+    /// Gradients of weight and bias.
+    wants: [bool; 2],
+    /// Outputs of a group, and columns of its weight.
+    out: usize,
+    k: usize,
+    k_padded: usize,
+    c_padded: usize,
+    panels: Panels,
+}
+
+impl<'a> Pass<'a> {
+    /// Clears what the groups add to.
+    fn new(
+        cpu: &mut Cpu,
+        s: &'a ConvShape,
+        gradient: ConvGradient<'_, f32>,
+        xs: Source<'_, f32>,
+        sink: Option<SinkView>,
+        wants: [bool; 2],
+    ) -> Self {
+        let (lanes, out) = (cpu.isa.lanes(), s.oc / s.groups);
+        let (k, c_padded) = (s.weight_len() / s.oc, s.c.next_multiple_of(lanes));
+        let scattered = sink.is_some() && !s.is_pointwise();
+        if scattered {
+            cpu.image.reserve(s.input_len());
+            cpu.image[..s.input_len()].fill(0.0);
+        }
+        cpu.clear_totals(2 * c_padded, sink.as_ref().is_some_and(SinkView::tallies));
+        Self {
+            s,
+            source: SourceView::new(xs),
+            plain: xs.is_plain(),
+            gradient: GradientView::new(gradient),
+            sink,
+            image: Shared(cpu.image.as_mut_ptr()),
+            scattered,
+            wants,
+            out,
+            k,
+            k_padded: k.next_multiple_of(lanes),
+            c_padded,
+            panels: Panels::new(cpu.isa, out, k),
+        }
+    }
+
+    /// Sums one group's gradients of weight and bias into the parts, and writes or scatters that of the input.
+    fn run(&self, cpu: &mut Cpu, group: usize, b: Fixed<f32>) {
+        let Self { s, source, plain, gradient, sink, image, out, k_padded, c_padded, .. } = *self;
+        let rows = Rows { shape: *s, source, plain, group };
+        let [mut wants_weight, mut wants_bias] = self.wants;
+        if wants_weight && is_narrow(s) {
+            narrow::weight_gradient(cpu, rows, gradient, k_padded, wants_bias);
+            (wants_weight, wants_bias) = (false, false);
+            if sink.is_none() {
+                return;
+            }
+        }
+        // A scattered gradient needs whole images in one part, other ones only whole rows.
+        let unit = if self.scattered { s.oh * s.ow } else { ROW_BLOCK };
+        let (isa, parts, panels) = (cpu.isa, cpu.team.threads(), self.panels.count());
+        let out_padded = out.next_multiple_of(isa.lanes());
         let scratch = Shared(cpu.parts.as_mut_ptr());
-        let rows = Rows { shape: *s, source: SourceView::new(xs), plain: xs.is_plain(), group };
-        let gradient = GradientView::new(gradient);
-        let (b, wants_weight, wants_bias) =
-            (Fixed(packed.data.as_ptr()), d_weight.is_some(), d_bias.is_some());
         cpu.team.run(|p| {
             // SAFETY: every part has its own scratch, `cpu.parts` being as long as the team.
             let part: &mut Part = unsafe { &mut *scratch.get().add(p) };
@@ -67,12 +156,14 @@ pub(in crate::cpu) fn backward(
             part.gradient.reserve(TILE * out_padded);
             part.sums.reserve(2 * c_padded);
             part.sums.fill(0.0);
-            part.d_weight.reserve(out * k_padded);
             if wants_weight {
+                part.d_weight.reserve(out * k_padded);
                 part.d_weight[..out * k_padded].fill(0.0);
             }
-            part.d_bias.clear();
-            part.d_bias.resize(out, 0.0);
+            if wants_bias {
+                part.d_bias.clear();
+                part.d_bias.resize(out, 0.0);
+            }
             let range = part_of(s.output_positions(), unit, p, parts);
             let job = BackwardPart {
                 rows,
@@ -84,7 +175,7 @@ pub(in crate::cpu) fn backward(
                 wants_weight,
                 wants_bias,
                 out,
-                panels: panels.count(),
+                panels,
                 c_padded,
                 part,
             };
@@ -92,38 +183,55 @@ pub(in crate::cpu) fn backward(
             // slices that `Cpu` checked against the shape.
             unsafe { isa.run(job) };
         });
-        cpu.packed = packed;
-        if let Some(d_weight) = d_weight.as_deref_mut() {
-            reduce_weight(&cpu.parts, &mut d_weight[here], [k, k_padded], [per_group, taps]);
-        }
-        if let Some(d_bias) = d_bias.as_deref_mut() {
-            for (o, d) in d_bias[group * out..][..out].iter_mut().enumerate() {
-                *d = cpu.parts.iter().map(|p| p.d_bias[o]).sum::<f64>() as f32;
-            }
-        }
-    }
-    if scattered && let Some(sink) = sink.take() {
-        let rows = s.n * s.h * s.w;
-        super::pass_rows(cpu, Fixed(image.get()), Share::ALL, sink, s.c, rows);
-    }
-    if let Some(Sink { tally: Some(tally), .. }) = dx {
-        cpu.tally(if scattered { s.c } else { c_padded }, tally);
     }
 }
 
-/// Sums the parts' weight gradients in order, and puts taps last again.
-fn reduce_weight(
-    parts: &[Part],
-    into: &mut [f32],
-    [k, k_padded]: [usize; 2],
-    [per_group, taps]: [usize; 2],
+/// Packs the weight of each group, `oc / groups` by `k`.
+fn pack_backward(
+    cpu: &mut Cpu,
+    s: &ConvShape,
+    weight: &[f32],
+    panels: &Panels,
+    packed: &mut Packed,
 ) {
-    for (o, row) in into.chunks_exact_mut(k).enumerate() {
-        for (at, d) in row.iter_mut().enumerate() {
-            let column = at % taps * per_group + at / taps;
-            *d = parts.iter().map(|p| p.d_weight[o * k_padded + column]).sum();
+    packed.data.reserve(s.groups * panels.len());
+    let (taps, len) = (s.kernel[0] * s.kernel[1], panels.k * panels.n);
+    let to = Shared(packed.data.as_mut_ptr());
+    cpu.for_parts(s.groups * panels.count(), |_, tasks, _| {
+        for task in tasks {
+            let (group, i) = (task / panels.count(), task % panels.count());
+            // SAFETY: panels do not overlap, and every task has one of its own.
+            let panel = unsafe { panel_of(to, panels, group, i) };
+            panels.pack_backward(&weight[group * len..][..len], taps, i, panel);
         }
-    }
+    });
+}
+
+/// Sums the parts' weight gradients in order, and puts taps last again.
+fn reduce_weight(cpu: &mut Cpu, into: &mut [f32], [k, k_padded]: [usize; 2], taps: usize) {
+    let per_group = k / taps;
+    let sums: Vec<Fixed<f32>> = cpu.parts.iter().map(|p| Fixed(p.d_weight.as_ptr())).collect();
+    let (sums, to) = (&sums[..], Shared(into.as_mut_ptr()));
+    cpu.for_parts(into.len() / k, |_, rows, _| {
+        for o in rows {
+            // SAFETY: every part summed `k_padded` values for each output; parts have outputs of their own.
+            let (row, sums) = unsafe {
+                let row = std::slice::from_raw_parts_mut(to.get().add(o * k), k);
+                let sums = sums
+                    .iter()
+                    .map(|sum| std::slice::from_raw_parts(sum.get().add(o * k_padded), k));
+                (row, sums)
+            };
+            row.fill(0.0);
+            for sum in sums {
+                for (t, sum) in sum.chunks_exact(per_group).enumerate() {
+                    for (d, v) in row[t..].iter_mut().step_by(taps).zip(sum) {
+                        *d += v;
+                    }
+                }
+            }
+        }
+    });
 }
 
 struct BackwardPart<'a> {
@@ -184,6 +292,7 @@ impl Kernel for BackwardPart<'_> {
                         b_stride: Some(x_stride),
                         k: len,
                         n: k,
+                        block: usize::MAX,
                     };
                     let finish = Accumulate { c: Shared(d_weight.as_mut_ptr()), stride: k_padded };
                     multiply::<S, Accumulate>(&factors, 0..out, 0..self.panels, finish);
@@ -201,6 +310,7 @@ impl Kernel for BackwardPart<'_> {
                     b_stride: None,
                     k: out,
                     n: k,
+                    block: ROW_BLOCK,
                 };
                 if s.is_pointwise() {
                     let finish = IntoSink {

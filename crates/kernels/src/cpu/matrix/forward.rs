@@ -2,9 +2,9 @@
 //!
 //! Above: `cpu::matrix`. Below: `cpu::{gemm, pack}`. Not here: packing of weights (`cpu::matrix`).
 
-use super::TILE;
 use super::band::Band;
-use crate::cpu::gemm::{Factors, ONE_RUN, ONE_SEGMENT, Output, multiply};
+use super::{Merged, TILE};
+use crate::cpu::gemm::{Factors, ONE_RUN, ONE_SEGMENT, Output, ROW_BLOCK, multiply};
 use crate::cpu::pack::{Rows, flush};
 use crate::cpu::team::{Fixed, Shared, part_of};
 use crate::cpu::views::SourceView;
@@ -17,6 +17,16 @@ const ROW_UNIT: usize = 6;
 /// With fewer rows than this a part, parts take panels instead.
 const MIN_ROWS: usize = 16;
 
+/// Elements of a core's own cache, about: half a megabyte.
+const CACHE: usize = 1 << 17;
+/// Bands that share a panel, at most.
+const MOST_BANDS: usize = 16;
+
+/// How many bands share each panel of weights: one where all weights stay in cache, else as many as the cache holds.
+fn bands_at_once(weights: usize, band: usize) -> usize {
+    if weights <= CACHE { 1 } else { (CACHE / band.max(1)).clamp(1, MOST_BANDS) }
+}
+
 /// See [`crate::Device::conv_forward`].
 pub(in crate::cpu) fn forward(
     cpu: &mut Cpu,
@@ -27,6 +37,8 @@ pub(in crate::cpu) fn forward(
     y: &mut [f32],
     moments: Option<Moments<'_, f32>>,
 ) {
+    let merged = Merged::new(s, cpu.isa.lanes());
+    let s = &merged.shape;
     let (m, out) = (s.output_positions(), s.oc / s.groups);
     let padded = s.oc.next_multiple_of(cpu.isa.lanes());
     let parts = cpu.team.threads();
@@ -38,6 +50,7 @@ pub(in crate::cpu) fn forward(
         let rows = Rows { shape: *s, source: SourceView::new(xs), plain: xs.is_plain(), group };
         let band = Band::new(s);
         let segments = &band.segments(s)[..];
+        let bands = bands_at_once(packed.panels.len(), band.len());
         let to = Shared(y[group * out..].as_mut_ptr());
         let (isa, panels) = (cpu.isa, packed.panels);
         let b = Fixed(packed.data[group * panels.len()..].as_ptr());
@@ -59,7 +72,7 @@ pub(in crate::cpu) fn forward(
             if pointwise {
                 part.tile.reserve(TILE * s.c.next_multiple_of(panels.lanes));
             } else {
-                part.tile.reserve(band.len());
+                part.tile.reserve(bands * band.len());
             }
             let sums = if counted {
                 part.sums.reserve(2 * padded + 16);
@@ -79,8 +92,17 @@ pub(in crate::cpu) fn forward(
                 sums,
                 sums_stride: padded,
             };
-            let job =
-                ForwardPart { rows, band, segments, range: rows_here, columns, b, finish, part };
+            let job = ForwardPart {
+                rows,
+                band,
+                segments,
+                range: rows_here,
+                columns,
+                b,
+                bands,
+                finish,
+                part,
+            };
             // SAFETY: `isa` is one of this machine; parts write to rows or columns of their own, within the slices that
             // `Cpu` checked against the shape.
             unsafe { isa.run(job) };
@@ -99,6 +121,8 @@ struct ForwardPart<'a> {
     /// Panels.
     columns: std::ops::Range<usize>,
     b: Fixed<f32>,
+    /// Bands at a time.
+    bands: usize,
     finish: Output,
     part: &'a mut Part,
 }
@@ -162,6 +186,7 @@ impl ForwardPart<'_> {
                 b_stride: None,
                 k: s.c,
                 n: s.oc,
+                block: ROW_BLOCK,
             };
             multiply::<S, Output>(
                 &factors,
@@ -173,29 +198,46 @@ impl ForwardPart<'_> {
         end
     }
 
-    /// Computes up to a band of output rows from the one at position `row` on, and returns the next.
+    /// Computes up to a few bands of output rows from the one at position `row` on, and returns the next.
+    ///
+    /// With weights larger than a cache, as many bands as the cache holds share each panel of them.
     #[inline(always)]
     unsafe fn dense<S: Simd>(&mut self, row: usize) -> usize {
-        let (s, band) = (self.rows.shape, self.band);
-        let (n, oh) = (row / (s.oh * s.ow), row / s.ow % s.oh);
-        let count = band.rows.min(s.oh - oh).min((self.range.end - row) / s.ow);
-        let tile = self.part.tile.as_mut_ptr();
-        // SAFETY: the output rows exist; the tile has room for a band.
+        let (s, band, len) = (self.rows.shape, self.band, self.band.len());
+        let mut bands = [(0, 0); MOST_BANDS];
+        let (mut filled, mut next) = (0, row);
+        // SAFETY: the output rows exist; the tile has room for `bands` bands.
         unsafe {
-            band.fill::<S>(&self.rows, n, oh, count, tile);
-            let factors = Factors {
-                a: Fixed(tile),
-                a_strides: [s.stride[1] * band.pixel, 1],
-                runs: [s.ow, s.stride[0] * band.width * band.pixel],
-                segments: self.segments,
-                b: self.b,
-                b_stride: None,
-                k: s.weight_len() / s.oc / self.segments.len(),
-                n: s.oc / s.groups,
-            };
-            let finish = self.finish_at(row);
-            multiply::<S, Output>(&factors, 0..count * s.ow, self.columns.clone(), finish);
+            while filled < self.bands && next < self.range.end {
+                let (n, oh) = (next / (s.oh * s.ow), next / s.ow % s.oh);
+                let count = band.rows.min(s.oh - oh).min((self.range.end - next) / s.ow);
+                let to = self.part.tile.as_mut_ptr().add(filled * len);
+                band.fill::<S>(&self.rows, n, oh, count, to);
+                bands[filled] = (next, count * s.ow);
+                filled += 1;
+                next += count * s.ow;
+            }
+            let panels = self.columns.clone();
+            // One band takes all panels at once, many take one after the other.
+            let step = if filled == 1 { panels.len() } else { 1 };
+            for first in panels.clone().step_by(step) {
+                for (i, &(row, rows)) in bands[..filled].iter().enumerate() {
+                    let factors = Factors {
+                        a: Fixed(self.part.tile.as_ptr().add(i * len)),
+                        a_strides: [s.stride[1] * band.pixel, 1],
+                        runs: [s.ow, s.stride[0] * band.width * band.pixel],
+                        segments: self.segments,
+                        b: self.b,
+                        b_stride: None,
+                        k: s.weight_len() / s.oc / self.segments.len(),
+                        n: s.oc / s.groups,
+                        block: ROW_BLOCK,
+                    };
+                    let finish = self.finish_at(row);
+                    multiply::<S, Output>(&factors, 0..rows, first..first + step, finish);
+                }
+            }
         }
-        row + count * s.ow
+        next
     }
 }
