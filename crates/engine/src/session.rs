@@ -2,7 +2,8 @@
 //!
 //! Above: `transfer`, `recipes`, users who only classify. Below: `session::{compile, runner}`. Not here: training (`train`).
 //! Every unit writes what its readers need: bias, residual and activation happen in the convolution's epilogue. An addition
-//! whose one operand is a convolution that nobody else reads costs nothing of its own.
+//! whose one operand is a convolution that nobody else reads costs nothing of its own, and no more does the gate of a
+//! squeeze-and-excite before a pointwise convolution.
 
 mod compile;
 mod profile;

@@ -93,7 +93,7 @@ impl Session {
 fn describe(program: &Program, layout: &Layout, n: usize, unit_idx: usize, ms: Spread) -> UnitTime {
     let (unit, step) = (&program.plan.units[unit_idx], &program.steps[unit_idx]);
     let len = |value: usize| layout.extents[value].len() * n;
-    let read: usize = unit.inputs.iter().chain(&step.residual).map(|&v| len(v)).sum();
+    let read: usize = step.reads(unit).map(len).sum();
     let (mut macs, mut weight) = (0, 0);
     let (kernel, window) = match (&unit.work, layout.forms[unit_idx].conv()) {
         (Work::Conv { conv, .. }, Some(shape)) => {
@@ -101,7 +101,8 @@ fn describe(program: &Program, layout: &Layout, n: usize, unit_idx: usize, ms: S
             macs = n * shape.output_positions() * weight;
             let ([kh, kw], [sh, _]) = (conv.window.kernel, conv.window.stride);
             let stride = if sh == 1 { String::new() } else { format!("/{sh}") };
-            (Cpu::kernel_of(shape), format!(", {kh}x{kw}{stride}"))
+            let gated = if step.gated.is_some() { ", gated" } else { "" };
+            (Cpu::kernel_of(shape), format!(", {kh}x{kw}{stride}{gated}"))
         }
         (Work::Linear { .. }, Some(shape)) => {
             weight = shape.weight_len();

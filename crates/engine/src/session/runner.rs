@@ -87,7 +87,12 @@ impl Runner {
                         residual: step.residual.map(|v| source(v).data),
                         activation: step.activation,
                     };
-                    cpu.conv_packed(shape, xs, weight, epilogue, y, None);
+                    match step.gated.map(|both| both.map(|v| source(v).data)) {
+                        Some([map, gate]) => {
+                            cpu.conv_gated(shape, map, gate, weight, epilogue, y);
+                        }
+                        None => cpu.conv_packed(shape, xs, weight, epilogue, y, None),
+                    }
                 }
             }
             Work::Add => cpu.add(c, xs, source(unit.inputs[1]), step.activation, y),
@@ -129,11 +134,11 @@ impl Layout {
                 continue;
             }
             live(step.output, u);
-            unit.inputs.iter().chain(&step.residual).for_each(|&v| live(v, u));
+            step.reads(unit).for_each(|v| live(v, u));
         }
         plan.outputs.iter().for_each(|&v| live(v, plan.units.len()));
         for tenant in &mut tenants {
-            // A value that a fused addition swallowed.
+            // A value that a fused addition or gate swallowed.
             if tenant.first > tenant.last {
                 *tenant = Tenant { len: 0, first: 0, last: 0 };
             }
