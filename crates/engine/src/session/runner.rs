@@ -1,14 +1,15 @@
 //! One arena and the cores that work in it: a compiled network run on a batch that fits there as a whole.
 //!
-//! Above: `session`. Below: `session::compile`, `arena`, `kernels::Cpu`. Not here: how a batch is cut into such runs (`session`).
+//! Above: `session`. Below: `session::compile`, `arena`, `graph::plan`, `kernels::Cpu`. Not here: how a batch is cut into such runs (`session`).
 
 use std::ops::Range;
 
 use taper_graph::Extent;
+use taper_graph::plan::{MemoryPlan, Tenant};
 use taper_kernels::{AlignedBuf, Cpu, Device, Epilogue, Source};
 
 use super::compile::Program;
-use crate::arena::{Tenant, around, place};
+use crate::arena::around;
 use crate::plan::{Form, Work, forms};
 use crate::{Error, Result};
 
@@ -145,7 +146,7 @@ impl Layout {
         }
         // The images are read where the caller has them.
         tenants[0].len = 0;
-        let (stored, total) = place(&tenants).ok_or_else(too_large)?;
-        Ok((Self { shape, extents, forms, stored }, total))
+        let MemoryPlan { ranges, total } = MemoryPlan::new(&tenants).ok_or_else(too_large)?;
+        Ok((Self { shape, extents, forms, stored: ranges }, total))
     }
 }
