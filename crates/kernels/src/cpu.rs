@@ -151,7 +151,7 @@ impl Cpu {
         }
     }
 
-    /// [`Device::conv_forward`](crate::Device::conv_forward) with a weight packed before by this device, for a shape that differs at most in `n`, `h`, `w`.
+    /// [`Device::conv_forward`](crate::Device::conv_forward) with a weight packed before by this device, for a shape that differs at most in `n`, `h`, `w` and padding.
     ///
     /// # Panics
     /// If a slice has another length than the shape says.
