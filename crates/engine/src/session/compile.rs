@@ -16,6 +16,8 @@ pub(super) struct Program {
     pub(super) plan: Plan,
     /// By unit.
     pub(super) steps: Vec<Step>,
+    /// Convolutions in a row, of which only the last one's output is read by others.
+    pub(super) chains: Vec<Vec<usize>>,
 }
 
 /// One unit, made ready.
@@ -61,8 +63,10 @@ impl Program {
             steps.push(compile(graph, params, &plan.values[unit.output], unit, &extents, cpu)?);
         }
         fuse_additions(&plan, &mut steps);
-        fuse_gates(&plan, &extents, &convs(graph, &plan, &extents)?, &mut steps);
-        Ok(Self { graph: graph.clone(), plan, steps })
+        let convs = convs(graph, &plan, &extents)?;
+        fuse_gates(&plan, &extents, &convs, &mut steps);
+        let chains = chains(&plan, &convs, &steps);
+        Ok(Self { graph: graph.clone(), plan, steps, chains })
     }
 
     /// The parameters and buffers that were compiled in.
@@ -171,4 +175,40 @@ fn fuse_gates(plan: &Plan, extents: &[Extent], convs: &[Option<ConvShape>], step
             steps[u].skipped = true;
         }
     }
+}
+
+/// Every depthwise convolution with the convolution before it and the pointwise one behind it, where nobody else reads what is between
+/// them.
+fn chains(plan: &Plan, convs: &[Option<ConvShape>], steps: &[Step]) -> Vec<Vec<usize>> {
+    let mut taken = vec![false; plan.units.len()];
+    let between = |value: usize, reader: usize| {
+        plan.values[value].readers == [reader] && !plan.outputs.contains(&value)
+    };
+    let is_plain = |u: usize| convs[u].is_some() && steps[u].gated.is_none();
+    let mut chains = Vec::new();
+    for (u, unit) in plan.units.iter().enumerate() {
+        if !convs[u].is_some_and(|shape| shape.is_depthwise()) {
+            continue;
+        }
+        let mut chain = vec![u];
+        let input = unit.inputs[0];
+        if let Some(before) = plan.values[input].writer {
+            let ends = steps[before].output == input && steps[before].residual.is_none();
+            if ends && is_plain(before) && !taken[before] && between(input, u) {
+                chain.insert(0, before);
+            }
+        }
+        if let &[behind] = plan.values[unit.output].readers.as_slice() {
+            let goes_on = steps[u].residual.is_none() && between(unit.output, behind);
+            let is_pointwise = convs[behind].is_some_and(|shape| shape.is_pointwise());
+            if goes_on && is_pointwise && is_plain(behind) {
+                chain.push(behind);
+            }
+        }
+        chain.iter().for_each(|&u| taken[u] = true);
+        if chain.len() > 1 {
+            chains.push(chain);
+        }
+    }
+    chains
 }
