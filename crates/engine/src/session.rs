@@ -2,8 +2,10 @@
 //!
 //! Above: `transfer`, `recipes`, users who only classify. Below: `session::{compile, runner}`. Not here: training (`train`).
 //! Every unit writes what its readers need: bias, residual and activation happen in the convolution's epilogue. An addition
-//! whose one operand is a convolution that nobody else reads costs nothing of its own.
+//! whose one operand is a convolution that nobody else reads costs nothing of its own, and no more does the gate of a
+//! squeeze-and-excite before a pointwise convolution.
 
+mod bands;
 mod compile;
 mod profile;
 mod runner;
@@ -16,7 +18,7 @@ use taper_model::Model;
 use crate::error::{check_len, check_params};
 use crate::{Error, Result};
 use compile::Program;
-use runner::Runner;
+use runner::{Order, Runner};
 
 pub use profile::UnitTime;
 
@@ -113,7 +115,7 @@ impl Session {
         }
     }
 
-    /// Bytes of the arenas, of which there is one for each core when batches are run.
+    /// Bytes of the arenas, of which there is one for each core when batches are run, and of what bands pass through.
     #[must_use]
     pub fn arena_bytes(&self) -> usize {
         std::iter::once(&self.team).chain(&self.lanes).map(Runner::arena_bytes).sum()
@@ -135,7 +137,7 @@ impl Session {
     /// # Errors
     /// As [`Session::run`].
     pub fn run_all(&mut self, xs: &[f32], [n, h, w]: [usize; 3]) -> Result<&[Vec<f32>]> {
-        let image_len = self.prepare(xs, [n, h, w])?;
+        let image_len = self.prepare(xs, [n, h, w], Order::Bands)?;
         let Self { program, team, lanes, outputs } = self;
         let threads = team.cpu.threads();
         let each = if threads > 1 { n / threads } else { 0 };
@@ -148,7 +150,7 @@ impl Session {
         if each > 0 {
             lanes.resize_with(threads, || Runner::new(1));
             for lane in &mut *lanes {
-                lane.prepare(program, [1, h, w])?;
+                lane.prepare(program, [1, h, w], Order::Bands)?;
             }
             let mut work: Vec<_> = lanes.iter_mut().zip(in_lanes.chunks_exact_mut(each)).collect();
             team.cpu.each(&mut work, |(lane, images)| run_one_by_one(lane, program, images));
@@ -158,13 +160,13 @@ impl Session {
     }
 
     /// Makes room for a batch, and returns the elements of one image.
-    fn prepare(&mut self, xs: &[f32], [n, h, w]: [usize; 3]) -> Result<usize> {
+    fn prepare(&mut self, xs: &[f32], [n, h, w]: [usize; 3], order: Order) -> Result<usize> {
         let too_large = || Error::Batch { batch: n, h, w };
         if n == 0 {
             return Err(too_large());
         }
         let Self { program, team, outputs, .. } = self;
-        team.prepare(program, [1, h, w])?;
+        team.prepare(program, [1, h, w], order)?;
         let Some(layout) = &team.layout else { return Err(Error::NoForward) };
         let all = |value: usize| layout.extents[value].len().checked_mul(n).ok_or_else(too_large);
         check_len("the batch of images", xs.len(), all(0)?)?;

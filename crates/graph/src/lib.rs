@@ -38,6 +38,7 @@ mod id;
 mod json;
 mod op;
 mod param;
+pub mod plan;
 pub mod scaling;
 mod scope;
 mod shape;

@@ -21,7 +21,7 @@ mod unroll;
 mod views;
 mod windows;
 
-use device::{check_sink, check_source};
+use device::{check_conv, check_sink};
 use elementwise::SumPositions;
 use pack::Panels;
 use pass::Share;
@@ -159,7 +159,7 @@ impl Cpu {
         packed
     }
 
-    /// [`Device::conv_forward`](crate::Device::conv_forward) with a weight packed before by this device, for a shape that differs at most in `n`, `h`, `w`.
+    /// [`Device::conv_forward`](crate::Device::conv_forward) with a weight packed before by this device, for a shape that differs at most in `n`, `h`, `w` and padding.
     ///
     /// # Panics
     /// If a slice has another length than the shape says.
@@ -172,18 +172,49 @@ impl Cpu {
         y: &mut [f32],
         moments: Option<Moments<'_, f32>>,
     ) {
-        check_source(&xs, shape.input_len(), shape.c);
-        assert_eq!(y.len(), shape.output_len(), "length of the output");
-        assert!(epilogue.bias.is_none_or(|b| b.len() == shape.oc), "length of the bias");
-        assert!(epilogue.residual.is_none_or(|r| r.len() == y.len()), "length of the residual");
+        check_conv(shape, &xs, &epilogue, y);
         if let Some(moments) = &moments {
             assert_eq!([moments.mean.len(), moments.var.len()], [shape.oc; 2], "moments");
         }
         if shape.is_depthwise() {
             depthwise::forward(self, shape, xs, packed, epilogue, y, moments);
         } else {
-            matrix::forward(self, shape, xs, packed, epilogue, y, moments);
+            matrix::forward(self, shape, xs, None, packed, epilogue, y, moments);
         }
+    }
+
+    /// [`Cpu::conv_packed`] of a pointwise convolution that reads `xs·gate`, as after a squeeze-and-excite: `xs` is `(n, h, w, c)`, `gate`
+    /// `(n, c)`.
+    ///
+    /// The product is never written: its rows pass through scratch in cache, or the gate goes into a copy of the weights, whichever
+    /// are fewer numbers.
+    ///
+    /// # Panics
+    /// If the convolution is not pointwise, or a slice has another length than the shape says.
+    ///
+    /// # Examples
+    /// ```
+    /// use taper_kernels::{ConvShape, Cpu, Epilogue};
+    /// let shape = ConvShape::new([1, 1, 2, 2], 1, [1, 1], [1, 1], [1, 1], [0; 4], 1).unwrap();
+    /// let (mut cpu, mut y) = (Cpu::new(1), [0.0; 2]);
+    /// let packed = cpu.pack(&shape, &[1.0, 10.0]);
+    /// cpu.conv_gated(&shape, &[1.0, 2.0, 3.0, 4.0], &[1.0, 0.5], &packed, Epilogue::default(), &mut y);
+    /// assert_eq!(y, [11.0, 23.0]);
+    /// ```
+    pub fn conv_gated(
+        &mut self,
+        shape: &ConvShape,
+        xs: &[f32],
+        gate: &[f32],
+        packed: &Packed,
+        epilogue: Epilogue<'_, f32>,
+        y: &mut [f32],
+    ) {
+        assert!(shape.is_pointwise(), "a gate before a convolution that is not pointwise");
+        assert_eq!(gate.len(), shape.n * shape.c, "length of the gate");
+        let xs = Source::plain(xs);
+        check_conv(shape, &xs, &epilogue, y);
+        matrix::forward(self, shape, xs, Some(gate), packed, epilogue, y, None);
     }
 
     /// Calls `work` with every item, each thread with items of its own: the first thread with the first `len / threads`, and so on.

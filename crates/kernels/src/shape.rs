@@ -3,6 +3,8 @@
 //! Above: every kernel, `engine`. Below: nothing. Not here: `Padding` as an enum (`graph::window`).
 //! Tuples are `(height, width)`; padding is `[top, left, bottom, right]`, zeros.
 
+use std::ops::Range;
+
 /// A 2-D convolution of an `(n, h, w, c)` tensor to `(n, oh, ow, oc)` with a weight `(oc, c / groups, kh, kw)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvShape {
@@ -70,6 +72,38 @@ impl ConvShape {
         Self::new([n, 1, 1, in_features], out_features, [1; 2], [1; 2], [1; 2], [0; 4], 1)
     }
 
+    /// The convolution that computes output rows `rows` alone, and the input rows it reads: an image can be convolved in bands.
+    ///
+    /// # Examples
+    /// ```
+    /// use taper_kernels::ConvShape;
+    /// let whole = ConvShape::new([1, 8, 8, 4], 4, [3, 3], [2, 2], [1, 1], [1; 4], 4).unwrap();
+    /// let (band, rows) = whole.band(2..4);
+    /// assert_eq!(rows, 3..8);
+    /// assert_eq!(band.output_len(), whole.output_len() / 2);
+    /// ```
+    #[must_use]
+    pub fn band(&self, rows: Range<usize>) -> (Self, Range<usize>) {
+        let (first, above) = (rows.start * self.stride[0], self.top);
+        let end = (first + self.rows_under(rows.len())).saturating_sub(above).min(self.h);
+        let inputs = first.saturating_sub(above).min(end)..end;
+        let top = above.saturating_sub(first);
+        (Self { h: inputs.len(), oh: rows.len(), top, ..*self }, inputs)
+    }
+
+    /// Input rows under the windows of `rows` output rows, padding included.
+    #[must_use]
+    pub fn rows_under(&self, rows: usize) -> usize {
+        let reach = (self.kernel[0] - 1) * self.dilation[0] + 1;
+        rows.saturating_sub(1) * self.stride[0] + reach
+    }
+
+    /// Rows of the output, and the elements of one.
+    #[must_use]
+    pub fn output_rows(&self) -> [usize; 2] {
+        [self.oh, self.ow * self.oc]
+    }
+
     /// Elements of the input, `n·h·w·c`.
     #[must_use]
     pub fn input_len(&self) -> usize {
@@ -113,6 +147,39 @@ impl ConvShape {
 #[cfg(test)]
 mod tests {
     use super::ConvShape;
+    use crate::{Cpu, Epilogue, Isa, Source};
+    use proptest::prelude::{prop_assert_eq, proptest};
+
+    proptest! {
+        /// Bit for bit, on every instruction set, for depthwise, grouped, dense and pointwise convolutions with any window.
+        #[test]
+        fn a_convolution_in_bands_is_the_whole_one(
+            [h, w, per_group, groups] in [1..20usize, 1..12, 1..4, 1..6],
+            [kernel, stride, dilation, pad] in [1..5usize, 1..4, 1..3, 0..4],
+            [multiplier, rows] in [1..4usize, 1..6],
+        ) {
+            let (c, oc, pads) = (per_group * groups, multiplier * groups, [pad, 1, pad / 2, 1]);
+            let Some(s) = ConvShape::new([1, h, w, c], oc, [kernel; 2], [stride; 2], [dilation; 2], pads, groups) else {
+                return Ok(());
+            };
+            let values = |len: usize, seed: f32| -> Vec<f32> {
+                (0..len).map(|i| (i as f32 * 12.9898 + seed).sin()).collect()
+            };
+            let (xs, weight) = (values(s.input_len(), 0.0), values(s.weight_len(), 0.5));
+            for isa in Isa::here() {
+                let mut cpu = Cpu::with_isa(2, isa).unwrap();
+                let packed = cpu.pack(&s, &weight);
+                let (mut whole, mut banded) = (vec![0.0; s.output_len()], vec![0.0; s.output_len()]);
+                cpu.conv_packed(&s, Source::plain(&xs), &packed, Epilogue::default(), &mut whole, None);
+                for (i, y) in banded.chunks_mut(rows * s.ow * oc).enumerate() {
+                    let (band, inputs) = s.band(i * rows..(i * rows + rows).min(s.oh));
+                    let xs = Source::plain(&xs[inputs.start * w * c..inputs.end * w * c]);
+                    cpu.conv_packed(&band, xs, &packed, Epilogue::default(), y, None);
+                }
+                prop_assert_eq!(&whole, &banded, "{:?}", isa);
+            }
+        }
+    }
 
     #[test]
     fn a_window_larger_than_the_padded_image_is_refused() {

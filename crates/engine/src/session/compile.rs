@@ -1,12 +1,13 @@
-//! A model made ready to run: norms folded into weights, weights packed, additions joined with the convolution before them.
+//! A model made ready to run: norms folded into weights, weights packed, additions joined with the convolution before them, gates with
+//! the one behind.
 //!
 //! Above: `session`. Below: `plan`, `kernels::Cpu`. Not here: where tensors lie (`session::runner`).
 
 use taper_graph::{Extent, Graph, NodeId, ParamId};
-use taper_kernels::{Activation, Cpu, Packed};
+use taper_kernels::{Activation, ConvShape, Cpu, Packed};
 
 use crate::Result;
-use crate::plan::{Form, Norm, Plan, Unit, Value, Work};
+use crate::plan::{Form, Norm, Plan, Unit, Value, Work, forms};
 
 /// What is computed, and the packed weights: shared by all sessions forked from one.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(super) struct Program {
     pub(super) plan: Plan,
     /// By unit.
     pub(super) steps: Vec<Step>,
+    /// Convolutions in a row, of which only the last one's output is read by others.
+    pub(super) chains: Vec<Vec<usize>>,
 }
 
 /// One unit, made ready.
@@ -24,13 +27,23 @@ pub(super) struct Step {
     pub(super) bias: Option<Vec<f32>>,
     /// Its parameters as they are, where no convolution's kernel runs it.
     pub(super) params: Vec<Vec<f32>>,
+    /// Map and gate, where the input is their product and is never written.
+    pub(super) gated: Option<[usize; 2]>,
     /// The value added in the epilogue.
     pub(super) residual: Option<usize>,
     /// The value written: the addition's, where one was fused.
     pub(super) output: usize,
     pub(super) activation: Activation,
-    /// The addition that another step does.
+    /// The addition or gate that another step does.
     pub(super) skipped: bool,
+}
+
+impl Step {
+    /// The values that a unit's step reads.
+    pub(super) fn reads<'a>(&'a self, unit: &'a Unit) -> impl Iterator<Item = usize> + 'a {
+        let inputs = self.gated.as_ref().map_or(unit.inputs.as_slice(), |both| both.as_slice());
+        inputs.iter().chain(&self.residual).copied()
+    }
 }
 
 impl Program {
@@ -50,7 +63,10 @@ impl Program {
             steps.push(compile(graph, params, &plan.values[unit.output], unit, &extents, cpu)?);
         }
         fuse_additions(&plan, &mut steps);
-        Ok(Self { graph: graph.clone(), plan, steps })
+        let convs = convs(graph, &plan, &extents)?;
+        fuse_gates(&plan, &extents, &convs, &mut steps);
+        let chains = chains(&plan, &convs, &steps);
+        Ok(Self { graph: graph.clone(), plan, steps, chains })
     }
 
     /// The parameters and buffers that were compiled in.
@@ -135,4 +151,64 @@ fn fuse_additions(plan: &Plan, steps: &mut [Step]) {
             }
         }
     }
+}
+
+/// By unit: its convolution, if it is one, for one image.
+fn convs(graph: &Graph, plan: &Plan, extents: &[Extent]) -> Result<Vec<Option<ConvShape>>> {
+    let forms = forms(graph, plan, extents, 1)?;
+    let units = plan.units.iter().zip(&forms);
+    Ok(units.map(|(unit, form)| form.conv().filter(|_| unit.work.is_conv()).copied()).collect())
+}
+
+/// Lets the pointwise convolution just behind a gate, the only reader of the product, multiply while it reads.
+fn fuse_gates(plan: &Plan, extents: &[Extent], convs: &[Option<ConvShape>], steps: &mut [Step]) {
+    let positions = |value: usize| extents[value].size().iter().product::<usize>();
+    for (u, unit) in plan.units.iter().enumerate() {
+        let (Work::Mul, &[map, gate]) = (&unit.work, unit.inputs.as_slice()) else { continue };
+        let product = &plan.values[unit.output];
+        let bare = product.activation == Activation::Identity && product.norm.is_none();
+        let &[reader] = product.readers.as_slice() else { continue };
+        let by_channel = positions(gate) == 1 && positions(map) > 1;
+        let is_pointwise = convs[reader].is_some_and(|shape| shape.is_pointwise());
+        if bare && by_channel && is_pointwise && !plan.outputs.contains(&unit.output) {
+            steps[reader].gated = Some([map, gate]);
+            steps[u].skipped = true;
+        }
+    }
+}
+
+/// Every depthwise convolution with the convolution before it and the pointwise one behind it, where nobody else reads what is between
+/// them.
+fn chains(plan: &Plan, convs: &[Option<ConvShape>], steps: &[Step]) -> Vec<Vec<usize>> {
+    let mut taken = vec![false; plan.units.len()];
+    let between = |value: usize, reader: usize| {
+        plan.values[value].readers == [reader] && !plan.outputs.contains(&value)
+    };
+    let is_plain = |u: usize| convs[u].is_some() && steps[u].gated.is_none();
+    let mut chains = Vec::new();
+    for (u, unit) in plan.units.iter().enumerate() {
+        if !convs[u].is_some_and(|shape| shape.is_depthwise()) {
+            continue;
+        }
+        let mut chain = vec![u];
+        let input = unit.inputs[0];
+        if let Some(before) = plan.values[input].writer {
+            let ends = steps[before].output == input && steps[before].residual.is_none();
+            if ends && is_plain(before) && !taken[before] && between(input, u) {
+                chain.insert(0, before);
+            }
+        }
+        if let &[behind] = plan.values[unit.output].readers.as_slice() {
+            let goes_on = steps[u].residual.is_none() && between(unit.output, behind);
+            let is_pointwise = convs[behind].is_some_and(|shape| shape.is_pointwise());
+            if goes_on && is_pointwise && is_plain(behind) {
+                chain.push(behind);
+            }
+        }
+        chain.iter().for_each(|&u| taken[u] = true);
+        if chain.len() > 1 {
+            chains.push(chain);
+        }
+    }
+    chains
 }

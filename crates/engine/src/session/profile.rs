@@ -1,7 +1,8 @@
 //! Where the time of a session goes, unit by unit.
 //!
 //! Above: xtask. Below: `session`, which calls back after every unit. Not here: what the machine could do at best (xtask measures it).
-//! A unit is what the plan runs at once: a convolution with its norm, activation and residual. Bytes are those a perfect cache
+//! A unit is what the plan runs at once: a convolution with its norm, activation and residual. Here units run one after the other, where
+//! [`Session::run`] takes some of them in bands: their times add up to a little more than a run. Bytes are those a perfect cache
 //! would move: every tensor the unit reads or writes once, weights included.
 
 use std::time::Instant;
@@ -11,7 +12,7 @@ use taper_kernels::Cpu;
 
 use super::Session;
 use super::compile::Program;
-use super::runner::Layout;
+use super::runner::{Layout, Order};
 use crate::plan::Work;
 use crate::{Result, Spread};
 
@@ -62,7 +63,7 @@ impl Session {
         shape: [usize; 3],
         rounds: usize,
     ) -> Result<Vec<UnitTime>> {
-        let image_len = self.prepare(xs, shape)?;
+        let image_len = self.prepare(xs, shape, Order::Units)?;
         let Self { program, team, .. } = self;
         let mut times = vec![Vec::with_capacity(rounds.max(1)); program.plan.units.len()];
         for round in 0..=rounds.max(1) {
@@ -93,7 +94,7 @@ impl Session {
 fn describe(program: &Program, layout: &Layout, n: usize, unit_idx: usize, ms: Spread) -> UnitTime {
     let (unit, step) = (&program.plan.units[unit_idx], &program.steps[unit_idx]);
     let len = |value: usize| layout.extents[value].len() * n;
-    let read: usize = unit.inputs.iter().chain(&step.residual).map(|&v| len(v)).sum();
+    let read: usize = step.reads(unit).map(len).sum();
     let (mut macs, mut weight) = (0, 0);
     let (kernel, window) = match (&unit.work, layout.forms[unit_idx].conv()) {
         (Work::Conv { conv, .. }, Some(shape)) => {
@@ -101,7 +102,8 @@ fn describe(program: &Program, layout: &Layout, n: usize, unit_idx: usize, ms: S
             macs = n * shape.output_positions() * weight;
             let ([kh, kw], [sh, _]) = (conv.window.kernel, conv.window.stride);
             let stride = if sh == 1 { String::new() } else { format!("/{sh}") };
-            (Cpu::kernel_of(shape), format!(", {kh}x{kw}{stride}"))
+            let gated = if step.gated.is_some() { ", gated" } else { "" };
+            (Cpu::kernel_of(shape), format!(", {kh}x{kw}{stride}{gated}"))
         }
         (Work::Linear { .. }, Some(shape)) => {
             weight = shape.weight_len();

@@ -1,14 +1,14 @@
 //! When every tensor of a step lives, and so where in the arena it lies.
 //!
-//! Above: `train`. Below: `arena`, `plan`, `train::routes`. Not here: what is computed.
+//! Above: `train`. Below: `graph::plan`, `plan`, `train::routes`. Not here: what is computed.
 //! Time runs from 0: unit `u` of `n` runs forward at `u`, the caller's gradient arrives at `n`, and unit `u` runs backward at `2n − u`.
 
 use std::ops::Range;
 
+use taper_graph::plan::{MemoryPlan, Tenant};
 use taper_graph::{Extent, Graph};
 
 use super::routes::{Route, Routes};
-use crate::arena::{Tenant, place};
 use crate::plan::{Form, Plan, forms};
 use crate::{Error, Result};
 
@@ -53,7 +53,7 @@ impl Layout {
                 tenants[plan.values.len() + slot].len = len(v)?;
             }
         }
-        let (mut ranges, total) = place(&tenants).ok_or_else(too_large)?;
+        let MemoryPlan { mut ranges, total } = MemoryPlan::new(&tenants).ok_or_else(too_large)?;
         let slots = ranges.split_off(plan.values.len());
         let range = |slot: &Option<usize>| slot.map_or(0..0, |slot| slots[slot].clone());
         let gradients = routes.slots.iter().map(range).collect();

@@ -17,11 +17,23 @@ use crate::{
     Moments, NormShape, PoolShape, Pooling, Sink, Source, SpatialMap,
 };
 
-pub(super) fn check_source(xs: &Source<'_, f32>, len: usize, c: usize) {
+fn check_source(xs: &Source<'_, f32>, len: usize, c: usize) {
     assert_eq!(xs.data.len(), len, "length of the input");
     if let Some(affine) = xs.affine {
         assert_eq!([affine.scale.len(), affine.shift.len()], [c; 2], "scale and shift");
     }
+}
+
+pub(super) fn check_conv(
+    shape: &ConvShape,
+    xs: &Source<'_, f32>,
+    epilogue: &Epilogue<'_, f32>,
+    y: &[f32],
+) {
+    check_source(xs, shape.input_len(), shape.c);
+    assert_eq!(y.len(), shape.output_len(), "length of the output");
+    assert!(epilogue.bias.is_none_or(|b| b.len() == shape.oc), "length of the bias");
+    assert!(epilogue.residual.is_none_or(|r| r.len() == y.len()), "length of the residual");
 }
 
 pub(super) fn check_sink(sink: &Sink<'_, f32>, len: usize, c: usize) {

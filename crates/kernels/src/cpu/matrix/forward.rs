@@ -1,8 +1,9 @@
 //! The forward pass of convolutions that are matrix products.
 //!
-//! Above: `cpu::matrix`. Below: `cpu::{gemm, pack}`. Not here: packing of weights (`cpu::matrix`).
+//! Above: `cpu::matrix`. Below: `cpu::{gemm, pack}`, `matrix::{band, gate}`. Not here: packing of weights (`cpu::matrix`).
 
 use super::band::Band;
+use super::gate::{Gate, Gated, scale_panels, scale_rows};
 use super::{Merged, TILE};
 use crate::cpu::gemm::{Factors, ONE_RUN, ONE_SEGMENT, Output, ROW_BLOCK, multiply};
 use crate::cpu::pack::{Rows, flush};
@@ -27,11 +28,12 @@ fn bands_at_once(weights: usize, band: usize) -> usize {
     if weights <= CACHE { 1 } else { (CACHE / band.max(1)).clamp(1, MOST_BANDS) }
 }
 
-/// See [`crate::Device::conv_forward`].
+/// See [`crate::Device::conv_forward`]. With a gate `(n, c)` the convolution is pointwise, the input plain, and read times the gate.
 pub(in crate::cpu) fn forward(
     cpu: &mut Cpu,
     s: &ConvShape,
     xs: Source<'_, f32>,
+    gate: Option<&[f32]>,
     packed: &Packed,
     epilogue: Epilogue<'_, f32>,
     y: &mut [f32],
@@ -45,6 +47,7 @@ pub(in crate::cpu) fn forward(
     cpu.clear_totals(2 * padded, moments.is_some());
     let by_columns = m < MIN_ROWS * parts && packed.panels.count() >= parts;
     let pointwise = s.is_pointwise();
+    let gate = gate.map(|gate| Gate::new(s, gate));
     let (low, high) = epilogue.activation.bounds();
     for group in 0..s.groups {
         let rows = Rows { shape: *s, source: SourceView::new(xs), plain: xs.is_plain(), group };
@@ -69,10 +72,10 @@ pub(in crate::cpu) fn forward(
             }
             // SAFETY: every part has its own scratch, `cpu.parts` being as long as the team.
             let part: &mut Part = unsafe { &mut *scratch.get().add(p) };
-            if pointwise {
-                part.tile.reserve(TILE * s.c.next_multiple_of(panels.lanes));
-            } else {
-                part.tile.reserve(bands * band.len());
+            match gate {
+                Some(Gate { on: Gated::Weights, .. }) => part.tile.reserve(panels.len()),
+                _ if pointwise => part.tile.reserve(TILE * s.c.next_multiple_of(panels.lanes)),
+                _ => part.tile.reserve(bands * band.len()),
             }
             let sums = if counted {
                 part.sums.reserve(2 * padded + 16);
@@ -94,6 +97,7 @@ pub(in crate::cpu) fn forward(
             };
             let job = ForwardPart {
                 rows,
+                gate,
                 band,
                 segments,
                 range: rows_here,
@@ -115,6 +119,7 @@ pub(in crate::cpu) fn forward(
 
 struct ForwardPart<'a> {
     rows: Rows,
+    gate: Option<Gate>,
     band: Band,
     segments: &'a [usize],
     range: std::ops::Range<usize>,
@@ -166,23 +171,26 @@ impl ForwardPart<'_> {
     #[inline(always)]
     unsafe fn pointwise<S: Simd>(&mut self, row: usize) -> usize {
         let s = self.rows.shape;
-        let end = (row + TILE).min(self.range.end);
+        let mut end = (row + TILE).min(self.range.end);
         // SAFETY: the rows exist; the tile has room for `TILE` rows of whole vectors.
         unsafe {
-            let (a, stride) = match self.rows.in_place() {
-                Some((data, stride)) => (Fixed(data.get().add(row * stride)), stride),
-                None => {
-                    let stride = s.c.next_multiple_of(S::LANES);
-                    self.rows.gather::<S>(row..end, self.part.tile.as_mut_ptr(), stride);
-                    (Fixed(self.part.tile.as_ptr()), stride)
-                }
+            let (a, stride, b) = if self.gate.is_some() {
+                let positions = s.oh * s.ow;
+                end = end.min((row / positions + 1) * positions);
+                self.gated::<S>(row..end)
+            } else if let Some((data, stride)) = self.rows.in_place() {
+                (Fixed(data.get().add(row * stride)), stride, self.b)
+            } else {
+                let stride = s.c.next_multiple_of(S::LANES);
+                self.rows.gather::<S>(row..end, self.part.tile.as_mut_ptr(), stride);
+                (Fixed(self.part.tile.as_ptr()), stride, self.b)
             };
             let factors = Factors {
                 a,
                 a_strides: [stride, 1],
                 runs: ONE_RUN,
                 segments: ONE_SEGMENT,
-                b: self.b,
+                b,
                 b_stride: None,
                 k: s.c,
                 n: s.oc,
@@ -196,6 +204,32 @@ impl ForwardPart<'_> {
             );
         }
         end
+    }
+
+    /// The factors for some rows of one image, one of them times the gate: where those rows begin, their distance, and the panels.
+    #[inline(always)]
+    unsafe fn gated<S: Simd>(
+        &mut self,
+        rows: std::ops::Range<usize>,
+    ) -> (Fixed<f32>, usize, Fixed<f32>) {
+        let (s, xs) = (self.rows.shape, self.rows.source.data);
+        let (image, tile) = (rows.start / (s.oh * s.ow), self.part.tile.as_mut_ptr());
+        let Some(gate) = &mut self.gate else { return (xs, s.c, self.b) };
+        // SAFETY: the rows and their image's `c` factors exist; the tile has room for the rows or for all panels.
+        unsafe {
+            let factors = gate.data.get().add(image * s.c);
+            if gate.on == Gated::Weights {
+                if gate.image != Some(image) {
+                    scale_panels::<S>(self.b, factors, [s.c, s.oc], self.columns.clone(), tile);
+                    gate.image = Some(image);
+                }
+                (Fixed(xs.get().add(rows.start * s.c)), s.c, Fixed(tile))
+            } else {
+                let stride = s.c.next_multiple_of(S::LANES);
+                scale_rows::<S>(xs, factors, s.c, rows, tile, stride);
+                (Fixed(tile), stride, self.b)
+            }
+        }
     }
 
     /// Computes up to a few bands of output rows from the one at position `row` on, and returns the next.

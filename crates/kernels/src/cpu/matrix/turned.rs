@@ -59,11 +59,11 @@ pub(super) fn input_gradient(
     };
     let (xs, epilogue) = (Source::plain(dy), Epilogue::default());
     if !sink.accumulate && sink.mask.is_none() && sink.tally.is_none() {
-        forward(cpu, turned, xs, &packed, epilogue, sink.out, None);
+        forward(cpu, turned, xs, None, &packed, epilogue, sink.out, None);
     } else {
         let mut image = std::mem::take(&mut cpu.image);
         image.reserve(s.input_len());
-        forward(cpu, turned, xs, &packed, epilogue, &mut image[..s.input_len()], None);
+        forward(cpu, turned, xs, None, &packed, epilogue, &mut image[..s.input_len()], None);
         let (view, rows) = (SinkView::new(&mut sink), s.n * s.h * s.w);
         pass_rows(cpu, Fixed(image.as_ptr()), Share::ALL, view, s.c, rows);
         if let Some(tally) = sink.tally {

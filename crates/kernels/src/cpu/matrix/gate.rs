@@ -1,0 +1,156 @@
+//! A map times a gate on its way into a product: the scale of a squeeze-and-excite costs no pass of its own.
+//!
+//! Above: `cpu::matrix::forward`. Below: `simd`. Not here: how a gate is computed, gates without a pointwise convolution behind them
+//! (`cpu::elementwise`).
+//! In `Σ_c x[p, c]·g[c]·w[c, o]` either factor may take the gate: the rows of `x`, a tile at a time in scratch, or a copy of the
+//! weights, once an image. Whichever is smaller takes it.
+
+use std::ops::Range;
+
+use crate::ConvShape;
+use crate::cpu::gemm::Widths;
+use crate::cpu::team::Fixed;
+use crate::simd::Simd;
+
+/// The factor of a product that takes the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gated {
+    Map,
+    Weights,
+}
+
+impl Gated {
+    /// The factor with less to multiply: the positions of an image against the output channels, each as many times as the gate is
+    /// long. By the shape alone: how many threads share an image must not change which products are rounded.
+    pub(super) fn of(s: &ConvShape) -> Self {
+        if s.oc <= s.oh * s.ow { Self::Weights } else { Self::Map }
+    }
+}
+
+/// A gate, `(n, c)`, as a part of the product sees it.
+#[derive(Clone, Copy)]
+pub(super) struct Gate {
+    pub(super) data: Fixed<f32>,
+    pub(super) on: Gated,
+    /// The image whose gate the weights in scratch were multiplied by.
+    pub(super) image: Option<usize>,
+}
+
+impl Gate {
+    pub(super) fn new(s: &ConvShape, gate: &[f32]) -> Self {
+        Self { data: Fixed(gate.as_ptr()), on: Gated::of(s), image: None }
+    }
+}
+
+/// Writes `x[p, c]·g[c]` for rows `rows` of a map of `c` channels to `to`, `stride` apart, in whole vectors.
+///
+/// # Safety
+/// The rows exist, `gate` has `c` elements, and `to` has room for `rows.len() · stride`.
+#[inline(always)]
+pub(super) unsafe fn scale_rows<S: Simd>(
+    xs: Fixed<f32>,
+    gate: *const f32,
+    c: usize,
+    rows: Range<usize>,
+    to: *mut f32,
+    stride: usize,
+) {
+    for (i, row) in rows.enumerate() {
+        for at in (0..c).step_by(S::LANES) {
+            let lanes = S::LANES.min(c - at);
+            // SAFETY: `at + lanes <= c`, and `stride` holds whole vectors.
+            unsafe {
+                let x = S::load_some(xs.get().add(row * c + at), lanes);
+                let x = S::mul(x, S::load_some(gate.add(at), lanes));
+                S::store(to.add(i * stride + at), x);
+            }
+        }
+    }
+}
+
+/// Writes `w[c, o]·g[c]` for panels `panels` of the packed weight `(c, n)` to the same places of `to`.
+///
+/// # Safety
+/// `from` and `to` hold the whole packed weight, and `gate` has `c` elements.
+#[inline(always)]
+pub(super) unsafe fn scale_panels<S: Simd>(
+    from: Fixed<f32>,
+    gate: *const f32,
+    [c, n]: [usize; 2],
+    panels: Range<usize>,
+    to: *mut f32,
+) {
+    let widths = Widths::new(n.div_ceil(S::LANES), S::PANEL);
+    for panel in panels {
+        let [start, end] = [panel, panel + 1].map(|i| widths.start(i) * S::LANES);
+        for row in 0..c {
+            let first = start * c + row * (end - start);
+            // SAFETY: a panel has `c` rows of whole vectors, behind those before it.
+            unsafe {
+                let factor = S::splat(*gate.add(row));
+                for at in (first..first + end - start).step_by(S::LANES) {
+                    S::store(to.add(at), S::mul(S::load(from.get().add(at)), factor));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Gated;
+    use crate::{Activation, ConvShape, Cpu, Device, Epilogue, Isa, Reference, Source};
+    use proptest::prelude::{any, prop_assert, proptest};
+
+    #[test]
+    fn the_smaller_factor_takes_the_gate() {
+        let of = |size, c, oc| {
+            Gated::of(
+                &ConvShape::new([1, size, size, c], oc, [1; 2], [1; 2], [1; 2], [0; 4], 1).unwrap(),
+            )
+        };
+        // The first block of EfficientNet-B0 and the last of MobileNetV3-Large.
+        assert_eq!([of(112, 32, 16), of(7, 960, 160)], [Gated::Weights, Gated::Map]);
+    }
+
+    /// `len` values in `-1..1` that look random.
+    fn values(seed: u32, len: usize) -> Vec<f32> {
+        (0..len).map(|i| ((seed % 977) as f32 + i as f32 * 12.9898).sin()).collect()
+    }
+
+    proptest! {
+        /// On every instruction set, with either factor gated, over several images and threads, and few rows as well as many.
+        #[test]
+        fn a_gate_read_by_a_convolution_equals_one_written_before_it(
+            [n, h, w] in [1..4usize, 1..14, 1..14],
+            [c, oc] in [1..90usize, 1..150],
+            [seed, seed_weight] in any::<[u32; 2]>(),
+            has_residual in any::<bool>(),
+            threads in 1..4usize,
+        ) {
+            let shape = ConvShape::new([n, h, w, c], oc, [1; 2], [1; 2], [1; 2], [0; 4], 1).unwrap();
+            let (xs, gate) = (values(seed, shape.input_len()), values(seed_weight, n * c));
+            let (weight, bias) = (values(seed_weight, shape.weight_len()), values(seed, oc));
+            let residual = values(seed, shape.output_len());
+            let residual = has_residual.then_some(&residual[..]);
+            let epilogue = Epilogue { bias: Some(&bias), residual, activation: Activation::HardSwish };
+            let (mut product, mut truth) = (xs.clone(), vec![0.0; shape.output_len()]);
+            let factors = [&xs, &gate].map(|factor| Source::plain(&factor[..]));
+            Reference.mul(n, h * w, c, factors[0], factors[1], &mut product);
+            let product = Source::plain(&product[..]);
+            Reference.conv_forward(&shape, product, &weight, epilogue, &mut truth, None);
+            let largest = truth.iter().fold(0.1_f32, |largest, y| largest.max(y.abs()));
+            for isa in Isa::here() {
+                let mut cpu = Cpu::with_isa(threads, isa).unwrap();
+                let (packed, mut y) = (cpu.pack(&shape, &weight), vec![0.0; truth.len()]);
+                cpu.conv_gated(&shape, &xs, &gate, &packed, epilogue, &mut y);
+                for (y, truth) in y.iter().zip(&truth) {
+                    prop_assert!((y - truth).abs() <= 2e-5 * largest, "{y} {truth} on {isa:?}");
+                }
+                let mut alone = vec![0.0; truth.len()];
+                Cpu::with_isa(1, isa).unwrap().conv_gated(&shape, &xs, &gate, &packed, epilogue, &mut alone);
+                prop_assert!(y == alone, "{threads} threads give other bits on {isa:?}");
+            }
+        }
+    }
+}
