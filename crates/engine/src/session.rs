@@ -124,7 +124,7 @@ impl Session {
     /// Computes the output of `n` images of `h` by `w`: `xs` is `(n, h, w, c)`, the result `(n, …)`, channels last.
     ///
     /// Every image is run on its own, since its activations then stay in cache. With as many images as threads, each thread has
-    /// images of its own; what is left is shared by all. The result does not depend on either.
+    /// images of its own; what is left is shared by all. The result does not depend on either. Of no images the output is empty.
     ///
     /// # Errors
     /// For a slice of the wrong length, or images the network cannot take.
@@ -139,6 +139,9 @@ impl Session {
     pub fn run_all(&mut self, xs: &[f32], [n, h, w]: [usize; 3]) -> Result<&[Vec<f32>]> {
         let image_len = self.prepare(xs, [n, h, w], Order::Bands)?;
         let Self { program, team, lanes, outputs } = self;
+        if n == 0 {
+            return Ok(outputs);
+        }
         let threads = team.cpu.threads();
         let each = if threads > 1 { n / threads } else { 0 };
         let mut outs: Vec<_> = outputs.iter_mut().map(|out| places(out, n)).collect();
@@ -162,9 +165,6 @@ impl Session {
     /// Makes room for a batch, and returns the elements of one image.
     fn prepare(&mut self, xs: &[f32], [n, h, w]: [usize; 3], order: Order) -> Result<usize> {
         let too_large = || Error::Batch { batch: n, h, w };
-        if n == 0 {
-            return Err(too_large());
-        }
         let Self { program, team, outputs, .. } = self;
         team.prepare(program, [1, h, w], order)?;
         let Some(layout) = &team.layout else { return Err(Error::NoForward) };
@@ -174,7 +174,7 @@ impl Session {
         for (out, &value) in outputs.iter_mut().zip(&program.plan.outputs) {
             out.resize(all(value)?, 0.0);
         }
-        Ok(xs.len() / n)
+        Ok(all(0)? / n.max(1))
     }
 }
 

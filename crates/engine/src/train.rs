@@ -141,6 +141,9 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
     ) -> Result<&[T]> {
         check_params(&self.graph, params)?;
         self.ready = false;
+        if shape[0] == 0 {
+            return self.forward_nothing(given, shape);
+        }
         if self.layout.as_ref().is_none_or(|layout| layout.shape != shape) {
             self.layout = None;
             let layout = Layout::new(&self.graph, &self.plan, &self.routes, shape)?;
@@ -177,8 +180,25 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             // A trained parameter outside the plan, or one never reached, has gradient zero.
             gradient.fill(T::default());
         }
-        self.run_backward(params, grad_output, gradients);
+        if !self.output.is_empty() {
+            self.run_backward(params, grad_output, gradients);
+        }
         Ok(())
+    }
+
+    /// A batch of no images: no output, and gradients that are zero.
+    fn forward_nothing(&mut self, given: &[&[T]], [_, h, w]: [usize; 3]) -> Result<&[T]> {
+        self.graph.extents(h, w)?;
+        check_len("the list of given values", given.len(), self.plan.given)?;
+        given.iter().try_for_each(|xs| check_len("the batch of images", xs.len(), 0))?;
+        let batch_norm = self.routes.batch_norms.iter().position(|&uses_batch| uses_batch);
+        if let Some(norm) = batch_norm.and_then(|v| self.plan.values[v].norm) {
+            let node = self.graph.node(norm.node).name().to_owned();
+            return Err(Error::SingleValue { node, batch: 0, h, w });
+        }
+        self.output.clear();
+        self.ready = true;
+        Ok(&self.output)
     }
 
     /// Running means and (unbiased) variances after the last forward, of every norm that used the batch's statistics:
