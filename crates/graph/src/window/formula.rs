@@ -116,10 +116,12 @@ impl fmt::Display for SizeFormula {
         let words = words.each_ref().map(String::as_str);
         f.write_str(&self.written(words, &output_padding.to_string()))?;
         let Some(counted) = self.counted() else { return f.write_str(", which overflows") };
+        let signed = |number: i128| number.to_string().replace('-', "−");
+        write!(f, " = {}", signed(counted))?;
         if self.drops(counted) {
-            let kept = counted - 1;
-            return write!(f, " = {counted}, less one that would begin in the padding = {kept}");
+            let kept = signed(counted - 1);
+            return write!(f, ", less one that would begin in the padding = {kept}");
         }
-        write!(f, " = {counted}")
+        Ok(())
     }
 }
