@@ -19,7 +19,8 @@ fn a_convolution_is_explained_in_words_and_numbers() {
         "896: a weight of 32x3x3x3, and a bias of 32",
         "112·112 positions · 32 filters · 3 channels · 3·3 taps = 10,838,016",
         "dense on",
-        "--after 2:3",
+        "--after 2x2:3x3",
+        "■ read",
         "▪ ■ ■ □ □ □     · □ ■ ■ ■ □",
     ] {
         assert!(words.contains(part), "no `{part}` in:\n{words}");
@@ -83,7 +84,8 @@ fn a_chain_passes_its_field_on() {
         first.succeeds().json()["field"],
         json!({ "field": [3.0, 3.0], "jump": [2.0, 2.0] })
     );
-    let second = explain("pool --kind max --input 16 --channels 8 --kernel 2 --after 2:3 --json");
+    let second =
+        explain("pool --kind max --input 16 --channels 8 --kernel 2 --after 2x2:3x3 --json");
     assert_eq!(
         second.succeeds().json()["field"],
         json!({ "field": [5.0, 5.0], "jump": [4.0, 4.0] })

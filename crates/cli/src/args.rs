@@ -34,7 +34,7 @@ enum Command {
     /// Measure how long a model takes on this machine
     Bench(bench::Flags),
     /// Explain what a convolution or a pool does at given sizes: formulas, cost, kernel
-    Explain(explain::Flags),
+    Explain(Box<explain::Flags>),
     /// List the networks that are known by name
     Models(models::Flags),
 }
@@ -73,7 +73,7 @@ impl Request {
             Command::Eval(flags) => eval::run(flags),
             Command::Predict(flags) => predict::run(flags),
             Command::Bench(flags) => bench::run(flags),
-            Command::Explain(flags) => explain::run(flags),
+            Command::Explain(flags) => explain::run(*flags),
             Command::Models(flags) => models::run(&flags),
         }
     }

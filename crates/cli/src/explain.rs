@@ -67,7 +67,7 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
     let told = taper_recipes::explain(&options)?;
     output.say(words(&told));
     if let Some(picture) = picture::of(&options.op, options.input, told.padding) {
-        output.say(format!("\n{picture}"));
+        output.say(format!("\n{picture}\n{}", picture::LEGEND));
     }
     output.json(&told)?;
     Ok(ExitCode::SUCCESS)
@@ -89,7 +89,7 @@ fn words(told: &Explanation) -> String {
     }
     let work = if told.macs > 0 { ("MACs", told.macs) } else { ("operations", told.operations) };
     lines.push(row(work.0, &format!("{} = {}", told.work, grouped(work.1))));
-    lines.push(row("field", &sight(told)));
+    lines.extend(sight(told));
     let kernel = told.kernel.as_deref().unwrap_or("none");
     lines.push(row("kernel", &format!("{kernel} on {}, {} lanes", told.isa, told.lanes)));
     lines.push(row("  because", &told.why));
@@ -110,20 +110,35 @@ fn parameters(told: &Explanation) -> String {
     format!("{}: a weight of {}{bias}", grouped(told.params), shape.join("x"))
 }
 
-/// The receptive field, and how to go on with it.
-fn sight(told: &Explanation) -> String {
-    let pair = |[h, w]: [f64; 2]| if h == w { format!("{h}") } else { format!("{h}x{w}") };
-    let both = |[h, w]: [f64; 2]| format!("{h}x{w}");
+/// What a position sees of its input and of the picture, and how to go on with it.
+fn sight(told: &Explanation) -> [String; 2] {
     let Field { field, jump } = told.field;
-    format!(
-        "{} of what it reads, a step of {}; {} pixels of the picture, the next {} further (next layer: --after {}:{})",
-        both(told.window.field),
-        pair(told.window.jump),
-        both(field),
-        pair(jump),
-        pair(jump),
-        pair(field)
-    )
+    [
+        row(
+            "sees",
+            &format!(
+                "{} of what it reads, step {}",
+                sides(told.window.field),
+                sides(told.window.jump)
+            ),
+        ),
+        row(
+            "",
+            &format!(
+                "{} of the picture, step {} (for the next layer: --after {}:{})",
+                sides(field),
+                sides(jump),
+                sides(jump),
+                sides(field)
+            ),
+        ),
+    ]
+}
+
+/// `3x5`, or `1.857x1.857` where parts have no whole size.
+fn sides(sides: [f64; 2]) -> String {
+    let [h, w] = sides.map(|side| (side * 1e3).round() / 1e3);
+    format!("{h}x{w}")
 }
 
 /// Digits in threes: `10,838,016`.

@@ -34,7 +34,7 @@ pub(super) fn windows() -> Result<String> {
             (0..out).map(|i| [begin(i), begin(i) + window.kernel[1]]).collect();
         strip(&mut paper, top, size, pad, &spans);
         paper.note([430.0, top + 24.0], 14.0, name);
-        paper.note([430.0, top + 46.0], 12.0, &format!("{}", formulas[1]));
+        paper.note([430.0, top + 46.0], 12.0, &formulas[1].to_string());
         top += 96.0;
     }
     let (size, out) = (7, 3);
@@ -76,14 +76,14 @@ fn strip(paper: &mut Paper, top: f64, size: usize, pad: usize, spans: &[[usize; 
 pub(super) fn field() -> Result<String> {
     let mut paper = Paper::new([860.0, 330.0], "The receptive field grows from layer to layer");
     pyramid(&mut paper, 30.0, "three 3x3 layers", 1, BLUE);
-    pyramid(&mut paper, 450.0, "the first of them with stride 2", 2, ORANGE);
+    pyramid(&mut paper, 460.0, "the first of them with stride 2", 2, ORANGE);
     Ok(paper.end())
 }
 
 /// Four rows of positions, the picture at the bottom, and what the middle of the top row sees in each.
 fn pyramid(paper: &mut Paper, left: f64, title: &str, stride: usize, color: &str) {
-    const PIXEL: f64 = 24.0;
-    const PIXELS: usize = 13;
+    const PIXEL: f64 = 22.0;
+    const PIXELS: usize = 15;
     paper.note([left, 30.0], 15.0, title);
     // From the picture up: field, jump, and of the positions of each layer the distance in pixels.
     let mut layers = vec![[1, 1]];

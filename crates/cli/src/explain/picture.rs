@@ -1,9 +1,12 @@
 //! Where a window lies first and second, in characters.
 //!
 //! Above: `explain`. Below: `taper_recipes`. Not here: drawings (docs/images).
-//! `·` is padding, `□` the map, `■` what the window reads of the map and `▪` what it reads of the padding.
+//! The marks are in [`LEGEND`].
 
 use taper_recipes::{Op, Window};
+
+/// What the marks mean.
+pub(super) const LEGEND: &str = "■ read, □ not read; ▪ and · the same of padding";
 
 /// Rows and columns that fit beside each other; larger windows have no picture.
 const ROOM: usize = 16;
