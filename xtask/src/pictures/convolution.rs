@@ -102,7 +102,7 @@ pub(super) fn stride() -> Result<String> {
         [([0, 0], BLUE), ([0, 1], ORANGE), ([1, 0], GREEN)].into_iter().enumerate()
     {
         let from = at.map(|place| place * 2);
-        padded.frame(&mut paper, from, [3, 3], color, 2.0 + 3.0 * i as f64);
+        padded.frame(&mut paper, from, [3, 3], color, 2.0 + 1.5 * i as f64);
         output.fill(&mut paper, at, color, 0.35);
         output.frame(&mut paper, at, [1, 1], color, 2.0);
     }
@@ -143,58 +143,84 @@ pub(super) fn dilation() -> Result<String> {
 pub(super) fn kinds() -> Result<String> {
     let mut paper =
         Paper::new([860.0, 330.0], "Dense, grouped, depthwise and pointwise convolution");
-    let kinds = [
+    for (i, (name, kernel, groups)) in [
         ("dense 3x3", 3, 1),
         ("3x3 in 2 groups", 3, 2),
         ("depthwise 3x3", 3, 4),
         ("pointwise 1x1", 1, 1),
-    ];
-    for (i, (name, kernel, groups)) in kinds.into_iter().enumerate() {
-        let left = 30.0 + 208.0 * i as f64;
-        let shape =
-            ConvShape::new([1, 9, 9, 4], 4, [kernel; 2], [1; 2], [1; 2], [kernel / 2; 4], groups);
-        let shape = shape.context("it fits")?;
-        paper.words([left + 88.0, 30.0], 15.0, name);
-        let square = |channel: usize, x: f64| {
-            Grid::new([left + x, 50.0 + 56.0 * channel as f64], [3, 3], 14.0)
-        };
-        let per_group = 4 / groups;
-        for out in 0..4 {
-            let from = (0..4).filter(|channel| channel / per_group == out / per_group);
-            for channel in from {
-                let (start, end) =
-                    (square(channel, 8.0).middle([1, 2]), square(out, 126.0).middle([1, 0]));
-                let ends = [[start[0] + 7.0, start[1]], [end[0] - 7.0, end[1]]];
-                paper.put(line(ends[0], ends[1], COLORS[out / per_group], " stroke-width=\"1.5\""));
-            }
-        }
-        for channel in 0..4 {
-            let (reads, writes) = (square(channel, 8.0), square(channel, 126.0));
-            for cell in cells([3, 3]) {
-                let tap = kernel == 3 || cell == [1, 1];
-                let color = COLORS[channel / per_group];
-                let color = if per_group == 4 { GRAY } else { color };
-                reads.fill(
-                    &mut paper,
-                    cell,
-                    if tap { color } else { "white" },
-                    if tap { 0.45 } else { 1.0 },
-                );
-                let center = cell == [1, 1];
-                writes.fill(
-                    &mut paper,
-                    cell,
-                    if center { color } else { "white" },
-                    if center { 0.8 } else { 1.0 },
-                );
-            }
-        }
-        let channels = if groups == 1 { "4".to_owned() } else { format!("4/{groups}") };
-        let weights =
-            format!("4 · {channels} · {kernel}·{kernel} = {} weights", shape.weight_len());
-        paper.words([left + 88.0, 302.0], 13.0, &weights);
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let kind = Kind { left: 30.0 + 208.0 * i as f64, kernel, groups };
+        paper.words([kind.left + 88.0, 30.0], 15.0, name);
+        kind.draw(&mut paper);
+        paper.words([kind.left + 88.0, 302.0], 13.0, &kind.weights()?);
     }
     Ok(paper.end())
+}
+
+/// A convolution of [`CHANNELS`] to as many, drawn from `left` on.
+struct Kind {
+    left: f64,
+    kernel: usize,
+    groups: usize,
+}
+
+const CHANNELS: usize = 4;
+
+impl Kind {
+    /// Channels on both sides, and a line from each to those that read it.
+    fn draw(&self, paper: &mut Paper) {
+        for [out, channel] in cells([CHANNELS, CHANNELS]) {
+            if self.group(out) == self.group(channel) {
+                let [x, y] = self.reads(channel).corner([1, 3]);
+                let [x2, y2] = self.writes(out).corner([1, 0]);
+                let half = self.reads(channel).cell / 2.0;
+                let (from, to) = ([x, y + half], [x2, y2 + half]);
+                paper.put(line(from, to, self.color(out), " stroke-width=\"1.5\""));
+            }
+        }
+        for channel in 0..CHANNELS {
+            for cell in cells([3, 3]) {
+                let is_center = cell == [1, 1];
+                let mark = |marked: bool, opacity: f64| {
+                    if marked { (self.color(channel), opacity) } else { ("white", 1.0) }
+                };
+                let (color, opacity) = mark(self.kernel == 3 || is_center, 0.45);
+                self.reads(channel).fill(paper, cell, color, opacity);
+                let (color, opacity) = mark(is_center, 0.8);
+                self.writes(channel).fill(paper, cell, color, opacity);
+            }
+        }
+    }
+
+    fn weights(&self) -> Result<String> {
+        let (kernel, groups) = (self.kernel, self.groups);
+        let image = [1, 9, 9, CHANNELS];
+        let shape =
+            ConvShape::new(image, CHANNELS, [kernel; 2], [1; 2], [1; 2], [kernel / 2; 4], groups);
+        let count = shape.context("it fits")?.weight_len();
+        let per_filter =
+            if groups == 1 { CHANNELS.to_string() } else { format!("{CHANNELS}/{groups}") };
+        Ok(format!("{CHANNELS} · {per_filter} · {kernel}·{kernel} = {count} weights"))
+    }
+
+    fn group(&self, channel: usize) -> usize {
+        channel * self.groups / CHANNELS
+    }
+
+    fn color(&self, channel: usize) -> &'static str {
+        if self.groups == 1 { GRAY } else { COLORS[self.group(channel)] }
+    }
+
+    fn reads(&self, channel: usize) -> Grid {
+        Grid::new([self.left + 8.0, 50.0 + 56.0 * channel as f64], [3, 3], 14.0)
+    }
+
+    fn writes(&self, channel: usize) -> Grid {
+        Grid::new([self.left + 126.0, 50.0 + 56.0 * channel as f64], [3, 3], 14.0)
+    }
 }
 
 /// All cells of so many rows and columns.

@@ -11,7 +11,7 @@ use super::paper::{Grid, Paper, number};
 use super::png;
 
 /// The picture, by its name in the sample set.
-const PICTURE: &str = "train/vehicle/bus.png";
+const PICTURE: &str = "val/vehicle/bus.png";
 
 /// Large where it is brighter above than below.
 const UP: [f64; 9] = [1.0, 2.0, 1.0, 0.0, 0.0, 0.0, -1.0, -2.0, -1.0];

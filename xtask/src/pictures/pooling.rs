@@ -54,7 +54,7 @@ fn colored(paper: &mut Paper, grid: Grid, side: usize, values: &[f64]) {
 /// The largest and the mean of four 2x2 windows.
 pub(super) fn values() -> Result<String> {
     let shape = halves()?;
-    let mut paper = Paper::new([720.0, 280.0], "Max and average pooling of 4x4 pixels");
+    let mut paper = Paper::new([720.0, 270.0], "Max and average pooling of 4x4 pixels");
     let image = Grid::new([40.0, 60.0], [4, 4], 44.0);
     colored(&mut paper, image, 2, &IMAGE);
     image.title(&mut paper, "image 4x4; windows 2x2, stride 2");
@@ -74,7 +74,7 @@ pub(super) fn values() -> Result<String> {
 /// Where the gradient of four outputs goes.
 pub(super) fn gradients() -> Result<String> {
     let shape = halves()?;
-    let mut paper = Paper::new([720.0, 290.0], "Gradients of max and average pooling");
+    let mut paper = Paper::new([720.0, 270.0], "Gradients of max and average pooling");
     let arriving = Grid::new([40.0, 104.0], [2, 2], 44.0);
     colored(&mut paper, arriving, 1, &GRADIENT);
     arriving.title(&mut paper, "gradient of the output");
