@@ -10,7 +10,7 @@ mod sizes;
 use serde::Serialize;
 use taper_cost::NodeCost;
 use taper_engine::{Cpu, Isa, Reference, Trainer};
-use taper_graph::{Bias, Conv, Extent, Graph, GraphBuilder, Op, PoolKind};
+use taper_graph::{Bias, Conv, Extent, Graph, GraphBuilder, Op, PadMode, PoolKind};
 use taper_kernels::ConvShape;
 
 use crate::error::{Error, Result};
@@ -187,24 +187,35 @@ fn kernel(graph: &Graph, op: &Op, input: [usize; 4], ys: Extent) -> (Option<Stri
     if let Err(refusal) = Trainer::<f32, _>::new(graph, "y", &trained, Reference) {
         return (None, refusal.to_string());
     }
-    match op {
+    let [out_h, out_w] = ys.size();
+    let (name, why) = match op {
         Op::Conv(conv) => match shape(conv, input) {
-            Some(shape) => (Some(Cpu::kernel_of(&shape).to_owned()), Cpu::reason_of(&shape)),
-            None => (None, "the batch is too large for this machine's addresses".to_owned()),
+            Some(shape) => (Cpu::kernel_of(&shape), Cpu::reason_of(&shape)),
+            None => return (None, "the batch is too large for this machine's addresses".to_owned()),
         },
-        Op::GlobalPool { kind: PoolKind::Avg | PoolKind::AvgWithoutPadding, .. } => {
-            let why = "a mean over the whole map: positions are added one after the other, vectors run along the channels";
-            (Some("pool".to_owned()), why.to_owned())
-        }
-        Op::Pool { .. } | Op::AdaptivePool { .. } | Op::GlobalPool { .. } => {
-            let [out_h, out_w] = ys.size();
-            let why = format!(
-                "{out_h}x{out_w} windows, each read where it lies; vectors run along the channels, so any kernel, stride and dilation is as fast"
-            );
-            (Some("pool".to_owned()), why)
-        }
-        _ => (Some(op.label().to_owned()), "the only kernel for it".to_owned()),
-    }
+        Op::ConvTranspose { .. } => (
+            "transposed",
+            "a transposed convolution is the backward pass of the convolution that goes back, and runs on its kernel".to_owned(),
+        ),
+        Op::GlobalPool { kind: PoolKind::Avg | PoolKind::AvgWithoutPadding, .. } => (
+            "pool",
+            "a mean over the whole map: positions are added one after the other, vectors run along the channels".to_owned(),
+        ),
+        Op::BlurPool { .. } => (
+            "positions",
+            "all channels have the same taps: a weighted sum of positions, vectors run along the channels".to_owned(),
+        ),
+        _ => (
+            "pool",
+            format!("{out_h}x{out_w} windows, each read where it lies; vectors run along the channels, whatever kernel, stride and dilation"),
+        ),
+    };
+    let border = match op.window().map(|window| window.mode) {
+        None | Some(PadMode::Zeros) => "",
+        Some(_) if name == "positions" => "",
+        Some(_) => "; before it, the map is copied with its padding",
+    };
+    (Some(name.to_owned()), format!("{why}{border}"))
 }
 
 fn shape(conv: &Conv, input: [usize; 4]) -> Option<ConvShape> {

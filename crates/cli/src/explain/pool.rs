@@ -18,7 +18,7 @@ pub(super) struct Flags {
     /// Channels, which a pool keeps
     #[arg(long, value_name = "N")]
     channels: usize,
-    /// Size of the window, for max and avg: 3x5, or 3 for a square
+    /// Size of the window, for max, avg, lp and blur: 3x5, or 3 for a square
     #[arg(long, value_name = "HxW", value_parser = pair)]
     kernel: Option<[usize; 2]>,
     /// Step of the window [default: its size]
@@ -36,6 +36,9 @@ pub(super) struct Flags {
     /// Let a mean be of the elements that are not padding (PyTorch's count_include_pad=False)
     #[arg(long)]
     exclude_padding: bool,
+    /// The exponent of an lp pool
+    #[arg(long, value_name = "F", default_value_t = 2.0)]
+    p: f64,
     /// Size of the output, for adaptive pools
     #[arg(long, value_name = "HxW", value_parser = pair)]
     out: Option<[usize; 2]>,
@@ -49,6 +52,10 @@ enum Kind {
     Max,
     /// The mean of each window
     Avg,
+    /// The norm of each window, with exponent --p
+    Lp,
+    /// The mean of each window with binomial weights
+    Blur,
     /// The largest element of each part, of as many parts as --out says
     AdaptiveMax,
     /// The mean of each part
@@ -68,6 +75,8 @@ impl Flags {
                 self.windows(|window, ceil| Op::Pool { kind: PoolKind::Max, window, ceil })?
             }
             Kind::Avg => self.windows(|window, ceil| Op::Pool { kind: avg, window, ceil })?,
+            Kind::Lp => self.windows(|window, ceil| Op::LpPool { p: self.p, window, ceil })?,
+            Kind::Blur => self.windows(|window, _| Op::BlurPool { window })?,
             Kind::AdaptiveMax => self.parts(PoolKind::Max)?,
             Kind::AdaptiveAvg => self.parts(PoolKind::Avg)?,
             Kind::GlobalMax => Op::GlobalPool { kind: PoolKind::Max, squeeze: false },

@@ -85,6 +85,13 @@ fn kernels_are_those_of_the_engine_and_what_it_lacks_is_said() {
     assert_eq!(kernel(Op::Conv(Conv::pointwise(3))).as_deref(), Some("pointwise"));
     assert_eq!(kernel(Op::Conv(Conv::dense(3, 3, 1))).as_deref(), Some("dense"));
     assert_eq!(kernel(pool(2, 2, false)).as_deref(), Some("pool"));
+    assert_eq!(kernel(Op::BlurPool { window: Window::square(3, 2) }).as_deref(), Some("positions"));
+    let transposed = Op::ConvTranspose { conv: Conv::dense(4, 3, 2), output_padding: [0; 2] };
+    assert_eq!(kernel(transposed).as_deref(), Some("transposed"));
+    let mode = PadMode::Reflect;
+    let reflected =
+        Conv { window: Window { mode, ..Window::square(3, 1) }, ..Conv::dense(3, 3, 1) };
+    assert!(told(Op::Conv(reflected), 4, [8, 8]).why.ends_with("copied with its padding"));
     let isa = Isa::best();
     let told = told(Op::Conv(Conv::pointwise(3)), 4, [8, 8]);
     assert_eq!((told.isa, told.lanes), (format!("{isa:?}"), isa.lanes()));
