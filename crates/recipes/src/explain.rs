@@ -126,7 +126,7 @@ pub fn explain(options: &ExplainOptions) -> Result<Explanation> {
         padding: op.window().map_or([0; 4], |window| window.pads([*h, *w])),
         weight: graph.params().first().map_or_else(Vec::new, |weight| weight.shape.clone()),
         params: cost.params.0,
-        macs: n * cost.macs.0,
+        macs: cost.macs.0.saturating_mul(n),
         operations,
         work,
         kernel,
@@ -164,14 +164,15 @@ fn work(op: &Op, n: u64, xs: Extent, ys: Extent, cost: &NodeCost) -> (u64, Strin
         let ([k_h, k_w], c, groups) = (conv.window.kernel, xs.channels(), conv.groups);
         let channels = if groups == 1 { format!("{c}") } else { format!("{c} / {groups}") };
         let filters = format!("{} filters · {channels} channels · {k_h}·{k_w} taps", conv.out);
-        (2 * n * cost.macs.0, format!("{} · {filters}{times}", at(positions)))
+        (cost.macs.0.saturating_mul(2 * n), format!("{} · {filters}{times}", at(positions)))
     };
     match op {
         Op::Conv(c) => conv(c, ys),
         Op::ConvTranspose { conv: c, .. } => conv(c, xs),
         _ => {
             let covered = sizes::covered(op, xs.size(), ys.size());
-            let count = n * covered[0] * covered[1] * xs.channels() as u64;
+            let factors = [covered[0], covered[1], xs.channels() as u64];
+            let count = factors.iter().fold(n, |count, &factor| count.saturating_mul(factor));
             let [rows, cols] = covered;
             (
                 count,
@@ -218,18 +219,15 @@ fn kernel(graph: &Graph, op: &Op, input: [usize; 4], ys: Extent) -> (Option<Stri
     (Some(name.to_owned()), format!("{why}{border}"))
 }
 
-fn shape(conv: &Conv, input: [usize; 4]) -> Option<ConvShape> {
+/// What the kernel is given: padding that is not zeros is part of the map by then.
+fn shape(conv: &Conv, [n, h, w, c]: [usize; 4]) -> Option<ConvShape> {
     let window = conv.window;
-    let pads = window.pads([input[1], input[2]]);
-    ConvShape::new(
-        input,
-        conv.out,
-        window.kernel,
-        window.stride,
-        window.dilation,
-        pads,
-        conv.groups,
-    )
+    let pads @ [top, left, bottom, right] = window.pads([h, w]);
+    let (map, pads) = match window.mode {
+        PadMode::Zeros => ([n, h, w, c], pads),
+        _ => ([n, h + top + bottom, w + left + right, c], [0; 4]),
+    };
+    ConvShape::new(map, conv.out, window.kernel, window.stride, window.dilation, pads, conv.groups)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Above: `window`, `shape`, errors, `taper-recipes`. Below: nothing. Not here: which operation has which window (`op`).
 //! Numbers are signed and wide on the way, so that a window that does not fit shows how much is missing.
-//! Source: torch.nn.Conv2d, ConvTranspose2d and MaxPool2d, PyTorch 2.x.
+//! Source: `torch.nn.Conv2d`, `ConvTranspose2d` and `MaxPool2d`, PyTorch 2.x.
 
 use std::fmt;
 

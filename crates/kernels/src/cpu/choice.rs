@@ -33,7 +33,8 @@ impl Cpu {
     /// ```
     #[must_use]
     pub fn reason_of(shape: &ConvShape) -> String {
-        let ConvShape { c, oc, groups, kernel: [kh, kw], stride: [sh, sw], .. } = *shape;
+        let ConvShape { h, w, c, oh, ow, oc, groups, kernel: [kh, kw], stride: [sh, sw], .. } =
+            *shape;
         let positions = shape.output_positions();
         if shape.is_depthwise() {
             return format!(
@@ -51,7 +52,7 @@ impl Cpu {
         let products =
             if groups == 1 { "one product".to_owned() } else { format!("{groups} products") };
         format!(
-            "neither depthwise (groups {groups}, channels in {c}, out {oc}) nor pointwise (kernel {kh}x{kw}, stride {sh}x{sw}): \
+            "neither depthwise (groups {groups}, channels in {c}, out {oc}) nor pointwise (kernel {kh}x{kw}, stride {sh}x{sw}, {h}x{w} to {oh}x{ow}): \
              {products} of a {positions}x{terms} and a {terms}x{out} matrix, the first read tap by tap from bands of input rows"
         )
     }
@@ -67,6 +68,7 @@ mod tests {
             ConvShape::new([2, 8, 8, c], oc, [kernel; 2], [stride; 2], [1; 2], [0; 4], groups)
                 .unwrap()
         };
+        let padded = ConvShape::new([1, 8, 8, 6], 4, [1; 2], [1; 2], [1; 2], [1; 4], 1).unwrap();
         for (shape, kernel, words) in [
             (shape(6, 6, 3, 1, 6), "depthwise", "groups 6 = channels in 6 = channels out 6"),
             (shape(6, 4, 1, 1, 1), "pointwise", "a 128x6 and a 6x4 matrix"),
@@ -75,6 +77,7 @@ mod tests {
             (shape(6, 12, 3, 1, 6), "dense", "groups 6, channels in 6, out 12"),
             (shape(6, 4, 1, 2, 1), "dense", "kernel 1x1, stride 2x2"),
             (shape(1, 1, 3, 1, 1), "dense", "groups 1, channels in 1, out 1"),
+            (padded, "dense", "stride 1x1, 8x8 to 10x10"),
         ] {
             assert_eq!(Cpu::kernel_of(&shape), kernel);
             let reason = Cpu::reason_of(&shape);

@@ -108,3 +108,12 @@ fn what_cannot_be_is_refused_with_the_formula() {
     let none = ExplainOptions { batch: 0, ..ExplainOptions::new(pool(2, 2, false), 4, [8, 8]) };
     assert!(explain(&none).unwrap_err().to_string().contains("--batch"));
 }
+
+#[test]
+fn the_largest_layers_overflow_nothing() {
+    let same = Window { padding: Padding::Same, ..Window::square(1 << 20, 1) };
+    let pool = Op::Pool { kind: PoolKind::Avg, window: same, ceil: false };
+    let options =
+        ExplainOptions { batch: 1 << 20, ..ExplainOptions::new(pool, 1, [1 << 20, 1 << 11]) };
+    assert_eq!(explain(&options).unwrap().operations, u64::MAX);
+}
