@@ -46,7 +46,7 @@ pub enum Error {
         formula.axis(),
         formula.symbols()
     )]
-    WindowSize { node: String, formula: SizeFormula },
+    WindowSize { node: String, formula: Box<SizeFormula> },
     /// A flatten of a map whose size depends on the image.
     #[error("flatten `{node}` needs a map of fixed size; put a global or adaptive pool before it")]
     UnknownSize { node: String },

@@ -78,7 +78,7 @@ pub struct Explanation {
     pub operations: u64,
     /// How `macs`, or a pool's `operations`, come about.
     pub work: String,
-    /// The kernel that would run, as `taper bench` and `cargo xtask bench` name it; absent when the engine has none.
+    /// The kernel that would run, as `cargo xtask bench layers` names it; absent when the engine has none.
     pub kernel: Option<String>,
     /// Why that kernel, or why none.
     pub why: String,

@@ -89,9 +89,9 @@ pub(super) fn stride() -> Result<String> {
     for cell in cells([7, 7]) {
         let inside = cell.iter().all(|place| (1..6).contains(place));
         if inside {
-            padded.fill(&mut paper, cell, "white", 1.0)
+            padded.fill(&mut paper, cell, "white", 1.0);
         } else {
-            padded.pad(&mut paper, cell)
+            padded.pad(&mut paper, cell);
         }
     }
     let [h, _] = window.formulas([5, 5]);

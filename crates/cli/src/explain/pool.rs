@@ -2,8 +2,9 @@
 //!
 //! Above: `explain`. Below: `taper_recipes`. Not here: what they mean together (`taper_recipes::explain`).
 
+use anyhow::Result;
 use clap::{Args, ValueEnum};
-use taper_recipes::{Error, ExplainOptions, Op, PadMode, Padding, PoolKind, Result, Window};
+use taper_recipes::{Error, ExplainOptions, Op, PadMode, Padding, PoolKind, Window};
 
 use super::Place;
 use super::sizes::{padding, pair};
@@ -33,7 +34,7 @@ pub(super) struct Flags {
     /// Round the size up: a last window may reach over the end
     #[arg(long)]
     ceil: bool,
-    /// Let a mean be of the elements that are not padding (PyTorch's count_include_pad=False)
+    /// Let a mean be of the elements that are not padding (PyTorch's `count_include_pad=False`)
     #[arg(long)]
     exclude_padding: bool,
     /// The exponent of an lp pool

@@ -219,8 +219,10 @@ impl Site<'_> {
         let (Some(size), Some(window)) = (size, self.op.window()) else { return Ok(None) };
         self.padding_exists(window.mode, window.pads(size), size)?;
         let along = |formula: SizeFormula| {
-            let node = self.node.to_owned();
-            formula.output().ok_or(Error::WindowSize { node, formula })
+            formula.output().ok_or_else(|| {
+                let (node, formula) = (self.node.to_owned(), Box::new(formula));
+                Error::WindowSize { node, formula }
+            })
         };
         let sized = self.op.size_formulas(size).map(|[h, w]| Ok([along(h)?, along(w)?]));
         sized.transpose()
