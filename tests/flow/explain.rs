@@ -43,7 +43,11 @@ fn the_kernel_follows_from_groups_and_window() {
             "a 196x24 and a 24x144 matrix",
         ),
         ("--in-channels 32 --out-channels 32 --kernel 3 --groups 32", "depthwise", "groups 32"),
-        ("--in-channels 32 --out-channels 64 --kernel 3 --groups 32", "dense", "32 products"),
+        (
+            "--in-channels 32 --out-channels 64 --kernel 3 --groups 32",
+            "dense",
+            "groups merged into one",
+        ),
     ] {
         let told = explain(&format!("conv --input 14 --json {line}")).succeeds().json();
         assert_eq!(told["kernel"], kernel);

@@ -191,7 +191,7 @@ fn kernel(graph: &Graph, op: &Op, input: [usize; 4], ys: Extent) -> (Option<Stri
     let [out_h, out_w] = ys.size();
     let (name, why) = match op {
         Op::Conv(conv) => match shape(conv, input) {
-            Some(shape) => (Cpu::kernel_of(&shape), Cpu::reason_of(&shape)),
+            Some(shape) => (Cpu::kernel_of(&shape), Cpu::reason_of(&shape, Isa::best())),
             None => return (None, "the batch is too large for this machine's addresses".to_owned()),
         },
         Op::ConvTranspose { .. } => (
