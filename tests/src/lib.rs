@@ -13,3 +13,11 @@ pub struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/flow.md")]
 pub struct Flow;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/convolution.md")]
+pub struct Convolution;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/pooling.md")]
+pub struct Pooling;

@@ -23,7 +23,6 @@ mod roofline;
 mod serve;
 mod setup;
 mod sgd;
-mod svg;
 mod table;
 mod train;
 

@@ -1,4 +1,4 @@
-//! Maintenance tasks: `cargo xtask ci`, `test`, `tidy`, `proptest`, `cross`, `weights`, `bench`.
+//! Maintenance tasks: `cargo xtask ci`, `test`, `tidy`, `proptest`, `cross`, `weights`, `bench`, `pictures`.
 //!
 //! Above: the alias in `.cargo/config.toml`, `.ci/run`. Below: cargo and the modules here. Not here: what a user of the
 //! library runs (`taper`, in `crates/cli`).
@@ -8,7 +8,9 @@
 mod bench;
 mod ci;
 mod cross;
+mod pictures;
 mod shell;
+mod svg;
 mod tidy;
 mod weights;
 
@@ -67,6 +69,9 @@ enum Command {
     /// Speed and memory, ours and the peers', measured in turns
     #[command(after_help = "Example: cargo xtask bench infer --batch 1 --peers python3")]
     Bench(bench::BenchArgs),
+    /// The drawings of docs/convolution.md and docs/pooling.md, whose numbers our kernels compute
+    #[command(after_help = "Example: cargo xtask pictures")]
+    Pictures,
     /// What `bench` starts to be measured
     #[command(subcommand, hide = true)]
     Contestant(bench::ContestantCommand),
@@ -91,6 +96,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Cross { cases } => cross::cross(cases),
         Command::Weights(command) => weights::run(command),
         Command::Bench(args) => bench::run(&args),
+        Command::Pictures => pictures::write(),
         Command::Contestant(command) => bench::contend(&command),
     }
 }

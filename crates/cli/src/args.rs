@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::{bench, eval, finetune, models, predict};
+use crate::{bench, eval, explain, finetune, models, predict};
 
 /// Fine-tune, evaluate, use and measure efficient convolutional networks.
 #[derive(Debug, Parser)]
@@ -33,6 +33,8 @@ enum Command {
     Predict(predict::Flags),
     /// Measure how long a model takes on this machine
     Bench(bench::Flags),
+    /// Explain what a convolution or a pool does at given sizes: formulas, cost, kernel
+    Explain(Box<explain::Flags>),
     /// List the networks that are known by name
     Models(models::Flags),
 }
@@ -71,6 +73,7 @@ impl Request {
             Command::Eval(flags) => eval::run(flags),
             Command::Predict(flags) => predict::run(flags),
             Command::Bench(flags) => bench::run(flags),
+            Command::Explain(flags) => explain::run(*flags),
             Command::Models(flags) => models::run(&flags),
         }
     }
@@ -87,7 +90,9 @@ mod tests {
 
     #[test]
     fn every_command_shows_an_example() {
-        for command in Cli::command().get_subcommands() {
+        let cli = Cli::command();
+        let nested = cli.get_subcommands().flat_map(clap::Command::get_subcommands);
+        for command in cli.get_subcommands().chain(nested) {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Example"), "{}", command.get_name());
         }

@@ -8,6 +8,7 @@ mod args;
 mod bench;
 mod confusion;
 mod eval;
+mod explain;
 mod finetune;
 mod models;
 mod output;

@@ -36,7 +36,10 @@ use crate::{
 ///
 /// let mut b = GraphBuilder::new(3)?;
 /// let error = b.conv("stem", b.input(), Conv { groups: 2, ..Conv::dense(16, 3, 2) }, Bias::With);
-/// assert_eq!(error.unwrap_err().to_string(), "`stem`: 3 channels cannot be split into 2 groups");
+/// assert_eq!(
+///     error.unwrap_err().to_string(),
+///     "`stem`: 3 channels cannot be split into 2 groups: 3 mod 2 = 1, it must be 0"
+/// );
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone)]

@@ -1,7 +1,9 @@
 //! What can be wrong with a network.
 //!
-//! Above: every function of this crate. Below: `serde_json`. Not here: weights that do not fit (`taper-model`).
+//! Above: every function of this crate. Below: `serde_json`, `window`. Not here: weights that do not fit (`taper-model`).
 //! Every variant about a node names it.
+
+use crate::SizeFormula;
 
 /// A network that cannot be built, read or sized.
 #[derive(Debug, thiserror::Error)]
@@ -30,16 +32,21 @@ pub enum Error {
     #[error("{what} of `{node}` is {got}, it must be {expected}")]
     Range { node: String, what: &'static str, got: String, expected: String },
     /// Groups that do not divide the channels.
-    #[error("`{node}`: {channels} channels cannot be split into {groups} groups")]
+    #[error(
+        "`{node}`: {channels} channels cannot be split into {groups} groups: {channels} mod {groups} = {}, it must be 0",
+        channels.checked_rem(*groups).unwrap_or_default()
+    )]
     Groups { node: String, channels: usize, groups: usize },
     /// Inputs that do not fit together.
     #[error("inputs of {op} `{node}` do not fit: {left} and {right}")]
     Mismatch { node: String, op: &'static str, left: String, right: String },
-    /// A window larger than the map under it.
+    /// An output without positions: a window larger than the padded map, or a transposed convolution that removes everything.
     #[error(
-        "`{node}`: a window of {kernel:?} (h, w), dilation {dilation:?}, does not fit a map of {size:?}; use a larger image"
+        "`{node}`: nothing is left along {}: {} = {formula}, it must be 1 or more; use a larger image, a smaller kernel or other padding",
+        formula.axis(),
+        formula.symbols()
     )]
-    WindowSize { node: String, kernel: [usize; 2], dilation: [usize; 2], size: [usize; 2] },
+    WindowSize { node: String, formula: Box<SizeFormula> },
     /// A flatten of a map whose size depends on the image.
     #[error("flatten `{node}` needs a map of fixed size; put a global or adaptive pool before it")]
     UnknownSize { node: String },

@@ -55,7 +55,7 @@ pub use op::{Conv, Op, PoolKind, ResizeMode};
 pub use param::{AxisRole, Bias, DType, Init, ParamRole, ParamSpec};
 pub use scope::{Scope, ScopeKind};
 pub use shape::Extent;
-pub use window::{PadMode, Padding, Window};
+pub use window::{PadMode, Padding, SizeFormula, Window};
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,8 @@ mod check;
 
 use serde::Serialize;
 
-use crate::{Conv, Error, Op, Result, Window};
+use crate::window::Rule;
+use crate::{Conv, Error, Op, Result, SizeFormula, Window};
 pub(crate) use check::MAX_ELEMENTS;
 use check::Site;
 
@@ -61,6 +62,34 @@ impl Extent {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+impl Op {
+    /// The sliding window, of operations that have one.
+    #[must_use]
+    pub fn window(&self) -> Option<&Window> {
+        self.ruled_window().map(|(window, _)| window)
+    }
+
+    /// How the output's size along h and w follows from a map of `size`, for operations with a sliding window.
+    #[must_use]
+    pub fn size_formulas(&self, size: [usize; 2]) -> Option<[SizeFormula; 2]> {
+        self.ruled_window().map(|(window, rule)| window.ruled(size, rule))
+    }
+
+    fn ruled_window(&self) -> Option<(&Window, Rule)> {
+        match self {
+            Self::Conv(conv) => Some((&conv.window, Rule::Floor)),
+            Self::ConvTranspose { conv, output_padding } => {
+                Some((&conv.window, Rule::Transposed { output_padding: *output_padding }))
+            }
+            Self::Pool { window, ceil, .. } | Self::LpPool { window, ceil, .. } => {
+                Some((window, if *ceil { Rule::Ceil } else { Rule::Floor }))
+            }
+            Self::BlurPool { window } => Some((window, Rule::Floor)),
+            _ => None,
+        }
     }
 }
 
@@ -147,14 +176,9 @@ fn infer_one(site: &Site<'_>, inputs: &[Known]) -> Result<Known> {
         | Op::Scale { .. }
         | Op::Dropout { .. }
         | Op::DropPath { .. } => Ok(xs),
-        Op::Pool { window, ceil, .. } | Op::LpPool { window, ceil, .. } => {
+        Op::Pool { .. } | Op::LpPool { .. } | Op::BlurPool { .. } => {
             let size = site.map(xs)?;
-            let slide = if *ceil { Window::output_size_ceil } else { Window::output_size };
-            Ok(Known::map(xs.channels, site.windowed(window, size, slide)?))
-        }
-        Op::BlurPool { window } => {
-            let size = site.map(xs)?;
-            Ok(Known::map(xs.channels, site.windowed(window, size, Window::output_size)?))
+            Ok(Known::map(xs.channels, site.windowed(size)?))
         }
         Op::AdaptivePool { out, .. } | Op::Resize { out, .. } => {
             site.map(xs)?;
@@ -198,10 +222,9 @@ fn conv_output(site: &Site<'_>, xs: Known, conv: &Conv) -> Result<Known> {
     let size = site.map(xs)?;
     site.divides(xs.channels, conv.groups)?;
     site.divides(conv.out, conv.groups)?;
-    Ok(Known::map(conv.out, site.windowed(&conv.window, size, Window::output_size)?))
+    Ok(Known::map(conv.out, site.windowed(size)?))
 }
 
-/// `(size − 1) · stride − pads + dilation · (kernel − 1) + output_padding + 1`.
 fn conv_transpose_output(
     site: &Site<'_>,
     xs: Known,
@@ -212,20 +235,7 @@ fn conv_transpose_output(
     site.divides(xs.channels, conv.groups)?;
     site.divides(conv.out, conv.groups)?;
     site.transposable(conv, output_padding)?;
-    let Some(size) = size else { return Ok(Known::map(conv.out, None)) };
-    let (window, pads) = (&conv.window, conv.window.pads(size));
-    let mut out = [0; 2];
-    for axis in 0..2 {
-        let grown = (size[axis] - 1) * window.stride[axis]
-            + window.dilation[axis] * (window.kernel[axis] - 1)
-            + output_padding[axis]
-            + 1;
-        out[axis] = grown.saturating_sub(pads[axis] + pads[axis + 2]);
-    }
-    if out.contains(&0) {
-        return Err(site.window_error(window, size));
-    }
-    Ok(Known::map(conv.out, Some(out)))
+    Ok(Known::map(conv.out, site.windowed(size)?))
 }
 
 fn concat_output(site: &Site<'_>, inputs: &[Known]) -> Result<Known> {

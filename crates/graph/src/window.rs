@@ -1,10 +1,15 @@
 //! The sliding window of convolutions and pools, and the one formula for its output size.
 //!
-//! Above: `op`, `shape`, executors. Below: nothing. Not here: adaptive pools, whose windows follow from their output (`op`).
+//! Above: `op`, `shape`, executors. Below: `window::formula`. Not here: adaptive pools, whose windows follow from their output (`op`).
 //! Pairs are always `(h, w)`; sides are always top, left, bottom, right.
 //! Source: torch.nn.Conv2d and MaxPool2d, PyTorch 2.x; `Same` is TensorFlow's.
 
+mod formula;
+
 use serde::{Deserialize, Serialize};
+
+pub(crate) use formula::Rule;
+pub use formula::SizeFormula;
 
 /// What lies outside the map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -118,35 +123,34 @@ impl Window {
     /// `reach = dilation · (kernel − 1) + 1`. `None` when the window does not fit, or a number overflows.
     #[must_use]
     pub fn output_size(&self, size: [usize; 2]) -> Option<[usize; 2]> {
-        self.sized(size, |room, stride| room / stride)
+        outputs(self.formulas(size))
     }
 
     /// As [`Window::output_size`] with the division rounded up, as pools with `ceil_mode` do; a window that would begin in
     /// the padding after the map is dropped.
     #[must_use]
     pub fn output_size_ceil(&self, size: [usize; 2]) -> Option<[usize; 2]> {
-        let mut out = self.sized(size, usize::div_ceil)?;
-        let pads = self.pads(size);
-        for axis in 0..2 {
-            let begin = (out[axis] - 1).checked_mul(self.stride[axis])?;
-            if begin >= size[axis].checked_add(pads[axis])? {
-                out[axis] -= 1;
-            }
-        }
-        Some(out)
+        outputs(self.ruled(size, Rule::Ceil))
     }
 
-    fn sized(&self, size: [usize; 2], divide: fn(usize, usize) -> usize) -> Option<[usize; 2]> {
+    /// The formulas of [`Window::output_size`] along h and w.
+    #[must_use]
+    pub fn formulas(&self, size: [usize; 2]) -> [SizeFormula; 2] {
+        self.ruled(size, Rule::Floor)
+    }
+
+    pub(crate) fn ruled(&self, size: [usize; 2], rule: Rule) -> [SizeFormula; 2] {
         let pads = self.pads(size);
-        let mut out = [0; 2];
-        for axis in 0..2 {
-            if size[axis] == 0 || self.stride[axis] == 0 {
-                return None;
-            }
-            let padded = size[axis].checked_add(pads[axis])?.checked_add(pads[axis + 2])?;
-            out[axis] = divide(padded.checked_sub(self.reach(axis)?)?, self.stride[axis]) + 1;
-        }
-        Some(out)
+        [0, 1].map(|axis| SizeFormula {
+            axis,
+            size: size[axis],
+            before: pads[axis],
+            after: pads[axis + 2],
+            kernel: self.kernel[axis],
+            stride: self.stride[axis],
+            dilation: self.dilation[axis],
+            rule,
+        })
     }
 
     /// Padding `[top, left, bottom, right]` for a map of size `(h, w)`, which only [`Padding::Same`] looks at.
@@ -175,4 +179,9 @@ impl Window {
     fn reach(&self, axis: usize) -> Option<usize> {
         self.kernel[axis].checked_sub(1)?.checked_mul(self.dilation[axis])?.checked_add(1)
     }
+}
+
+/// Both sizes, if both are there.
+fn outputs([h, w]: [SizeFormula; 2]) -> Option<[usize; 2]> {
+    Some([h.output()?, w.output()?])
 }

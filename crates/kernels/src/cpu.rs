@@ -1,10 +1,11 @@
 //! The fast device: `f32`, SIMD by runtime detection, all cores.
 //!
-//! Above: `engine`. Below: `cpu::{device, matrix, depthwise, pack, pass, taps, gemm, views, team}`. Not here: the slow twin (`reference`).
+//! Above: `engine`. Below: `cpu::{choice, device, matrix, depthwise, pack, pass, taps, gemm, views, team}`. Not here: the slow twin (`reference`).
 //! Work is cut into one part a thread by position, never by chance, and sums over parts run in order: results depend on the
 //! number of threads and on nothing else.
 
 mod attention;
+mod choice;
 mod curves;
 mod depthwise;
 mod device;
@@ -134,18 +135,6 @@ impl Cpu {
     #[must_use]
     pub fn threads(&self) -> usize {
         self.team.threads()
-    }
-
-    /// Which kernel a convolution of this shape runs on: one word for reports.
-    #[must_use]
-    pub fn kernel_of(shape: &ConvShape) -> &'static str {
-        if shape.is_depthwise() {
-            "depthwise"
-        } else if shape.is_pointwise() {
-            "pointwise"
-        } else {
-            "dense"
-        }
     }
 
     /// Packs a weight `(oc, c / groups, kh, kw)` for [`Cpu::conv_packed`].

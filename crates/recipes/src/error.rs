@@ -156,6 +156,18 @@ pub enum Error {
         /// Why.
         source: taper_model::Error,
     },
+    /// A layer that cannot be.
+    #[error(transparent)]
+    Graph {
+        /// Why, with the formula that failed.
+        source: taper_graph::Error,
+    },
+    /// A network that cannot be counted.
+    #[error(transparent)]
+    Cost {
+        /// Why.
+        source: taper_cost::Error,
+    },
     /// The network cannot be changed as asked.
     #[error(transparent)]
     Transfer {

@@ -1,4 +1,4 @@
-//! Fine-tune, evaluate, predict and measure: what the `taper` binary does, as functions with typed options and reports.
+//! Fine-tune, evaluate, predict, measure and explain: what the `taper` binary does, as functions with typed options and reports.
 //!
 //! A recipe takes options that are checked before any work begins, tells an [`Observer`] what happens, stops at the next
 //! step when asked, and returns a report. It prints nothing and knows no command line, although its errors name the
@@ -8,6 +8,7 @@ mod bench;
 mod data;
 mod error;
 mod evaluate;
+mod explain;
 mod fine_tune;
 mod observer;
 mod options;
@@ -24,6 +25,7 @@ mod zoo;
 pub use bench::bench;
 pub use error::{Error, Result};
 pub use evaluate::evaluate;
+pub use explain::{AxisSize, ExplainOptions, Explanation, Field, explain};
 pub use fine_tune::{ResumeOptions, fine_tune, resume};
 pub use observer::{Epoch, Event, Observer, Plan, Silent, Step};
 pub use options::{
@@ -35,5 +37,6 @@ pub use report::{
     BenchReport, ClassProbability, Confusion, EvaluateReport, FineTuneReport, Mistake, Prediction,
     Review, Skipped, ZooModel,
 };
+pub use taper_graph::{Bias, Conv, Op, PadMode, Padding, PoolKind, Window};
 pub use taper_transfer::Freeze;
 pub use zoo::models;

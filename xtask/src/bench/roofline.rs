@@ -8,8 +8,8 @@
 use serde_json::Value;
 
 use super::roof::Roof;
-use super::svg::{Axis, escaped, line, text};
 use super::table::number;
+use crate::svg::{Axis, escaped, line, text};
 
 /// Width and height of the paper, and the sides of the plot on it: left, top, right, bottom.
 const PAPER: [f64; 2] = [860.0, 540.0];

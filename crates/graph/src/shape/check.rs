@@ -4,7 +4,7 @@
 //! Numbers are bounded before they are multiplied, so that a hostile description overflows nothing.
 
 use super::{Known, Space};
-use crate::{Conv, Error, Op, PadMode, Padding, Result, Window};
+use crate::{Conv, Error, Op, PadMode, Padding, Result, SizeFormula, Window};
 
 /// Largest channel count, size, kernel or stride: 2²⁰, far beyond any network, and small enough for products of two.
 pub(crate) const MAX_DIM: usize = 1 << 20;
@@ -124,7 +124,8 @@ impl Site<'_> {
         let Padding::Explicit { top, left, bottom, right } = window.padding else { return Ok(()) };
         for (axis, pad) in [(0, top), (1, left), (0, bottom), (1, right)] {
             if pad > window.kernel[axis] / 2 {
-                let expected = format!("at most half the kernel, {}", window.kernel[axis] / 2);
+                let kernel = window.kernel[axis];
+                let expected = format!("at most half the kernel, {kernel} / 2 = {}", kernel / 2);
                 return Err(self.range("padding", &pad, &expected));
             }
         }
@@ -213,23 +214,18 @@ impl Site<'_> {
         Err(self.range("channel range", &got, &format!("within 0..{channels}")))
     }
 
-    pub(super) fn windowed(
-        &self,
-        window: &Window,
-        size: Option<[usize; 2]>,
-        slide: fn(&Window, [usize; 2]) -> Option<[usize; 2]>,
-    ) -> Result<Option<[usize; 2]>> {
-        let Some(size) = size else { return Ok(None) };
-        let pads = window.pads(size);
-        if !pads_exist(window.mode, pads, size) {
-            return Err(self.window_error(window, size));
-        }
-        slide(window, size).map(Some).ok_or_else(|| self.window_error(window, size))
-    }
-
-    pub(super) fn window_error(&self, window: &Window, size: [usize; 2]) -> Error {
-        let Window { kernel, dilation, .. } = *window;
-        Error::WindowSize { node: self.node.into(), kernel, dilation, size }
+    /// The size of this windowed operation's output, as far as that of its input is known.
+    pub(super) fn windowed(&self, size: Option<[usize; 2]>) -> Result<Option<[usize; 2]>> {
+        let (Some(size), Some(window)) = (size, self.op.window()) else { return Ok(None) };
+        self.padding_exists(window.mode, window.pads(size), size)?;
+        let along = |formula: SizeFormula| {
+            formula.output().ok_or_else(|| {
+                let (node, formula) = (self.node.to_owned(), Box::new(formula));
+                Error::WindowSize { node, formula }
+            })
+        };
+        let sized = self.op.size_formulas(size).map(|[h, w]| Ok([along(h)?, along(w)?]));
+        sized.transpose()
     }
 
     pub(super) fn transposable(&self, conv: &Conv, output_padding: [usize; 2]) -> Result<()> {
@@ -242,7 +238,8 @@ impl Site<'_> {
         for (axis, extra) in output_padding.into_iter().enumerate() {
             let limit = conv.window.stride[axis].max(conv.window.dilation[axis]);
             if extra >= limit {
-                return Err(self.range("output padding", &extra, &format!("below {limit}")));
+                let expected = format!("below {limit}, the larger of stride and dilation");
+                return Err(self.range("output padding", &extra, &expected));
             }
         }
         Ok(())
@@ -254,10 +251,26 @@ impl Site<'_> {
         mode: PadMode,
         size: [usize; 2],
     ) -> Result<[usize; 2]> {
-        if !pads_exist(mode, sides, size) {
-            return Err(self.range("padding", &format!("{sides:?}"), "smaller than the map"));
-        }
+        self.padding_exists(mode, sides, size)?;
         Ok([size[0] + sides[0] + sides[2], size[1] + sides[1] + sides[3]])
+    }
+
+    /// Refuses padding that repeats what a map of this size does not have.
+    fn padding_exists(&self, mode: PadMode, sides: [usize; 4], size: [usize; 2]) -> Result<()> {
+        for (side, pad) in sides.into_iter().enumerate() {
+            let (axis, len) = (["h", "w"][side % 2], size[side % 2]);
+            let (fits, expected) = match mode {
+                PadMode::Zeros | PadMode::Replicate => continue,
+                PadMode::Reflect => (pad < len, format!("below {axis} = {len}, to be reflected")),
+                PadMode::Circular => {
+                    (pad <= len, format!("at most {axis} = {len}, to be repeated"))
+                }
+            };
+            if !fits {
+                return Err(self.range("padding", &pad, &expected));
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn product(&self, factors: &[usize]) -> Result<usize> {
@@ -284,13 +297,4 @@ impl Site<'_> {
         }
         Ok(known)
     }
-}
-
-/// Whether a map of this size has what the padding repeats.
-fn pads_exist(mode: PadMode, sides: [usize; 4], size: [usize; 2]) -> bool {
-    sides.into_iter().enumerate().all(|(side, pad)| match mode {
-        PadMode::Zeros | PadMode::Replicate => true,
-        PadMode::Reflect => pad < size[side % 2],
-        PadMode::Circular => pad <= size[side % 2],
-    })
 }

@@ -23,11 +23,11 @@ fn impossible_nodes_are_refused_by_name() {
     let conv = |conv: Conv| refuse(Op::Conv(conv), false);
     assert_eq!(
         conv(Conv { groups: 2, ..Conv::dense(4, 3, 1) }),
-        "`node`: 3 channels cannot be split into 2 groups"
+        "`node`: 3 channels cannot be split into 2 groups: 3 mod 2 = 1, it must be 0"
     );
     assert_eq!(
         conv(Conv { groups: 3, ..Conv::dense(4, 3, 1) }),
-        "`node`: 4 channels cannot be split into 3 groups"
+        "`node`: 4 channels cannot be split into 3 groups: 4 mod 3 = 1, it must be 0"
     );
     assert!(conv(Conv::dense(0, 3, 1)).starts_with("channel count of `node` is 0"));
     assert!(
@@ -64,7 +64,7 @@ fn numbers_that_are_no_numbers_are_refused() {
         window: Window { padding: crate::Padding::symmetric(2), ..Window::square(3, 1) },
         ceil: false,
     };
-    assert!(refuse(pool, false).contains("at most half the kernel, 1"));
+    assert!(refuse(pool, false).contains("at most half the kernel, 3 / 2 = 1"));
 }
 
 #[test]

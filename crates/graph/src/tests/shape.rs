@@ -63,19 +63,46 @@ fn flatten_works_on_fixed_sizes_only() {
 }
 
 #[test]
-fn a_window_that_does_not_fit_names_its_node() {
+fn a_window_that_does_not_fit_names_its_node_and_its_formula() {
     let valid = Window { padding: Padding::Valid, ..Window::square(7, 1) };
     let conv = Op::Conv(Conv { out: 4, window: valid, groups: 1 });
     assert_eq!(after(std::slice::from_ref(&conv), [7, 7, 3]).unwrap(), map(1, 1, 4));
     let error = after(&[conv], [7, 6, 3]).unwrap_err().to_string();
-    assert!(error.starts_with("`op0`: a window of [7, 7] (h, w)"), "{error}");
+    let formula = "floor((w + left + right − dilation·(kernel − 1) − 1) / stride) + 1 \
+                   = floor((6 + 0 + 0 − 1·(7 − 1) − 1) / 1) + 1 = 0, it must be 1 or more";
+    assert!(error.starts_with("`op0`: nothing is left along w"), "{error}");
+    assert!(error.contains(formula), "{error}");
+    let error = after(&[transposed(1, 0, 3)], [7, 4, 3]).unwrap_err().to_string();
+    let formula = "(4 − 1)·1 − 3 − 3 + 1·(3 − 1) + 0 + 1 = 0";
+    assert!(error.contains(formula), "{error}");
+}
+
+#[test]
+fn rounding_up_takes_a_window_that_is_cut_and_drops_one_in_the_padding() {
+    // torch.nn.MaxPool2d(3, 2, ceil_mode=True)(torch.zeros(1, 1, 2, 2)).shape
+    let valid = Window { padding: Padding::Valid, ..Window::square(3, 2) };
+    let pool = |window, ceil| [Op::Pool { kind: PoolKind::Max, window, ceil }];
+    assert_eq!(after(&pool(valid, true), [2, 2, 1]).unwrap(), map(1, 1, 1));
+    assert!(after(&pool(valid, false), [2, 2, 1]).is_err());
+    assert!(after(&pool(valid, true), [1, 2, 1]).is_err());
+    // torch.nn.MaxPool2d(2, 2, padding=1, ceil_mode=True)(torch.zeros(1, 1, 5, 4)).shape
+    let window = Window { padding: Padding::symmetric(1), ..Window::square(2, 2) };
+    let [pool] = pool(window, true);
+    let [h, w] = pool.size_formulas([5, 4]).unwrap();
+    assert_eq!(
+        h.to_string(),
+        "ceil((5 + 1 + 1 − 1·(2 − 1) − 1) / 2) + 1 = 4, less one that would begin in the padding = 3"
+    );
+    assert_eq!((h.output(), w.output()), (Some(3), Some(3)));
+    assert_eq!(after(&[pool], [5, 4, 1]).unwrap(), map(3, 3, 1));
 }
 
 #[test]
 fn reflected_padding_needs_a_larger_map() {
     let pad = Op::Pad { sides: [3, 0, 0, 0], mode: PadMode::Reflect };
     assert!(after(std::slice::from_ref(&pad), [4, 1, 1]).is_ok());
-    assert!(after(&[pad], [3, 1, 1]).is_err());
+    let error = after(&[pad], [3, 1, 1]).unwrap_err().to_string();
+    assert_eq!(error, "padding of `op0` is 3, it must be below h = 3, to be reflected");
 }
 
 #[test]

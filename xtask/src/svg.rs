@@ -1,18 +1,18 @@
 //! What a drawing is made of: lines, words, logarithmic axes.
 //!
-//! Above: `roofline`. Below: nothing. Not here: what is drawn.
+//! Above: `bench::roofline`, `pictures`. Below: nothing. Not here: what is drawn.
 //! Places are `[x, y]` from the upper left corner.
 
 /// A logarithmic axis: powers of two, and where on the paper the first and the last of them are.
 #[derive(Debug)]
-pub(super) struct Axis {
+pub(crate) struct Axis {
     powers: [f64; 2],
     places: [f64; 2],
 }
 
 impl Axis {
     /// The whole powers around all values.
-    pub(super) fn around(values: impl Iterator<Item = f64>, places: [f64; 2]) -> Self {
+    pub(crate) fn around(values: impl Iterator<Item = f64>, places: [f64; 2]) -> Self {
         let ends = values
             .map(f64::log2)
             .fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], v| [low.min(v), high.max(v)]);
@@ -21,18 +21,18 @@ impl Axis {
     }
 
     /// Where a value is.
-    pub(super) fn at(&self, value: f64) -> f64 {
+    pub(crate) fn at(&self, value: f64) -> f64 {
         let ([low, high], [first, last]) = (self.powers, self.places);
         first + (last - first) * (value.log2() - low) / (high - low)
     }
 
     /// The first and the last power.
-    pub(super) fn ends(&self) -> [f64; 2] {
+    pub(crate) fn ends(&self) -> [f64; 2] {
         self.powers.map(f64::exp2)
     }
 
     /// All powers.
-    pub(super) fn ticks(&self) -> impl Iterator<Item = f64> {
+    pub(crate) fn ticks(&self) -> impl Iterator<Item = f64> {
         let [low, high] = self.powers;
         std::iter::successors(Some(low), |power| Some(power + 1.0))
             .take_while(move |&power| power <= high)
@@ -41,12 +41,12 @@ impl Axis {
 }
 
 /// A line; `more` are attributes beside its color.
-pub(super) fn line([x1, y1]: [f64; 2], [x2, y2]: [f64; 2], color: &str, more: &str) -> String {
+pub(crate) fn line([x1, y1]: [f64; 2], [x2, y2]: [f64; 2], color: &str, more: &str) -> String {
     format!("<path d=\"M{x1:.1} {y1:.1}L{x2:.1} {y2:.1}\" stroke=\"{color}\"{more}/>")
 }
 
 /// Words beside a point.
-pub(super) fn text([x, y]: [f64; 2], anchor: &str, size: f64, words: &str) -> String {
+pub(crate) fn text([x, y]: [f64; 2], anchor: &str, size: f64, words: &str) -> String {
     let words = escaped(words);
     format!(
         "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"{size}\">{words}</text>"
@@ -54,7 +54,7 @@ pub(super) fn text([x, y]: [f64; 2], anchor: &str, size: f64, words: &str) -> St
 }
 
 /// Text without what XML reads otherwise.
-pub(super) fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
