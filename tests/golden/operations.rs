@@ -5,6 +5,7 @@
 //! pixel to a map. The image `(n, 1, 1, n)` is 1 where image and channel are equal, the kernel is as large as the map and padded
 //! until each of its taps meets the pixel once; what leaves it is the input to the bit, and its weight's gradient the input's.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use taper_engine::{Cpu, Device, Isa, Real, Reference, Session, Trainer};
@@ -43,26 +44,64 @@ fn in_f32_on_the_reference() {
 
 #[test]
 fn in_f32_on_every_instruction_set() {
-    for isa in Isa::here() {
-        for threads in [1, 3] {
-            for_every_case(|case, feed| {
+    for_every_case(|case, feed| {
+        for isa in Isa::here() {
+            for threads in [1, 3] {
                 let cpu = Cpu::with_isa(threads, isa).unwrap();
-                check_step::<f32, _>(case, feed, cpu, F32);
-            });
+                let case = Case { name: format!("{} on {cpu:?}", case.name), ..case.clone() };
+                check_step::<f32, _>(&case, feed, cpu, F32);
+            }
         }
-    }
+    });
+}
+
+/// Not `input`, which computes nothing, nor `dropout` and `drop_path`, whose chance is not PyTorch's.
+#[test]
+fn every_operation_has_cases() {
+    let labels: BTreeSet<&str> = cases().map(|case| case.op.label()).collect();
+    let expected = [
+        "activation",
+        "adaptive_pool",
+        "add",
+        "attention",
+        "batch_norm",
+        "blur_pool",
+        "channel_scale",
+        "concat",
+        "conv",
+        "conv_transpose",
+        "flatten",
+        "global_pool",
+        "group_norm",
+        "layer_norm",
+        "linear",
+        "lp_pool",
+        "mul",
+        "pad",
+        "pool",
+        "resize",
+        "scale",
+        "shuffle",
+        "slice",
+    ];
+    assert_eq!(labels, BTreeSet::from(expected));
 }
 
 #[test]
 fn in_sessions() {
-    for threads in [1, 3] {
-        for_every_case(|case, feed| check_session(case, feed, threads));
-    }
+    for_every_case(|case, feed| {
+        for threads in [1, 3] {
+            check_session(case, feed, threads);
+        }
+    });
+}
+
+fn cases() -> impl Iterator<Item = Case> {
+    FAMILIES.iter().flat_map(|family| Case::all(family))
 }
 
 /// Runs a check on every case and feed, and fails with the names of those that failed; what they panicked with is in the output.
 fn for_every_case(check: impl Fn(&Case, Feed)) {
-    let cases = || FAMILIES.iter().flat_map(|family| Case::all(family));
     let mut failed = Vec::new();
     for case in cases() {
         for feed in FEEDS {
@@ -227,8 +266,7 @@ fn check_session(case: &Case, feed: Feed, threads: usize) {
     let net = Net::new(case, feed);
     let params: Vec<Vec<f32>> = net.params.iter().map(|values| cast(values)).collect();
     let params: Vec<&[f32]> = params.iter().map(Vec::as_slice).collect();
-    let mut session =
-        Session::of_nodes(&net.graph, &params, &[net.node], [1, 1], threads).unwrap();
+    let mut session = Session::of_nodes(&net.graph, &params, &[net.node], [1, 1], threads).unwrap();
     let y = to_f64(session.run(&cast(&net.image), net.shape).unwrap());
     case.check("y of a session", &y, &case.evaluated.in_kernel_order(), F32);
 }
