@@ -1,4 +1,4 @@
-//! Against PyTorch: taps at three depths, losses, gradients and logits, from fixtures that `tests/generators` wrote.
+//! Against PyTorch: taps at three depths, losses, gradients and logits, and every operation on its own, from fixtures that `tests/generators` wrote.
 //!
 //! Above: `cargo xtask test`. Below: `engine`, `layers`, `model`, `zoo`. Not here: optimizers and losses (beside their code).
 #![expect(
@@ -9,5 +9,6 @@
 mod logits;
 mod network;
 mod networks;
+mod operations;
 mod published;
 mod step;

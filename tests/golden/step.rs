@@ -155,9 +155,7 @@ where
 
 /// Holds a tensor to the golden's, to a fraction of its largest magnitude. Maps are compared channels last.
 fn check_tap(problem: &Problem, name: &str, actual: &[f64], limits: Limits) {
-    let golden = problem.fixture.get(name);
-    let expected =
-        if golden.shape.len() == 4 { golden.channels_last().0 } else { golden.data.clone() };
+    let expected = problem.fixture.get(name).in_kernel_order();
     let tolerance = Tolerance { rtol: 0.0, atol: limits.taps * largest(&expected) };
     assert_close(name, actual, &expected, tolerance);
 }

@@ -2,7 +2,7 @@
 //!
 //! Above: the golden tests. Below: `safetensors`. Not here: comparing (`close`), making fixtures (`tests/generators/fixture.py`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors};
@@ -56,6 +56,12 @@ impl Golden {
         }
         (out, [n, h, w])
     }
+
+    /// The elements as kernels order them: a map with its channels last, anything else as it is. Not for weights of convolutions.
+    #[must_use]
+    pub fn in_kernel_order(&self) -> Vec<f64> {
+        if self.shape.len() == 4 { self.channels_last().0 } else { self.data.clone() }
+    }
 }
 
 /// A fixture file.
@@ -63,6 +69,7 @@ impl Golden {
 pub struct Fixture {
     name: String,
     tensors: BTreeMap<String, Golden>,
+    metadata: HashMap<String, String>,
 }
 
 impl Fixture {
@@ -77,13 +84,15 @@ impl Fixture {
             Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/{name}.safetensors"));
         let bytes = std::fs::read(path).expect("fixture");
         let file = SafeTensors::deserialize(&bytes).expect("safetensors");
+        let (_, header) = SafeTensors::read_metadata(&bytes).expect("safetensors");
+        let metadata = header.metadata().clone().unwrap_or_default();
         let golden = |tensor: &safetensors::tensor::TensorView<'_>| Golden {
             shape: tensor.shape().to_vec(),
             data: to_f64(tensor.dtype(), tensor.data()),
         };
         let tensors =
             file.iter().map(|(name, tensor)| (name.to_owned(), golden(&tensor))).collect();
-        Self { name: name.to_owned(), tensors }
+        Self { name: name.to_owned(), tensors, metadata }
     }
 
     /// The tensor of that name.
@@ -94,6 +103,16 @@ impl Fixture {
     pub fn get(&self, name: &str) -> &Golden {
         assert!(self.tensors.contains_key(name), "fixture {} has no tensor {name}", self.name);
         &self.tensors[name]
+    }
+
+    /// What the generator wrote beside the tensors.
+    ///
+    /// # Panics
+    /// If the fixture has no such key.
+    #[must_use]
+    pub fn metadata(&self, key: &str) -> &str {
+        assert!(self.metadata.contains_key(key), "fixture {} has no metadata {key}", self.name);
+        &self.metadata[key]
     }
 
     /// All tensors below `prefix` by the rest of their names: `grads/` gives gradients by parameter name.

@@ -1,10 +1,11 @@
 //! What the tests share, comparing numbers and reading the fixtures that PyTorch wrote; and README and docs as doctests, so that
 //! the examples people copy run.
 //!
-//! Above: `golden`, `house`, `flow`. Below: `safetensors`. Not here: the tests.
+//! Above: `golden`, `house`, `flow`. Below: `safetensors`, `graph`. Not here: the tests.
 
 pub mod close;
 pub mod fixture;
+pub mod operation;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
