@@ -12,6 +12,7 @@ mod bad_models;
 mod bad_requests;
 mod bench;
 mod finetune;
+mod look;
 mod models;
 mod pictures;
 mod stopping;

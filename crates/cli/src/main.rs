@@ -9,6 +9,7 @@ mod bench;
 mod confusion;
 mod eval;
 mod finetune;
+mod look;
 mod models;
 mod output;
 mod predict;

@@ -426,8 +426,7 @@ fn what_lies_above_a_value_runs_in_evaluation_mode() {
         let params: Vec<&[f32]> = params.iter().map(Vec::as_slice).collect();
         let wide: Vec<&[f64]> = wide.iter().map(Vec::as_slice).collect();
         let (node, logits) = (graph.find_node(name).unwrap(), graph.output("logits").unwrap());
-        let (mut fast, mut nodes) =
-            Trainer::watching(&graph, "logits", node, Cpu::new(2)).unwrap();
+        let (mut fast, mut nodes) = Trainer::watching(&graph, "logits", node, Cpu::new(2)).unwrap();
         let (mut truth, _) = Trainer::watching(&graph, "logits", node, Reference).unwrap();
         nodes.push(logits);
         let [n, h, w] = SHAPE;

@@ -31,8 +31,8 @@ pub fn feature_map(map: &[f32], [h, w, c]: [usize; 3], channel: usize) -> Result
     }
     let at = |row: usize, column: usize| map[(row * w + column) * c + channel];
     let values = (0..h * w).map(|i| at(i / w, i % w)).filter(|value| value.is_finite());
-    let [low, high] = values
-        .fold([f32::INFINITY, f32::NEG_INFINITY], |[low, high], v| [low.min(v), high.max(v)]);
+    let [low, high] =
+        values.fold([f32::INFINITY, f32::NEG_INFINITY], |[low, high], v| [low.min(v), high.max(v)]);
     let share = |value: f32| if high > low { (value - low) / (high - low) } else { 0.0 };
     Ok(Picture::from_fn(h, w, |row, column| Colormap::Viridis.color(share(at(row, column)))))
 }
