@@ -67,10 +67,16 @@ fn layers_channels_and_class_are_chosen() {
     let images = report["images"].as_array().unwrap();
     assert_eq!(images.len(), 2);
     for look in images {
-        assert_eq!((&look["class"]["class"], &look["class"]["index"]), (&"class 7".into(), &7.into()));
+        assert_eq!(
+            (&look["class"]["class"], &look["class"]["index"]),
+            (&"class 7".into(), &7.into())
+        );
         assert_eq!(look["predictions"].as_array().unwrap().len(), 2);
         let layers = look["layers"].as_array().unwrap();
-        assert_eq!((&layers[0]["name"], &layers[1]["name"]), (&"blocks.1".into(), &"conv_stem".into()));
+        assert_eq!(
+            (&layers[0]["name"], &layers[1]["name"]),
+            (&"blocks.1".into(), &"conv_stem".into())
+        );
         assert!(layers.iter().all(|layer| layer["channels"].as_array().unwrap().len() == 3));
         assert_eq!(size(&look["heat_map"]), [32; 2]);
     }
@@ -113,7 +119,8 @@ fn what_cannot_be_shown_is_refused() {
     let with = |more: [&str; 2]| taper(&[&args[..], &more[..]].concat());
     with(["--layer", "block.3"]).refuses(2, &["`block.3`", "did you mean `blocks.3`?"]);
     with(["--layer", "pre_logits"]).refuses(2, &["without a place", "last layer with a map"]);
-    with(["--class", "class 1000"]).refuses(2, &["`class 1000`", "did you mean `class 100`?", "999"]);
+    with(["--class", "class 1000"])
+        .refuses(2, &["`class 1000`", "did you mean `class 100`?", "999"]);
     with(["--channels", "0"]).refuses(2, &["--channels", "1 or more"]);
     with(["--top", "0"]).refuses(2, &["--top", "1 or more"]);
     taper(&["look", "--model", "mobilnet_v2", "--out", &out, &image])

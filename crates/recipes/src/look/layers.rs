@@ -186,6 +186,20 @@ mod tests {
     }
 
     #[test]
+    fn every_network_has_something_to_look_at() {
+        for architecture in taper_zoo::architectures() {
+            let (name, size) = (architecture.name, architecture.input_size);
+            let graph = architecture.graph(10).unwrap();
+            let extents = graph.extents(size, size).unwrap();
+            let layers = choose(&graph, &extents, &[]).unwrap();
+            assert!(layers.len() >= 2, "{name}: {layers:?}");
+            let evidence = Layer::of(&graph, &extents, last_map(&graph, &extents)).unwrap();
+            let [h, w, _] = evidence.shape;
+            assert!(h > 1 && w > 1, "{name}: {evidence:?}");
+        }
+    }
+
+    #[test]
     fn the_stem_is_the_first_convolution_over_colors() {
         let model = taper_model::Model::random(
             create("mobilenetv2_035", 10).unwrap(),
