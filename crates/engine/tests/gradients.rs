@@ -417,9 +417,16 @@ fn gradients_of_values_equal_finite_differences() {
 /// finds the reference's gradient.
 #[test]
 fn what_lies_above_a_value_runs_in_evaluation_mode() {
-    for (graph, name) in
-        [(network(0.5), "r0.conv_pw"), (gated_network(), "h.conv_dw"), (network(0.5), "act2")]
-    {
+    let drop_path = network(0.5).map_ops(|node| match *node.op() {
+        Op::Dropout { p } => Op::DropPath { p },
+        ref op => op.clone(),
+    });
+    for (graph, name) in [
+        (network(0.5), "r0.conv_pw"),
+        (gated_network(), "h.conv_dw"),
+        (network(0.5), "act2"),
+        (drop_path.unwrap(), "act2"),
+    ] {
         let wide = parameters(&graph);
         let narrow = |v: &[f64]| v.iter().map(|&v| v as f32).collect::<Vec<f32>>();
         let params: Vec<Vec<f32>> = wide.iter().map(|p| narrow(p)).collect();

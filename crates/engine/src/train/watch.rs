@@ -2,7 +2,7 @@
 //!
 //! Above: `recipes`, whose class-activation maps are made of it. Below: `plan`, `train`. Not here: gradients of parameters
 //! (`train::backward`), what is drawn of a gradient.
-//! Nothing is trained: norms use their running statistics and dropout drops nothing. Only what lies between the value and the output
+//! Nothing is trained: norms use their running statistics and nothing is dropped. Only what lies between the value and the output
 //! is run; the values it begins with are given by the caller.
 
 use taper_graph::{Graph, NodeId};
@@ -54,7 +54,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         is_above[watched] = true;
         for unit in &mut plan.units {
             is_above[unit.output] |= unit.inputs.iter().any(|&v| is_above[v]);
-            if let Work::Dropout { p } = &mut unit.work {
+            if let Work::Dropout { p } | Work::DropPath { p } = &mut unit.work {
                 *p = 0.0;
             }
         }
