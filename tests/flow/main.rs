@@ -13,6 +13,7 @@ mod bad_requests;
 mod bench;
 mod explain;
 mod finetune;
+mod look;
 mod models;
 mod pictures;
 mod stopping;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::{bench, eval, explain, finetune, models, predict};
+use crate::{bench, eval, explain, finetune, look, models, predict};
 
 /// Fine-tune, evaluate, use and measure efficient convolutional networks.
 #[derive(Debug, Parser)]
@@ -31,6 +31,8 @@ enum Command {
     Eval(eval::Flags),
     /// Say what pictures show
     Predict(predict::Flags),
+    /// Draw what a model makes of pictures: filters, feature maps, what speaks for a class
+    Look(look::Flags),
     /// Measure how long a model takes on this machine
     Bench(bench::Flags),
     /// Explain what a convolution or a pool does at given sizes: formulas, cost, kernel
@@ -72,6 +74,7 @@ impl Request {
             Command::Finetune(flags) => finetune::run(*flags, &self.said),
             Command::Eval(flags) => eval::run(flags),
             Command::Predict(flags) => predict::run(flags),
+            Command::Look(flags) => look::run(flags),
             Command::Bench(flags) => bench::run(flags),
             Command::Explain(flags) => explain::run(*flags),
             Command::Models(flags) => models::run(&flags),

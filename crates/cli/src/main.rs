@@ -10,6 +10,7 @@ mod confusion;
 mod eval;
 mod explain;
 mod finetune;
+mod look;
 mod models;
 mod output;
 mod predict;

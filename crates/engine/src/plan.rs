@@ -138,6 +138,8 @@ pub(crate) struct Plan {
     pub(crate) given: usize,
     /// Values, in the order they were asked for; at least one.
     pub(crate) outputs: Vec<usize>,
+    /// The given value whose gradient is asked for, if any ([`crate::Trainer::watching`]).
+    pub(crate) watched: Option<usize>,
 }
 
 impl Plan {
@@ -154,7 +156,8 @@ impl Plan {
             }
         }
         let outputs = outputs.iter().map(|&output| planner.value_of(output)).collect();
-        Ok(Self { units: planner.units, values: planner.values, given: 1, outputs })
+        let Planner { units, values, .. } = planner;
+        Ok(Self { units, values, given: 1, outputs, watched: None })
     }
 
     /// The extents of all values for an image of `h` rows and `w` columns.
@@ -214,6 +217,7 @@ impl Plan {
             given: given.len(),
             outputs: self.outputs.iter().map(|&v| place[v]).collect(),
             units: left,
+            watched: None,
         };
         for (u, unit) in plan.units.iter_mut().enumerate() {
             unit.output = place[unit.output];

@@ -1,6 +1,6 @@
 //! The training executor: forward and backward of a graph on slices.
 //!
-//! Above: `layers`. Below: `plan`, `train::{routes, layout, norm}`, `kernels::Device`. Not here: losses, optimizers, candle.
+//! Above: `layers`. Below: `plan`, `train::{routes, layout, norm, watch}`, `kernels::Device`. Not here: losses, optimizers, candle.
 //! Generic over the scalar and the device: `f64` on [`crate::Reference`] is the truth that `f32` on [`crate::Cpu`] is held to.
 //! One tensor is stored a unit (a convolution's bare output, an addition's sum); batch norms with a trained scale or shift use the
 //! batch's statistics, all others their running ones; no gradient is computed for what is not trained, and what no trained
@@ -11,6 +11,7 @@ mod forward;
 mod layout;
 mod norm;
 mod routes;
+mod watch;
 
 use taper_graph::{Graph, NodeId, ParamId};
 use taper_kernels::{AlignedBuf, Device, Real};

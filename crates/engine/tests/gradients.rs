@@ -389,3 +389,119 @@ fn mistakes_are_named() {
     assert!(error.unwrap_err().to_string().contains("sees one value a channel"));
     assert!(Trainer::<f64, _>::new(&graph, "logit", &all, Reference).is_err());
 }
+
+/// The gradient with respect to a value, in evaluation mode: in the middle of a residual block, under gates, in front of the pool,
+/// of the image, of the logits themselves.
+#[test]
+fn gradients_of_values_equal_finite_differences() {
+    for (graph, names) in [
+        (network(0.5), ["input", "r0.conv_pw", "r0.conv_pwl", "act2", "classifier"].as_slice()),
+        (gated_network(), ["act1", "h.conv_dw", "product", "pool"].as_slice()),
+        (pooled_network(), ["act1", "mean", "identity", "fit"].as_slice()),
+    ] {
+        let params = parameters(&graph);
+        let params: Vec<&[f64]> = params.iter().map(Vec::as_slice).collect();
+        let extents = graph.extents(SHAPE[1], SHAPE[2]).unwrap();
+        for name in names {
+            let node = graph.find_node(name).unwrap();
+            let (mut trainer, nodes) =
+                Trainer::watching(&graph, "logits", node, Reference).unwrap();
+            let given: Vec<Vec<f64>> = (2..)
+                .zip(&nodes)
+                .map(|(seed, id)| values(seed, SHAPE[0] * extents[id.index()].len()).collect())
+                .collect();
+            let place = nodes.iter().position(|&id| id == node).unwrap();
+            let mut objective = |given: &[Vec<f64>]| {
+                let given: Vec<&[f64]> = given.iter().map(Vec::as_slice).collect();
+                let logits = trainer.forward_from(&params, &given, SHAPE, 0).unwrap();
+                let weights: Vec<f64> = values(77, logits.len()).collect();
+                let sum: f64 = logits.iter().zip(&weights).map(|(l, g)| l * g).sum();
+                trainer.backward(&params, &weights, &mut vec![Vec::new(); params.len()]).unwrap();
+                (sum, trainer.watched_gradient())
+            };
+            let (_, gradient) = objective(&given);
+            assert_eq!(gradient.len(), given[place].len(), "{name}");
+            let largest = gradient.iter().fold(0.0f64, |m, g| m.max(g.abs()));
+            assert!(largest > 0.0, "{name}");
+            for i in (0..gradient.len()).step_by(gradient.len().div_ceil(20)) {
+                let mut at = |delta: f64| {
+                    let mut moved = given.clone();
+                    moved[place][i] += delta;
+                    objective(&moved).0
+                };
+                let difference = (at(1e-6) - at(-1e-6)) / 2e-6;
+                let error = (difference - gradient[i]).abs();
+                assert!(
+                    error < 1e-6 * largest,
+                    "{name}[{i}]: {} but differences say {difference}",
+                    gradient[i]
+                );
+            }
+        }
+    }
+}
+
+/// The part above a value, begun with a session's values, gives the session's logits: it is in evaluation mode. And the fast device
+/// finds the reference's gradient.
+#[test]
+fn what_lies_above_a_value_runs_in_evaluation_mode() {
+    let drop_path = network(0.5).map_ops(|node| match *node.op() {
+        Op::Dropout { p } => Op::DropPath { p },
+        ref op => op.clone(),
+    });
+    for (graph, name) in [
+        (network(0.5), "r0.conv_pw"),
+        (gated_network(), "h.conv_dw"),
+        (network(0.5), "act2"),
+        (drop_path.unwrap(), "act2"),
+    ] {
+        let wide = parameters(&graph);
+        let narrow = |v: &[f64]| v.iter().map(|&v| v as f32).collect::<Vec<f32>>();
+        let params: Vec<Vec<f32>> = wide.iter().map(|p| narrow(p)).collect();
+        let params: Vec<&[f32]> = params.iter().map(Vec::as_slice).collect();
+        let wide: Vec<&[f64]> = wide.iter().map(Vec::as_slice).collect();
+        let (node, logits) = (graph.find_node(name).unwrap(), graph.output("logits").unwrap());
+        let (mut fast, mut nodes) = Trainer::watching(&graph, "logits", node, Cpu::new(2)).unwrap();
+        let (mut truth, _) = Trainer::watching(&graph, "logits", node, Reference).unwrap();
+        nodes.push(logits);
+        let [n, h, w] = SHAPE;
+        let images: Vec<f32> = values(99, n * h * w * 3).map(|v| v as f32).collect();
+        let mut session = Session::of_nodes(&graph, &params, &nodes, [h, w], 2).unwrap();
+        let found = session.run_all(&images, SHAPE).unwrap();
+        let (expected, given) = found.split_last().unwrap();
+        let exact: Vec<Vec<f64>> =
+            given.iter().map(|v| v.iter().map(|&v| f64::from(v)).collect()).collect();
+        let exact: Vec<&[f64]> = exact.iter().map(Vec::as_slice).collect();
+        let given: Vec<&[f32]> = given.iter().map(Vec::as_slice).collect();
+        let above = fast.forward_from(&params, &given, SHAPE, 0).unwrap();
+        for (a, e) in above.iter().zip(expected) {
+            assert!((a - e).abs() < 1e-5 * e.abs().max(1.0), "{name}: {a} but {e}");
+        }
+        let ones = vec![1.0; expected.len()];
+        fast.backward(&params, &narrow(&ones), &mut vec![Vec::new(); params.len()]).unwrap();
+        truth.forward_from(&wide, &exact, SHAPE, 0).unwrap();
+        truth.backward(&wide, &ones, &mut vec![Vec::new(); params.len()]).unwrap();
+        let truth = truth.watched_gradient();
+        let largest = truth.iter().fold(0.0f64, |m, g| m.max(g.abs()));
+        for (f, t) in fast.watched_gradient().iter().zip(&truth) {
+            assert!((f64::from(*f) - t).abs() < 1e-5 * largest, "{name}: {f} but {t} of {largest}");
+        }
+    }
+}
+
+#[test]
+fn an_output_below_a_value_has_gradient_zero_there() {
+    let graph = network(0.0);
+    let params = parameters(&graph);
+    let params: Vec<&[f64]> = params.iter().map(Vec::as_slice).collect();
+    let node = graph.find_node("classifier").unwrap();
+    let (mut trainer, nodes) = Trainer::watching(&graph, "features", node, Reference).unwrap();
+    assert!(trainer.watched_gradient().is_empty(), "nothing has run");
+    let extents = graph.extents(8, 8).unwrap();
+    let given: Vec<Vec<f64>> =
+        nodes.iter().map(|id| vec![1.0; extents[id.index()].len()]).collect();
+    let given: Vec<&[f64]> = given.iter().map(Vec::as_slice).collect();
+    let n = trainer.forward_from(&params, &given, [1, 8, 8], 0).unwrap().len();
+    trainer.backward(&params, &vec![1.0; n], &mut vec![Vec::new(); params.len()]).unwrap();
+    assert_eq!(trainer.watched_gradient(), [0.0; 3]);
+}

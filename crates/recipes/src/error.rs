@@ -88,6 +88,38 @@ pub enum Error {
         /// Classes of the model.
         model: usize,
     },
+    /// A layer that the network does not have.
+    #[error("the network has no layer `{name}`; did you mean `{nearest}`?")]
+    UnknownLayer {
+        /// The name.
+        name: String,
+        /// A node, scope or output that it has.
+        nearest: String,
+    },
+    /// A layer without positions, which cannot be shown as a map.
+    #[error(
+        "layer `{layer}` gives {elements} numbers without a place; the last layer with a map is `{last}`"
+    )]
+    NoMap {
+        /// The node.
+        layer: String,
+        /// Elements of its output.
+        elements: usize,
+        /// The last node whose output is a map.
+        last: String,
+    },
+    /// A class that the model does not have.
+    #[error(
+        "the model has no class `{name}`; did you mean `{nearest}`? Numbers go from 0 to {last}"
+    )]
+    UnknownClass {
+        /// The name or number.
+        name: String,
+        /// A class that it has.
+        nearest: String,
+        /// The last class's index.
+        last: usize,
+    },
     /// A file could not be read or written.
     #[error("cannot {action} `{}`", path.display())]
     File {
@@ -186,6 +218,13 @@ pub enum Error {
         /// Why.
         source: taper_engine::Error,
     },
+    /// A picture or page could not be drawn.
+    #[error("what was seen cannot be drawn")]
+    Draw {
+        /// Why.
+        #[source]
+        source: taper_report::Error,
+    },
 }
 
 impl Error {
@@ -201,7 +240,10 @@ impl Error {
     pub fn is_request(&self) -> bool {
         match self {
             Error::File { source, .. } => source.kind() != std::io::ErrorKind::StorageFull,
-            Error::Train { .. } | Error::Engine { .. } | Error::Vanished { .. } => false,
+            Error::Train { .. }
+            | Error::Engine { .. }
+            | Error::Draw { .. }
+            | Error::Vanished { .. } => false,
             _ => true,
         }
     }

@@ -10,6 +10,7 @@ mod error;
 mod evaluate;
 mod explain;
 mod fine_tune;
+mod look;
 mod observer;
 mod options;
 mod predict;
@@ -27,15 +28,16 @@ pub use error::{Error, Result};
 pub use evaluate::evaluate;
 pub use explain::{AxisSize, ExplainOptions, Explanation, Field, explain};
 pub use fine_tune::{ResumeOptions, fine_tune, resume};
+pub use look::look;
 pub use observer::{Epoch, Event, Observer, Plan, Silent, Step};
 pub use options::{
-    Augment, BenchMode, BenchOptions, EvaluateOptions, FineTuneOptions, Labels, OptimizerKind,
-    PredictOptions, Pretrained, ScheduleKind,
+    Augment, BenchMode, BenchOptions, EvaluateOptions, FineTuneOptions, Labels, LookOptions,
+    OptimizerKind, PredictOptions, Pretrained, ScheduleKind,
 };
 pub use predict::predict;
 pub use report::{
-    BenchReport, ClassProbability, Confusion, EvaluateReport, FineTuneReport, Mistake, Prediction,
-    Review, Skipped, ZooModel,
+    BenchReport, ClassProbability, Confusion, EvaluateReport, FineTuneReport, Look, LookLayer,
+    LookReport, Mistake, Prediction, Review, Skipped, ZooModel,
 };
 pub use taper_graph::{Bias, Conv, Op, PadMode, Padding, PoolKind, Window};
 pub use taper_transfer::Freeze;

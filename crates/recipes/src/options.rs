@@ -4,6 +4,8 @@
 //! and an optimizer (`setup`).
 //! The defaults are written here and nowhere else: `--help` and the first lines of a run read them from here.
 
+mod look;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -12,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use taper_transfer::Freeze;
 
 use crate::error::{Error, Result};
+
+pub use look::LookOptions;
 
 /// What fine-tuning needs to know. [`Default`] fine-tunes the embedded MobileNetV2 on the embedded pictures.
 ///

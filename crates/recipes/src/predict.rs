@@ -1,14 +1,15 @@
 //! Predicting: what pictures show.
 //!
-//! Above: the binary, Rust users. Below: `source`, `taper_data`, `taper_engine`. Not here: comparing with the truth
+//! Above: the binary, Rust users, `look`. Below: `source`, `taper_data`, `taper_engine`. Not here: comparing with the truth
 //! (`evaluate`).
 
 use std::path::Path;
 
 use taper_data::random::Rng;
 use taper_data::transform::Resampler;
-use taper_data::{Transform, image};
+use taper_data::{Image, Transform, image};
 use taper_engine::{Session, SessionOptions};
+use taper_model::Preprocess;
 
 use crate::error::{Error, Result};
 use crate::evaluate::names;
@@ -42,8 +43,7 @@ pub fn predict(
     let session = SessionOptions { threads: options.threads, ..SessionOptions::default() };
     let mut predictor = Predictor {
         session: Session::new(&model, &session).map_err(|source| Error::Engine { source })?,
-        transform: setup::eval_transform(&model.preprocess)?,
-        resampler: Resampler::default(),
+        reader: Reader::new(&model.preprocess)?,
         classes: names(&model),
         top: options.top,
     };
@@ -53,28 +53,52 @@ pub fn predict(
 
 struct Predictor {
     session: Session,
-    transform: Transform,
-    resampler: Resampler,
+    reader: Reader,
     classes: Vec<String>,
     top: usize,
 }
 
 impl Predictor {
     fn look_at(&mut self, path: &Path) -> Result<Prediction> {
-        let image = image::read(path)
-            .map_err(|source| Error::Picture { path: path.to_path_buf(), source })?;
-        let [h, w] = self.transform.size();
-        let mut xs = vec![0.0; h * w * 3];
-        let mut rng = Rng::keyed([0, 0, 0]); // evaluation draws nothing
-        self.transform.apply(&image, &mut rng, &mut self.resampler, &mut xs);
+        let xs = self.reader.read(path)?;
+        let [h, w] = self.reader.transform.size();
         let logits = self.session.run(&xs, [1, h, w]).map_err(|source| Error::Engine { source })?;
         let predictions = likeliest(logits, &self.classes, self.top);
         Ok(Prediction { image: path.display().to_string(), predictions })
     }
 }
 
+/// Pictures as a network sees them when it is not trained.
+pub(crate) struct Reader {
+    transform: Transform,
+    resampler: Resampler,
+}
+
+impl Reader {
+    pub(crate) fn new(preprocess: &Preprocess) -> Result<Self> {
+        let transform = setup::eval_transform(preprocess)?;
+        Ok(Self { transform, resampler: Resampler::default() })
+    }
+
+    /// The network's input for a file, `(h, w, 3)`, normalized.
+    pub(crate) fn read(&mut self, path: &Path) -> Result<Vec<f32>> {
+        let image = image::read(path)
+            .map_err(|source| Error::Picture { path: path.to_path_buf(), source })?;
+        Ok(self.see(&image))
+    }
+
+    /// The same for a picture.
+    pub(crate) fn see(&mut self, image: &Image) -> Vec<f32> {
+        let [h, w] = self.transform.size();
+        let mut xs = vec![0.0; h * w * 3];
+        let mut rng = Rng::keyed([0, 0, 0]); // evaluation draws nothing
+        self.transform.apply(image, &mut rng, &mut self.resampler, &mut xs);
+        xs
+    }
+}
+
 /// The `top` largest logits as probabilities; of equal ones, the lower index first.
-fn likeliest(logits: &[f32], classes: &[String], top: usize) -> Vec<ClassProbability> {
+pub(crate) fn likeliest(logits: &[f32], classes: &[String], top: usize) -> Vec<ClassProbability> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let exps: Vec<f64> = logits.iter().map(|logit| f64::from(logit - largest).exp()).collect();
     let total: f64 = exps.iter().sum();

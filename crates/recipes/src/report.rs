@@ -148,6 +148,51 @@ pub struct ClassProbability {
     pub probability: f64,
 }
 
+/// What was found by looking into a network.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LookReport {
+    /// One HTML page with everything on it; absent when no picture could be read.
+    pub page: Option<PathBuf>,
+    /// The stem's filters; absent for a network whose stem does not read three colors at once.
+    pub filters: Option<PathBuf>,
+    /// By picture, in the order they were named.
+    pub images: Vec<Look>,
+    /// Files that could not be looked at.
+    pub skipped: Vec<Skipped>,
+}
+
+/// What was found in one picture, and the files that show it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Look {
+    /// The file.
+    pub image: String,
+    /// The likeliest classes, the likeliest first.
+    pub predictions: Vec<ClassProbability>,
+    /// The class whose evidence is shown.
+    pub class: ClassProbability,
+    /// The picture as the network sees it.
+    pub input: PathBuf,
+    /// What speaks for the class, over the picture.
+    pub heat_map: PathBuf,
+    /// Feature maps.
+    pub layers: Vec<LookLayer>,
+}
+
+/// Feature maps of one layer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LookLayer {
+    /// The name it was asked for by, or its scope's.
+    pub name: String,
+    /// The node whose output is shown.
+    pub node: String,
+    /// Height, width, channels.
+    pub shape: [usize; 3],
+    /// The channels shown, the strongest first.
+    pub channels: Vec<usize>,
+    /// Their maps, row by row in this order.
+    pub picture: PathBuf,
+}
+
 /// A file that is no picture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Skipped {

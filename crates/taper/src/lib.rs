@@ -35,6 +35,8 @@ pub use taper_model as model;
 pub use taper_optim as optim;
 #[cfg(feature = "recipes")]
 pub use taper_recipes as recipes;
+#[cfg(feature = "report")]
+pub use taper_report as report;
 #[cfg(feature = "train")]
 pub use taper_train as train;
 #[cfg(feature = "transfer")]

@@ -4,7 +4,7 @@
 //! Names are timm's; torchvision's are aliases; underscores, hyphens and case do not matter. Parameters and MACs are what timm's modules have for
 //! 1000 classes (multiplications of convolutions and linear layers, one MAC each): `tests/generators/zoo.py`.
 
-use taper_graph::Graph;
+use taper_graph::{Graph, nearest};
 
 use crate::mobile::Mobile;
 use crate::mobile_one::MobileOne;
@@ -149,23 +149,6 @@ pub fn create(name: &str, classes: usize) -> Result<Graph> {
 pub(crate) fn unknown(name: &str) -> Error {
     let weights = records().iter().map(|record: &Record| record.name);
     let names = architectures().flat_map(|a| a.aliases.iter().copied().chain([a.name]));
-    let near = |candidate: &&str| distance(name, candidate);
-    let nearest = names.chain(weights).min_by_key(near).unwrap_or_default().to_owned();
+    let nearest = nearest(name, names.chain(weights)).unwrap_or_default().to_owned();
     Error::UnknownName { name: name.chars().take(100).collect(), nearest }
-}
-
-/// Levenshtein's distance of the first hundred characters.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().take(100).enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

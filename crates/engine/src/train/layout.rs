@@ -81,12 +81,16 @@ fn stored_life(plan: &Plan, routes: &Routes, v: usize) -> Tenant {
     Tenant { len: 0, first, last }
 }
 
-/// A gradient lives from its first contributor's backward to that of the last unit that wrote a value sharing it.
+/// A gradient lives from its first contributor's backward to that of the last unit that wrote a value sharing it; that of a watched
+/// value until the next forward.
 fn slot_life(plan: &Plan, routes: &Routes, slot: usize) -> Tenant {
     let (n, end) = (plan.units.len(), 2 * plan.units.len());
     let (mut first, mut last) = (end, n);
     if routes.slots[plan.output()] == Some(slot) {
         first = n;
+    }
+    if plan.watched.is_some_and(|v| routes.slots[v] == Some(slot)) {
+        last = end;
     }
     for (u, unit) in plan.units.iter().enumerate() {
         for (route, &v) in routes.inputs[u].iter().zip(&unit.inputs) {

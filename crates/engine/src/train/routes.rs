@@ -21,7 +21,7 @@ pub(super) enum Route {
 
 #[derive(Debug)]
 pub(super) struct Routes {
-    /// By value: whether a trained parameter lies at or below it.
+    /// By value: whether a trained parameter, or the watched value, lies at or below it.
     pub(super) needs: Vec<bool>,
     /// By unit, by input.
     pub(super) inputs: Vec<Vec<Route>>,
@@ -42,6 +42,7 @@ impl Routes {
             |v: &Value| v.norm.is_some_and(|norm| super::norm::uses_batch(&norm, trained));
         let batch_norms: Vec<bool> = plan.values.iter().map(batch_norm).collect();
         let mut needs = batch_norms.clone();
+        plan.watched.iter().for_each(|&v| needs[v] = true);
         for unit in &plan.units {
             let own = unit.work.params().iter().flatten().any(|param| trained[param.index()]);
             needs[unit.output] |= own || unit.inputs.iter().any(|&v| needs[v]);

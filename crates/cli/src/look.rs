@@ -1,0 +1,90 @@
+//! `taper look`: what a network makes of pictures, in pictures.
+//!
+//! Above: `args`. Below: `taper_recipes::look`. Not here: the classes alone (`predict`).
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use taper_recipes::{LookOptions, LookReport};
+
+use crate::args::Shared;
+use crate::output::Output;
+
+fn defaults() -> LookOptions {
+    LookOptions::new("", Vec::new(), "")
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example: taper look --model my-model/model.safetensors --out look/ picture.jpg
+
+Writes look.html, one page with everything on it; filters.png, the filters of the first convolution; and for each picture a folder
+with the network's input, a heat map of what speaks for a class (Grad-CAM), and feature maps of layers, the channels with the
+largest mean absolute value first.
+
+With --json: {\"page\",\"filters\",\"images\":[{\"image\",\"predictions\",\"class\",\"input\",\"heat_map\",\
+\"layers\":[{\"name\",\"node\",\"shape\",\"channels\",\"picture\"}…]}…],\"skipped\"}")]
+pub(crate) struct Flags {
+    /// Name (see `taper models`) or model file
+    #[arg(long, value_name = "NAME|FILE")]
+    model: String,
+    /// Folder for the page and the pictures; files of the same names are replaced
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Node, scope or output whose feature maps are shown; can be given again [default: the ends of the stem and of every stage]
+    #[arg(long = "layer", value_name = "NAME")]
+    layers: Vec<String>,
+    /// Class whose evidence is shown [default: each picture's likeliest]
+    #[arg(long, value_name = "NAME|INDEX")]
+    class: Option<String>,
+    /// Classes to name for each picture
+    #[arg(long, value_name = "K", default_value_t = defaults().top)]
+    top: usize,
+    /// Channels to show of each layer
+    #[arg(long, value_name = "N", default_value_t = defaults().channels)]
+    channels: usize,
+    /// Pictures
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<PathBuf>,
+    #[command(flatten)]
+    shared: Shared,
+}
+
+/// Runs the command. A picture that cannot be read is named, and the others are still looked at.
+pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
+    let output = Output::new(flags.shared.json);
+    let options = LookOptions {
+        layers: flags.layers,
+        class: flags.class,
+        top: flags.top,
+        channels: flags.channels,
+        threads: flags.shared.threads,
+        ..LookOptions::new(flags.model, flags.images, flags.out)
+    };
+    let report = taper_recipes::look(&options)?;
+    output.say(words(&report));
+    for skipped in &report.skipped {
+        let path = skipped.path.display();
+        output.warn(format!("error: cannot look at `{path}`: {}", skipped.reason));
+    }
+    output.json(&report)?;
+    Ok(if report.skipped.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn words(report: &LookReport) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for look in &report.images {
+        let class = &look.class;
+        lines.push(format!(
+            "{}\n  {:>5.1} %  {}: {}",
+            look.image,
+            100.0 * class.probability,
+            class.class,
+            look.heat_map.display()
+        ));
+    }
+    lines.extend(report.page.iter().map(|page| format!("everything: {}", page.display())));
+    lines.join("\n")
+}

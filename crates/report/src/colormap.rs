@@ -1,0 +1,60 @@
+//! Numbers from 0 to 1 as colors whose lightness rises evenly.
+//!
+//! Above: `feature_map`, `heat_map`. Below: the `colorous` crate. Not here: how numbers get into that range.
+
+/// A perceptual colormap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Colormap {
+    /// Dark violet, green, yellow: for quantities.
+    Viridis,
+    /// Black, red, yellow, nearly white: for heat.
+    Inferno,
+    /// Blue, green, yellow, red: a rainbow without its false edges.
+    Turbo,
+}
+
+impl Colormap {
+    /// The color of `share`; below 0, above 1 and for what is no number, that of the nearest end.
+    ///
+    /// # Examples
+    /// ```
+    /// use taper_report::Colormap;
+    /// assert_eq!(Colormap::Viridis.color(0.0), [68, 1, 84]);
+    /// assert_eq!(Colormap::Viridis.color(7.0), Colormap::Viridis.color(1.0));
+    /// assert_eq!(Colormap::Viridis.color(f32::NAN), Colormap::Viridis.color(0.0));
+    /// ```
+    ///
+    /// # Source
+    /// Viridis and inferno: van der Walt and Smith, matplotlib 2.0; turbo: Mikhailov 2019, Google AI.
+    #[must_use]
+    pub fn color(self, share: f32) -> [u8; 3] {
+        let gradient = match self {
+            Self::Viridis => colorous::VIRIDIS,
+            Self::Inferno => colorous::INFERNO,
+            Self::Turbo => colorous::TURBO,
+        };
+        // `max` takes the number of a number and of none.
+        let share = f64::from(share).max(0.0).min(1.0);
+        gradient.eval_continuous(share).as_array()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rec. 709's luma.
+    fn lightness([r, g, b]: [u8; 3]) -> f64 {
+        0.2126 * f64::from(r) + 0.7152 * f64::from(g) + 0.0722 * f64::from(b)
+    }
+
+    #[test]
+    fn more_is_lighter() {
+        for map in [Colormap::Viridis, Colormap::Inferno] {
+            let steps: Vec<f64> =
+                (0..=20u8).map(|i| lightness(map.color(f32::from(i) / 20.0))).collect();
+            assert!(steps.windows(2).all(|pair| pair[0] < pair[1]), "{map:?}: {steps:?}");
+        }
+    }
+}

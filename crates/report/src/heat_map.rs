@@ -1,0 +1,158 @@
+//! How much each place of an image counts, laid over the image.
+//!
+//! Above: `recipes`. Below: `colormap`, `picture`. Not here: where the numbers come from (`recipes`).
+//! A coarse map is enlarged bilinearly with half-pixel centers: position `i` of `n` stands for the middle of the `i`-th of `n` equal
+//! strips, as a convolution of stride `size / n` with symmetric padding sees it.
+
+use crate::colormap::Colormap;
+use crate::error::{Result, check};
+use crate::picture::Picture;
+
+/// Opacity of the hottest place.
+const OPACITY: f32 = 0.65;
+
+/// A map of heat, not negative.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeatMap {
+    height: usize,
+    width: usize,
+    heat: Vec<f32>,
+}
+
+impl HeatMap {
+    /// Takes `(height, width)` numbers; negative ones and what is no number count as 0.
+    ///
+    /// # Errors
+    /// [`Error::Empty`](crate::Error::Empty) without positions, [`Error::Length`](crate::Error::Length) for another number of them.
+    pub fn new(height: usize, width: usize, heat: &[f32]) -> Result<Self> {
+        check("a heat map", &[height, width], heat.len())?;
+        let kept = |&heat: &f32| if heat > 0.0 && heat.is_finite() { heat } else { 0.0 };
+        Ok(Self { height, width, heat: heat.iter().map(kept).collect() })
+    }
+
+    /// The largest heat.
+    #[must_use]
+    pub fn largest(&self) -> f32 {
+        self.heat.iter().copied().fold(0.0, f32::max)
+    }
+
+    /// The heat of `height` by `width` places, row by row: interpolated between the centers of positions, and constant beyond the
+    /// outermost ones.
+    ///
+    /// # Examples
+    /// ```
+    /// let heat = taper_report::HeatMap::new(1, 2, &[0.0, 1.0])?;
+    /// assert_eq!(heat.enlarged(1, 4), [0.0, 0.25, 0.75, 1.0]);
+    /// # Ok::<(), taper_report::Error>(())
+    /// ```
+    #[must_use]
+    pub fn enlarged(&self, height: usize, width: usize) -> Vec<f32> {
+        let rows: Vec<_> = (0..height).map(|row| between(row, height, self.height)).collect();
+        let columns: Vec<_> = (0..width).map(|column| between(column, width, self.width)).collect();
+        let mut enlarged = Vec::with_capacity(height * width);
+        for &(top, bottom, down) in &rows {
+            for &(left, right, across) in &columns {
+                let at = |row: usize, column: usize| self.heat[row * self.width + column];
+                let mix = |a: f32, b: f32, share: f32| a + (b - a) * share;
+                let upper = mix(at(top, left), at(top, right), across);
+                let lower = mix(at(bottom, left), at(bottom, right), across);
+                enlarged.push(mix(upper, lower, down));
+            }
+        }
+        enlarged
+    }
+
+    /// The heat in color over an image: the hotter, the less of the image shines through; where there is none, it is as it was. The
+    /// scale ends at the largest heat, so a map of zeros leaves the image alone.
+    ///
+    /// # Examples
+    /// ```
+    /// use taper_report::{HeatMap, Picture};
+    /// let gray = Picture::new(1, 3, vec![100; 9])?;
+    /// let over = HeatMap::new(1, 3, &[0.0, 0.0, 2.0])?.over(&gray);
+    /// assert_eq!(over.rgb()[..6], [100; 6]);
+    /// assert_ne!(over.rgb()[6..], [100; 3]);
+    /// # Ok::<(), taper_report::Error>(())
+    /// ```
+    #[must_use]
+    pub fn over(&self, image: &Picture) -> Picture {
+        let largest = self.largest();
+        let heat = self.enlarged(image.height(), image.width());
+        Picture::from_fn(image.height(), image.width(), |row, column| {
+            let below = image.pixel(row, column);
+            if largest <= 0.0 {
+                return below;
+            }
+            let share = heat[row * image.width() + column] / largest;
+            let color = Colormap::Turbo.color(share);
+            let opacity = OPACITY * share;
+            [0, 1, 2].map(|i| blend(below[i], color[i], opacity))
+        })
+    }
+}
+
+/// The two positions of `n` around place `i` of `size`, and how far it is from the first to the second.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "not negative and below `n`; the share is of single precision"
+)]
+fn between(i: usize, size: usize, n: usize) -> (usize, usize, f32) {
+    let last = n.saturating_sub(1);
+    let place = ((i as f64 + 0.5) * n as f64 / size as f64 - 0.5).clamp(0.0, last as f64);
+    let first = place.floor() as usize;
+    (first, (first + 1).min(last), (place - first as f64) as f32)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a mean of two bytes is a byte"
+)]
+fn blend(below: u8, above: u8, opacity: f32) -> u8 {
+    let (below, above) = (f32::from(below), f32::from(above));
+    (below + (above - below) * opacity).round() as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Error;
+
+    #[test]
+    fn a_position_fills_everything() {
+        assert_eq!(HeatMap::new(1, 1, &[3.0]).unwrap().enlarged(2, 2), [3.0; 4]);
+    }
+
+    #[test]
+    fn a_map_of_the_same_size_is_itself() {
+        let heat = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
+        assert_eq!(HeatMap::new(2, 3, &heat).unwrap().enlarged(2, 3), heat);
+    }
+
+    #[test]
+    fn enlarging_keeps_the_mean_of_the_middle_and_the_corners() {
+        let enlarged = HeatMap::new(2, 2, &[0.0, 4.0, 8.0, 12.0]).unwrap().enlarged(4, 4);
+        assert_eq!(enlarged[0], 0.0);
+        assert_eq!(enlarged[15], 12.0);
+        let middle = [5, 6, 9, 10].map(|i| enlarged[i]).iter().sum::<f32>();
+        assert!((middle / 4.0 - 6.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn what_is_negative_or_no_number_is_cold() {
+        let heat = HeatMap::new(1, 3, &[-1.0, f32::NAN, 1.0]).unwrap();
+        assert_eq!(heat.enlarged(1, 3), [0.0, 0.0, 1.0]);
+        let image = Picture::new(1, 1, vec![9; 3]).unwrap();
+        assert_eq!(HeatMap::new(1, 1, &[-1.0]).unwrap().over(&image), image);
+        assert!(matches!(HeatMap::new(0, 1, &[]), Err(Error::Empty { .. })));
+    }
+
+    #[test]
+    fn the_hottest_place_has_the_color_of_the_top() {
+        let image = Picture::new(1, 1, vec![0; 3]).unwrap();
+        let over = HeatMap::new(1, 1, &[0.01]).unwrap().over(&image);
+        let top = Colormap::Turbo.color(1.0);
+        assert_eq!(over.rgb(), top.map(|sample| blend(0, sample, OPACITY)));
+    }
+}
