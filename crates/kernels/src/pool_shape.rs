@@ -1,6 +1,6 @@
 //! The one shape struct of pooling: sliding windows and adaptive ones alike.
 //!
-//! Above: `device`, `engine`. Below: nothing. Not here: the mean over a whole map, which needs no windows (`Device::pool_forward`).
+//! Above: `device`, `engine`, `ops`. Below: nothing. Not here: the mean over a whole map, which needs no windows (`Device::pool_forward`).
 //! Source: `torch.nn.MaxPool2d`, `AvgPool2d` (ceil mode, `count_include_pad`) and `AdaptiveAvgPool2d`, PyTorch 2.x.
 
 /// The positions a window covers along one axis.

@@ -11,7 +11,7 @@ use crate::error::{Result, within};
 use crate::map::shape;
 use crate::operation::{Operation, Wanted, apply, read, sink};
 
-/// Channels of a row where channels mean nothing.
+/// Values of a row, where they can be cut so: whole vectors on every machine.
 const ROW: usize = 64;
 
 /// Applies an activation to every value: ReLU, ReLU6, leaky ReLU, SiLU, hard-swish, hard-sigmoid, GELU (exact and by tanh), sigmoid,
@@ -38,7 +38,8 @@ const ROW: usize = 64;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn activation(xs: &Tensor, activation: Activation) -> Result<Tensor> {
-    apply(Activate(activation), xs, [None; 2], xs.shape())
+    let c = xs.dims().last().copied().unwrap_or(1);
+    apply(Activate { activation, c }, xs, [None; 2], xs.shape())
 }
 
 /// Keeps what is positive and multiplies the rest by a learned slope: `y = x` where positive, `slope·x` elsewhere.
@@ -69,16 +70,19 @@ pub fn prelu(xs: &Tensor, slope: &Tensor) -> Result<Tensor> {
     apply(Prelu { c }, xs, [Some(slope), None], xs.shape())
 }
 
-struct Activate(Activation);
+struct Activate {
+    activation: Activation,
+    c: usize,
+}
 
 impl Activate {
-    /// Values of a row; any number that divides will do.
-    fn row(len: usize) -> usize {
-        if len.is_multiple_of(ROW) { ROW } else { 1 }
+    /// Values of a row; channels mean nothing here, so any number that divides will do.
+    fn row(&self, len: usize) -> usize {
+        if len.is_multiple_of(ROW) { ROW } else { self.c }
     }
 
     fn source<'a, T: Element>(&self, xs: &'a [T]) -> Source<'a, T> {
-        Source { activation: self.0, ..Source::plain(xs) }
+        Source { activation: self.activation, ..Source::plain(xs) }
     }
 }
 
@@ -86,7 +90,7 @@ impl Operation for Activate {
     const NAME: &'static str = "activation";
 
     fn forward<T: Element>(&self, device: &mut T::Device, inputs: &[&[T]], y: &mut [T]) {
-        read(device, Self::row(y.len()), self.source(inputs[0]), y);
+        read(device, self.row(y.len()), self.source(inputs[0]), y);
     }
 
     fn backward<T: Element>(
@@ -98,7 +102,7 @@ impl Operation for Activate {
     ) {
         if let Some(out) = d_xs {
             let mask = Some(Mask { source: self.source(inputs[0]) });
-            device.pass(Self::row(gradient.len()), gradient, Sink { mask, ..sink(out) });
+            device.pass(self.row(gradient.len()), gradient, Sink { mask, ..sink(out) });
         }
     }
 }

@@ -4,7 +4,7 @@
 //! (`batch_norm`), from the picture (`norm`), or from a sign (`activation::prelu`).
 
 use candle_core::{D, Tensor};
-use taper_kernels::{Affine, Device, Real, Source};
+use taper_kernels::{Affine, Device, Real, Sink, Source, Tally};
 
 use crate::element::Element;
 use crate::error::{Result, within};
@@ -65,16 +65,18 @@ pub fn channel_gate(xs: &Tensor, gate: &Tensor) -> Result<Tensor> {
     apply(ChannelGate(map), xs, [Some(gate), None], xs.shape())
 }
 
-/// `Σ dy` and `Σ dy·(x − center)` by channel, in double precision; `room` is as long as `dy` and overwritten.
+/// `Σ dy` and `Σ dy·(x − center)` by channel, in double precision. `room` is as long as `dy` and overwritten.
 pub(crate) fn tally<T: Element>(
     device: &mut T::Device,
     [dy, xs, center]: [&[T]; 3],
-    room: &mut [T],
+    room: Option<&mut [T]>,
 ) -> [Vec<f64>; 2] {
     let c = center.len();
     let [mut sum, mut dot] = [vec![0.0; c], vec![0.0; c]];
-    let tally = taper_kernels::Tally { y: xs, mean: center, sum: &mut sum, dot: &mut dot };
-    device.pass(c, dy, taper_kernels::Sink { tally: Some(tally), ..sink(room) });
+    let mut own = vec![T::default(); if room.is_some() { 0 } else { dy.len() }];
+    let out = room.unwrap_or(&mut own);
+    let tally = Some(Tally { y: xs, mean: center, sum: &mut sum, dot: &mut dot });
+    device.pass(c, dy, Sink { tally, ..sink(out) });
     [sum, dot]
 }
 
@@ -102,24 +104,17 @@ impl Operation for ChannelAffine {
         device: &mut T::Device,
         inputs: &[&[T]],
         gradient: &[T],
-        [d_xs, d_scale, d_shift]: Wanted<'_, T>,
+        [mut d_xs, d_scale, d_shift]: Wanted<'_, T>,
     ) {
-        let mut room = Vec::new();
-        let d_xs = d_xs.or_else(|| {
-            room.resize(gradient.len(), T::default());
-            None
-        });
-        let is_wanted = d_xs.is_some();
-        let out = d_xs.unwrap_or(&mut room);
         if d_scale.is_some() || d_shift.is_some() {
             let zeros = vec![T::default(); self.c];
-            let [sum, dot] = tally(device, [gradient, inputs[0], &zeros], out);
+            let [sum, dot] = tally(device, [gradient, inputs[0], &zeros], d_xs.as_deref_mut());
             write(&dot, d_scale);
             write(&sum, d_shift);
         }
-        if is_wanted {
-            let rows = gradient.len() / self.c;
-            device.mul(1, rows, self.c, Source::plain(gradient), Source::plain(inputs[1]), out);
+        if let Some(out) = d_xs {
+            let (dy, scale) = (Source::plain(gradient), Source::plain(inputs[1]));
+            device.mul(1, gradient.len() / self.c, self.c, dy, scale, out);
         }
     }
 }

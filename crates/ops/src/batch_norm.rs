@@ -176,6 +176,27 @@ impl BatchNorm {
     fn inverse(&self, var: f64) -> f64 {
         1.0 / (var + self.eps).sqrt()
     }
+
+    /// `dx = weight/σ · (dy − mean(dy) − x̂ · mean(dy·x̂))` with `x̂ = (x − mean)/σ`, as `a·dy + b·x + c`; `sum` is `Σ dy` and `dot`
+    /// `Σ dy·x̂`.
+    fn factors<T: Element>(
+        &self,
+        weight: &[T],
+        len: usize,
+        [sum, dot]: [&[f64]; 2],
+        [mean, var]: [&[f64]; 2],
+    ) -> [Vec<T>; 3] {
+        let count = (len / self.c) as f64;
+        let mut factors = [(); 3].map(|()| Vec::with_capacity(self.c));
+        for c in 0..self.c {
+            let inverse = self.inverse(var[c]);
+            let a = weight[c].to_f64() * inverse;
+            let b = -a * dot[c] * inverse / count;
+            let constant = -a * sum[c] / count - b * mean[c];
+            factors.iter_mut().zip([a, b, constant]).for_each(|(all, f)| all.push(T::from_f64(f)));
+        }
+        factors
+    }
 }
 
 impl Operation for BatchNorm {
@@ -197,46 +218,29 @@ impl Operation for BatchNorm {
         self.statistics.get_or_init(|| [mean, var]);
     }
 
-    /// `dx = weight/σ · (dy − mean(dy) − x̂ · mean(dy·x̂))` with `x̂ = (x − mean)/σ`, as `a·dy + b·x + c`.
     fn backward<T: Element>(
         &self,
         device: &mut T::Device,
         inputs: &[&[T]],
         gradient: &[T],
-        [d_xs, d_weight, d_bias]: Wanted<'_, T>,
+        [mut d_xs, d_weight, d_bias]: Wanted<'_, T>,
     ) {
         let Some([mean, var]) = self.statistics.get() else { return };
-        let mut room = Vec::new();
-        let is_wanted = d_xs.is_some();
-        if !is_wanted {
-            room.resize(gradient.len(), T::default());
-        }
-        let out = d_xs.unwrap_or(&mut room);
         let center: Vec<T> = mean.iter().map(|&m| T::from_f64(m)).collect();
-        let [sum, dot] = tally(device, [gradient, inputs[0], &center], out);
-        let inverse: Vec<f64> = var.iter().map(|&var| self.inverse(var)).collect();
-        let d_scale: Vec<f64> =
-            dot.iter().zip(&inverse).map(|(dot, inverse)| dot * inverse).collect();
+        let [sum, dot] = tally(device, [gradient, inputs[0], &center], d_xs.as_deref_mut());
+        let d_scale = dot.iter().zip(var).map(|(dot, &var)| dot * self.inverse(var));
+        let d_scale: Vec<f64> = d_scale.collect();
         write(&d_scale, d_weight);
         write(&sum, d_bias);
-        if !is_wanted {
-            return;
+        if let Some(out) = d_xs {
+            let [a, b, c] = self.factors(inputs[1], gradient.len(), [&sum, &d_scale], [mean, var]);
+            let pending = |data, scale, shift| Source {
+                affine: Some(Affine { scale, shift }),
+                ..Source::plain(data)
+            };
+            let zeros = vec![T::default(); self.c];
+            let (dy, xs) = (pending(gradient, &a, &zeros), pending(inputs[0], &b, &c));
+            device.add(self.c, dy, xs, Activation::Identity, out);
         }
-        let count = (gradient.len() / self.c) as f64;
-        let factors = |f: &dyn Fn(usize) -> f64| -> Vec<T> {
-            (0..self.c).map(|c| T::from_f64(f(c))).collect()
-        };
-        let a = |c: usize| inputs[1][c].to_f64() * inverse[c];
-        let b = |c: usize| -a(c) * d_scale[c] * inverse[c] / count;
-        let constant = |c: usize| -a(c) * sum[c] / count - b(c) * mean[c];
-        let (a, b, constant) = (factors(&a), factors(&b), factors(&constant));
-        let zeros = vec![T::default(); self.c];
-        let source = |data, scale, shift| Source {
-            data,
-            affine: Some(Affine { scale, shift }),
-            activation: Activation::Identity,
-        };
-        let (dy, xs) = (source(gradient, &a, &zeros), source(inputs[0], &b, &constant));
-        device.add(self.c, dy, xs, Activation::Identity, out);
     }
 }
