@@ -107,6 +107,15 @@ impl Window {
         }
     }
 
+    /// A window along the width alone, for 1-D maps, which have height 1; otherwise as [`Window::square`].
+    #[must_use]
+    pub fn line(kernel_size: usize, stride: usize) -> Self {
+        let reach = kernel_size.saturating_sub(1) / 2;
+        let padding = Padding::Explicit { top: 0, left: reach, bottom: 0, right: reach };
+        let (kernel, stride) = ([1, kernel_size], [1, stride]);
+        Self { kernel, stride, dilation: [1; 2], padding, mode: PadMode::Zeros }
+    }
+
     /// One tap, stride 1, no padding.
     #[must_use]
     pub fn point() -> Self {

@@ -1,6 +1,6 @@
 //! The one shape struct of pooling: sliding windows and adaptive ones alike.
 //!
-//! Above: `device`, `engine`. Below: nothing. Not here: the mean over a whole map, which needs no windows (`Device::pool_forward`).
+//! Above: `device`, `engine`, `ops`. Below: nothing. Not here: the mean over a whole map, which needs no windows (`Device::pool_forward`).
 //! Source: `torch.nn.MaxPool2d`, `AvgPool2d` (ceil mode, `count_include_pad`) and `AdaptiveAvgPool2d`, PyTorch 2.x.
 
 /// The positions a window covers along one axis.
@@ -104,18 +104,23 @@ impl PoolShape {
         self.n * self.rows.len() * self.cols.len() * self.c
     }
 
+    /// Windows along each axis: rows and columns of the output.
+    #[must_use]
+    pub fn out(&self) -> [usize; 2] {
+        [self.rows.len(), self.cols.len()]
+    }
+
     /// One over what a mean in this window is divided by.
     pub(crate) fn share(&self, oh: usize, ow: usize) -> f64 {
         1.0 / (self.rows[oh].size * self.cols[ow].size) as f64
     }
 
     /// Positions of the map that window `(oh, ow)` covers, in row-major order, as indices of pixels of one image.
+    ///
+    /// # Panics
+    /// If there is no such window.
     #[inline(always)]
-    pub(crate) fn pixels(
-        &self,
-        oh: usize,
-        ow: usize,
-    ) -> impl Iterator<Item = usize> + Clone + use<> {
+    pub fn pixels(&self, oh: usize, ow: usize) -> impl Iterator<Item = usize> + Clone + use<> {
         let (row, col, [dh, dw], w) = (self.rows[oh], self.cols[ow], self.dilation, self.w);
         (0..row.count).flat_map(move |u| {
             let first = (row.start + u * dh) * w + col.start;

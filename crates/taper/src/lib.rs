@@ -31,6 +31,8 @@ pub use taper_graph as graph;
 pub use taper_layers as layers;
 #[cfg(feature = "engine")]
 pub use taper_model as model;
+#[cfg(feature = "ops")]
+pub use taper_ops as ops;
 #[cfg(feature = "optim")]
 pub use taper_optim as optim;
 #[cfg(feature = "recipes")]
