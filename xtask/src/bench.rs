@@ -1,11 +1,12 @@
 //! `cargo xtask bench`: how fast we are, and how fast the peers are in the same run.
 //!
-//! Above: `main`. Below: one module a section (`infer`, `train`, `layers`, `data`, `end_to_end`), `race` (who runs when), `document` (docs/benchmarks.md).
+//! Above: `main`. Below: one module a section (`infer`, `train`, `layers`, `conv`, `data`, `end_to_end`), `race` (who runs when), `document` (docs/benchmarks.md).
 //! Not here: what a user measures (`taper bench`), the peers' side (`xtask/bench/*.py`).
 //! Every contestant, ours too, is a process of its own that stays alive, and they take turns, so that a slow minute of the
 //! machine is everybody's. Numbers are measured by the optimized build: the development build starts it and steps aside.
 
 mod contestant;
+mod conv;
 mod cores;
 mod data;
 mod document;
@@ -53,6 +54,8 @@ enum Section {
     Train,
     /// Unit by unit: shape, kernel, time, share of what the machine can do
     Layers,
+    /// Milliseconds of single convolutions, forward and backward
+    Conv,
     /// Images a second, from files to batches
     Data,
     /// Five epochs of fine-tuning, from the start of the process to its end
@@ -68,12 +71,14 @@ impl Section {
             Section::Infer => vec![infer::measure],
             Section::Train => vec![train::measure],
             Section::Layers => vec![layers::measure],
+            Section::Conv => vec![conv::measure],
             Section::Data => vec![data::measure],
             Section::EndToEnd => vec![end_to_end::measure],
             Section::All => vec![
                 infer::measure,
                 train::measure,
                 layers::measure,
+                conv::measure,
                 data::measure,
                 end_to_end::measure,
             ],
@@ -90,6 +95,9 @@ pub(crate) struct BenchArgs {
     /// Networks [default: MobileNetV2, MobileNetV3-Small and EfficientNet-Lite0, as far as the zoo has them]
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     model: Vec<String>,
+    /// Convolutions of conv by their names or parts of them [default: all]
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    only: Vec<String>,
     /// Images a batch [default: 1 and 32; 32 to train]
     #[arg(long, value_name = "N,..", value_delimiter = ',')]
     batch: Vec<usize>,
@@ -155,6 +163,8 @@ impl Measured {
 #[derive(Debug)]
 struct Bench {
     models: Vec<String>,
+    /// Parts of names of convolutions.
+    only: Vec<String>,
     batches: Vec<usize>,
     threads: Vec<usize>,
     rounds: Option<usize>,
@@ -216,6 +226,7 @@ impl Bench {
         std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         Ok(Self {
             models: networks::names(&args.model, &MODELS)?,
+            only: args.only.clone(),
             batches: args.batch.clone(),
             threads: args.threads.clone(),
             rounds: args.rounds,

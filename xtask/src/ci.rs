@@ -1,12 +1,12 @@
 //! The steps of `cargo xtask ci` and the commands they are also known by.
 //!
-//! Above: `main`. Below: `shell`, `tidy`. Not here: the rules themselves (`tidy`).
+//! Above: `main`. Below: `shell`, `tidy`. Not here: the rules themselves (`tidy`), long runs (`properties`).
 //! All steps share one target folder and one set of compiler flags, so that dependencies are compiled once for running
 //! and once for checking.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::{shell, tidy};
 
@@ -60,38 +60,16 @@ pub(crate) fn tidy() -> Result<()> {
     Ok(())
 }
 
-/// `cargo test` with `PROPTEST_CASES` and `PROPTEST_RNG_SEED` set over the defaults of `.cargo/config.toml`.
-pub(crate) fn proptest(cases: u32, seed: Option<u64>, name: Option<&str>) -> Result<()> {
-    let seed = match seed {
-        Some(seed) => seed,
-        None => {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH);
-            now.context("the clock stands before 1970")?.as_secs()
-        }
-    };
-    let package = name.map(|name| format!("taper-{name}"));
-    let mut args = vec!["test"];
-    match &package {
-        Some(package) => args.extend(["--package", package.as_str()]),
-        None => args.push("--workspace"),
-    }
-    args.extend(["--lib", "--tests"]);
-    let (cases, seed) = (cases.to_string(), seed.to_string());
-    println!("proptest: {cases} cases a property, seed {seed}");
-    let result = shell::cargo(&args, &[("PROPTEST_CASES", &cases), ("PROPTEST_RNG_SEED", &seed)]);
-    result.with_context(|| format!("to see it again: cargo xtask proptest --seed {seed}"))
-}
-
 /// The sum of cargo's `test result:` lines.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Totals {
-    suites: usize,
-    passed: usize,
-    failed: usize,
+pub(crate) struct Totals {
+    pub(crate) suites: usize,
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
 }
 
 impl Totals {
-    fn add(&mut self, line: &str) {
+    pub(crate) fn add(&mut self, line: &str) {
         let Some(result) = line.strip_prefix("test result: ") else { return };
         self.suites += 1;
         for part in result.split([';', '.']) {

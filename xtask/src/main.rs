@@ -8,7 +8,9 @@
 mod bench;
 mod ci;
 mod cross;
+mod files;
 mod pictures;
+mod properties;
 mod shell;
 mod svg;
 mod tidy;
@@ -44,16 +46,17 @@ enum Command {
     },
     /// The house rules of docs/style.md
     Tidy,
-    /// Property tests with more cases and another seed than `cargo test` uses
+    /// The properties with more cases and another seed than `cargo test` uses; counter-examples are kept
     #[command(after_help = "Example: cargo xtask proptest --cases 1000 kernels")]
     Proptest {
         /// Cases a property
-        #[arg(long, default_value_t = 1000)]
+        #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
         cases: u32,
         /// Seed of the cases; drawn from the clock and printed when absent
-        #[arg(long)]
+        #[arg(long, value_name = "N")]
         seed: Option<u64>,
-        /// One crate by its folder under crates/; all when absent
+        /// One crate by its folder; all when absent
+        #[arg(value_name = "CRATE")]
         name: Option<String>,
     },
     /// The kernels' property suite on aarch64 with NEON, under qemu-user
@@ -92,7 +95,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Ci { skip_test } => ci::ci(skip_test),
         Command::Test { rest } => ci::test(&rest),
         Command::Tidy => ci::tidy(),
-        Command::Proptest { cases, seed, name } => ci::proptest(cases, seed, name.as_deref()),
+        Command::Proptest { cases, seed, name } => properties::run(cases, seed, name.as_deref()),
         Command::Cross { cases } => cross::cross(cases),
         Command::Weights(command) => weights::run(command),
         Command::Bench(args) => bench::run(&args),

@@ -1,6 +1,6 @@
 //! Keeps house: the rules of `docs/style.md` that a machine can check.
 //!
-//! Above: `ci`, and `cargo test` through the test at the end. Below: the modules here, one a group of rules.
+//! Above: `ci`, and `cargo test` through the test at the end. Below: `files`, and the modules here, one a group of rules.
 //! Not here: formatting (rustfmt), lints (clippy, the tables in `Cargo.toml`).
 //! Every problem ends with the rule it breaks, as an anchor of `docs/style.md`.
 
@@ -14,6 +14,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+
+use crate::files::{relative, walk};
 
 /// A broken rule and where.
 #[derive(Debug)]
@@ -114,29 +116,6 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Problem>> {
     }
     problems.sort_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));
     Ok(problems)
-}
-
-/// `path` from `root`, with `/` on every system.
-fn relative(root: &Path, path: &Path) -> String {
-    let path = path.strip_prefix(root).unwrap_or(path);
-    path.to_string_lossy().replace('\\', "/")
-}
-
-/// All files below `path`, or `path` itself, in order of name; build outputs are left out.
-fn walk(path: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
-    if path.is_file() {
-        found.push(path.to_path_buf());
-        return Ok(());
-    }
-    let entries = fs::read_dir(path).with_context(|| format!("reading `{}`", path.display()))?;
-    let mut entries = entries.collect::<std::io::Result<Vec<_>>>()?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        if entry.file_name() != "target" {
-            walk(&entry.path(), found)?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

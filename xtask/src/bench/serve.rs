@@ -1,6 +1,6 @@
 //! Our own contestants: this program, started again, at the other end of the line protocol.
 //!
-//! Above: `main` (a command that help does not show). Below: `infer`, `train`, `layers`, `data`. Not here: who asks (`contestant`).
+//! Above: `main` (a command that help does not show). Below: `infer`, `train`, `layers`, `conv`, `data`. Not here: who asks (`contestant`).
 
 use std::io::{BufRead, Write};
 use std::time::Instant;
@@ -10,7 +10,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::setup::Setup;
-use super::{data, infer, layers, train};
+use super::{conv, data, infer, layers, train};
 
 /// What a contestant runs.
 #[derive(Debug, Subcommand)]
@@ -21,6 +21,8 @@ pub(crate) enum ContestantCommand {
     Train(train::TrainSetup),
     /// Units of a session
     Layers(layers::LayersSetup),
+    /// One convolution
+    Conv(conv::ConvSetup),
     /// One epoch of batches
     Data(data::DataSetup),
 }
@@ -31,6 +33,7 @@ pub(crate) fn run(command: &ContestantCommand) -> Result<()> {
         ContestantCommand::Infer(setup) => infer::contestant(setup),
         ContestantCommand::Train(setup) => train::contestant(setup),
         ContestantCommand::Layers(setup) => layers::contestant(setup),
+        ContestantCommand::Conv(setup) => conv::contestant(setup),
         ContestantCommand::Data(setup) => data::contestant(setup),
     }
 }

@@ -32,6 +32,7 @@ pub(super) fn check(source: &Source) -> Vec<Problem> {
         budget(source, &mut problems);
         name(source, &mut problems);
         code_lines(source, &mut problems);
+        properties(source, &mut problems);
     }
     examples(source, &mut problems);
     problems
@@ -98,6 +99,29 @@ fn code_lines(source: &Source, problems: &mut Vec<Problem>) {
                 problems.push(source.problem(number, Rule::Words, message));
             }
         }
+    }
+}
+
+/// Properties keep their counter-examples, where proptest finds the place, and have as many cases as they are asked for.
+fn properties(source: &Source, problems: &mut Vec<Problem>) {
+    let parts: Vec<&str> = source.path.split('/').collect();
+    let stands_alone = matches!(parts[..], ["crates", _, "tests", _]);
+    for (number, line) in (1..).zip(source.text.lines()) {
+        let code = blanked(line);
+        let counts = ["with_cases(", " cases:"].iter().any(|mark| {
+            let rest = code.split_once(mark).map(|(_, rest)| rest.trim_start());
+            rest.is_some_and(|rest| rest.starts_with(|char: char| char.is_ascii_digit()))
+        });
+        let message = if has_word(&code, "failure_persistence") {
+            "a property keeps its counter-examples: leave `failure_persistence` as it is"
+        } else if code.contains("ProptestConfig") && counts {
+            "a property has a share of the case count, not a number"
+        } else if stands_alone && code.trim() == "proptest! {" {
+            "properties among integration tests stand in a folder with a `main.rs`, beside which counter-examples are kept"
+        } else {
+            continue;
+        };
+        problems.push(source.problem(number, Rule::Tests, message));
     }
 }
 
@@ -173,6 +197,19 @@ mod tests {
         let text = concat!("//! A card.\n#[", "ignore]\n/// ```", "no_run\n#[should", "_panic]\n");
         assert_eq!(rules("crates/zoo/src/a.rs", text), [Rule::Tests, Rule::Tests, Rule::Tests]);
         assert_eq!(rules("README.md", concat!("```rust,", "ignore\n")), [Rule::Tests]);
+    }
+
+    #[test]
+    fn properties_that_forget_or_count_for_themselves_are_found() {
+        let config = |fields: &str| format!("//! A card.\n#![c(ProptestConfig {{ {fields} }})]\n");
+        let path = "crates/zoo/src/a.rs";
+        assert_eq!(rules(path, &config("failure_persistence: None, ..d()")), [Rule::Tests]);
+        assert_eq!(rules(path, &config("cases: 64, ..d()")), [Rule::Tests]);
+        assert_eq!(rules(path, "//! A card.\nProptestConfig::with_cases(9)\n"), [Rule::Tests]);
+        assert_eq!(rules(path, "//! A card.\nProptestConfig::with_cases(d().cases / 2)\n"), []);
+        let block = "//! A card.\nproptest! {\n}\n";
+        assert_eq!(rules("crates/zoo/tests/a.rs", block), [Rule::Tests]);
+        assert_eq!(rules("crates/zoo/tests/a/main.rs", block), []);
     }
 
     #[test]

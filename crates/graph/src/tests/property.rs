@@ -58,8 +58,6 @@ fn chains() -> impl Strategy<Value = Graph> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-
     #[test]
     fn the_output_size_is_the_number_of_places_where_the_window_fits(
         window in windows(), size in [1usize..20, 1usize..20],

@@ -7,7 +7,7 @@
 
 mod around;
 
-use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, proptest};
+use proptest::prelude::{Strategy, any, prop_assert, proptest};
 use proptest::test_runner::TestCaseError;
 use taper_kernels::{
     Activation, Affine, ConvGradient, ConvShape, Cpu, Device, Epilogue, Isa, Mask, Moments,
@@ -261,8 +261,6 @@ fn close(name: &str, fast: &[f64], truth: &[f64]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(ProptestConfig::default().cases.min(1 << 20)) })]
-
     #[test]
     fn pointwise_equals_its_twin(problem in pointwise()) {
         problem.check()?;
@@ -345,8 +343,6 @@ fn pool_shape() -> impl Strategy<Value = Option<PoolShape>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(ProptestConfig::default().cases.min(1 << 20)) })]
-
     #[test]
     fn windows_equal_their_twin(shape in pool_shape(), f in flags(), c_ties in any::<bool>()) {
         let Some(shape) = shape else { return Ok(()) };

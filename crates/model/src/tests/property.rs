@@ -23,8 +23,6 @@ fn read(bytes: &[u8]) -> Vec<u32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-
     #[test]
     fn any_bytes_are_refused_without_a_panic(
         kind in 0usize..4, bytes in proptest::collection::vec(any::<u8>(), 0..300),
