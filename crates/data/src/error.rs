@@ -191,6 +191,82 @@ pub enum Error {
         /// What is wrong there.
         what: &'static str,
     },
+    /// An IDX file cannot be used.
+    #[error("`{path}` is no usable IDX file")]
+    Idx {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<Error>,
+    },
+    /// The file begins otherwise than an IDX file that is read.
+    #[error(
+        "it begins with the bytes {got:02x?}; an IDX file of unsigned bytes with 00, 00, 08 and its number of axes"
+    )]
+    IdxMagic {
+        /// Its first four bytes.
+        got: [u8; 4],
+    },
+    /// The header announces more than is read.
+    #[error("its header announces the shape {shape:?}; its length allows {limit} elements")]
+    IdxTooLong {
+        /// The lengths of the axes.
+        shape: Vec<u32>,
+        /// The most elements that a file of its length can hold, or that are read.
+        limit: u64,
+    },
+    /// The header announces more than follows.
+    #[error("its header announces the shape {shape:?}, {expected} bytes, and {got} follow")]
+    IdxTruncated {
+        /// The lengths of the axes.
+        shape: Vec<usize>,
+        /// Their product.
+        expected: u64,
+        /// The bytes there are.
+        got: u64,
+    },
+    /// The file goes on where it should end.
+    #[error("its header announces the shape {shape:?}, {expected} bytes, and more follow")]
+    IdxTrailing {
+        /// The lengths of the axes.
+        shape: Vec<usize>,
+        /// Their product.
+        expected: u64,
+    },
+    /// The array is none of pictures, or none of labels.
+    #[error("its header announces the shape {got:?}, expected {expected}")]
+    IdxShape {
+        /// The lengths of the axes.
+        got: Vec<usize>,
+        /// What they should be.
+        expected: &'static str,
+    },
+    /// A folder lacks one of MNIST's files.
+    #[error("`{dir}` has no file `{}` or `{}`, with or without `.gz`", names[0], names[1])]
+    IdxMissing {
+        /// The folder.
+        dir: PathBuf,
+        /// The names looked for.
+        names: [String; 2],
+    },
+    /// There are not as many labels as pictures.
+    #[error("`{dir}` has {images} pictures with {labels} labels; they do not belong together")]
+    IdxCounts {
+        /// The folder.
+        dir: PathBuf,
+        /// Pictures.
+        images: usize,
+        /// Labels.
+        labels: usize,
+    },
+    /// A file's bytes cannot be read or decompressed.
+    #[error("its data cannot be read")]
+    Stream {
+        /// The operating system's or the decompressor's reason.
+        #[source]
+        source: std::io::Error,
+    },
     /// A setting is out of range.
     #[error("{setting} is {got}, expected {expected}")]
     Setting {

@@ -26,6 +26,7 @@ pub mod batch;
 pub mod dataset;
 mod error;
 pub mod folder;
+pub mod idx;
 pub mod image;
 pub mod loader;
 mod parallel;
