@@ -1,6 +1,6 @@
-//! What can be wrong with a network at candle's door.
+//! What can be wrong with a network or a layer at candle's door.
 //!
-//! Above: every file of this crate. Below: the errors of `model`, `engine`, `graph`. Not here: a loss that is not finite (`train`).
+//! Above: every file of this crate. Below: the errors of `model`, `ops`, `engine`, `graph`. Not here: a loss that is not finite (`train`).
 
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -107,6 +107,15 @@ pub enum Error {
         /// Why.
         #[source]
         source: Box<taper_engine::Error>,
+    },
+    /// A layer cannot be built like that.
+    #[error("the layer `{path}` refused")]
+    Layer {
+        /// The place in the model, as its `VarBuilder` has it, or the kind of layer if it has no parameters.
+        path: String,
+        /// Why, with the formula that failed.
+        #[source]
+        source: taper_ops::Error,
     },
     /// candle refused an operation.
     #[error("tensor operation failed at `{name}`")]

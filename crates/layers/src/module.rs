@@ -1,0 +1,84 @@
+//! Layers as candle modules: one file a layer, configuration, layer, constructor, forward.
+//!
+//! Above: users of candle. Below: `ops`, candle. Not here: networks that are a graph (`network`), losses (`loss`).
+//! `forward` takes and gives candle's `(n, c, h, w)`; `forward_nhwc` takes and gives `(n, h, w, c)` and is for chains, which need to turn
+//! their tensors twice and not at every layer. Parameters have PyTorch's names and shapes.
+
+mod activate;
+mod batch_norm;
+mod conv;
+mod dropout;
+mod flatten;
+mod linear;
+mod pool;
+mod refuse;
+mod sequential;
+mod variables;
+
+use candle_core::{Result, Tensor};
+
+pub use activate::{Activate, PRelu, PReluConfig};
+pub use batch_norm::{BatchNorm, BatchNormConfig, Statistics};
+pub use conv::{Conv1d, Conv2d, ConvConfig};
+pub use dropout::{DropPath, Dropout};
+pub use flatten::Flatten;
+pub use linear::{Linear, LinearConfig};
+pub use pool::{AvgPool1d, AvgPool2d, AvgPoolConfig, MaxPool1d, MaxPool2d, PoolConfig};
+pub use sequential::Sequential;
+
+/// A layer on channels-last tensors.
+///
+/// # Shapes
+/// Maps are `(n, h, w, c)`, sequences `(n, l, c)`, vectors `(n, c)`.
+///
+/// # Examples
+/// ```
+/// use candle_core::{DType, Device, Module, Tensor};
+/// use taper_layers::{MaxPool2d, ModuleNhwc, PoolConfig};
+/// let pool = MaxPool2d::new(PoolConfig::square(2, 2))?;
+/// let xs = Tensor::zeros((1, 8, 6, 3), DType::F32, &Device::Cpu)?;
+/// assert_eq!(pool.forward_nhwc(&xs, true)?.dims(), [1, 4, 3, 3]);
+/// assert_eq!(pool.forward(&xs.permute((0, 3, 1, 2))?)?.dims(), [1, 3, 4, 3]); // candle's order
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait ModuleNhwc {
+    /// Applies the layer; `train` is candle's word for the mode of training, and most layers do not look at it.
+    ///
+    /// # Errors
+    /// If the tensor does not fit the layer: its shape, element type or device.
+    fn forward_nhwc(&self, xs: &Tensor, train: bool) -> Result<Tensor>;
+}
+
+/// The way through a layer for a tensor in candle's order; vectors and scalars have no other order.
+fn turned(layer: &(impl ModuleNhwc + ?Sized), xs: &Tensor, train: bool) -> Result<Tensor> {
+    let has_positions = |tensor: &Tensor| matches!(tensor.rank(), 3 | 4);
+    let ys = if has_positions(xs) {
+        layer.forward_nhwc(&taper_ops::to_nhwc(xs)?, train)?
+    } else {
+        layer.forward_nhwc(xs, train)?
+    };
+    if has_positions(&ys) { Ok(taper_ops::to_nchw(&ys)?) } else { Ok(ys) }
+}
+
+/// candle's traits for a layer: `Module` if it is the same in training and evaluation, otherwise `ModuleT`.
+macro_rules! in_candle {
+    (Module for $($layer:ty),+) => {$(
+        impl candle_core::Module for $layer {
+            fn forward(&self, xs: &candle_core::Tensor) -> candle_core::Result<candle_core::Tensor> {
+                crate::module::turned(self, xs, false)
+            }
+        }
+    )+};
+    (ModuleT for $($layer:ty),+) => {$(
+        impl candle_core::ModuleT for $layer {
+            fn forward_t(
+                &self,
+                xs: &candle_core::Tensor,
+                train: bool,
+            ) -> candle_core::Result<candle_core::Tensor> {
+                crate::module::turned(self, xs, train)
+            }
+        }
+    )+};
+}
+use in_candle;
