@@ -105,9 +105,7 @@ fn header(stream: &mut impl Read, format: &'static str) -> Result<Vec<u32>> {
         return Err(Error::IdxMagic { got: magic });
     };
     let mut axis = [0; 4];
-    (0..axes)
-        .map(|_| fill(stream, &mut axis, format).map(|()| u32::from_be_bytes(axis)))
-        .collect()
+    (0..axes).map(|_| fill(stream, &mut axis, format).map(|()| u32::from_be_bytes(axis))).collect()
 }
 
 fn fill(stream: &mut impl Read, bytes: &mut [u8], format: &'static str) -> Result<()> {

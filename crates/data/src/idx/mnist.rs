@@ -96,10 +96,7 @@ impl Mnist {
         use candle_core::Tensor;
         let Self { pixels, shape: [n, h, w], labels } = self;
         let tensors = || {
-            Ok((
-                Tensor::from_vec(pixels, (n, h, w), device)?,
-                Tensor::from_vec(labels, n, device)?,
-            ))
+            Ok((Tensor::from_vec(pixels, (n, h, w), device)?, Tensor::from_vec(labels, n, device)?))
         };
         tensors().map_err(|source| Error::Tensor { source })
     }
@@ -112,7 +109,8 @@ fn find(dir: &Path, part: Part, what: &str, idx: &str) -> Result<PathBuf> {
         Part::Test => "t10k",
     };
     let names = ['-', '.'].map(|mark| format!("{part}-{what}{mark}{idx}-ubyte"));
-    let paths = names.iter().flat_map(|name| ["", ".gz"].map(|end| dir.join(format!("{name}{end}"))));
+    let paths =
+        names.iter().flat_map(|name| ["", ".gz"].map(|end| dir.join(format!("{name}{end}"))));
     let found = paths.into_iter().find(|path| path.exists());
     found.ok_or_else(|| Error::IdxMissing { dir: dir.to_path_buf(), names })
 }

@@ -77,7 +77,10 @@ fn no_more_is_decompressed_than_the_header_announces() {
     let bomb = gzip(&idx(&[2, 8], &vec![0; 64 << 20]));
     assert!(bomb.len() < 100_000);
     let error = decoded(&bomb).unwrap_err();
-    assert_eq!(error.to_string(), "its header announces the shape [2, 8], 16 bytes, and more follow");
+    assert_eq!(
+        error.to_string(),
+        "its header announces the shape [2, 8], 16 bytes, and more follow"
+    );
 }
 
 #[test]
@@ -129,7 +132,10 @@ fn files_are_found_under_all_their_names() {
 fn pictures_and_labels_must_belong_together() {
     let (images, labels) = (idx(&[2, 1, 1], &[5, 6]), idx(&[2], &[1, 0]));
     let swapped = refused(&labels, &images);
-    assert!(swapped.ends_with("the shape [2], expected the shape (n, h, w), none of them 0"), "{swapped}");
+    assert!(
+        swapped.ends_with("the shape [2], expected the shape (n, h, w), none of them 0"),
+        "{swapped}"
+    );
     let twice = refused(&images, &images);
     assert!(twice.ends_with("the shape [2, 1, 1], expected the shape (n)"), "{twice}");
     let empty = refused(&idx(&[2, 0, 28], &[]), &labels);
