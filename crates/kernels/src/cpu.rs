@@ -9,6 +9,7 @@ mod choice;
 mod curves;
 mod depthwise;
 mod device;
+mod door;
 mod elementwise;
 mod gemm;
 mod group_norm;
@@ -22,7 +23,7 @@ mod unroll;
 mod views;
 mod windows;
 
-use device::{check_conv, check_sink};
+use door::{check_conv, check_sink};
 use elementwise::SumPositions;
 use pack::Panels;
 use pass::Share;

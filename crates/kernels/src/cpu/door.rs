@@ -1,0 +1,99 @@
+//! At the door of the fast device: lengths checked, work cut into parts, gradients passed on.
+//!
+//! Above: `cpu::device`, `cpu::matrix`. Below: `cpu::{pass, team}`. Not here: the operations (`cpu::device`).
+
+use super::pass::Share;
+use super::team::{Shared, part_of};
+use super::{Cpu, Part, SUM_CHANNELS};
+use crate::device::Attended;
+use crate::{AttentionShape, ConvShape, Epilogue, PoolShape, Sink, Source};
+
+pub(super) fn check_source(xs: &Source<'_, f32>, len: usize, c: usize) {
+    assert_eq!(xs.data.len(), len, "length of the input");
+    if let Some(affine) = xs.affine {
+        assert_eq!([affine.scale.len(), affine.shift.len()], [c; 2], "scale and shift");
+    }
+}
+
+pub(super) fn check_conv(
+    shape: &ConvShape,
+    xs: &Source<'_, f32>,
+    epilogue: &Epilogue<'_, f32>,
+    y: &[f32],
+) {
+    check_source(xs, shape.input_len(), shape.c);
+    assert_eq!(y.len(), shape.output_len(), "length of the output");
+    assert!(epilogue.bias.is_none_or(|b| b.len() == shape.oc), "length of the bias");
+    assert!(epilogue.residual.is_none_or(|r| r.len() == y.len()), "length of the residual");
+}
+
+pub(super) fn check_sink(sink: &Sink<'_, f32>, len: usize, c: usize) {
+    assert_eq!(sink.out.len(), len, "length of the input's gradient");
+    if let Some(mask) = sink.mask {
+        check_source(&mask.source, len, c);
+    }
+    if let Some(tally) = &sink.tally {
+        assert_eq!(tally.y.len(), len, "length of the tallied output");
+        assert_eq!([tally.mean.len(), tally.sum.len(), tally.dot.len()], [c; 3], "tally");
+    }
+}
+
+pub(super) fn check_attended(shape: &AttentionShape, qkv: &Attended<'_, f32>, len: usize) {
+    let [queries, keys, values, _] = shape.channels();
+    let lens = shape.lens();
+    assert_eq!(lens, Some([qkv[0].data.len(), qkv[1].data.len(), qkv[2].data.len(), len]));
+    for (source, c) in qkv.iter().zip([queries, keys, values]) {
+        check_source(source, source.data.len(), c);
+    }
+}
+
+impl Cpu {
+    /// Calls `work(instruction set, tasks, scratch)` for every part of `count` tasks.
+    pub(super) fn for_parts(
+        &mut self,
+        count: usize,
+        work: impl Fn(crate::Isa, std::ops::Range<usize>, &mut Part) + Sync,
+    ) {
+        let (parts, isa) = (self.team.threads(), self.isa);
+        let scratch = Shared(self.parts.as_mut_ptr());
+        self.team.run(|p| {
+            // SAFETY: every part has its own scratch, `parts` being as long as the team.
+            work(isa, part_of(count, 1, p, parts), unsafe { &mut *scratch.get().add(p) });
+        });
+    }
+
+    /// Lets `fill` overwrite a gradient of `len` elements, and passes it on.
+    pub(super) fn through_image(
+        &mut self,
+        c: usize,
+        len: usize,
+        sink: Sink<'_, f32>,
+        fill: impl FnOnce(&mut Self, &mut [f32]),
+    ) {
+        let mut image = std::mem::take(&mut self.image);
+        image.reserve(len);
+        fill(self, &mut image[..len]);
+        self.pass_all(c, &image[..len], Share::ALL, sink);
+        self.image = image;
+    }
+
+    /// The totals from `first` on, rounded.
+    pub(super) fn write_totals(&self, first: usize, to: &mut [f32]) {
+        to.iter_mut().enumerate().for_each(|(i, to)| *to = self.total(first + i) as f32);
+    }
+
+    /// Calls `work(image, first channel, end)` for blocks of channels of all images.
+    pub(super) fn for_windows(
+        &mut self,
+        shape: &PoolShape,
+        work: impl Fn(usize, usize, usize) + Sync,
+    ) {
+        let (parts, blocks) = (self.team.threads(), shape.c.div_ceil(SUM_CHANNELS));
+        self.team.run(|p| {
+            for task in part_of(shape.n * blocks, 1, p, parts) {
+                let first = task % blocks * SUM_CHANNELS;
+                work(task / blocks, first, (first + SUM_CHANNELS).min(shape.c));
+            }
+        });
+    }
+}
