@@ -3,6 +3,10 @@
 //! Above: users of candle. Below: `ops`, candle. Not here: networks that are a graph (`network`), losses (`loss`).
 //! `forward` takes and gives candle's `(n, c, h, w)`; `forward_nhwc` takes and gives `(n, h, w, c)` and is for chains, which need to turn
 //! their tensors twice and not at every layer. Parameters have PyTorch's names and shapes.
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "a `VarBuilder` is passed by value, as in candle's own layers"
+)]
 
 mod activate;
 mod batch_norm;

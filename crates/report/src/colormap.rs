@@ -34,8 +34,8 @@ impl Colormap {
             Self::Inferno => colorous::INFERNO,
             Self::Turbo => colorous::TURBO,
         };
-        // `max` takes the number of a number and of none.
-        let share = f64::from(share).max(0.0).min(1.0);
+        // What is no number is drawn as nothing.
+        let share = if share.is_nan() { 0.0 } else { f64::from(share).clamp(0.0, 1.0) };
         gradient.eval_continuous(share).as_array()
     }
 }

@@ -133,8 +133,8 @@ mod tests {
     #[test]
     fn enlarging_keeps_the_mean_of_the_middle_and_the_corners() {
         let enlarged = HeatMap::new(2, 2, &[0.0, 4.0, 8.0, 12.0]).unwrap().enlarged(4, 4);
-        assert_eq!(enlarged[0], 0.0);
-        assert_eq!(enlarged[15], 12.0);
+        assert!(enlarged[0].abs() < 1e-6);
+        assert!((enlarged[15] - 12.0).abs() < 1e-5);
         let middle = [5, 6, 9, 10].map(|i| enlarged[i]).iter().sum::<f32>();
         assert!((middle / 4.0 - 6.0).abs() < 1e-6);
     }

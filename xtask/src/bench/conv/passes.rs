@@ -92,7 +92,7 @@ impl Passes {
 
 /// Values from `-1..1` that look random and that the peer makes too: a hash of the index and of `seed`.
 ///
-/// Source: `fmix32` of MurmurHash3, Austin Appleby, public domain.
+/// Source: `fmix32` of `MurmurHash3`, Austin Appleby, public domain.
 fn values(len: usize, seed: u32) -> AlignedBuf<f32> {
     let mut values = AlignedBuf::zeroed(len);
     for (value, index) in values.iter_mut().zip(0u32..) {

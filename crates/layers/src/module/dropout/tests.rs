@@ -58,7 +58,9 @@ fn gradients_are_the_masks() {
 fn a_dropped_path_drops_whole_pictures() {
     let ys = DropPath::new(0.5, 5).unwrap().forward_t(&ones(&[64, 2, 3, 1]), true).unwrap();
     let pictures = ys.flatten_from(1).unwrap().to_vec2::<f64>().unwrap();
-    assert!(pictures.iter().all(|picture| picture.iter().all(|y| y == &picture[0])));
+    assert!(
+        pictures.iter().all(|picture| picture.iter().all(|y| y.to_bits() == picture[0].to_bits()))
+    );
     let dropped = pictures.iter().filter(|picture| picture[0] == 0.0).count();
     assert!((16..=48).contains(&dropped), "{dropped} of 64");
 }
