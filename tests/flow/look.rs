@@ -82,7 +82,10 @@ fn layers_channels_and_class_are_chosen() {
     }
     let by_number = [&args[..6], &["--class", "7", &first]].concat();
     let again = taper(&by_number).succeeds().json();
-    assert_eq!(again["images"][0]["class"], images[0]["class"]);
+    // With other layers asked for, the network is compiled otherwise, and the last digits of the probability may differ.
+    for key in ["class", "index"] {
+        assert_eq!(again["images"][0]["class"][key], images[0]["class"][key]);
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Above: `recipes`. Below: `image` (PNG), `colorous` (perceptual colormaps), `minijinja` (the page's template). Not here: networks,
 //! files, what is worth showing.
 //!
-//! Numbers become a [`Picture`]: [`filters`] of a convolution, [`feature_maps`] of a layer, a [`HeatMap`] over an image. Pictures and
+//! Numbers become a [`Picture`]: [`filters`] of a convolution, a [`feature_map`] of a layer, a [`HeatMap`] over an image. Pictures and
 //! words become a [`Page`], which is one HTML text with everything in it.
 //!
 //! ```
