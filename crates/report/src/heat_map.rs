@@ -62,16 +62,16 @@ impl HeatMap {
         enlarged
     }
 
-    /// The heat in color over an image: the hotter, the less of the image shines through; where there is none, it is as it was. The
-    /// scale ends at the largest heat, so a map of zeros leaves the image alone.
+    /// The heat in color over an image in gray, so that every color is heat: the hotter, the less of the image shines through. The
+    /// scale ends at the largest heat; of a map of zeros, only the image is seen.
     ///
     /// # Examples
     /// ```
     /// use taper_report::{HeatMap, Picture};
-    /// let gray = Picture::new(1, 3, vec![100; 9])?;
-    /// let over = HeatMap::new(1, 3, &[0.0, 0.0, 2.0])?.over(&gray);
-    /// assert_eq!(over.rgb()[..6], [100; 6]);
-    /// assert_ne!(over.rgb()[6..], [100; 3]);
+    /// let image = Picture::new(1, 2, vec![100; 6])?;
+    /// let over = HeatMap::new(1, 2, &[0.0, 2.0])?.over(&image);
+    /// assert_eq!(over.rgb()[..3], [100; 3]);
+    /// assert_ne!(over.rgb()[3..], [100; 3]);
     /// # Ok::<(), taper_report::Error>(())
     /// ```
     #[must_use]
@@ -79,14 +79,10 @@ impl HeatMap {
         let largest = self.largest();
         let heat = self.enlarged(image.height(), image.width());
         Picture::from_fn(image.height(), image.width(), |row, column| {
-            let below = image.pixel(row, column);
-            if largest <= 0.0 {
-                return below;
-            }
-            let share = heat[row * image.width() + column] / largest;
-            let color = Colormap::Turbo.color(share);
-            let opacity = OPACITY * share;
-            [0, 1, 2].map(|i| blend(below[i], color[i], opacity))
+            let below = gray(image.pixel(row, column));
+            let hot = heat[row * image.width() + column];
+            let share = if largest > 0.0 { hot / largest } else { 0.0 };
+            Colormap::Turbo.color(share).map(|above| blend(below, above, OPACITY * share))
         })
     }
 }
@@ -102,6 +98,17 @@ fn between(i: usize, size: usize, n: usize) -> (usize, usize, f32) {
     let place = ((i as f64 + 0.5) * n as f64 / size as f64 - 0.5).clamp(0.0, last as f64);
     let first = place.floor() as usize;
     (first, (first + 1).min(last), (place - first as f64) as f32)
+}
+
+/// How light a color is: Rec. 709's luma.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a mean of three bytes is a byte"
+)]
+fn gray(color: [u8; 3]) -> u8 {
+    let [r, g, b] = color.map(f32::from);
+    (0.2126 * r + 0.7152 * g + 0.0722 * b).round() as u8
 }
 
 #[expect(
@@ -146,6 +153,13 @@ mod tests {
         let image = Picture::new(1, 1, vec![9; 3]).unwrap();
         assert_eq!(HeatMap::new(1, 1, &[-1.0]).unwrap().over(&image), image);
         assert!(matches!(HeatMap::new(0, 1, &[]), Err(Error::Empty { .. })));
+    }
+
+    #[test]
+    fn colors_are_heat_alone() {
+        let image = Picture::new(1, 3, vec![255, 0, 0, 0, 255, 0, 0, 0, 255]).unwrap();
+        let over = HeatMap::new(1, 3, &[0.0; 3]).unwrap().over(&image);
+        assert_eq!(over.rgb(), [[54; 3], [182; 3], [18; 3]].concat());
     }
 
     #[test]
