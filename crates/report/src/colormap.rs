@@ -48,9 +48,8 @@ mod tests {
 
     #[test]
     fn more_is_lighter_in_viridis() {
-        let steps: Vec<f64> = (0..=20u8)
-            .map(|i| lightness(Colormap::Viridis.color(f32::from(i) / 20.0)))
-            .collect();
+        let steps: Vec<f64> =
+            (0..=20u8).map(|i| lightness(Colormap::Viridis.color(f32::from(i) / 20.0))).collect();
         assert!(steps.windows(2).all(|pair| pair[0] < pair[1]), "{steps:?}");
     }
 }

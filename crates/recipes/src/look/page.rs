@@ -2,6 +2,8 @@
 //!
 //! Above: `look`. Below: `taper_report`. Not here: the page's markup (`taper_report`), files (`look::files`).
 
+use std::path::Path;
+
 use taper_graph::Graph;
 use taper_model::Model;
 use taper_report::{Bar, Block, Figure, Page, Picture, Section};
@@ -58,9 +60,9 @@ pub(crate) fn picture(
 ) -> Section {
     let maps = layers.iter().zip(&seen.layers);
     let maps = maps.map(|(layer, channels)| tiles(graph, layer, channels));
-    let note = seen.predictions.first().map_or_else(String::new, |first| first.class.clone());
     let blocks = std::iter::once(spread(evidence, seen)).chain(maps).collect();
-    Section { title: image.to_owned(), note, blocks }
+    let name = Path::new(image).file_name().map(|name| name.to_string_lossy().into_owned());
+    Section { title: name.unwrap_or_default(), note: image.to_owned(), blocks }
 }
 
 fn spread(evidence: &Layer, seen: &Seen) -> Block {
