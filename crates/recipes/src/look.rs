@@ -51,7 +51,7 @@ pub fn look(options: &LookOptions) -> Result<LookReport> {
         let seen = match eyes.look_at(image) {
             Ok(seen) => seen,
             Err(Error::Picture { path, source }) => {
-                report.skipped.push(Skipped { path, reason: chain(&source) });
+                report.skipped.push(Skipped { path, reason: source.chain() });
                 continue;
             }
             Err(error) => return Err(error),
@@ -87,10 +87,4 @@ fn filters(
 fn write_page(options: &LookOptions, page: &Page) -> Result<std::path::PathBuf> {
     let html = page.to_html().map_err(|source| Error::Draw { source })?;
     files::replace(options.out.join("look.html"), html.as_bytes())
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
