@@ -134,6 +134,7 @@ impl ConvShape {
         self.kernel == [1, 1]
             && self.stride == [1, 1]
             && self.groups == 1
+            && (self.top, self.left) == (0, 0)
             && (self.oh, self.ow) == (self.h, self.w)
     }
 
@@ -185,6 +186,14 @@ mod tests {
     fn a_window_larger_than_the_padded_image_is_refused() {
         assert!(ConvShape::new([1, 2, 2, 1], 1, [5, 5], [1; 2], [1; 2], [1; 4], 1).is_none());
         assert!(ConvShape::new([1, 3, 3, 1], 1, [5, 5], [1; 2], [1; 2], [1; 4], 1).is_some());
+    }
+
+    #[test]
+    fn a_map_moved_by_padding_is_no_matrix_product() {
+        let padded = ConvShape::new([1, 1, 1, 1], 1, [1; 2], [1; 2], [1; 2], [0, 1, 0, 0], 1);
+        let moved = padded.and_then(|shape| shape.with_output([1, 1])).unwrap();
+        assert!(!moved.is_pointwise());
+        assert!(ConvShape::linear(1, 1, 1).unwrap().is_pointwise());
     }
 
     #[test]
