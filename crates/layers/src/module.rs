@@ -9,26 +9,46 @@
 )]
 
 mod activate;
+mod adaptive_pool;
 mod batch_norm;
+mod block;
 mod conv;
+mod conv_transpose;
 mod dropout;
 mod flatten;
 mod linear;
+mod lp_pool;
+mod norm;
 mod pool;
 mod refuse;
+mod resample;
 mod sequential;
+mod squeeze_excite;
 mod variables;
 
 use candle_core::{Result, Tensor};
 
 pub use activate::{Activate, PRelu, PReluConfig};
+pub use adaptive_pool::{
+    AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, GlobalAvgPool2d,
+    GlobalMaxPool2d,
+};
 pub use batch_norm::{BatchNorm, BatchNormConfig, Statistics};
+pub use block::{
+    BlockGate, ConvNormAct, DepthwiseSeparable, DepthwiseSeparableConfig, InvertedResidual,
+    InvertedResidualConfig, NormAct,
+};
 pub use conv::{Conv1d, Conv2d, ConvConfig};
+pub use conv_transpose::{ConvTranspose1d, ConvTranspose2d, ConvTransposeConfig};
 pub use dropout::{DropPath, Dropout};
 pub use flatten::Flatten;
 pub use linear::{Linear, LinearConfig};
+pub use lp_pool::{LpPool1d, LpPool2d, LpPoolConfig};
+pub use norm::{GroupNorm, GroupNormConfig, LayerNorm, LayerNormConfig};
 pub use pool::{AvgPool1d, AvgPool2d, AvgPoolConfig, MaxPool1d, MaxPool2d, PoolConfig};
+pub use resample::{BlurPool2d, BlurPoolConfig, Pad2d, Target, Upsample};
 pub use sequential::Sequential;
+pub use squeeze_excite::{SqueezeExcite, SqueezeExciteConfig};
 
 /// A layer on channels-last tensors.
 ///

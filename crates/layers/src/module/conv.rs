@@ -55,7 +55,6 @@ impl ConvConfig {
         Self::new(in_channels, out_channels, Window::point())
     }
 
-    /// Channels of the input and the output, once they are known to be split by the groups.
     fn check(&self, op: &'static str) -> std::result::Result<(), taper_ops::Error> {
         refuse::groups(op, "input channels", self.in_channels, self.groups)?;
         refuse::groups(op, "output channels", self.out_channels, self.groups)

@@ -1,7 +1,7 @@
 //! Pools with sliding windows: maximum and mean.
 //!
-//! Above: users of candle. Below: `ops`, `refuse`. Not here: pools whose windows follow from the output (`adaptive_pool`), Lp norms and
-//! blurring (`other_pool`).
+//! Above: users of candle, `lp_pool`. Below: `ops`, `refuse`. Not here: pools whose windows follow from the output (`adaptive_pool`), Lp norms
+//! (`lp_pool`), blurring (`resample`).
 //! Source: `torch.nn.{MaxPool2d, MaxPool1d, AvgPool2d, AvgPool1d}`, PyTorch 2.x.
 
 use candle_core::Tensor;
@@ -67,6 +67,8 @@ impl PoolConfig {
 pub struct MaxPool2d(PoolConfig);
 
 impl MaxPool2d {
+    /// A pool with these windows.
+    ///
     /// # Errors
     /// [`Error::Layer`](crate::Error::Layer) if a size is 0 or a window has nothing but padding in it.
     pub fn new(config: PoolConfig) -> Result<Self> {
@@ -120,6 +122,8 @@ impl ModuleNhwc for MaxPool2d {
 pub struct MaxPool1d(PoolConfig);
 
 impl MaxPool1d {
+    /// A pool with these windows.
+    ///
     /// # Errors
     /// As [`MaxPool2d::new`]; [`Error::Layer`](crate::Error::Layer) also for a window that is higher than 1.
     pub fn new(config: PoolConfig) -> Result<Self> {
@@ -168,6 +172,8 @@ impl From<PoolConfig> for AvgPoolConfig {
 pub struct AvgPool2d(AvgPoolConfig);
 
 impl AvgPool2d {
+    /// A pool with these windows.
+    ///
     /// # Errors
     /// As [`MaxPool2d::new`].
     pub fn new(config: AvgPoolConfig) -> Result<Self> {
@@ -202,6 +208,8 @@ impl ModuleNhwc for AvgPool2d {
 pub struct AvgPool1d(AvgPoolConfig);
 
 impl AvgPool1d {
+    /// A pool with these windows.
+    ///
     /// # Errors
     /// As [`MaxPool1d::new`].
     pub fn new(config: AvgPoolConfig) -> Result<Self> {
@@ -218,7 +226,7 @@ impl ModuleNhwc for AvgPool1d {
 }
 
 /// Refuses what is no window over sequences.
-fn check_line(op: &'static str, window: &Window) -> Result<()> {
+pub(super) fn check_line(op: &'static str, window: &Window) -> Result<()> {
     let checked = refuse::line(op, window).and_then(|()| refuse::pool(op, window));
     checked.map_err(refuse::within(op.into()))
 }

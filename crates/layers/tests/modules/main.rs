@@ -1,0 +1,5 @@
+//! What holds of every layer, one table of layers and one test a property.
+
+mod cases;
+mod properties;
+mod refusals;
