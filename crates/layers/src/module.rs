@@ -13,6 +13,7 @@ mod adaptive_pool;
 mod batch_norm;
 mod block;
 mod conv;
+mod conv_norm_act;
 mod conv_transpose;
 mod dropout;
 mod flatten;
@@ -35,10 +36,11 @@ pub use adaptive_pool::{
 };
 pub use batch_norm::{BatchNorm, BatchNormConfig, Statistics};
 pub use block::{
-    BlockGate, ConvNormAct, DepthwiseSeparable, DepthwiseSeparableConfig, InvertedResidual,
-    InvertedResidualConfig, NormAct,
+    BlockGate, DepthwiseSeparable, DepthwiseSeparableConfig, InvertedResidual,
+    InvertedResidualConfig,
 };
 pub use conv::{Conv1d, Conv2d, ConvConfig};
+pub use conv_norm_act::{ConvNormAct, NormAct};
 pub use conv_transpose::{ConvTranspose1d, ConvTranspose2d, ConvTransposeConfig};
 pub use dropout::{DropPath, Dropout};
 pub use flatten::Flatten;
