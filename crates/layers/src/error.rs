@@ -115,7 +115,7 @@ pub enum Error {
         path: String,
         /// Why, with the formula that failed.
         #[source]
-        source: taper_ops::Error,
+        source: Box<taper_ops::Error>,
     },
     /// candle refused an operation.
     #[error("tensor operation failed at `{name}`")]

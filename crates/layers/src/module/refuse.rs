@@ -11,7 +11,7 @@ type Checked = Result<(), Error>;
 
 /// Names the layer that refused: the bridge from the errors of `ops` to ours.
 pub(super) fn within(path: String) -> impl FnOnce(Error) -> error::Error {
-    move |source| error::Error::Layer { path, source }
+    move |source| error::Error::Layer { path, source: Box::new(source) }
 }
 
 /// Sizes are positive.
