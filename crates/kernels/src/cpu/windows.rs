@@ -32,16 +32,36 @@ pub(super) struct Backward<'a> {
     pub(super) dx: Shared<f32>,
 }
 
+/// A vector of channels of one window.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Its index in the output.
+    out: usize,
+    /// Its row and column in the output.
+    at: [usize; 2],
+    c: usize,
+    lanes: usize,
+}
+
+/// What is done in every place. A closure would not do: the compiler gives it no instruction set and calls every intrinsic in it.
+trait Visit {
+    /// # Safety
+    /// `place` is one of the task's.
+    unsafe fn visit<S: Simd>(&self, place: Place);
+}
+
 impl Windows<'_> {
-    /// Calls `$each(output index, oh, ow, channel, lanes)`.
+    /// Visits every place of the task.
     #[inline(always)]
-    fn for_each<S: Simd>(&self, mut each: impl FnMut(usize, [usize; 2], usize, usize)) {
-        let (oh_count, ow_count) = (self.shape.rows.len(), self.shape.cols.len());
-        for oh in 0..oh_count {
-            for ow in 0..ow_count {
-                let at = ((self.image * oh_count + oh) * ow_count + ow) * self.shape.c;
+    unsafe fn each<S: Simd>(&self, visitor: &impl Visit) {
+        let (rows, cols) = (self.shape.rows.len(), self.shape.cols.len());
+        for oh in 0..rows {
+            for ow in 0..cols {
+                let out = ((self.image * rows + oh) * cols + ow) * self.shape.c;
                 for c in (self.first..self.end).step_by(S::LANES) {
-                    each(at + c, [oh, ow], c, S::LANES.min(self.end - c));
+                    let lanes = S::LANES.min(self.end - c);
+                    // SAFETY: window and channels exist.
+                    unsafe { visitor.visit::<S>(Place { out: out + c, at: [oh, ow], c, lanes }) };
                 }
             }
         }
@@ -104,67 +124,79 @@ fn slope(x: f32, norm: f32, p: f32) -> f32 {
 impl Kernel for Forward<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.windows.each::<S>(&self) };
+    }
+}
+
+impl Visit for Forward<'_> {
+    #[inline(always)]
+    unsafe fn visit<S: Simd>(&self, Place { out, at: [oh, ow], c, lanes }: Place) {
         let Self { windows, y } = self;
-        windows.for_each::<S>(|to, [oh, ow], c, lanes| {
-            // SAFETY: pixels and channels exist; tasks have images and channels of their own.
-            unsafe {
-                let value = match windows.pooling {
-                    Pooling::Max => windows.largest::<S>([oh, ow], c, lanes),
-                    Pooling::Mean => {
-                        let k = windows.xs.channel::<S>(c, lanes);
-                        let mut sum = S::zero();
-                        for pixel in windows.shape.pixels(oh, ow) {
-                            let at = windows.at(pixel) + c;
-                            sum = S::add(sum, windows.xs.read::<S>(at, lanes, &k));
-                        }
-                        S::mul(sum, S::splat(windows.shape.share(oh, ow) as f32))
+        // SAFETY: pixels and channels exist; tasks have images and channels of their own.
+        unsafe {
+            let value = match windows.pooling {
+                Pooling::Max => windows.largest::<S>([oh, ow], c, lanes),
+                Pooling::Mean => {
+                    let k = windows.xs.channel::<S>(c, lanes);
+                    let mut sum = S::zero();
+                    for pixel in windows.shape.pixels(oh, ow) {
+                        let at = windows.at(pixel) + c;
+                        sum = S::add(sum, windows.xs.read::<S>(at, lanes, &k));
                     }
-                    Pooling::Lp { p } => windows.norm::<S>([oh, ow], c, lanes, p as f32),
-                };
-                S::store_some(y.get().add(to), value, lanes);
-            }
-        });
+                    S::mul(sum, S::splat(windows.shape.share(oh, ow) as f32))
+                }
+                Pooling::Lp { p } => windows.norm::<S>([oh, ow], c, lanes, p as f32),
+            };
+            S::store_some(y.get().add(out), value, lanes);
+        }
     }
 }
 
 impl Kernel for Backward<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.windows.each::<S>(&self) };
+    }
+}
+
+impl Visit for Backward<'_> {
+    #[inline(always)]
+    unsafe fn visit<S: Simd>(&self, Place { out, at: [oh, ow], c, lanes }: Place) {
         let Self { windows, gradient, dx } = self;
-        windows.for_each::<S>(|from, [oh, ow], c, lanes| {
-            // SAFETY: pixels and channels exist; tasks have images and channels of their own.
-            unsafe {
-                let k = windows.xs.channel::<S>(c, lanes);
-                let mut g = S::load_some(gradient.get().add(from), lanes);
-                // The largest, or the norm.
-                let max = match windows.pooling {
-                    Pooling::Max => windows.largest::<S>([oh, ow], c, lanes),
-                    Pooling::Mean => {
-                        g = S::mul(g, S::splat(windows.shape.share(oh, ow) as f32));
-                        S::zero()
-                    }
-                    Pooling::Lp { p } => windows.norm::<S>([oh, ow], c, lanes, p as f32),
-                };
-                for pixel in windows.shape.pixels(oh, ow) {
-                    let at = windows.at(pixel) + c;
-                    let share = match windows.pooling {
-                        // Who is as large as the largest takes what is left of the gradient: the first takes all.
-                        Pooling::Max => {
-                            let x = windows.xs.read::<S>(at, lanes, &k);
-                            let taken = S::where_equal(g, x, max);
-                            g = S::sub(g, taken);
-                            taken
-                        }
-                        Pooling::Mean => g,
-                        Pooling::Lp { p } => {
-                            let x = windows.xs.read::<S>(at, lanes, &k);
-                            S::mul(g, each_lane::<S>(x, max, |x, norm| slope(x, norm, p as f32)))
-                        }
-                    };
-                    let to = dx.get().add(at);
-                    S::store_some(to, S::add(S::load_some(to, lanes), share), lanes);
+        // SAFETY: pixels and channels exist; tasks have images and channels of their own.
+        unsafe {
+            let k = windows.xs.channel::<S>(c, lanes);
+            let mut g = S::load_some(gradient.get().add(out), lanes);
+            // The largest, or the norm.
+            let max = match windows.pooling {
+                Pooling::Max => windows.largest::<S>([oh, ow], c, lanes),
+                Pooling::Mean => {
+                    g = S::mul(g, S::splat(windows.shape.share(oh, ow) as f32));
+                    S::zero()
                 }
+                Pooling::Lp { p } => windows.norm::<S>([oh, ow], c, lanes, p as f32),
+            };
+            for pixel in windows.shape.pixels(oh, ow) {
+                let at = windows.at(pixel) + c;
+                let share = match windows.pooling {
+                    // Who is as large as the largest takes what is left of the gradient: the first takes all.
+                    Pooling::Max => {
+                        let x = windows.xs.read::<S>(at, lanes, &k);
+                        let taken = S::where_equal(g, x, max);
+                        g = S::sub(g, taken);
+                        taken
+                    }
+                    Pooling::Mean => g,
+                    Pooling::Lp { p } => {
+                        let x = windows.xs.read::<S>(at, lanes, &k);
+                        S::mul(g, each_lane::<S>(x, max, |x, norm| slope(x, norm, p as f32)))
+                    }
+                };
+                let to = dx.get().add(at);
+                S::store_some(to, S::add(S::load_some(to, lanes), share), lanes);
             }
-        });
+        }
     }
 }
