@@ -65,6 +65,8 @@ pub(crate) fn run(dir: &Path, epochs: u64, seed: u64) -> Result<Vec<Epoch>, Box<
     let settings = Settings { lr: LR, weight_decay: WEIGHT_DECAY, rule: AdamW::default() };
     let mut optimizer = Optimizer::new(vars.all_vars(), settings)?;
 
+    // Where it begins. It is also the largest batch, and the memory that it took stays for the steps: see `docs/fashion-mnist.md`.
+    println!("before: test top-1 {:.4}", test.top1(|xs| net.forward_t(xs, false))?);
     let mut report = Vec::new();
     for epoch in 0..epochs {
         let (mut total, start) = (0.0, Instant::now());

@@ -41,6 +41,7 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
     let params = ParamsAdamW { lr: LR, weight_decay: 0.01, ..ParamsAdamW::default() };
     let mut optimizer = AdamW::new(vars.all_vars(), params)?;
 
+    println!("before: test top-1 {:.4}", test.top1(|xs| net.forward(xs))?);
     for epoch in 0..EPOCHS {
         let (mut total, start) = (0.0, Instant::now());
         for (step, batch) in (epoch * steps..).zip(train.shuffled(0, epoch, BATCH)) {
