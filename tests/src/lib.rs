@@ -1,7 +1,7 @@
 //! What the tests share, comparing numbers and reading the fixtures that PyTorch wrote; and README and docs as doctests, so that
 //! the examples people copy run.
 //!
-//! Above: `golden`, `house`, `flow`. Below: `safetensors`, `graph`. Not here: the tests.
+//! Above: `golden`, `house`, `programs`, `flow`. Below: `safetensors`, `graph`. Not here: the tests.
 
 pub mod close;
 pub mod fixture;
@@ -22,3 +22,7 @@ pub struct Convolution;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/pooling.md")]
 pub struct Pooling;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/fashion-mnist.md")]
+pub struct FashionMnist;
