@@ -17,6 +17,9 @@ pub(crate) use portable::Portable;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::{Avx2, Avx512};
 
+/// Lanes of the longest vectors.
+const MOST_LANES: usize = 16;
+
 /// Vectors of `LANES` floats.
 ///
 /// # Safety
@@ -57,6 +60,20 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Runs a task in a function of its own, with this instruction set's features enabled: kernels inline all they use, and without
     /// such borders grow to where the compiler takes minutes.
     unsafe fn call<T: Task<Self>>(task: T);
+
+    /// Four columns of a matrix: lane `i` of vector `j` is element `j` of row `i`, rows `stride` elements apart.
+    #[inline(always)]
+    unsafe fn columns(p: *const f32, stride: usize) -> [Self::V; 4] {
+        let mut columns = [[0.0; MOST_LANES]; 4];
+        for (j, column) in columns.iter_mut().enumerate() {
+            for (i, element) in column[..Self::LANES].iter_mut().enumerate() {
+                // SAFETY: four elements of every row can be read.
+                *element = unsafe { *p.add(i * stride + j) };
+            }
+        }
+        // SAFETY: passed on to the caller.
+        columns.map(|column| unsafe { Self::load(column.as_ptr()) })
+    }
 
     #[inline(always)]
     unsafe fn zero() -> Self::V {

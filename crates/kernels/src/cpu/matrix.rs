@@ -91,7 +91,7 @@ pub(super) fn pack_forward(
         let weight = &weight[group * out * panels.k..][..out * panels.k];
         // SAFETY: panels do not overlap, and every task has one of its own.
         let panel = unsafe { panel_of(to, &panels, group, i) };
-        panels.pack_forward(weight, taps, i, panel);
+        panels.pack_forward(isa, weight, taps, i, panel);
     });
 }
 

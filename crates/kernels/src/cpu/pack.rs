@@ -1,7 +1,9 @@
 //! Weights in the order kernels read them, and rows of inputs and gradients made ready in cache.
 //!
-//! Above: `cpu::matrix`. Below: `simd`, `cpu::views`. Not here: products.
+//! Above: `cpu::matrix`. Below: `pack::weights`, `simd`, `cpu::views`. Not here: products.
 //! Column `(u·kw + v)·c/groups + i` of a gathered row is tap `(u, v)` of input channel `i` of the group.
+
+mod weights;
 
 use super::gemm::Widths;
 use super::team::Fixed;
@@ -37,29 +39,16 @@ impl Panels {
         self.widths().panels()
     }
 
-    /// Packs panel `i` of the forward matrix of weights `(n, per_group, taps)`: row `t · per_group + c` is tap `t` of channel `c`.
-    ///
-    /// Some channels at a time, so that what is written stays in cache until all outputs have been there.
-    pub(crate) fn pack_forward(&self, weight: &[f32], taps: usize, i: usize, panel: &mut [f32]) {
-        let (columns, padded, per_group) = (self.columns(i), self.padded(i), self.k / taps);
-        panel.fill(0.0);
-        for first in (0..per_group).step_by(CHANNELS) {
-            let last = (first + CHANNELS).min(per_group);
-            for (to, o) in columns.clone().enumerate() {
-                let weight = &weight[o * self.k..][first * taps..last * taps];
-                for (c, weight) in (first..last).zip(weight.chunks_exact(taps)) {
-                    for (t, &w) in weight.iter().enumerate() {
-                        panel[(t * per_group + c) * padded + to] = w;
-                    }
-                }
-            }
-        }
-    }
-
     /// Packs panel `i` of the backward matrix of weights `(k, per_group, taps)`: column `t · per_group + c` is tap `t` of channel `c`.
     pub(crate) fn pack_backward(&self, weight: &[f32], taps: usize, i: usize, panel: &mut [f32]) {
         let (columns, padded, per_group) = (self.columns(i), self.padded(i), self.n / taps);
         for (weight, row) in weight.chunks_exact(self.n).zip(panel.chunks_exact_mut(padded)) {
+            if taps == 1 {
+                let (row, rest) = row.split_at_mut(columns.len());
+                row.copy_from_slice(&weight[columns.clone()]);
+                rest.fill(0.0);
+                continue;
+            }
             let (mut t, mut c) = (columns.start / per_group, columns.start % per_group);
             let (row, rest) = row.split_at_mut(columns.len());
             rest.fill(0.0);
@@ -90,9 +79,6 @@ impl Panels {
         start..start + self.padded(i) * self.k
     }
 }
-
-/// Channels whose taps are packed together.
-const CHANNELS: usize = 16;
 
 /// The rows of a convolution's input as a matrix: one row an output position, one column a tap and channel of `group`.
 #[derive(Clone, Copy)]

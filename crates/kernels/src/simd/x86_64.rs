@@ -6,16 +6,20 @@
 
 use std::arch::x86_64::{
     __m256, __m256i, __m512, _CMP_EQ_OQ, _CMP_GT_OQ, _CMP_LT_OQ, _CMP_UNORD_Q, _MM_FROUND_NO_EXC,
-    _MM_FROUND_TO_NEAREST_INT, _mm256_add_epi32, _mm256_add_ps, _mm256_and_ps, _mm256_blendv_ps,
+    _MM_FROUND_TO_NEAREST_INT, _mm_loadu_ps, _mm256_add_epi32, _mm256_add_ps, _mm256_and_ps,
+    _mm256_blendv_ps, _mm256_castpd_ps, _mm256_castps_pd, _mm256_castps128_ps256,
     _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cvtps_epi32, _mm256_div_ps, _mm256_fmadd_ps,
-    _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_max_ps,
-    _mm256_min_ps, _mm256_mul_ps, _mm256_round_ps, _mm256_set1_epi32, _mm256_set1_ps,
-    _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_ps, _mm512_add_epi32, _mm512_add_ps,
+    _mm256_insertf128_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps,
+    _mm256_maskstore_ps, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_round_ps,
+    _mm256_set1_epi32, _mm256_set1_ps, _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_ps,
+    _mm256_unpackhi_pd, _mm256_unpackhi_ps, _mm256_unpacklo_pd, _mm256_unpacklo_ps,
+    _mm512_add_epi32, _mm512_add_ps, _mm512_castpd_ps, _mm512_castps_pd, _mm512_castps128_ps512,
     _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtps_epi32, _mm512_div_ps, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_mask_cmp_ps_mask, _mm512_mask_mov_ps, _mm512_mask_storeu_ps,
-    _mm512_maskz_loadu_ps, _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps,
-    _mm512_roundscale_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_slli_epi32, _mm512_storeu_ps,
-    _mm512_sub_ps,
+    _mm512_insertf32x4, _mm512_loadu_ps, _mm512_mask_cmp_ps_mask, _mm512_mask_mov_ps,
+    _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_maskz_mov_ps, _mm512_max_ps,
+    _mm512_min_ps, _mm512_mul_ps, _mm512_roundscale_ps, _mm512_set1_epi32, _mm512_set1_ps,
+    _mm512_slli_epi32, _mm512_storeu_ps, _mm512_sub_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps,
+    _mm512_unpacklo_pd, _mm512_unpacklo_ps,
 };
 
 use super::{Simd, Task};
@@ -38,6 +42,32 @@ impl Simd for Avx512 {
         }
         // SAFETY: see the card.
         unsafe { enter(task) }
+    }
+    #[inline(always)]
+    unsafe fn columns(p: *const f32, stride: usize) -> [__m512; 4] {
+        // SAFETY: see the card; four elements of every row are read.
+        unsafe {
+            let quad = |i: usize| _mm_loadu_ps(p.add(i * stride));
+            // Rows i, i + 4, i + 8 and i + 12, a quarter each: transposed by quarters, the lanes are in order.
+            let rows = |i: usize| {
+                let x = _mm512_castps128_ps512(quad(i));
+                let x = _mm512_insertf32x4::<1>(x, quad(i + 4));
+                let x = _mm512_insertf32x4::<2>(x, quad(i + 8));
+                _mm512_insertf32x4::<3>(x, quad(i + 12))
+            };
+            let [a, b, c, d] = [0, 1, 2, 3].map(rows);
+            let ab =
+                [_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)].map(|x| _mm512_castps_pd(x));
+            let cd =
+                [_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)].map(|x| _mm512_castps_pd(x));
+            [
+                _mm512_unpacklo_pd(ab[0], cd[0]),
+                _mm512_unpackhi_pd(ab[0], cd[0]),
+                _mm512_unpacklo_pd(ab[1], cd[1]),
+                _mm512_unpackhi_pd(ab[1], cd[1]),
+            ]
+            .map(|x| _mm512_castpd_ps(x))
+        }
     }
     #[inline(always)]
     unsafe fn splat(x: f32) -> __m512 {
@@ -154,6 +184,30 @@ impl Simd for Avx2 {
         }
         // SAFETY: see the card.
         unsafe { enter(task) }
+    }
+    #[inline(always)]
+    unsafe fn columns(p: *const f32, stride: usize) -> [__m256; 4] {
+        // SAFETY: see the card; four elements of every row are read.
+        unsafe {
+            let quad = |i: usize| _mm_loadu_ps(p.add(i * stride));
+            // Rows i and i + 4, a half each: transposed by halves, the lanes are in order.
+            let rows = |i: usize| {
+                let x = _mm256_castps128_ps256(quad(i));
+                _mm256_insertf128_ps::<1>(x, quad(i + 4))
+            };
+            let [a, b, c, d] = [0, 1, 2, 3].map(rows);
+            let ab =
+                [_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)].map(|x| _mm256_castps_pd(x));
+            let cd =
+                [_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d)].map(|x| _mm256_castps_pd(x));
+            [
+                _mm256_unpacklo_pd(ab[0], cd[0]),
+                _mm256_unpackhi_pd(ab[0], cd[0]),
+                _mm256_unpacklo_pd(ab[1], cd[1]),
+                _mm256_unpackhi_pd(ab[1], cd[1]),
+            ]
+            .map(|x| _mm256_castpd_ps(x))
+        }
     }
     #[inline(always)]
     unsafe fn splat(x: f32) -> __m256 {

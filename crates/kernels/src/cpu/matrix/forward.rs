@@ -6,7 +6,7 @@ use super::band::Band;
 use super::gate::{Gate, Gated, scale_panels, scale_rows};
 use super::{Merged, TILE};
 use crate::cpu::gemm::{Factors, ONE_RUN, ONE_SEGMENT, Output, ROW_BLOCK, multiply};
-use crate::cpu::pack::{Rows, flush};
+use crate::cpu::pack::{Panels, Rows, flush};
 use crate::cpu::team::{Fixed, Shared, part_of};
 use crate::cpu::views::SourceView;
 use crate::cpu::{Cpu, Packed, Part};
@@ -22,6 +22,12 @@ const MIN_ROWS: usize = 16;
 const CACHE: usize = 1 << 17;
 /// Bands that share a panel, at most.
 const MOST_BANDS: usize = 16;
+
+/// Whether parts had better share the weights than the rows: no cache holds them, and every core reads less when it reads its panels
+/// and the whole input than when it reads all panels and its rows.
+fn is_streamed(weights: usize, input: usize) -> bool {
+    weights > CACHE && weights > input
+}
 
 /// How many bands share each panel of weights: one where all weights stay in cache, else as many as the cache holds.
 fn bands_at_once(weights: usize, band: usize) -> usize {
@@ -41,77 +47,73 @@ pub(in crate::cpu) fn forward(
 ) {
     let merged = Merged::new(s, cpu.isa.lanes());
     let s = &merged.shape;
-    let (m, out) = (s.output_positions(), s.oc / s.groups);
+    let m = s.output_positions();
     let padded = s.oc.next_multiple_of(cpu.isa.lanes());
     let parts = cpu.team.threads();
     cpu.clear_totals(2 * padded, moments.is_some());
-    let by_columns = m < MIN_ROWS * parts && packed.panels.count() >= parts;
+    let by_columns = packed.panels.count() >= parts
+        && (m < MIN_ROWS * parts || is_streamed(packed.panels.len(), s.input_len()));
     let pointwise = s.is_pointwise();
     let gate = gate.map(|gate| Gate::new(s, gate));
     let (low, high) = epilogue.activation.bounds();
-    for group in 0..s.groups {
-        let rows = Rows { shape: *s, source: SourceView::new(xs), plain: xs.is_plain(), group };
-        let band = Band::new(s);
-        let segments = &band.segments(s)[..];
-        let bands = bands_at_once(packed.panels.len(), band.len());
-        let to = Shared(y[group * out..].as_mut_ptr());
-        let (isa, panels) = (cpu.isa, packed.panels);
-        let b = Fixed(packed.data[group * panels.len()..].as_ptr());
-        let scratch = Shared(cpu.parts.as_mut_ptr());
-        let counted = moments.is_some();
-        let offset = |p: Option<&[f32]>| Fixed::maybe(p.map(|p| &p[group * out..]));
-        let (bias, residual) = (offset(epilogue.bias), offset(epilogue.residual));
-        cpu.team.run(|p| {
-            let (rows_here, columns) = if by_columns {
-                (0..m, part_of(panels.count(), 1, p, parts))
-            } else {
-                (part_of(m, if pointwise { ROW_UNIT } else { s.ow }, p, parts), 0..panels.count())
-            };
-            if rows_here.is_empty() || columns.is_empty() {
-                return;
-            }
-            // SAFETY: every part has its own scratch, `cpu.parts` being as long as the team.
-            let part: &mut Part = unsafe { &mut *scratch.get().add(p) };
-            match gate {
-                Some(Gate { on: Gated::Weights, .. }) => part.tile.reserve(panels.len()),
-                _ if pointwise => part.tile.reserve(TILE * s.c.next_multiple_of(panels.lanes)),
-                _ => part.tile.reserve(bands * band.len()),
-            }
-            let sums = if counted {
-                part.sums.reserve(2 * padded + 16);
-                part.sums.fill(0.0);
-                Shared(part.sums[group * out..].as_mut_ptr())
-            } else {
-                Shared(std::ptr::null_mut())
-            };
-            let finish = Output {
-                y: to,
-                stride: s.oc,
-                bias,
-                residual,
-                low: low as f32,
-                high: high as f32,
-                activation: epilogue.activation,
-                sums,
-                sums_stride: padded,
-            };
-            let job = ForwardPart {
-                rows,
-                gate,
-                band,
-                segments,
-                range: rows_here,
-                columns,
-                b,
-                bands,
-                finish,
-                part,
-            };
-            // SAFETY: `isa` is one of this machine; parts write to rows or columns of their own, within the slices that
-            // `Cpu` checked against the shape.
-            unsafe { isa.run(job) };
-        });
-    }
+    let rows = Rows { shape: *s, source: SourceView::new(xs), plain: xs.is_plain(), group: 0 };
+    let band = Band::new(s);
+    let segments = &band.segments(s)[..];
+    let bands = bands_at_once(packed.panels.len(), band.len());
+    let (isa, panels) = (cpu.isa, packed.panels);
+    let scratch = Shared(cpu.parts.as_mut_ptr());
+    let counted = moments.is_some();
+    let finish = Output {
+        y: Shared(y.as_mut_ptr()),
+        stride: s.oc,
+        bias: Fixed::maybe(epilogue.bias),
+        residual: Fixed::maybe(epilogue.residual),
+        low: low as f32,
+        high: high as f32,
+        activation: epilogue.activation,
+        sums: Shared(std::ptr::null_mut()),
+        sums_stride: padded,
+    };
+    let b = Fixed(packed.data.as_ptr());
+    cpu.team.run(|p| {
+        let (range, columns) = if by_columns {
+            (0..m, part_of(panels.count(), 1, p, parts))
+        } else {
+            (part_of(m, if pointwise { ROW_UNIT } else { s.ow }, p, parts), 0..panels.count())
+        };
+        if range.is_empty() || columns.is_empty() {
+            return;
+        }
+        // SAFETY: every part has its own scratch, `cpu.parts` being as long as the team.
+        let part: &mut Part = unsafe { &mut *scratch.get().add(p) };
+        match gate {
+            Some(Gate { on: Gated::Weights, .. }) => part.tile.reserve(panels.len()),
+            _ if pointwise => part.tile.reserve(TILE * s.c.next_multiple_of(panels.lanes)),
+            _ => part.tile.reserve(bands * band.len()),
+        }
+        let mut finish = finish;
+        if counted {
+            part.sums.reserve(2 * padded + 16);
+            part.sums.fill(0.0);
+            finish.sums = Shared(part.sums.as_mut_ptr());
+        }
+        let job = ForwardPart {
+            rows,
+            gate,
+            band,
+            segments,
+            range,
+            columns,
+            b,
+            panels,
+            bands,
+            finish,
+            part,
+        };
+        // SAFETY: `isa` is one of this machine; parts write to rows or columns of their own, within the slices that
+        // `Cpu` checked against the shape.
+        unsafe { isa.run(job) };
+    });
     if let Some(moments) = moments {
         cpu.moments(y, padded, moments);
     }
@@ -125,7 +127,9 @@ struct ForwardPart<'a> {
     range: std::ops::Range<usize>,
     /// Panels.
     columns: std::ops::Range<usize>,
+    /// The packed weights of all groups.
     b: Fixed<f32>,
+    panels: Panels,
     /// Bands at a time.
     bands: usize,
     finish: Output,
@@ -135,6 +139,8 @@ struct ForwardPart<'a> {
 impl Kernel for ForwardPart<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(mut self) {
+        // All groups of a few bands before the next ones: what a group leaves of a cache line is there for the next.
+        let groups = self.rows.shape.groups;
         let mut row = self.range.start;
         while row < self.range.end {
             // SAFETY: rows lie in the range this part was given; the tile was sized for what is put there.
@@ -142,7 +148,11 @@ impl Kernel for ForwardPart<'_> {
                 if self.rows.shape.is_pointwise() {
                     self.pointwise::<S>(row)
                 } else {
-                    self.dense::<S>(row)
+                    let mut next = row;
+                    for group in 0..groups {
+                        next = self.dense::<S>(row, group);
+                    }
+                    next
                 }
             };
             if !self.finish.sums.get().is_null() {
@@ -153,15 +163,22 @@ impl Kernel for ForwardPart<'_> {
 }
 
 impl ForwardPart<'_> {
-    /// The finish of a product whose first row is `row`.
+    /// The finish of a product whose first row is `row` and whose first output is `column`.
     #[inline(always)]
-    unsafe fn finish_at(&self, row: usize) -> Output {
+    unsafe fn finish_at(&self, row: usize, column: usize) -> Output {
         let mut finish = self.finish;
-        // SAFETY: the row exists.
+        let at = row * finish.stride + column;
+        // SAFETY: the row and the column exist.
         unsafe {
-            finish.y = Shared(finish.y.get().add(row * finish.stride));
+            finish.y = Shared(finish.y.get().add(at));
             if !finish.residual.is_null() {
-                finish.residual = Fixed(finish.residual.get().add(row * finish.stride));
+                finish.residual = Fixed(finish.residual.get().add(at));
+            }
+            if !finish.bias.is_null() {
+                finish.bias = Fixed(finish.bias.get().add(column));
+            }
+            if !finish.sums.get().is_null() {
+                finish.sums = Shared(finish.sums.get().add(column));
             }
         }
         finish
@@ -200,7 +217,7 @@ impl ForwardPart<'_> {
                 &factors,
                 0..end - row,
                 self.columns.clone(),
-                self.finish_at(row),
+                self.finish_at(row, 0),
             );
         }
         end
@@ -232,12 +249,14 @@ impl ForwardPart<'_> {
         }
     }
 
-    /// Computes up to a few bands of output rows from the one at position `row` on, and returns the next.
+    /// Computes a group's outputs of up to a few bands of rows from the one at position `row` on, and returns the next.
     ///
     /// With weights larger than a cache, as many bands as the cache holds share each panel of them.
     #[inline(always)]
-    unsafe fn dense<S: Simd>(&mut self, row: usize) -> usize {
+    unsafe fn dense<S: Simd>(&mut self, row: usize, group: usize) -> usize {
         let (s, band, len) = (self.rows.shape, self.band, self.band.len());
+        let out = s.oc / s.groups;
+        self.rows.group = group;
         let mut bands = [(0, 0); MOST_BANDS];
         let (mut filled, mut next) = (0, row);
         // SAFETY: the output rows exist; the tile has room for `bands` bands.
@@ -251,6 +270,7 @@ impl ForwardPart<'_> {
                 filled += 1;
                 next += count * s.ow;
             }
+            let b = Fixed(self.b.get().add(group * self.panels.len()));
             let panels = self.columns.clone();
             // One band takes all panels at once, many take one after the other.
             let step = if filled == 1 { panels.len() } else { 1 };
@@ -261,13 +281,13 @@ impl ForwardPart<'_> {
                         a_strides: [s.stride[1] * band.pixel, 1],
                         runs: [s.ow, s.stride[0] * band.width * band.pixel],
                         segments: self.segments,
-                        b: self.b,
+                        b,
                         b_stride: None,
                         k: s.weight_len() / s.oc / self.segments.len(),
-                        n: s.oc / s.groups,
+                        n: out,
                         block: ROW_BLOCK,
                     };
-                    let finish = self.finish_at(row);
+                    let finish = self.finish_at(row, group * out);
                     multiply::<S, Output>(&factors, 0..rows, first..first + step, finish);
                 }
             }
