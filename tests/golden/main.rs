@@ -6,6 +6,9 @@
     reason = "a test fails where something is missing, in its helpers too"
 )]
 
+mod candle;
+mod candle_layers;
+mod candle_operations;
 mod logits;
 mod network;
 mod networks;
