@@ -15,3 +15,4 @@ mod networks;
 mod operations;
 mod published;
 mod step;
+mod zoo;
