@@ -174,6 +174,7 @@ def mean_pools(family):
         add("same", (1, 3, 5, 7), window((3, 2), (2, 3), pads="same"), counts_padding)
         add("uneven_padding", (1, 3, 4, 5), window((2, 3), (1, 2), pads=(0, 1, 1, 0)), counts_padding)
         add("one_pixel", (2, 4, 1, 1), window((3, 3), pads=(1, 1, 1, 1)), counts_padding)
+        add("signal", (2, 4, 1, 9), window((1, 3), (1, 2), pads=(0, 1, 0, 1)), counts_padding)
     add("2x2", (2, 3, 4, 6), window((2, 2), (2, 2)))
     add("dilated", (1, 3, 6, 7), window((2, 3), (1, 2), (3, 2), (1, 1, 0, 1)))
     add("stride_beyond_kernel", (1, 3, 5, 7), window((2, 1), (3, 2)))
@@ -192,6 +193,7 @@ def pools():
             ("does_not_divide", (2, 3, 5, 7), (3, 4)),
             ("grows", (1, 3, 2, 3), (5, 4)),
             ("one_position", (1, 4, 3, 5), (1, 1)),
+            ("signal", (2, 3, 1, 7), (1, 3)),
         ]:
             op = {"adaptive_pool": {"kind": kind, "out": out}}
             family.add(f"adaptive_{kind}_{name}", op, [x], lambda x, pool=pool, out=out: pool(x, out))
@@ -224,6 +226,7 @@ def lp_and_blur_pools(family):
     add("1", 1.0, (1, 3, 4, 5), window((2, 3)), positive=True)
     add("one_and_a_half", 1.5, (1, 3, 4, 5), window((3, 2)), positive=True)
     add("4", 4.0, (1, 19, 3, 4), window((2, 2)))
+    add("2_signal", 2.0, (1, 3, 1, 9), window((1, 3), (1, 2), pads=(0, 1, 0, 1)))
 
     def blur(name, x, filt, stride, mode):
         module = timm.layers.BlurPool2d(None, filt, stride, {"zeros": "constant"}.get(mode, mode)).double()

@@ -6,9 +6,13 @@
     reason = "a test fails where something is missing, in its helpers too"
 )]
 
+mod candle;
+mod candle_layers;
+mod candle_operations;
 mod logits;
 mod network;
 mod networks;
 mod operations;
 mod published;
 mod step;
+mod zoo;

@@ -5,6 +5,7 @@
 
 pub mod close;
 pub mod fixture;
+pub mod formula;
 pub mod operation;
 
 #[cfg(doctest)]

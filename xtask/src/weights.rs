@@ -60,19 +60,22 @@ pub(crate) fn run(command: WeightsCommand) -> Result<()> {
             Ok(())
         }
         WeightsCommand::Fetch { name, dir } => {
-            let path = fetch::fetch(&Wanted::from(record(&name)?), &dir, &http::agent())?;
+            let path = fetch::fetch(&Wanted::of(record(&name)?)?, &dir, &http::agent())?;
             println!("{}", path.display());
             Ok(())
         }
-        WeightsCommand::Verify { name, file } => verify(&Wanted::from(record(&name)?), file),
+        WeightsCommand::Verify { name, file } => verify(&Wanted::of(record(&name)?)?, file),
         WeightsCommand::Embed { file } => embed(file),
     }
 }
 
 fn print(record: &Record) {
-    let Record { name, licence, sha256, top1, .. } = record;
-    println!("{name}  top-1 {:.2} %  {licence}  sha256 {sha256}", top1 * 100.0);
-    record.sources.iter().for_each(|source| println!("    {source}"));
+    let Record { name, licence, top1, .. } = record;
+    println!("{name}  top-1 {:.2} %  {licence}", top1 * 100.0);
+    for source in record.sources {
+        let sha256 = if source.sha256.is_empty() { "of the server" } else { source.sha256 };
+        println!("    {source}  sha256 {sha256}");
+    }
 }
 
 fn verify(wanted: &Wanted, file: Option<PathBuf>) -> Result<()> {
@@ -87,7 +90,7 @@ fn verify(wanted: &Wanted, file: Option<PathBuf>) -> Result<()> {
 
 fn embed(file: Option<PathBuf>) -> Result<()> {
     let record = record(EMBEDDED)?;
-    let wanted = Wanted::from(record);
+    let wanted = Wanted::of(record)?;
     let file = match file {
         Some(file) => file,
         None => fetch::fetch(&wanted, DIR.as_ref(), &http::agent())?,

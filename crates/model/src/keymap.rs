@@ -1,14 +1,18 @@
 //! Names of other projects' weights, translated by table.
 //!
-//! Above: `Model::from_tensors`. Below: `taper_graph`'s scopes. Not here: reading files (`tensors`).
+//! Above: `Model::from_tensors`. Below: `naming`. Not here: reading files (`tensors`).
 //! A table maps a module of the file to a node of the graph; the last part of a name (`weight`, `running_var`) stays.
 //! timm's names need no table.
 
-use std::collections::BTreeMap;
+mod naming;
 
-use taper_graph::{Graph, Scope, ScopeKind};
+use std::collections::{BTreeMap, BTreeSet};
+
+use taper_graph::Graph;
 
 use crate::{Error, Result, Tensor};
+
+pub use naming::Naming;
 
 /// A table of modules and nodes.
 ///
@@ -22,6 +26,8 @@ use crate::{Error, Result, Tensor};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyMap {
     nodes: BTreeMap<String, String>,
+    /// Nodes that are convolutions here and linear layers in the file.
+    linear: BTreeSet<String>,
 }
 
 impl KeyMap {
@@ -37,7 +43,15 @@ impl KeyMap {
         pairs: impl IntoIterator<Item = (A, B)>,
     ) -> Self {
         let nodes = pairs.into_iter().map(|(module, node)| (module.into(), node.into()));
-        Self { nodes: nodes.collect() }
+        Self { nodes: nodes.collect(), linear: BTreeSet::new() }
+    }
+
+    /// The same table for a file in which these nodes are linear layers: their weights of `(out, in)` become convolutions of
+    /// `(out, c, k_h, k_w)` with `c · k_h · k_w = in`, the elements in the same order.
+    #[must_use]
+    pub fn with_linear<A: Into<String>>(mut self, nodes: impl IntoIterator<Item = A>) -> Self {
+        self.linear.extend(nodes.into_iter().map(Into::into));
+        self
     }
 
     /// The graph's name for a tensor of the file; modules that are not in the table keep theirs.
@@ -52,17 +66,27 @@ impl KeyMap {
         }
     }
 
-    /// Renames all tensors and drops PyTorch's `num_batches_tracked`, which only a cumulative mean would need.
+    /// The file's name for a parameter of the graph, which [`KeyMap::rename`] brings back.
+    #[must_use]
+    pub fn name_in_file(&self, name: &str) -> String {
+        let Some((node, slot)) = name.rsplit_once('.') else { return name.to_owned() };
+        let found = self.nodes.iter().find(|(_, ours)| *ours == node);
+        found.map_or_else(|| name.to_owned(), |(module, _)| format!("{module}.{slot}"))
+    }
+
+    /// Renames all tensors, gives linear layers the shape of convolutions, and drops PyTorch's `num_batches_tracked`, which only a cumulative mean would need.
     pub(crate) fn apply(
         &self,
         tensors: BTreeMap<String, Tensor>,
+        graph: &Graph,
     ) -> Result<BTreeMap<String, Tensor>> {
         let mut renamed = BTreeMap::new();
-        for (name, tensor) in tensors {
+        for (name, mut tensor) in tensors {
             if name.ends_with(".num_batches_tracked") {
                 continue;
             }
             let new_name = self.rename(&name);
+            self.reshape(&new_name, &mut tensor, graph);
             if renamed.insert(new_name.clone(), tensor).is_some() {
                 let reason = format!("two tensors of the file are `{new_name}`");
                 return Err(Error::Tensor { name, reason });
@@ -70,43 +94,21 @@ impl KeyMap {
         }
         Ok(renamed)
     }
-}
-
-/// Modules of a torchvision `InvertedResidual` and of its first, unexpanded one, as timm calls them.
-const EXPANDED: [(&str, &str); 6] = [
-    ("conv.0.0", "conv_pw"),
-    ("conv.0.1", "bn1"),
-    ("conv.1.0", "conv_dw"),
-    ("conv.1.1", "bn2"),
-    ("conv.2", "conv_pwl"),
-    ("conv.3", "bn3"),
-];
-const UNEXPANDED: [(&str, &str); 4] =
-    [("conv.0.0", "conv_dw"), ("conv.0.1", "bn1"), ("conv.1", "conv_pw"), ("conv.2", "bn2")];
-
-/// torchvision's `mobilenet_v2`, for a graph of any depth: `features.N` is the N-th block, between stem and head.
-#[must_use]
-pub fn torchvision_mobilenet_v2(graph: &Graph) -> KeyMap {
-    let blocks: Vec<&str> = graph
-        .scopes()
-        .iter()
-        .filter(|scope| scope.kind() == ScopeKind::Block)
-        .map(Scope::name)
-        .collect();
-    let last = blocks.len() + 1;
-    let mut pairs = vec![
-        ("features.0.0".to_owned(), "conv_stem".to_owned()),
-        ("features.0.1".to_owned(), "bn1".to_owned()),
-        (format!("features.{last}.0"), "conv_head".to_owned()),
-        (format!("features.{last}.1"), "bn2".to_owned()),
-        ("classifier.1".to_owned(), "classifier".to_owned()),
-    ];
-    for (block_idx, block) in blocks.into_iter().enumerate() {
-        let expanded = graph.find_node(&format!("{block}.conv_pwl")).is_some();
-        let table: &[_] = if expanded { &EXPANDED } else { &UNEXPANDED };
-        pairs.extend(table.iter().map(|(module, node)| {
-            (format!("features.{}.{module}", block_idx + 1), format!("{block}.{node}"))
-        }));
+    /// Unless the elements are too few or too many: then the shape stays, and is refused with all that does not fit.
+    fn reshape(&self, name: &str, tensor: &mut Tensor, graph: &Graph) {
+        let node = name.strip_suffix(".weight");
+        if !node.is_some_and(|node| self.linear.contains(node)) {
+            return;
+        }
+        let Some(id) = graph.param_id(name) else { return };
+        let expected = &graph.param(id).shape;
+        let is_flat = |expected: &[usize]| {
+            tensor.shape.len() == 2
+                && tensor.shape.first() == expected.first()
+                && tensor.shape[1] == expected.iter().skip(1).product::<usize>()
+        };
+        if is_flat(expected) {
+            tensor.shape.clone_from(expected);
+        }
     }
-    KeyMap::from_pairs(pairs)
 }

@@ -79,7 +79,7 @@ impl Model {
         classes: Vec<String>,
         provenance: Provenance,
     ) -> Result<Self> {
-        let mut named = keymap.apply(tensors)?;
+        let mut named = keymap.apply(tensors, &graph)?;
         let misfit = Misfit::of(&graph, &named);
         if !misfit.is_empty() {
             return Err(Error::Misfit { misfit: Box::new(misfit) });

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use taper_model::{Model, Preprocess, tensors};
-use taper_zoo::Record;
+use taper_zoo::{Record, Source};
 
 use crate::error::{Error, Result};
 
@@ -59,10 +59,13 @@ fn published(path: &Path) -> Option<Result<Model>> {
         Ok(bytes) => hex(&Sha256::digest(bytes)),
         Err(source) => return Some(Err(read(source))),
     };
-    let known = taper_zoo::records().iter().find(|record| sha256.starts_with(record.sha256));
+    let mut files = taper_zoo::records()
+        .iter()
+        .flat_map(|record| record.sources.iter().map(move |source| (record, source)));
+    let known = files.find(|(_, source)| source.has_sha256(&sha256));
     let is_model_file = path.extension().is_some_and(|extension| extension == "safetensors");
     match known {
-        Some(record) => Some(model_of(record, path)),
+        Some((record, source)) => Some(model_of(record, source, path)),
         None if is_model_file => None,
         None => Some(Err(match tensors::read(path) {
             Ok(_) => Error::UnknownWeights { path: path.to_path_buf(), sha256 },
@@ -71,9 +74,9 @@ fn published(path: &Path) -> Option<Result<Model>> {
     }
 }
 
-fn model_of(record: &Record, path: &Path) -> Result<Model> {
+fn model_of(record: &Record, source: &Source, path: &Path) -> Result<Model> {
     let tensors = tensors::read(path).map_err(|source| Error::Model { source })?;
-    record.model(tensors).map_err(|source| Error::Zoo { source })
+    record.model(source, tensors).map_err(|source| Error::Zoo { source })
 }
 
 fn hex(bytes: &[u8]) -> String {

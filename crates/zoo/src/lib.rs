@@ -41,7 +41,7 @@ pub use architecture::{Architecture, architecture, architectures, create};
 pub use error::{Error, Result};
 pub use options::Options;
 pub use pretrained::{embedded, pretrained};
-pub use record::{Record, Source, record, records};
+pub use record::{Keys, Place, Record, Source, record, records};
 
 #[cfg(test)]
 mod tests;

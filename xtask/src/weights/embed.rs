@@ -14,7 +14,8 @@ const PATH: &str = "crates/weights-mobilenet-v2/weights.safetensors";
 
 /// Writes the model file of `record` from its published file. The same file gives the same bytes.
 pub(super) fn embed(record: &Record, file: &Path) -> Result<()> {
-    let model = record.model(tensors::read(file)?)?;
+    let source = record.sources.first().context("the record names no file")?;
+    let model = record.model(source, tensors::read(file)?)?;
     let bytes = model.to_bytes(Precision::F16)?;
     let read_back = Model::from_bytes(&bytes).context("the file that was made is wrong")?;
     let (worst, name) = worst_error(&model, &read_back);

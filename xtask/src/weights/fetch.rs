@@ -30,22 +30,32 @@ pub(super) enum Place {
     Wheel { package: String, version: String, path: String },
 }
 
-impl From<&Record> for Wanted {
-    fn from(record: &Record) -> Self {
-        let places: Vec<Place> = record.sources.iter().filter_map(place).collect();
-        let first = places.first().map_or("", |place| match place {
-            Place::Url(path) | Place::Wheel { path, .. } => path,
-        });
-        let file_name = first.rsplit('/').next().unwrap_or(record.name).to_owned();
-        Self { file_name, sha256: record.sha256.to_owned(), places }
+impl Wanted {
+    /// The first file of a record whose hash is published, and every place of that same file.
+    pub(super) fn of(record: &Record) -> Result<Self> {
+        let known = record.sources.iter().find(|source| !source.sha256.is_empty());
+        let Some(first) = known else {
+            bail!(
+                "no place of `{}` publishes a hash; `taper` fetches it from {}",
+                record.name,
+                record.sources[0]
+            );
+        };
+        let same = record.sources.iter().filter(|source| source.sha256 == first.sha256);
+        let places = same.filter_map(place).collect();
+        Ok(Self {
+            file_name: first.file_name().to_owned(),
+            sha256: first.sha256.to_owned(),
+            places,
+        })
     }
 }
 
 /// Sources of a kind that this program is too old to know are passed over.
 fn place(source: &Source) -> Option<Place> {
-    match *source {
-        Source::Url(url) => Some(Place::Url(url.to_owned())),
-        Source::Python { package, version, path } => Some(Place::Wheel {
+    match source.place {
+        taper_zoo::Place::Url(url) => Some(Place::Url(url.to_owned())),
+        taper_zoo::Place::Python { package, version, path } => Some(Place::Wheel {
             package: package.to_owned(),
             version: version.to_owned(),
             path: path.to_owned(),

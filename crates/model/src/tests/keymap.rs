@@ -1,6 +1,6 @@
 //! Names of other projects.
 //!
-//! Above: `cargo test`. Below: `keymap`. Not here: the whole of torchvision's MobileNetV2 (`taper-zoo`).
+//! Above: `cargo test`. Below: `keymap`. Not here: whole networks of other projects (`taper-zoo`).
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,7 @@ use taper_graph::blocks::{DepthwiseSeparable, InvertedResidual, Style};
 use taper_graph::{Activation, GraphBuilder, ScopeKind};
 
 use super::{classes, graph};
-use crate::keymap::torchvision_mobilenet_v2;
-use crate::{Error, KeyMap, Model, Preprocess, Provenance, Tensor};
+use crate::{Error, KeyMap, Model, Naming, Preprocess, Provenance, Tensor};
 
 #[test]
 fn torchvisions_blocks_are_numbered_through() {
@@ -22,7 +21,7 @@ fn torchvisions_blocks_are_numbered_through() {
     let second = InvertedResidual { expanded: 16, out: 8, kernel_size: 3, stride: 1 };
     let xs = second.build(&mut b, "blocks.1.0", xs.unwrap(), &style).unwrap();
     b.output("features", xs).unwrap();
-    let map = torchvision_mobilenet_v2(&b.build().unwrap());
+    let map = Naming::TORCHVISION_MOBILENET_V2.keymap(&b.build().unwrap());
     for (theirs, ours) in [
         ("features.0.0.weight", "conv_stem.weight"),
         ("features.1.conv.0.1.running_var", "blocks.0.0.bn1.running_var"),

