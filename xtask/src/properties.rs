@@ -1,7 +1,7 @@
 //! `cargo xtask proptest`: the properties with more cases and another seed than `cargo test` uses.
 //!
 //! Above: `main`. Below: `find`, `kept`, `ci::Totals`, `shell`. Not here: what holds (the crates), another machine (`cross`).
-//! A property that fails writes the seed of its smallest counter-example beside its sources, and from then on every run of it,
+//! A property that fails writes the seed of its counter-example beside its sources, and from then on every run of it,
 //! `cargo test` too, begins with what is kept there.
 
 mod find;
@@ -15,6 +15,9 @@ use crate::ci::Totals;
 use crate::shell;
 use find::Suite;
 use kept::Kept;
+
+/// Cases that `prop_assume!` may discard in any run: proptest's default.
+const DISCARDED: u32 = 1024;
 
 /// Runs the properties of one crate, by its folder, or of all; without a seed it is drawn from the clock.
 pub(crate) fn run(cases: u32, seed: Option<u64>, folder: Option<&str>) -> Result<()> {
@@ -62,7 +65,7 @@ struct Ran {
     failed: Vec<String>,
 }
 
-/// `cargo test` of the properties alone, with `PROPTEST_CASES` and `PROPTEST_RNG_SEED` over the defaults of `.cargo/config.toml`.
+/// `cargo test` of the properties alone, with `PROPTEST_CASES` and `PROPTEST_RNG_SEED` set over the defaults of `.cargo/config.toml`.
 fn cargo_test(suites: &[Suite], cases: u32, seed: u64) -> Result<Ran> {
     let mut args = vec!["test", "--no-fail-fast", "--tests"];
     for suite in suites {
@@ -70,8 +73,14 @@ fn cargo_test(suites: &[Suite], cases: u32, seed: u64) -> Result<Ran> {
     }
     args.push("--");
     args.extend(suites.iter().flat_map(|suite| &suite.properties).map(String::as_str));
+    // As many cases may be discarded as are run; proptest's limit is a number that does not grow with them.
+    let discarded = cases.max(DISCARDED).to_string();
     let (cases, seed) = (cases.to_string(), seed.to_string());
-    let envs = [("PROPTEST_CASES", cases.as_str()), ("PROPTEST_RNG_SEED", seed.as_str())];
+    let envs = [
+        ("PROPTEST_CASES", cases.as_str()),
+        ("PROPTEST_RNG_SEED", seed.as_str()),
+        ("PROPTEST_MAX_GLOBAL_REJECTS", discarded.as_str()),
+    ];
     let (mut totals, mut failed) = (Totals::default(), Vec::new());
     let succeeded = shell::cargo_lines(&args, &envs, |line| {
         println!("{line}");
