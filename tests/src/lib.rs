@@ -25,5 +25,9 @@ pub struct Convolution;
 pub struct Pooling;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/efficient-architectures.md")]
+pub struct EfficientArchitectures;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/fashion-mnist.md")]
 pub struct FashionMnist;

@@ -1,9 +1,10 @@
-//! `cargo xtask pictures`: the drawings of `docs/convolution.md` and `docs/pooling.md`, as SVG in `docs/images`.
+//! `cargo xtask pictures`: the drawings of `docs/convolution.md`, `docs/pooling.md` and `docs/efficient-architectures.md`, as SVG in `docs/images`.
 //!
-//! Above: `main`. Below: `pictures::{convolution, edges, pooling, windows}`. Not here: charts of measurements (`bench::roofline`).
+//! Above: `main`. Below: `pictures::{blocks, convolution, edges, pooling, windows}`. Not here: charts of measurements (`bench::roofline`).
 //! Numbers in a drawing are computed by `taper_kernels::Reference` and sizes by `taper_graph`, so that no drawing can contradict
 //! the code; a test draws all of them again and compares.
 
+mod blocks;
 mod convolution;
 mod edges;
 mod paper;
@@ -21,7 +22,7 @@ use crate::shell;
 type Draw = fn() -> Result<String>;
 
 /// Names of files, and what is in them.
-const PICTURES: [(&str, Draw); 9] = [
+const PICTURES: [(&str, Draw); 10] = [
     ("convolution-sliding.svg", convolution::sliding),
     ("convolution-stride.svg", convolution::stride),
     ("convolution-dilation.svg", convolution::dilation),
@@ -31,6 +32,7 @@ const PICTURES: [(&str, Draw); 9] = [
     ("pooling-values.svg", pooling::values),
     ("pooling-gradients.svg", pooling::gradients),
     ("pooling-windows.svg", windows::windows),
+    ("architectures-blocks.svg", blocks::blocks),
 ];
 
 /// Draws all of them.
@@ -60,7 +62,7 @@ mod tests {
     #[test]
     fn every_drawing_is_shown_with_a_description() {
         let root = shell::root();
-        let pages = ["convolution", "pooling"].map(|page| {
+        let pages = ["convolution", "pooling", "efficient-architectures"].map(|page| {
             fs::read_to_string(root.join(format!("docs/{page}.md"))).unwrap_or_default()
         });
         for (name, _) in PICTURES {

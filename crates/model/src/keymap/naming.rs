@@ -4,7 +4,7 @@
 //! A template has three numbers in braces: `{n}` of a block from the first to the last of the network, `{stage}`, and
 //! `{block}` inside its stage; outside of blocks, `{n}` and `{stage}` are those after the last. A block takes the first
 //! table that names all its layers and no other.
-//! Source: torchvision 0.26 `models/{mobilenetv2,mobilenetv3,efficientnet,mnasnet,vgg}.py`; efficientnet_lite_pytorch 0.1.0 `model.py`.
+//! Source: torchvision 0.26 `models/{mobilenetv2,mobilenetv3,efficientnet,mnasnet,vgg}.py`; `efficientnet_lite_pytorch` 0.1.0 `model.py`.
 
 use std::collections::BTreeSet;
 
