@@ -1,8 +1,9 @@
-//! Published weights: `cargo xtask weights list|fetch|verify|embed`.
+//! Published weights: `cargo xtask weights list|fetch|verify|add|embed`.
 //!
-//! Above: `main`. Below: `weights::{fetch, embed}`, the zoo's records. Not here: where files are and their hashes
+//! Above: `main`. Below: `weights::{fetch, add, embed}`, the zoo's records. Not here: where files are and their hashes
 //! (`taper_zoo::records`).
 
+mod add;
 mod embed;
 mod fetch;
 mod http;
@@ -14,6 +15,8 @@ use anyhow::{Result, bail};
 use clap::Subcommand;
 use taper_zoo::{Record, record, records};
 
+use crate::shell;
+use add::Wish;
 use fetch::Wanted;
 
 /// What to do with published weights.
@@ -38,6 +41,24 @@ pub(crate) enum WeightsCommand {
         /// The file; by default where `fetch` puts it
         #[arg(long)]
         file: Option<PathBuf>,
+    },
+    /// Makes a record of weights on the hub: reads config.json, compares the file with the network, computes its hash
+    #[command(
+        after_help = "Example: cargo xtask weights add timm/mobilenetv2_075.some_in1k --top1 0.7"
+    )]
+    Add {
+        /// Owner and name of the repository
+        #[arg(value_name = "OWNER/NAME")]
+        repo: String,
+        /// Published top-1 on ImageNet's validation set, from 0 to 1, at the size of config.json for tests
+        #[arg(long)]
+        top1: f64,
+        /// SPDX name of the weights' licence, if config.json does not say
+        #[arg(long)]
+        licence: Option<String>,
+        /// A folder with config.json and model.safetensors, instead of the hub
+        #[arg(long)]
+        dir: Option<PathBuf>,
     },
     /// Makes crates/weights-mobilenet-v2/weights.safetensors from the verified file
     #[command(after_help = "Example: cargo xtask weights embed --file mobilenet_v2-b0353104.pth")]
@@ -65,6 +86,16 @@ pub(crate) fn run(command: WeightsCommand) -> Result<()> {
             Ok(())
         }
         WeightsCommand::Verify { name, file } => verify(&Wanted::of(record(&name)?)?, file),
+        WeightsCommand::Add { repo, top1, licence, dir } => {
+            let wish = Wish { repo: &repo, top1, licence: licence.as_deref() };
+            let fetch = |file: &str| match &dir {
+                Some(dir) => Ok(dir.join(file)),
+                None => fetch::of_hub(&repo, file, DIR.as_ref(), &http::agent()),
+            };
+            print!("{}", add::add(&shell::root(), &wish, fetch)?);
+            println!("written; `cargo xtask tables` brings it into the documents");
+            Ok(())
+        }
         WeightsCommand::Embed { file } => embed(file),
     }
 }

@@ -176,6 +176,14 @@ pub enum Error {
         #[source]
         source: taper_data::Error,
     },
+    /// A search that finds nothing.
+    #[error("no network is called anything like `{query}`; the nearest name is `{nearest}`")]
+    NoModel {
+        /// What was looked for.
+        query: String,
+        /// A name that there is.
+        nearest: String,
+    },
     /// No such model in the zoo, or its weights are not here.
     #[error(transparent)]
     Zoo {

@@ -41,4 +41,4 @@ pub use report::{
 };
 pub use taper_graph::{Bias, Conv, Op, PadMode, Padding, PoolKind, Window};
 pub use taper_transfer::Freeze;
-pub use zoo::models;
+pub use zoo::{ModelsOptions, find_models, models};

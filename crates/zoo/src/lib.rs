@@ -37,10 +37,10 @@ mod resnet;
 mod scaling;
 mod vgg;
 
-pub use architecture::{Architecture, architecture, architectures, create};
+pub use architecture::{Architecture, Family, architecture, architectures, create, families};
 pub use error::{Error, Result};
 pub use options::Options;
-pub use pretrained::{embedded, pretrained};
+pub use pretrained::{Adaptation, embedded, pretrained, pretrained_with};
 pub use record::{Keys, Place, Record, Source, record, records};
 
 #[cfg(test)]

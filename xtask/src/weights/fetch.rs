@@ -117,6 +117,21 @@ fn obtain(place: &Place, part: &Path, agent: &Agent) -> Result<()> {
     }
 }
 
+/// A file of a repository on the hub, whose hash nobody here knows yet: always downloaded anew.
+pub(super) fn of_hub(repo: &str, file: &str, dir: &Path, agent: &Agent) -> Result<PathBuf> {
+    let dir = dir.join(repo.replace('/', "--"));
+    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let (path, part) = (dir.join(file), dir.join(format!("{file}.part")));
+    if part.exists() {
+        fs::remove_file(&part)?;
+    }
+    let url = format!("https://huggingface.co/{repo}/resolve/main/{file}");
+    http::download(agent, &url, &part)?;
+    File::open(&part)?.sync_all()?;
+    fs::rename(&part, &path)?;
+    Ok(path)
+}
+
 /// Hash of a file in hexadecimal.
 pub(super) fn sha256(path: &Path) -> Result<String> {
     let metadata = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
