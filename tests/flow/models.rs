@@ -22,7 +22,8 @@ fn an_unknown_name_is_answered_with_the_nearest() {
 
 #[test]
 fn the_zoo_is_searched_by_words() {
-    let ran = taper(&["models", "MobileNet-V3", "small", "tv", "--weights", "--json"]).succeeds();
+    let ran =
+        taper(&["models", "MobileNet-V3", "small", "tv_in1k", "--weights", "--json"]).succeeds();
     let models = ran.json()["models"].as_array().unwrap().clone();
     let names: Vec<&str> = models.iter().map(|model| model["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["mobilenetv3_small_100.tv_in1k"]);
