@@ -151,7 +151,7 @@ def torchvision_rows(architecture, peers):
             package, version, path = PACKAGES[file]
             files.append(f'package!("{package}", "{version}", "{path}", "{sha256}", {keys})')
         top1 = Fraction(str(weights.meta["_metrics"]["ImageNet-1K"]["acc@1"]))
-        crop = f"{float(size)} / {float(resize)}"
+        crop = "1.0" if size == resize else f"{float(size)} / {float(resize)}"
         color = COLORS[tuple(transform.mean), tuple(transform.std)]
         kernel = transform.interpolation.value.capitalize()
         peers.append(peer(full, theirs, size, resize))

@@ -41,7 +41,7 @@ pub struct Record {
     norms: Option<Norms>,
 }
 
-/// Batch norms that weights were trained with, where they are not the architecture's: torchvision's MobileNetV3, MNASNet and
+/// Batch norms that weights were trained with, where they are not the architecture's: torchvision's MobileNetV3, `MNASNet` and
 /// larger EfficientNets have those of the papers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Norms {

@@ -182,7 +182,7 @@ pub(super) const PUBLISHED: [Record; 97] = [
         hub!("timm/efficientnet_b2.ra_in1k"),
         url!("https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/efficientnet_b2_ra-bcdf34b7.pth", "bcdf34b7", Timm),
     ]),
-    row!("efficientnet_b2.tv_in1k", [], 288, 1_087_529_456, 288.0 / 288.0, Bicubic, IMAGENET, 0.806_08, "BSD-3-Clause", None, [
+    row!("efficientnet_b2.tv_in1k", [], 288, 1_087_529_456, 1.0, Bicubic, IMAGENET, 0.806_08, "BSD-3-Clause", None, [
         url!("https://download.pytorch.org/models/efficientnet_b2_rwightman-c35c1473.pth", "c35c1473", TorchvisionEfficientNet),
     ]),
     row!("efficientnet_b3.ra2_in1k", [], 320, 1_961_176_448, 1.0, Bicubic, IMAGENET, 0.822_96, "Apache-2.0", None, [
@@ -199,13 +199,13 @@ pub(super) const PUBLISHED: [Record; 97] = [
     row!("efficientnet_b4.tv_in1k", [], 380, 4_393_771_024, 380.0 / 384.0, Bicubic, IMAGENET, 0.833_84, "BSD-3-Clause", None, [
         url!("https://download.pytorch.org/models/efficientnet_b4_rwightman-23ab8bcd.pth", "23ab8bcd", TorchvisionEfficientNet),
     ]),
-    row!("efficientnet_b5.tv_in1k", [], 456, 10_266_384_752, 456.0 / 456.0, Bicubic, IMAGENET, 0.834_44, "BSD-3-Clause", Some(Norms { eps: 0.001, momentum: 0.01 }), [
+    row!("efficientnet_b5.tv_in1k", [], 456, 10_266_384_752, 1.0, Bicubic, IMAGENET, 0.834_44, "BSD-3-Clause", Some(Norms { eps: 0.001, momentum: 0.01 }), [
         url!("https://download.pytorch.org/models/efficientnet_b5_lukemelas-1a07897c.pth", "1a07897c", TorchvisionEfficientNet),
     ]),
-    row!("efficientnet_b6.tv_in1k", [], 528, 19_067_593_536, 528.0 / 528.0, Bicubic, IMAGENET, 0.840_08, "BSD-3-Clause", Some(Norms { eps: 0.001, momentum: 0.01 }), [
+    row!("efficientnet_b6.tv_in1k", [], 528, 19_067_593_536, 1.0, Bicubic, IMAGENET, 0.840_08, "BSD-3-Clause", Some(Norms { eps: 0.001, momentum: 0.01 }), [
         url!("https://download.pytorch.org/models/efficientnet_b6_lukemelas-24a108a5.pth", "24a108a5", TorchvisionEfficientNet),
     ]),
-    row!("efficientnet_b7.tv_in1k", [], 600, 37_745_884_192, 600.0 / 600.0, Bicubic, IMAGENET, 0.841_22, "BSD-3-Clause", Some(Norms { eps: 0.001, momentum: 0.01 }), [
+    row!("efficientnet_b7.tv_in1k", [], 600, 37_745_884_192, 1.0, Bicubic, IMAGENET, 0.841_22, "BSD-3-Clause", Some(Norms { eps: 0.001, momentum: 0.01 }), [
         url!("https://download.pytorch.org/models/efficientnet_b7_lukemelas-c5b4e57e.pth", "c5b4e57e", TorchvisionEfficientNet),
     ]),
     row!("tf_efficientnet_b0.ns_jft_in1k", [], 224, 385_814_752, 0.875, Bicubic, IMAGENET, 0.786_80, "Apache-2.0", None, [
@@ -268,13 +268,13 @@ pub(super) const PUBLISHED: [Record; 97] = [
         hub!("timm/efficientnet_em.ra2_in1k"),
         url!("https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/efficientnet_em_ra2-66250f76.pth", "66250f76", Timm),
     ]),
-    row!("efficientnetv2_s.tv_in1k", [], 384, 8_365_617_152, 384.0 / 384.0, Bilinear, IMAGENET, 0.842_28, "BSD-3-Clause", Some(Norms { eps: 0.001, momentum: 0.1 }), [
+    row!("efficientnetv2_s.tv_in1k", [], 384, 8_365_617_152, 1.0, Bilinear, IMAGENET, 0.842_28, "BSD-3-Clause", Some(Norms { eps: 0.001, momentum: 0.1 }), [
         url!("https://download.pytorch.org/models/efficientnet_v2_s-dd5fe13b.pth", "dd5fe13b", TorchvisionEfficientNet),
     ]),
-    row!("efficientnetv2_m.tv_in1k", [], 480, 24_582_460_384, 480.0 / 480.0, Bilinear, IMAGENET, 0.851_12, "BSD-3-Clause", Some(Norms { eps: 0.001, momentum: 0.1 }), [
+    row!("efficientnetv2_m.tv_in1k", [], 480, 24_582_460_384, 1.0, Bilinear, IMAGENET, 0.851_12, "BSD-3-Clause", Some(Norms { eps: 0.001, momentum: 0.1 }), [
         url!("https://download.pytorch.org/models/efficientnet_v2_m-dc08266a.pth", "dc08266a", TorchvisionEfficientNet),
     ]),
-    row!("efficientnetv2_l.tv_in1k", [], 480, 56_079_699_008, 480.0 / 480.0, Bicubic, HALF, 0.858_08, "BSD-3-Clause", Some(Norms { eps: 0.001, momentum: 0.1 }), [
+    row!("efficientnetv2_l.tv_in1k", [], 480, 56_079_699_008, 1.0, Bicubic, HALF, 0.858_08, "BSD-3-Clause", Some(Norms { eps: 0.001, momentum: 0.1 }), [
         url!("https://download.pytorch.org/models/efficientnet_v2_l-59c71312.pth", "59c71312", TorchvisionEfficientNet),
     ]),
     row!("efficientnetv2_rw_t.ra2_in1k", [], 288, 3_159_953_120, 1.0, Bicubic, IMAGENET, 0.823_54, "Apache-2.0", None, [

@@ -67,14 +67,14 @@ fn preprocess(cfg: &Value) -> Result<(Preprocess, &'static str)> {
         Some(value) if !value.is_null() => test,
         _ => plain,
     };
-    let size = numbers(cfg, tested("test_input_size", "input_size"))?;
+    let size = three(cfg, tested("test_input_size", "input_size"), Value::as_u64)?;
     ensure!(
-        size[0] == 3.0 && size[1] == size[2],
+        size[0] == 3 && size[1] == size[2],
         "the input is {size:?}, not 3 channels of a square"
     );
     let crop = tested("test_crop_pct", "crop_pct");
     let crop_pct = cfg.get(crop).and_then(Value::as_f64);
-    let given = [numbers(cfg, "mean")?, numbers(cfg, "std")?];
+    let given = [three(cfg, "mean", Value::as_f64)?, three(cfg, "std", Value::as_f64)?];
     let Some((colors, [mean, std])) = COLORS.iter().find(|(_, known)| *known == given) else {
         bail!("mean and std are {given:?}, which have no name in crates/zoo/src/record/row.rs yet");
     };
@@ -84,7 +84,7 @@ fn preprocess(cfg: &Value) -> Result<(Preprocess, &'static str)> {
         other => bail!("`interpolation` is `{other}`, only `bilinear` and `bicubic` are known"),
     };
     let preprocess = Preprocess {
-        input_size: [side(size[1])?; 2],
+        input_size: [usize::try_from(size[1])?; 2],
         mean: mean.map(narrow),
         std: std.map(narrow),
         crop_pct: crop_pct.with_context(|| format!("`{crop}` is no number"))?,
@@ -99,17 +99,11 @@ fn text(value: &Value, key: &str) -> Result<String> {
     Ok(text.with_context(|| format!("`{key}` is no text"))?.to_owned())
 }
 
-fn numbers(value: &Value, key: &str) -> Result<[f64; 3]> {
+fn three<T>(value: &Value, key: &str, number: impl Fn(&Value) -> Option<T>) -> Result<[T; 3]> {
     let list = value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let numbers: Option<Vec<f64>> = list.iter().map(Value::as_f64).collect();
+    let numbers: Option<Vec<T>> = list.iter().map(number).collect();
     let numbers = numbers.and_then(|numbers| numbers.try_into().ok());
     numbers.with_context(|| format!("`{key}` is no list of three numbers"))
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked before")]
-fn side(size: f64) -> Result<usize> {
-    ensure!(size.fract() == 0.0 && (1.0..=16384.0).contains(&size), "the input is {size} wide");
-    Ok(size as usize)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "color statistics are f32")]

@@ -105,7 +105,12 @@ fn what_the_zoo_cannot_do_is_refused() {
     refused("mean", json!([0.1, 0.2, 0.3]), "no name");
     refused("std", json!([0.5, "x", 0.5]), "`std` is no list of three numbers");
     refused("test_input_size", json!([3, 192, 256]), "not 3 channels of a square");
-    refused("test_input_size", json!([3, 1e9, 1e9]), "wide");
+    refused(
+        "test_input_size",
+        json!([3, 0.5, 0.5]),
+        "`test_input_size` is no list of three numbers",
+    );
+    refused("test_input_size", json!([3, 99999, 99999]), "input size");
     refused("test_crop_pct", json!(7), "crop_pct");
     refused("num_classes", json!(21843), "21843 classes");
     refused("tag", json!(7), "`tag` is no text");
