@@ -13,7 +13,12 @@ use crate::args::Shared;
 use crate::output::Output;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: taper models --weights mobilenet v3 small")]
+#[command(after_help = "\
+Example: taper models --weights mobilenet v3 small
+
+Weights that are not here are downloaded when a command names them. Variables: HF_HOME (or HF_HUB_CACHE) and TORCH_HOME say where
+they are kept, HF_ENDPOINT where they come from (a mirror of the hub, or file:///folder), HF_HUB_OFFLINE=1 that no network is asked,
+HF_TOKEN who asks, SSL_CERT_FILE whom to trust, HTTPS_PROXY and NO_PROXY the way.")]
 pub(crate) struct Flags {
     /// Words that must all stand in a name or an alias; case, underscores and hyphens do not matter
     #[arg(value_name = "QUERY")]

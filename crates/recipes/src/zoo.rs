@@ -4,6 +4,7 @@
 
 use taper_graph::nearest;
 
+use crate::download::environment;
 use crate::error::{Error, Result};
 use crate::report::ZooModel;
 
@@ -20,7 +21,7 @@ pub struct ModelsOptions {
 /// The networks that a query finds, as [`models`] lists them.
 ///
 /// # Errors
-/// [`Error::NoModel`] if it finds none, with the nearest name there is.
+/// [`Error::NoModel`] if it finds none, with the nearest name there is; those of [`models`].
 ///
 /// # Examples
 /// ```
@@ -36,21 +37,18 @@ pub fn find_models(options: &ModelsOptions) -> Result<Vec<ZooModel>> {
         let mut spellings = model.aliases.iter().chain([&model.name]);
         spellings.any(|spelling| squashed(spelling).contains(word))
     };
-    let mut models = models();
-    models.retain(|model| {
+    let all = models()?;
+    let is_it = |model: &&ZooModel| {
         (model.top1.is_some() || !options.weights) && words.iter().all(|word| has(model, word))
-    });
-    if models.is_empty() {
-        return Err(none_like(options));
-    }
-    Ok(models)
+    };
+    let found: Vec<ZooModel> = all.iter().filter(is_it).cloned().collect();
+    if found.is_empty() { Err(none_like(options, &all)) } else { Ok(found) }
 }
 
-fn none_like(ModelsOptions { query, weights }: &ModelsOptions) -> Error {
-    let names = models().into_iter().filter(|model| model.top1.is_some() || !weights);
-    let names: Vec<String> =
-        names.flat_map(|model| [vec![model.name], model.aliases].concat()).collect();
-    let nearest = nearest(query, names.iter().map(String::as_str)).unwrap_or_default().to_owned();
+fn none_like(ModelsOptions { query, weights }: &ModelsOptions, all: &[ZooModel]) -> Error {
+    let models = all.iter().filter(|model| model.top1.is_some() || !weights);
+    let names = models.flat_map(|model| model.aliases.iter().chain([&model.name]));
+    let nearest = nearest(query, names.map(String::as_str)).unwrap_or_default().to_owned();
     Error::NoModel { query: query.chars().take(100).collect(), nearest }
 }
 
@@ -58,16 +56,21 @@ fn squashed(name: &str) -> String {
     name.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect()
 }
 
-/// Every network that is known by name, with what it costs and where its weights are.
+/// Every network that is known by name, with what it costs and whether its weights are on this machine.
+///
+/// # Errors
+/// [`Error::Zoo`] for variables of the environment that cannot be meant.
 ///
 /// # Examples
 /// ```
-/// let models = taper_recipes::models();
+/// let models = taper_recipes::models()?;
 /// let full = models.iter().find(|model| model.name == "mobilenetv2_100.tv_in1k").unwrap();
 /// assert_eq!(full.params, 3_504_872);
 /// assert!(full.cached);
+/// # Ok::<(), taper_recipes::Error>(())
 /// ```
-pub fn models() -> Vec<ZooModel> {
+pub fn models() -> Result<Vec<ZooModel>> {
+    let environment = environment()?;
     let mut models = Vec::new();
     for architecture in taper_zoo::architectures() {
         let of = |name: &str| name.split('.').next() == Some(architecture.name);
@@ -98,12 +101,12 @@ pub fn models() -> Vec<ZooModel> {
                 input: record.preprocess.input_size[0],
                 top1: Some(record.top1),
                 license: Some(record.licence.to_owned()),
-                cached: taper_zoo::embedded(record).is_some(),
+                cached: record.is_cached(&environment),
                 ..bare.clone()
             });
         }
     }
-    models
+    Ok(models)
 }
 
 #[cfg(test)]
@@ -122,7 +125,7 @@ mod tests {
             names("SMALL minimal", false).unwrap(),
             ["tf_mobilenetv3_small_minimal_100.in1k"]
         );
-        assert_eq!(names("", false).unwrap().len(), models().len());
+        assert_eq!(names("", false).unwrap().len(), models().unwrap().len());
     }
 
     #[test]
@@ -143,7 +146,8 @@ mod tests {
 
     #[test]
     fn multiply_accumulates_are_those_of_the_input_beside_them() {
-        let of = |name: &str| models().into_iter().find(|model| model.name == name).unwrap();
+        let of =
+            |name: &str| models().unwrap().into_iter().find(|model| model.name == name).unwrap();
         let (small, large) =
             (of("efficientnet_b0.ra_in1k"), of("efficientnet_b0.ra4_e3600_r224_in1k"));
         assert_eq!((small.input, large.input), (224, 256));

@@ -1,15 +1,18 @@
-//! Models with published weights that are in the binary.
+//! Models with published weights.
 //!
-//! Above: `taper-recipes`. Below: `record`, `taper-weights-mobilenet-v2` (feature `embedded`). Not here: downloading.
+//! Above: `taper-recipes`. Below: `record`, `obtain` (feature `hub`), `taper-weights-mobilenet-v2` (feature `embedded`). Not
+//! here: downloading (`hub`).
 
 use taper_model::{Model, adapt_channels, reset_classifier};
 
 use crate::{Error, Record, Result, record};
 
-/// The model of that name with its published weights.
+/// The model of that name with its published weights, which are in the binary or, with the feature `hub`, in a cache or on the
+/// network, as the variables of the environment say.
 ///
 /// # Errors
-/// [`Error::UnknownName`]; [`Error::NoWeights`]; [`Error::NotEmbedded`], which says where the weights are.
+/// [`Error::UnknownName`]; [`Error::NoWeights`]; without the feature [`Error::NotEmbedded`] and with it
+/// [`Error::NotObtained`], which say where the weights are.
 ///
 /// # Examples
 /// ```
@@ -21,13 +24,29 @@ use crate::{Error, Record, Result, record};
 /// ```
 pub fn pretrained(name: &str) -> Result<Model> {
     let record = record(name)?;
-    let Some(bytes) = embedded(record) else {
-        let places: Vec<String> = record.sources.iter().map(ToString::to_string).collect();
-        let (name, from) = (record.name.to_owned(), places.join(" or "));
-        return Err(Error::NotEmbedded { name, from });
-    };
+    match embedded(record) {
+        Some(bytes) => from_bytes(record, bytes),
+        None => elsewhere(record),
+    }
+}
+
+pub(crate) fn from_bytes(record: &Record, bytes: &[u8]) -> Result<Model> {
     Model::from_bytes(bytes)
         .map_err(|source| Error::Model { name: record.name.to_owned(), source: Box::new(source) })
+}
+
+#[cfg(feature = "hub")]
+fn elsewhere(record: &Record) -> Result<Model> {
+    use crate::hub::{Environment, Hub, silent};
+    let hub = Environment::from_env().and_then(Hub::new);
+    let hub = hub.map_err(|source| Error::Hub { source: Box::new(source) })?;
+    crate::pretrained_from(record.name, &hub, &mut silent)
+}
+
+#[cfg(not(feature = "hub"))]
+fn elsewhere(record: &Record) -> Result<Model> {
+    let places: Vec<String> = record.sources.iter().map(ToString::to_string).collect();
+    Err(Error::NotEmbedded { name: record.name.to_owned(), from: places.join(" or ") })
 }
 
 /// What published weights are adapted to.

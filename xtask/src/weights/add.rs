@@ -1,6 +1,6 @@
 //! A new record from a repository on the hub: read, checked against the network, hashed, written.
 //!
-//! Above: `weights`. Below: `add::config`, the zoo, `taper_model`. Not here: downloading (`http`).
+//! Above: `weights`. Below: `add::config`, the zoo, `taper_model`. Not here: downloading (`taper_zoo::hub`).
 //! Nothing is believed that can be checked: names and shapes of all tensors, the number of classes, the hash.
 
 mod config;
@@ -10,9 +10,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use taper_model::{KeyMap, Model, Provenance, tensors, write_aside};
-use taper_zoo::{architecture, imagenet, records};
+use taper_zoo::{architecture, hub, imagenet, records};
 
-use super::fetch;
 use config::Config;
 
 /// Where lines go, from the root of the workspace.
@@ -82,7 +81,7 @@ fn checked(wish: &Wish<'_>, config: &Config, file: &Path) -> Result<String> {
     let (tensors, keymap) = (tensors::read(file)?, KeyMap::identity());
     Model::from_tensors(graph, tensors, &keymap, config.preprocess, classes, Provenance::default())
         .with_context(|| format!("`{}` is no file of `{}`", file.display(), architecture.name))?;
-    let sha256 = fetch::sha256(file)?;
+    let sha256 = hub::sha256(file)?;
     Ok(format!(
         "    row!(\"{name}\", [], {h}, {macs}, {:?}, {:?}, {}, {:?}, \"{licence}\", None, [\n        hub!(\"{}\", \"{sha256}\"),\n    ]),\n",
         config.preprocess.crop_pct,

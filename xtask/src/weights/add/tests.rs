@@ -65,7 +65,7 @@ fn a_repository_becomes_a_line_with_what_evaluation_needs_and_the_hash() {
     let (line, table) = repository.add(&repository.config.to_string()).unwrap();
     let graph = architecture("test_efficientnet").unwrap().graph(1000).unwrap();
     let macs = taper_cost::macs(&graph, 192, 192).unwrap().0;
-    let sha256 = fetch::sha256(&repository.dir.path().join("model.safetensors")).unwrap();
+    let sha256 = hub::sha256(&repository.dir.path().join("model.safetensors")).unwrap();
     let expected = format!(
         "    row!(\"test_efficientnet.mine_in1k\", [], 192, {macs}, 0.95, Bicubic, HALF, 0.465, \"Apache-2.0\", None, [\n        \
          hub!(\"me/mine\", \"{sha256}\"),\n    ]),\n"
