@@ -18,3 +18,4 @@ mod models;
 mod pictures;
 mod stopping;
 mod taper;
+mod weights;

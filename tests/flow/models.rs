@@ -19,3 +19,13 @@ fn an_unknown_name_is_answered_with_the_nearest() {
     taper(&["predict", "--model", "mobilenetv2_10", "a.png"])
         .refuses(2, &["mobilenetv2_10", "mobilenetv2_100"]);
 }
+
+#[test]
+fn the_zoo_is_searched_by_words() {
+    let ran =
+        taper(&["models", "MobileNet-V3", "small", "tv_in1k", "--weights", "--json"]).succeeds();
+    let models = ran.json()["models"].as_array().unwrap().clone();
+    let names: Vec<&str> = models.iter().map(|model| model["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["mobilenetv3_small_100.tv_in1k"]);
+    taper(&["models", "mobilnetv5"]).refuses(2, &["mobilnetv5", "mobilenet"]);
+}

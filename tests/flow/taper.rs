@@ -56,7 +56,12 @@ pub(crate) fn command(args: &[impl AsRef<OsStr>]) -> Command {
 
 /// Runs the binary to its end.
 pub(crate) fn taper(args: &[impl AsRef<OsStr>]) -> Ran {
-    let Output { status, stdout, stderr } = command(args).output().unwrap();
+    ran(command(args))
+}
+
+/// Runs a command to its end.
+pub(crate) fn ran(mut command: Command) -> Ran {
+    let Output { status, stdout, stderr } = command.output().unwrap();
     Ran {
         code: status.code(),
         stdout: String::from_utf8(stdout).unwrap(),

@@ -8,6 +8,7 @@ timm's results-imagenet.csv at the evaluation size, because the package has no r
 torchvision's own modules are: norms, names and shapes of all tensors, operations.
 """
 
+import functools
 import pathlib
 import re
 from fractions import Fraction
@@ -71,10 +72,10 @@ HEAD = '''//! Published weights as a table.
 //!
 //! Above: `record`. Below: nothing. Not here: weights that `cargo xtask weights add` found (`added`).
 //! Written by `tests/generators/records.py` from TIMM and TORCHVISION; do not edit by hand.
-//! Columns: name, height and width in evaluation, share that the crop keeps, resize kernel, mean and standard deviation
-//! of colors, top-1, licence, norms if they are not the architecture's, files.
+//! Columns: name, aliases, height and width in evaluation, multiply-accumulates of such an image, share that the crop keeps,
+//! resize kernel, mean and standard deviation of colors, top-1, licence, norms if they are not the architecture's, files.
 
-use super::row::{HALF, IMAGENET, PLAIN, TF_LITE, hub, package, row, url};
+use super::row::{hub, package, row, url};
 use super::{Norms, Record};
 
 '''
@@ -150,7 +151,7 @@ def torchvision_rows(architecture, peers):
             package, version, path = PACKAGES[file]
             files.append(f'package!("{package}", "{version}", "{path}", "{sha256}", {keys})')
         top1 = Fraction(str(weights.meta["_metrics"]["ImageNet-1K"]["acc@1"]))
-        crop = f"{float(size)} / {float(resize)}"
+        crop = "1.0" if size == resize else f"{float(size)} / {float(resize)}"
         color = COLORS[tuple(transform.mean), tuple(transform.std)]
         kernel = transform.interpolation.value.capitalize()
         peers.append(peer(full, theirs, size, resize))
@@ -201,13 +202,20 @@ def lite_rows(architecture):
         yield f"{architecture}.ml_illustrated_in1k", [], size, crop, "Bicubic", "TF_LITE", float(percent), "Apache-2.0", "None", files
 
 
+@functools.cache
+def macs(architecture, size):
+    with torch.device("meta"):
+        return zoo.describe(timm.create_model(architecture), size)[1]
+
+
 def rust(row):
     name, aliases, size, crop, kernel, color, percent, licence, override, files = row
     quoted = ", ".join(f'"{alias}"' for alias in aliases)
     top1 = f"{percent / 100:.5f}"
     top1 = f"{top1[:5]}_{top1[5:]}"
+    count = f"{macs(name.split('.')[0], size):_}"
     return (
-        f'    row!("{name}", [{quoted}], {size}, {crop}, {kernel}, {color}, {top1}, "{licence}", {override}, [\n'
+        f'    row!("{name}", [{quoted}], {size}, {count}, {crop}, {kernel}, {color}, {top1}, "{licence}", {override}, [\n'
         + "".join(f"        {file},\n" for file in files)
         + "    ]),\n"
     )

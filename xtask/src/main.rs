@@ -1,4 +1,5 @@
-//! Maintenance tasks: `cargo xtask ci`, `test`, `tidy`, `proptest`, `cross`, `weights`, `bench`, `pictures`.
+//! Maintenance tasks: `cargo xtask ci`, `test`, `tidy`, `proptest`, `cross`, `weights`, `tables`, `bench`,
+//! `pictures`.
 //!
 //! Above: the alias in `.cargo/config.toml`, `.ci/run`. Below: cargo and the modules here. Not here: what a user of the
 //! library runs (`taper`, in `crates/cli`).
@@ -9,10 +10,12 @@ mod bench;
 mod ci;
 mod cross;
 mod files;
+mod marked;
 mod pictures;
 mod properties;
 mod shell;
 mod svg;
+mod tables;
 mod tidy;
 mod weights;
 
@@ -75,6 +78,9 @@ enum Command {
     /// The drawings of docs/convolution.md and docs/pooling.md, whose numbers our kernels compute
     #[command(after_help = "Example: cargo xtask pictures")]
     Pictures,
+    /// The zoo as tables in README.md and docs/models.md, and as a picture
+    #[command(after_help = "Example: cargo xtask tables")]
+    Tables,
     /// What `bench` starts to be measured
     #[command(subcommand, hide = true)]
     Contestant(bench::ContestantCommand),
@@ -100,6 +106,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Weights(command) => weights::run(command),
         Command::Bench(args) => bench::run(&args),
         Command::Pictures => pictures::write(),
+        Command::Tables => tables::write(),
         Command::Contestant(command) => bench::contend(&command),
     }
 }

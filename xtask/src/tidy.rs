@@ -1,6 +1,6 @@
 //! Keeps house: the rules of `docs/style.md` that a machine can check.
 //!
-//! Above: `ci`, and `cargo test` through the test at the end. Below: `files`, and the modules here, one a group of rules.
+//! Above: `ci`, and `cargo test` through the test at the end. Below: `files`, `tables`, and the modules here, one a group of rules.
 //! Not here: formatting (rustfmt), lints (clippy, the tables in `Cargo.toml`).
 //! Every problem ends with the rule it breaks, as an anchor of `docs/style.md`.
 
@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::files::{relative, walk};
+use crate::tables;
 
 /// A broken rule and where.
 #[derive(Debug)]
@@ -38,11 +39,12 @@ pub(crate) enum Rule {
     Names,
     Words,
     Fixtures,
+    Generated,
 }
 
 impl Rule {
     #[cfg(test)]
-    const ALL: [Rule; 8] = [
+    const ALL: [Rule; 9] = [
         Rule::RoomCard,
         Rule::Edges,
         Rule::Unsafe,
@@ -51,6 +53,7 @@ impl Rule {
         Rule::Names,
         Rule::Words,
         Rule::Fixtures,
+        Rule::Generated,
     ];
 
     fn anchor(self) -> &'static str {
@@ -63,6 +66,7 @@ impl Rule {
             Rule::Names => "names-of-files",
             Rule::Words => "words",
             Rule::Fixtures => "fixtures-have-a-generator",
+            Rule::Generated => "generated-regions-are-fresh",
         }
     }
 }
@@ -113,6 +117,11 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Problem>> {
         if source.path.ends_with(".rs") {
             problems.extend(cards::check(&source, &edges, &modules));
         }
+    }
+    for file in tables::all(root)?.iter().filter(|file| !file.is_fresh) {
+        let (path, message) = (PathBuf::from(file.path), "it is stale: run `cargo xtask tables`");
+        let (message, rule) = (message.to_owned(), Rule::Generated);
+        problems.push(Problem { path, line: 0, message, rule });
     }
     problems.sort_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));
     Ok(problems)

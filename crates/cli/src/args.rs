@@ -37,7 +37,7 @@ enum Command {
     Bench(bench::Flags),
     /// Explain what a convolution or a pool does at given sizes: formulas, cost, kernel
     Explain(Box<explain::Flags>),
-    /// List the networks that are known by name
+    /// List or search the networks that are known by name
     Models(models::Flags),
 }
 

@@ -49,7 +49,10 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
         threads: flags.shared.threads,
         ..EvaluateOptions::new(flags.model, flags.data)
     };
-    let report = taper_recipes::evaluate(&options, &mut Progress::new(output))?;
+    let mut progress = Progress::new(output);
+    let report = taper_recipes::evaluate(&options, &mut progress);
+    progress.end();
+    let report = report?;
     output.say(confusion::table(&report.review.confusion));
     output.say(confusion::mistakes(&report.review.mistakes, MISTAKES));
     output.say(format!(

@@ -10,6 +10,7 @@ use clap::Args;
 use taper_recipes::{LookOptions, LookReport};
 
 use crate::args::Shared;
+use crate::download;
 use crate::output::Output;
 
 fn defaults() -> LookOptions {
@@ -63,6 +64,7 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
         threads: flags.shared.threads,
         ..LookOptions::new(flags.model, flags.images, flags.out)
     };
+    download::before(&options.model, output)?;
     let report = taper_recipes::look(&options)?;
     output.say(words(&report));
     for skipped in &report.skipped {

@@ -7,6 +7,7 @@
 mod args;
 mod bench;
 mod confusion;
+mod download;
 mod eval;
 mod explain;
 mod finetune;

@@ -1,20 +1,31 @@
 //! `taper models`: the zoo as a table.
 //!
-//! Above: `args`. Below: `taper_recipes::models`. Not here: the records (`taper_zoo`).
+//! Above: `args`. Below: `taper_recipes::find_models`. Not here: the records (`taper_zoo`).
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use taper_recipes::ZooModel;
+use taper_recipes::{ModelsOptions, ZooModel, find_models};
 
 use crate::args::Shared;
 use crate::output::Output;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: taper models --json")]
+#[command(after_help = "\
+Example: taper models --weights mobilenet v3 small
+
+Weights that are not here are downloaded when a command names them. Variables: HF_HOME (or HF_HUB_CACHE) and TORCH_HOME say where
+they are kept, HF_ENDPOINT where they come from (a mirror of the hub, or file:///folder), HF_HUB_OFFLINE=1 that no network is asked,
+HF_TOKEN who asks, SSL_CERT_FILE whom to trust, HTTPS_PROXY and NO_PROXY the way.")]
 pub(crate) struct Flags {
+    /// Words that must all stand in a name or an alias; case, underscores and hyphens do not matter
+    #[arg(value_name = "QUERY")]
+    query: Vec<String>,
+    /// Only networks with published weights
+    #[arg(long)]
+    weights: bool,
     #[command(flatten)]
     shared: Shared,
 }
@@ -22,7 +33,8 @@ pub(crate) struct Flags {
 /// Runs the command.
 pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     let output = Output::new(flags.shared.json);
-    let models = taper_recipes::models();
+    let options = ModelsOptions { query: flags.query.join(" "), weights: flags.weights };
+    let models = find_models(&options)?;
     output.say(table(&models));
     output.json(&json!({ "models": models }))?;
     Ok(ExitCode::SUCCESS)

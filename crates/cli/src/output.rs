@@ -9,6 +9,8 @@ use anyhow::Result;
 use serde::Serialize;
 use taper_recipes::Error;
 
+use crate::signals;
+
 /// Sends words to standard output, or to standard error when a program reads standard output.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
@@ -49,9 +51,10 @@ impl Output {
     }
 }
 
-/// 2 if the request was wrong, 1 if the work failed.
+/// 2 if the request was wrong, 130 if it was stopped, 1 if the work failed.
 pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
     match error.downcast_ref::<Error>() {
+        Some(Error::Stopped) => ExitCode::from(signals::STOPPED),
         Some(error) if error.is_request() => ExitCode::from(2),
         _ => ExitCode::FAILURE,
     }

@@ -10,6 +10,7 @@ use clap::Args;
 use taper_recipes::{PredictOptions, Prediction};
 
 use crate::args::Shared;
+use crate::download;
 use crate::output::Output;
 
 #[derive(Debug, Args)]
@@ -39,6 +40,7 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
         threads: flags.shared.threads,
         ..PredictOptions::new(flags.model, flags.images)
     };
+    download::before(&options.model, output)?;
     let mut failed = 0;
     for prediction in taper_recipes::predict(&options)? {
         match prediction {

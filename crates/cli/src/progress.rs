@@ -1,6 +1,7 @@
 //! A run as it goes on: a bar on a terminal, plain lines elsewhere.
 //!
-//! Above: `finetune`, `eval`. Below: `indicatif`. Not here: the end of a run (`confusion`).
+//! Above: `finetune`, `eval`. Below: `indicatif`. Not here: the end of a run
+//! (`confusion`), weights that come (`download`).
 
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use taper_recipes::{Epoch, Event, Observer, Plan, Step};
 
+use crate::download::Download;
 use crate::output::Output;
 
 /// How often plain lines tell of steps.
@@ -21,6 +23,7 @@ const NAMED: usize = 20;
 pub(crate) struct Progress {
     output: Output,
     bar: Option<ProgressBar>,
+    download: Download,
     is_terminal: bool,
     last_line: Instant,
     skipped: usize,
@@ -32,6 +35,7 @@ impl Progress {
         Progress {
             output,
             bar: None,
+            download: Download::new(output),
             is_terminal: io::stderr().is_terminal(),
             last_line: Instant::now(),
             skipped: 0,
@@ -41,6 +45,7 @@ impl Progress {
 
     /// Takes the bar away.
     pub(crate) fn end(&mut self) {
+        self.download.end();
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
@@ -101,7 +106,19 @@ impl Progress {
 
 impl Observer for Progress {
     fn event(&mut self, event: &Event<'_>) {
+        let is_download = matches!(
+            event,
+            Event::Downloading { .. }
+                | Event::DownloadingElsewhere { .. }
+                | Event::DownloadPaused { .. }
+        );
+        if !is_download {
+            self.download.end();
+        }
         match event {
+            Event::Downloading { file, bytes, total } => self.download.came(file, *bytes, *total),
+            Event::DownloadingElsewhere { file } => self.download.elsewhere(file),
+            Event::DownloadPaused { pause, reason } => self.download.paused(*pause, reason),
             Event::Planned(plan) => self.planned(plan),
             Event::Skipped(skipped) => {
                 self.skipped += 1;

@@ -3,6 +3,8 @@
 //! Above: `model`, the zoo's records. Below: nothing. Not here: transforming images (`taper-data`).
 //! Preprocessing belongs to the weights, not to the architecture.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -103,4 +105,16 @@ pub struct Provenance {
     /// How they were trained since, in one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<String>,
+}
+
+impl Provenance {
+    /// The same, with one more thing that was done to the weights.
+    #[must_use]
+    pub fn and(mut self, done: impl fmt::Display) -> Self {
+        self.training = Some(match self.training {
+            Some(before) => format!("{before}; {done}"),
+            None => done.to_string(),
+        });
+        self
+    }
 }

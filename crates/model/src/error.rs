@@ -93,6 +93,17 @@ pub enum Error {
     /// Names for another number of classes.
     #[error("there are {got} class names, but the network tells {expected} classes apart")]
     Classes { got: usize, expected: usize },
+    /// The logits do not come from a linear layer that could be replaced.
+    #[error("the logits come from {op} `{node}`, a new classifier needs a linear layer there")]
+    NoClassifier { node: String, op: &'static str },
+    /// A classifier of nothing.
+    #[error("a classifier needs at least one class")]
+    NoClasses,
+    /// A first layer that cannot be adapted to other channels.
+    #[error(
+        "{op} `{node}` reads the image, only a dense convolution there can be adapted to other channels"
+    )]
+    FirstLayer { node: String, op: &'static str },
     /// Preprocessing that no image survives.
     #[error("preprocessing: {what} is {got}, it must be {expected}")]
     Preprocess { what: &'static str, got: String, expected: &'static str },

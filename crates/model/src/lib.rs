@@ -8,6 +8,8 @@
 //! brings their names in.
 
 mod card;
+mod channels;
+mod classifier;
 mod error;
 mod file;
 pub mod init;
@@ -19,6 +21,8 @@ mod tensor;
 pub mod tensors;
 
 pub use card::{Interpolation, Preprocess, Provenance};
+pub use channels::adapt_channels;
+pub use classifier::reset_classifier;
 pub use error::{Error, Result};
 pub use file::write_aside;
 pub use keymap::{KeyMap, Naming};

@@ -1,13 +1,18 @@
 //! How a set of tensors differs from what a network needs.
 //!
-//! Above: `model`. Below: `tensor`. Not here: renaming (`keymap`).
+//! Above: `model`. Below: `tensor`, `keymap`. Not here: renaming (`keymap`).
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-use taper_graph::Graph;
+use taper_graph::{Graph, nearest};
 
-use crate::Tensor;
+use crate::{KeyMap, Tensor};
+
+/// Names of a kind that a message lists.
+const SHOWN: usize = 10;
+/// Surplus names that a missing one is compared with: as many as the largest networks have, however many a file has.
+const COMPARED: usize = 2000;
 
 /// Everything that is wrong at once, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +24,8 @@ pub struct Misfit {
     pub surplus: Vec<String>,
     /// Tensors of another shape than their parameter.
     pub misshapen: Vec<Misshapen>,
+    /// For a missing parameter, the tensor among the surplus whose name is nearest: it may have been renamed.
+    pub renamed: BTreeMap<String, String>,
 }
 
 /// A tensor of the wrong shape.
@@ -33,8 +40,8 @@ pub struct Misshapen {
 }
 
 impl Misfit {
-    /// Compares a network with tensors under its own names.
-    pub(crate) fn of(graph: &Graph, tensors: &BTreeMap<String, Tensor>) -> Self {
+    /// Compares a network with tensors under its own names; surplus ones are called what `keymap` says their file does.
+    pub(crate) fn of(graph: &Graph, tensors: &BTreeMap<String, Tensor>, keymap: &KeyMap) -> Self {
         let mut misfit = Self::default();
         for param in graph.params() {
             match tensors.get(&param.name) {
@@ -44,7 +51,15 @@ impl Misfit {
         }
         let known: HashSet<&str> = graph.params().iter().map(|spec| spec.name.as_str()).collect();
         let surplus = tensors.keys().filter(|name| !known.contains(name.as_str()));
-        misfit.surplus = surplus.cloned().collect();
+        let surplus: Vec<&str> = surplus.map(String::as_str).collect();
+        for name in misfit.missing.iter().take(SHOWN) {
+            let alike =
+                surplus.iter().copied().take(COMPARED).filter(|other| are_alike(name, other));
+            if let Some(nearest) = nearest(name, alike) {
+                misfit.renamed.insert(name.clone(), keymap.name_in_file(nearest));
+            }
+        }
+        misfit.surplus = surplus.into_iter().map(|name| keymap.name_in_file(name)).collect();
         misfit
     }
 
@@ -66,14 +81,26 @@ impl Misfit {
     }
 }
 
+/// Whether one may be the other renamed: of the same module, or of the same kind.
+fn are_alike(a: &str, b: &str) -> bool {
+    match (a.rsplit_once('.'), b.rsplit_once('.')) {
+        (Some((module, slot)), Some(b)) => module == b.0 || slot == b.1,
+        _ => true,
+    }
+}
+
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let misshapen = self.misshapen.iter().map(|Misshapen { name, got, expected }| {
             format!("`{name}` has shape {got:?}, the network says {expected:?}")
         });
         let quoted = |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect();
+        let missing = self.missing.iter().map(|name| match self.renamed.get(name) {
+            Some(nearest) => format!("`{name}` (nearest in the file: `{nearest}`)"),
+            None => format!("`{name}`"),
+        });
         let parts: [(&str, Vec<String>); 3] = [
-            ("missing: ", quoted(&self.missing)),
+            ("missing: ", missing.collect()),
             ("not in the network: ", quoted(&self.surplus)),
             ("", misshapen.collect()),
         ];
@@ -86,7 +113,6 @@ impl fmt::Display for Misfit {
 
 /// The first ten, and how many more.
 fn short(list: &[String]) -> String {
-    const SHOWN: usize = 10;
     let shown = list.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
     match list.len().saturating_sub(SHOWN) {
         0 => shown,

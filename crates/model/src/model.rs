@@ -80,7 +80,7 @@ impl Model {
         provenance: Provenance,
     ) -> Result<Self> {
         let mut named = keymap.apply(tensors, &graph)?;
-        let misfit = Misfit::of(&graph, &named);
+        let misfit = Misfit::of(&graph, &named, keymap);
         if !misfit.is_empty() {
             return Err(Error::Misfit { misfit: Box::new(misfit) });
         }

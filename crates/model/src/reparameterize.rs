@@ -71,9 +71,7 @@ pub fn reparameterize(model: &Model) -> Result<Model> {
     let new = graph.fuse(&fusions)?;
     let kept = |name: &str| tensors.get(name).or_else(|| model.tensor(name)).cloned();
     let tensors: Vec<Tensor> = new.params().iter().filter_map(|spec| kept(&spec.name)).collect();
-    let mut provenance = model.provenance.clone();
-    let trained = provenance.training.map_or_else(String::new, |trained| format!("{trained}; "));
-    provenance.training = Some(format!("{trained}reparameterized"));
+    let provenance = model.provenance.clone().and("reparameterized");
     Model::new(new, tensors, model.preprocess, model.classes.clone(), provenance)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Above: `cargo test`. Below: everything in this crate. Not here: published weights (`taper-zoo`).
 
+mod channels;
 mod file;
 mod keymap;
 mod pickle;

@@ -28,7 +28,7 @@ const LR: f64 = 1e-6;
 
 /// Measures batches through a model, or training steps, one after the other.
 ///
-/// A name without weights here is measured with random ones.
+/// A name without weights on this machine is measured with random ones.
 ///
 /// # Errors
 /// [`Error::is_request`] tells a wrong request from work that failed.
@@ -44,7 +44,10 @@ const LR: f64 = 1e-6;
 /// ```
 pub fn bench(options: &BenchOptions) -> Result<BenchReport> {
     options.check()?;
-    let model = source::load(&options.model).or_else(|_| source::random(&options.model, 0))?;
+    let model = match source::load_here(&options.model)? {
+        Some(model) => model,
+        None => source::random(&options.model, 0)?,
+    };
     let size = options.image_size.map_or(model.preprocess.input_size, |size| [size; 2]);
     let shape = [options.batch, size[0], size[1]];
     let ms = match options.mode {

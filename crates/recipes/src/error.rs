@@ -176,7 +176,18 @@ pub enum Error {
         #[source]
         source: taper_data::Error,
     },
-    /// No such model in the zoo, or its weights are not here.
+    /// A search that finds nothing.
+    #[error("no network is called anything like `{query}`; the nearest name is `{nearest}`")]
+    NoModel {
+        /// What was looked for.
+        query: String,
+        /// A name that there is.
+        nearest: String,
+    },
+    /// A download was stopped.
+    #[error("stopped while downloading; what came is kept, and the same command goes on with it")]
+    Stopped,
+    /// No such model in the zoo, or its weights cannot be had.
     #[error(transparent)]
     Zoo {
         /// Why.
@@ -240,7 +251,9 @@ impl Error {
     pub fn is_request(&self) -> bool {
         match self {
             Error::File { source, .. } => source.kind() != std::io::ErrorKind::StorageFull,
-            Error::Train { .. }
+            Error::Zoo { source: taper_zoo::Error::NotObtained { .. } } => false,
+            Error::Stopped
+            | Error::Train { .. }
             | Error::Engine { .. }
             | Error::Draw { .. }
             | Error::Vanished { .. } => false,

@@ -3,6 +3,7 @@
 //! Above: the binary, Rust users. Below: `source`, `data`, `taper_train::evaluate`. Not here: evaluating while training.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use taper_data::{Dataset, Loader, LoaderOptions};
@@ -41,7 +42,7 @@ const NAMED: usize = 8;
 /// ```
 pub fn evaluate(options: &EvaluateOptions, observer: &mut dyn Observer) -> Result<EvaluateReport> {
     options.check()?;
-    let model = source::load(&options.model)?;
+    let model = source::load(&options.model, &AtomicBool::new(false), observer)?;
     let started = Instant::now();
     let dataset = data::to_evaluate(options)?;
     for skipped in data::skipped(&dataset, Some(&options.data)) {

@@ -75,7 +75,7 @@ pub fn fine_tune(
     let started = Instant::now();
     options.check()?;
     let folder = RunFolder::choose(options.out.as_deref())?;
-    let begun = Begun::read(options, observer)?;
+    let begun = Begun::read(stop, options, observer)?;
     let config = RunConfig::new(options.clone(), begun.data_print(), begun.model_print.clone());
     let tune = Tune::new(begun, options, &folder)?;
     folder.begin(&config)?;
@@ -101,7 +101,7 @@ pub fn resume(
         asked.model.clone_from(model);
     }
     asked.threads = options.threads.unwrap_or(asked.threads);
-    let begun = Begun::read(&asked, observer)?;
+    let begun = Begun::read(stop, &asked, observer)?;
     begun.must_be(&config, &folder)?;
     Tune::new(begun, &asked, &folder)?.run(stop, observer, started)
 }
@@ -116,9 +116,13 @@ pub(crate) struct Begun {
 }
 
 impl Begun {
-    fn read(options: &FineTuneOptions, observer: &mut dyn Observer) -> Result<Self> {
+    fn read(
+        stop: &AtomicBool,
+        options: &FineTuneOptions,
+        observer: &mut dyn Observer,
+    ) -> Result<Self> {
         let model = match options.pretrained {
-            Pretrained::Yes => source::load(&options.model)?,
+            Pretrained::Yes => source::load(&options.model, stop, observer)?,
             Pretrained::None => source::random(&options.model, options.seed)?,
         };
         let model_print = fingerprint(&model);

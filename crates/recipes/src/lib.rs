@@ -6,6 +6,7 @@
 
 mod bench;
 mod data;
+mod download;
 mod error;
 mod evaluate;
 mod explain;
@@ -24,6 +25,7 @@ mod warm_head;
 mod zoo;
 
 pub use bench::bench;
+pub use download::download;
 pub use error::{Error, Result};
 pub use evaluate::evaluate;
 pub use explain::{AxisSize, ExplainOptions, Explanation, Field, explain};
@@ -41,4 +43,4 @@ pub use report::{
 };
 pub use taper_graph::{Bias, Conv, Op, PadMode, Padding, PoolKind, Window};
 pub use taper_transfer::Freeze;
-pub use zoo::models;
+pub use zoo::{ModelsOptions, find_models, models};

@@ -8,10 +8,13 @@ mod files;
 mod layers;
 mod page;
 
+use std::sync::atomic::AtomicBool;
+
 use taper_model::Model;
 use taper_report::{Page, Section};
 
 use crate::error::{Error, Result};
+use crate::observer::Silent;
 use crate::options::LookOptions;
 use crate::report::{LookReport, Skipped};
 use crate::source;
@@ -42,7 +45,7 @@ const MOST_FILTERS: usize = 256;
 /// ```
 pub fn look(options: &LookOptions) -> Result<LookReport> {
     options.check()?;
-    let model = source::load(&options.model)?;
+    let model = source::load(&options.model, &AtomicBool::new(false), &mut Silent)?;
     let mut eyes = Eyes::new(&model, options)?;
     let mut report =
         LookReport { page: None, filters: None, images: Vec::new(), skipped: Vec::new() };

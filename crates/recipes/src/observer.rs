@@ -3,6 +3,7 @@
 //! Above: the binary's progress bar, a test's recorder. Below: nothing. Not here: what is written into the run's folder.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::options::FineTuneOptions;
 use crate::report::Skipped;
@@ -29,6 +30,27 @@ pub enum Event<'a> {
     Planned(&'a Plan),
     /// A file of the folder is no picture.
     Skipped(&'a Skipped),
+    /// Weights come over the network.
+    Downloading {
+        /// What is downloaded.
+        file: &'a str,
+        /// Bytes that are here.
+        bytes: u64,
+        /// Bytes of the whole, once the server has told.
+        total: Option<u64>,
+    },
+    /// Another process downloads the same weights and is waited for.
+    DownloadingElsewhere {
+        /// What is waited for.
+        file: &'a str,
+    },
+    /// A download failed and is tried again.
+    DownloadPaused {
+        /// After how long.
+        pause: Duration,
+        /// What failed.
+        reason: &'a str,
+    },
     /// With a frozen backbone and no augmentation, its outputs are computed once.
     Caching {
         /// Pictures done.

@@ -4,6 +4,7 @@
 //! (`evaluate`).
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use taper_data::random::Rng;
 use taper_data::transform::Resampler;
@@ -13,11 +14,13 @@ use taper_model::Preprocess;
 
 use crate::error::{Error, Result};
 use crate::evaluate::names;
+use crate::observer::Silent;
 use crate::options::PredictOptions;
 use crate::report::{ClassProbability, Prediction};
 use crate::{setup, source};
 
-/// Loads a model and returns what it sees in each picture, one after the other as the iterator is drawn.
+/// Loads a model and returns what it sees in each picture, one after the other as the iterator is drawn. Weights that are not
+/// on this machine are downloaded without a word; [`download`](crate::download) them before to hear of it.
 ///
 /// # Errors
 /// For the request as a whole; a picture that cannot be read is an error of its own item.
@@ -39,7 +42,7 @@ pub fn predict(
     options: &PredictOptions,
 ) -> Result<impl Iterator<Item = Result<Prediction>> + use<>> {
     options.check()?;
-    let model = source::load(&options.model)?;
+    let model = source::load(&options.model, &AtomicBool::new(false), &mut Silent)?;
     let session = SessionOptions { threads: options.threads, ..SessionOptions::default() };
     let mut predictor = Predictor {
         session: Session::new(&model, &session).map_err(|source| Error::Engine { source })?,

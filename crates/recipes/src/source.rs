@@ -6,22 +6,51 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use sha2::{Digest, Sha256};
 use taper_model::{Model, Preprocess, tensors};
 use taper_zoo::{Record, Source};
 
+use crate::download::{self, zoo};
 use crate::error::{Error, Result};
+use crate::observer::{Observer, Silent};
 
 /// Classes of a network that comes without weights; its head is replaced anyway.
 const CLASSES: usize = 1000;
 
-/// Loads a model file, published weights, or a model of the zoo with its weights.
-pub(crate) fn load(name_or_file: &str) -> Result<Model> {
-    let path = Path::new(name_or_file);
-    if !is_file(name_or_file) {
-        return taper_zoo::pretrained(name_or_file).map_err(|source| Error::Zoo { source });
+/// Loads a model file, published weights, or a model of the zoo with its weights, which may have to be downloaded first.
+pub(crate) fn load(
+    name_or_file: &str,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<Model> {
+    if is_file(name_or_file) {
+        return of_file(Path::new(name_or_file));
     }
+    let record = taper_zoo::record(name_or_file).map_err(zoo)?;
+    if taper_zoo::embedded(record).is_some() {
+        return taper_zoo::pretrained(record.name).map_err(zoo);
+    }
+    let listener = &mut download::listener(stop, observer);
+    taper_zoo::pretrained_from(record.name, &download::hub()?, listener).map_err(zoo)
+}
+
+/// The same without a network: none for a name whose weights are not on this machine.
+pub(crate) fn load_here(name_or_file: &str) -> Result<Option<Model>> {
+    if is_file(name_or_file) {
+        return of_file(Path::new(name_or_file)).map(Some);
+    }
+    let record = match taper_zoo::record(name_or_file) {
+        Ok(record) => record,
+        Err(taper_zoo::Error::NoWeights { .. }) => return Ok(None),
+        Err(error) => return Err(zoo(error)),
+    };
+    let is_here = taper_zoo::embedded(record).is_some() || record.find(&download::hub()?).is_some();
+    is_here.then(|| load(record.name, &AtomicBool::new(false), &mut Silent)).transpose()
+}
+
+fn of_file(path: &Path) -> Result<Model> {
     match Model::load(path) {
         Ok(model) => Ok(model),
         Err(source) => match published(path) {
@@ -35,10 +64,9 @@ pub(crate) fn load(name_or_file: &str) -> Result<Model> {
 /// The same network with random weights.
 pub(crate) fn random(name_or_file: &str, seed: u64) -> Result<Model> {
     let (graph, preprocess, classes) = if is_file(name_or_file) {
-        let model = load(name_or_file)?;
+        let model = of_file(Path::new(name_or_file))?;
         (model.graph, model.preprocess, model.classes)
     } else {
-        let zoo = |source| Error::Zoo { source };
         let architecture = taper_zoo::architecture(name_or_file).map_err(zoo)?;
         let graph = architecture.graph(CLASSES).map_err(zoo)?;
         let bare =
@@ -76,14 +104,14 @@ fn published(path: &Path) -> Option<Result<Model>> {
 
 fn model_of(record: &Record, source: &Source, path: &Path) -> Result<Model> {
     let tensors = tensors::read(path).map_err(|source| Error::Model { source })?;
-    record.model(source, tensors).map_err(|source| Error::Zoo { source })
+    record.model(source, tensors).map_err(zoo)
 }
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn is_file(name_or_file: &str) -> bool {
+pub(crate) fn is_file(name_or_file: &str) -> bool {
     let path = Path::new(name_or_file);
     let extension = path.extension().and_then(|extension| extension.to_str());
     let is_weights = extension.is_some_and(|it| ["safetensors", "pth", "pt"].contains(&it));
@@ -107,7 +135,8 @@ mod tests {
         let model = random("mobilenetv2_035", 3).unwrap();
         assert_eq!(model.preprocess.input_size, [224, 224]);
         assert_eq!(model, random("mobilenetv2_035", 3).unwrap());
-        assert!(load("mobilenetv2_035").unwrap_err().is_request());
+        assert_eq!(load_here("mobilenetv2_035").unwrap(), None);
+        assert!(load_here("mobilenetv2_36").unwrap_err().is_request());
         assert_eq!(random("lenet5", 3).unwrap().preprocess.input_size, [32, 32]);
     }
 }

@@ -9,17 +9,6 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The logits do not come from a linear layer that could be replaced.
-    #[error("the logits come from {op} `{node}`, a new head needs a linear layer there")]
-    NoClassifier {
-        /// The node of the logits.
-        node: String,
-        /// Its operation.
-        op: &'static str,
-    },
-    /// A classifier of nothing.
-    #[error("a head needs at least one class")]
-    NoClasses,
     /// A name that is no part of the network.
     #[error("there is no stage `{name}` to freeze; use `none`, `backbone`, or one of {}", known.join(", "))]
     UnknownStage {

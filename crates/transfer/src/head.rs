@@ -5,55 +5,17 @@
 
 use std::collections::HashMap;
 
-use taper_graph::{Extent, Graph, GraphBuilder, Node, NodeId, Op, PoolKind};
-use taper_model::{Model, Tensor, init};
+use taper_graph::{Extent, Graph, GraphBuilder, Node, NodeId, PoolKind};
+use taper_model::{Model, Tensor, reset_classifier};
 
 use crate::error::{Error, Result};
 
-/// A model whose classifier is new and has one logit for each class; every other weight is the old one.
-///
-/// The new weights begin as the graph says and `seed` decides; the provenance says that the head is new.
+/// A model whose classifier is new and has one logit for each class, as [`reset_classifier`] makes it.
 ///
 /// # Errors
-/// [`Error::NoClasses`] if `classes` is empty, [`Error::NoClassifier`] if the logits are no linear layer and no sum of some.
+/// [`Error::Model`] if `classes` is empty, or if the logits are no linear layer and no sum of some.
 pub fn replace_head(model: &Model, classes: &[String], seed: u64) -> Result<Model> {
-    if classes.is_empty() {
-        return Err(Error::NoClasses);
-    }
-    let old = &model.graph;
-    let classifiers = classifiers(old)?;
-    let is_one = |node: &Node| classifiers.iter().any(|id| old.node(*id).name() == node.name());
-    let graph = old.map_ops(|node| match is_one(node) {
-        true => Op::Linear { out: classes.len() },
-        false => node.op().clone(),
-    })?;
-    let mut tensors = model.tensors.clone();
-    for id in classifiers.iter().flat_map(|id| old.node(*id).params()) {
-        tensors[id.index()] = init::sample(graph.param(*id), seed);
-    }
-    let mut provenance = model.provenance.clone();
-    let trained = provenance.training.map_or_else(String::new, |trained| format!("{trained}; "));
-    provenance.training =
-        Some(format!("{trained}new classifier for {} classes, seed {seed}", classes.len()));
-    Ok(Model::new(graph, tensors, model.preprocess, classes.to_vec(), provenance)?)
-}
-
-/// The linear layers whose outputs make the logits: one, or several that are added and scaled (RepViT averages two).
-fn classifiers(graph: &Graph) -> Result<Vec<NodeId>> {
-    let mut found = Vec::new();
-    let mut open = vec![graph.output("logits")?];
-    while let Some(id) = open.pop() {
-        let node = graph.node(id);
-        match node.op() {
-            Op::Linear { .. } => found.push(id),
-            Op::Add | Op::Scale { .. } => open.extend(node.inputs()),
-            op => {
-                let (node, op) = (node.name().to_owned(), op.label());
-                return Err(Error::NoClassifier { node, op });
-            }
-        }
-    }
-    Ok(found)
+    Ok(reset_classifier(model, classes, seed)?)
 }
 
 /// The head of a model as a model of its own: its images are `pre_logits` vectors, `(n, c, 1, 1)`.
@@ -183,34 +145,6 @@ pub(crate) mod tests {
         preprocess.input_size = [32, 32];
         let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
         Model::random(build().unwrap(), 3, preprocess, classes).unwrap()
-    }
-
-    #[test]
-    fn a_new_head_leaves_the_backbone_and_is_the_seeds() {
-        let old = test_net();
-        let classes: Vec<String> = (0..7).map(|i| i.to_string()).collect();
-        let new = replace_head(&old, &classes, 1).unwrap();
-        assert_eq!(new.tensor("classifier.weight").unwrap().shape, [7, 12]);
-        assert_eq!(new.tensor("classifier.bias").unwrap().data, [0.0; 7]);
-        assert_eq!(
-            (new.classes.len(), new.tensor("conv_head.weight")),
-            (7, old.tensor("conv_head.weight"))
-        );
-        assert_eq!(new, replace_head(&old, &classes, 1).unwrap());
-        assert_ne!(new, replace_head(&old, &classes, 2).unwrap());
-        assert!(new.provenance.training.unwrap().contains("7 classes"));
-        assert!(matches!(replace_head(&old, &[], 1), Err(Error::NoClasses)));
-    }
-
-    #[test]
-    fn a_network_whose_logits_are_no_linear_layer_keeps_its_head() {
-        let mut b = GraphBuilder::new(3).unwrap();
-        let xs = b.conv("conv", b.input(), Conv::pointwise(4), Bias::With).unwrap();
-        let xs = b.global_pool("pool", xs, PoolKind::Avg, true).unwrap();
-        b.output("logits", xs).unwrap();
-        let model = Model::random(b.build().unwrap(), 0, Preprocess::imagenet(), vec![]).unwrap();
-        let refused = replace_head(&model, &["x".to_owned()], 0);
-        assert!(matches!(refused, Err(Error::NoClassifier { node, .. }) if node == "pool"));
     }
 
     #[test]

@@ -57,27 +57,47 @@ pub(crate) const fn row(
     Architecture { name, aliases, input_size, params, macs, plan }
 }
 
-const FAMILIES: [&[Architecture]; 15] = [
-    &mobilenet_v1::ARCHITECTURES,
-    &mobilenet_v2::ARCHITECTURES,
-    &mobilenet_v3::ARCHITECTURES,
-    &mobilenet_v4::ARCHITECTURES,
-    &lcnet::ARCHITECTURES,
-    &mnasnet::ARCHITECTURES,
-    &efficientnet::ARCHITECTURES,
-    &efficientnet_lite::ARCHITECTURES,
-    &efficientnet_edge::ARCHITECTURES,
-    &efficientnet_v2::ARCHITECTURES,
-    &mobile_one::ARCHITECTURES,
-    &rep_vit::ARCHITECTURES,
-    &resnet::ARCHITECTURES,
-    &vgg::ARCHITECTURES,
-    &lenet::ARCHITECTURES,
+/// Architectures of one paper.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Family {
+    /// As the paper calls them.
+    pub name: &'static str,
+    /// The smallest first, mostly.
+    pub architectures: &'static [Architecture],
+}
+
+const fn family(name: &'static str, architectures: &'static [Architecture]) -> Family {
+    Family { name, architectures }
+}
+
+const FAMILIES: [Family; 15] = [
+    family("MobileNetV1", &mobilenet_v1::ARCHITECTURES),
+    family("MobileNetV2", &mobilenet_v2::ARCHITECTURES),
+    family("MobileNetV3", &mobilenet_v3::ARCHITECTURES),
+    family("MobileNetV4", &mobilenet_v4::ARCHITECTURES),
+    family("PP-LCNet", &lcnet::ARCHITECTURES),
+    family("MNASNet", &mnasnet::ARCHITECTURES),
+    family("EfficientNet", &efficientnet::ARCHITECTURES),
+    family("EfficientNet-Lite", &efficientnet_lite::ARCHITECTURES),
+    family("EfficientNet-EdgeTPU", &efficientnet_edge::ARCHITECTURES),
+    family("EfficientNetV2", &efficientnet_v2::ARCHITECTURES),
+    family("MobileOne", &mobile_one::ARCHITECTURES),
+    family("RepViT", &rep_vit::ARCHITECTURES),
+    family("ResNet", &resnet::ARCHITECTURES),
+    family("VGG", &vgg::ARCHITECTURES),
+    family("LeNet-5", &lenet::ARCHITECTURES),
 ];
+
+/// All families.
+#[must_use]
+pub fn families() -> &'static [Family] {
+    &FAMILIES
+}
 
 /// All architectures, family by family.
 pub fn architectures() -> impl Iterator<Item = &'static Architecture> {
-    FAMILIES.into_iter().flatten()
+    FAMILIES.iter().flat_map(|family| family.architectures)
 }
 
 impl Architecture {

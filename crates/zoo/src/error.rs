@@ -1,6 +1,6 @@
 //! What can be wrong with a name or with weights.
 //!
-//! Above: every function of this crate. Below: `taper-graph`, `taper-model`. Not here: failed downloads (xtask).
+//! Above: every function of this crate. Below: `taper-graph`, `taper-model`. Not here: failed downloads (`hub::Error`).
 
 /// A network or weights that cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,13 @@ pub enum Error {
     /// Weights that are not in the binary.
     #[error("the weights `{name}` are not embedded; fetch {from} and give the file's path")]
     NotEmbedded { name: String, from: String },
+    /// Weights that no source gave.
+    #[error("cannot get the weights `{name}`:{failures}\nby hand: {cure}")]
+    NotObtained { name: String, failures: String, cure: String },
+    /// Variables of the environment, or a download that was stopped.
+    #[cfg(feature = "hub")]
+    #[error(transparent)]
+    Hub { source: Box<crate::hub::Error> },
     /// The network cannot be built.
     #[error("cannot build `{name}`")]
     Graph {

@@ -30,6 +30,8 @@ pub struct Record {
     /// How images are prepared to evaluate: the size and the crop that `top1` was measured with, which may be larger than
     /// those of training.
     pub preprocess: Preprocess,
+    /// Multiply-accumulates of one image of that size.
+    pub macs: u64,
     /// Accuracy on ImageNet's validation set as published, 0 to 1.
     pub top1: f64,
     /// SPDX name of the licence of the weights, or the name that its publisher gives it.
@@ -39,7 +41,7 @@ pub struct Record {
     norms: Option<Norms>,
 }
 
-/// Batch norms that weights were trained with, where they are not the architecture's: torchvision's MobileNetV3, MNASNet and
+/// Batch norms that weights were trained with, where they are not the architecture's: torchvision's MobileNetV3, `MNASNet` and
 /// larger EfficientNets have those of the papers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Norms {

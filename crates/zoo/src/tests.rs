@@ -148,10 +148,17 @@ fn weights_under_the_names_of_their_file_make_a_model_and_others_do_not() {
         .collect();
     let file = &record.sources[0];
     assert_eq!(record.model(file, tensors.clone()).unwrap().tensors, random.tensors);
-    tensors.remove("features.18.1.weight");
-    let error = record.model(file, tensors).unwrap_err();
-    let cause = std::error::Error::source(&error).unwrap().to_string();
-    assert!(cause.contains("missing: `bn2.weight`"), "{cause}");
+    let norm = tensors.remove("features.18.1.weight").unwrap();
+    let cause = |tensors| {
+        let error = record.model(file, tensors).unwrap_err();
+        std::error::Error::source(&error).unwrap().to_string()
+    };
+    let missing = cause(tensors.clone());
+    assert!(missing.ends_with("missing: `bn2.weight`"), "{missing}");
+    tensors.insert("features.18.1.gamma".to_owned(), norm);
+    let renamed = cause(tensors);
+    let expected = "missing: `bn2.weight` (nearest in the file: `features.18.1.gamma`)";
+    assert!(renamed.contains(expected), "{renamed}");
 }
 
 /// torchvision's name for one of ours, written independently of the key map.

@@ -1,15 +1,16 @@
 //! `docs/benchmarks.md`: each section's table stands between two marks, and only what is between them is ours to write. Pictures
 //! stand beside it in `images`.
 //!
-//! Above: `bench`. Below: `machine`, `roofline`, `table`. Not here: the words around the tables, which people write.
+//! Above: `bench`. Below: `machine`, `marked`, `roofline`, `table`. Not here: the words around the tables, which people write.
 
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::Measured;
 use super::machine::Machine;
+use crate::marked;
 
 /// Writes a section into the document at `path`, and its pictures into the folder `images` beside it.
 pub(super) fn write(path: &Path, machine: &Machine, section: &Measured) -> Result<()> {
@@ -20,7 +21,8 @@ pub(super) fn write(path: &Path, machine: &Machine, section: &Measured) -> Resul
         let (caption, file) = (picture.caption(), picture.file());
         body += &format!("\n![roofline of {caption}](images/{file})\n");
     }
-    let text = replaced(&text, section.name, &body).with_context(|| format!("in {shown}"))?;
+    let text = marked::replaced(&text, "bench", section.name, &body)
+        .with_context(|| format!("in {shown}"))?;
     for picture in &section.pictures {
         let images = path.with_file_name("images");
         fs::create_dir_all(&images).with_context(|| format!("making {}", images.display()))?;
@@ -38,18 +40,6 @@ fn put(path: &Path, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// `text` with `body` between the marks of section `name`.
-fn replaced(text: &str, name: &str, body: &str) -> Result<String> {
-    let (open, close) = (format!("<!-- bench {name} -->\n"), format!("<!-- end {name} -->"));
-    let found = text
-        .split_once(&open)
-        .and_then(|(before, rest)| rest.split_once(&close).map(|(_old, after)| (before, after)));
-    let Some((before, after)) = found else {
-        bail!("`{}` … `{close}` is not there", open.trim_end());
-    };
-    Ok(format!("{before}{open}\n{body}\n{close}{after}"))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
@@ -57,18 +47,6 @@ mod tests {
     use super::*;
     use crate::bench::cores::Cores;
     use crate::bench::roofline::Roofline;
-
-    const TEXT: &str = "# A\n<!-- bench infer -->\nold\n<!-- end infer -->\nwords\n\
-                        <!-- bench train -->\n<!-- end train -->\n";
-
-    #[test]
-    fn only_what_is_between_the_marks_changes() {
-        let once = replaced(TEXT, "infer", "| a |\n").unwrap();
-        let expected = "# A\n<!-- bench infer -->\n\n| a |\n\n<!-- end infer -->\nwords\n\
-                        <!-- bench train -->\n<!-- end train -->\n";
-        assert_eq!(once, expected);
-        assert_eq!(replaced(&once, "infer", "| a |\n").unwrap(), once);
-    }
 
     #[test]
     fn pictures_stand_beside_the_document_and_say_what_machine_it_was() {
@@ -89,11 +67,5 @@ mod tests {
         let (link, _) = link.split_once(')').unwrap();
         let picture = fs::read_to_string(folder.path().join(link)).unwrap();
         assert!(picture.contains(&machine.to_string()), "{picture}");
-    }
-
-    #[test]
-    fn a_document_without_marks_is_refused() {
-        let error = replaced(TEXT, "data", "").unwrap_err().to_string();
-        assert!(error.contains("<!-- bench data -->"), "{error}");
     }
 }

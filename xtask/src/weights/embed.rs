@@ -1,20 +1,19 @@
 //! Makes the weights that are compiled into the zoo, and says what rounding to half precision cost.
 //!
-//! Above: `weights`. Below: `taper_model`, the zoo's records. Not here: downloading (`fetch`).
+//! Above: `weights`. Below: `taper_model`, the zoo's records. Not here: downloading (`taper_zoo::hub`).
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use taper_model::{Model, Precision, tensors, write_aside};
-use taper_zoo::Record;
+use taper_zoo::{Record, Source};
 
 use crate::shell;
 
 const PATH: &str = "crates/weights-mobilenet-v2/weights.safetensors";
 
 /// Writes the model file of `record` from its published file. The same file gives the same bytes.
-pub(super) fn embed(record: &Record, file: &Path) -> Result<()> {
-    let source = record.sources.first().context("the record names no file")?;
+pub(super) fn embed(record: &Record, source: &Source, file: &Path) -> Result<()> {
     let model = record.model(source, tensors::read(file)?)?;
     let bytes = model.to_bytes(Precision::F16)?;
     let read_back = Model::from_bytes(&bytes).context("the file that was made is wrong")?;

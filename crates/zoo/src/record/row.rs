@@ -18,19 +18,20 @@ pub(super) const TF_LITE: Colors = [[127.0 / 255.0; 3], [128.0 / 255.0; 3]];
 /// A record; columns as in `published`.
 macro_rules! row {
     (
-        $name:literal, [$($alias:literal),*], $size:literal, $crop_pct:expr, $kernel:ident,
-        $colors:ident, $top1:literal, $licence:literal, $norms:expr, [$($file:expr),* $(,)?]
+        $name:literal, [$($alias:literal),*], $size:literal, $macs:literal, $crop_pct:expr,
+        $kernel:ident, $colors:ident, $top1:literal, $licence:literal, $norms:expr, [$($file:expr),* $(,)?]
     ) => {
         $crate::Record {
             name: $name,
             aliases: &[$($alias),*],
             preprocess: taper_model::Preprocess {
                 input_size: [$size; 2],
-                mean: $colors[0],
-                std: $colors[1],
+                mean: $crate::record::row::$colors[0],
+                std: $crate::record::row::$colors[1],
                 crop_pct: $crop_pct,
                 interpolation: taper_model::Interpolation::$kernel,
             },
+            macs: $macs,
             top1: $top1,
             licence: $licence,
             sources: &[$($file),*],

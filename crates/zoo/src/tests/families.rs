@@ -4,6 +4,8 @@
 
 use taper_graph::{Extent, Graph, Op, ScopeKind};
 
+use taper_model::{Model, Preprocess, adapt_channels, reset_classifier};
+
 use crate::mobilenet_v2::Scaling;
 use crate::{Architecture, Error, Options, architecture, architectures};
 
@@ -76,6 +78,28 @@ fn every_family_takes_any_number_of_channels_and_classes() {
         let none = Options { in_channels: 0, ..options };
         let error = architecture.graph_with(&none).unwrap_err();
         assert!(matches!(error, Error::Graph { .. }), "{}", architecture.name);
+    }
+}
+
+#[test]
+fn weights_of_every_family_are_adapted_to_other_channels_and_classes() {
+    // VGG's 133 million random numbers would prove no more.
+    for architecture in smallest().into_iter().filter(|it| it.params < 10_000_000) {
+        let input_size = [architecture.input_size; 2];
+        let preprocess = Preprocess { input_size, ..Preprocess::imagenet() };
+        let graph = architecture.graph(10).unwrap();
+        let model = Model::random(graph, 1, preprocess, Vec::new()).unwrap();
+        let classes = ["a", "b"].map(str::to_owned);
+        let adapted = adapt_channels(&model, 2).unwrap();
+        let adapted = reset_classifier(&adapted, &classes, 1).unwrap();
+        let options = Options { in_channels: 2, ..Options::classes(2) };
+        let expected = architecture.graph_with(&options).unwrap();
+        // How weights would begin depends on the first layer's fan, and stays: these are trained.
+        let shapes = |graph: &Graph| -> Vec<_> {
+            graph.params().iter().map(|spec| (spec.name.clone(), spec.shape.clone())).collect()
+        };
+        assert_eq!(shapes(&adapted.graph), shapes(&expected), "{}", architecture.name);
+        assert_eq!(adapted.graph.nodes(), expected.nodes(), "{}", architecture.name);
     }
 }
 

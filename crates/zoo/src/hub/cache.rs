@@ -1,0 +1,145 @@
+//! Hugging Face's cache: blobs by hash, snapshots by commit, links between them.
+//!
+//! Above: `hub`. Below: `digest`. Not here: downloading (`transfer`), files from other addresses (`checkpoints`).
+//!
+//! ```text
+//! models--timm--mobilenetv3_small_100.lamb_in1k/
+//!     blobs/<etag>                              the bytes
+//!     refs/main                                 the commit that `main` was last
+//!     snapshots/<commit>/model.safetensors      a link to ../../blobs/<etag>
+//! .locks/models--timm--mobilenetv3_small_100.lamb_in1k/<etag>.lock
+//! ```
+//! Source: `huggingface_hub` 2.4 `file_download.py`; where there are no links, the file itself is in the snapshot.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use super::digest::{Published, is_sha256, move_aside, sha256};
+use super::error::{Error, Result};
+
+/// The folder of one repository.
+#[derive(Debug, Clone)]
+pub(super) struct Repository {
+    folder: PathBuf,
+    locks: PathBuf,
+}
+
+impl Repository {
+    pub(super) fn new(cache: &Path, repo: &str) -> Self {
+        let name = format!("models--{}", repo.replace('/', "--"));
+        Self { folder: cache.join(&name), locks: cache.join(".locks").join(name) }
+    }
+
+    pub(super) fn blob(&self, etag: &str) -> PathBuf {
+        self.folder.join("blobs").join(etag)
+    }
+
+    pub(super) fn lock(&self, etag: &str) -> PathBuf {
+        self.locks.join(format!("{etag}.lock"))
+    }
+
+    /// Whether some snapshot has the file, without looking into it.
+    pub(super) fn has(&self, file: &str) -> bool {
+        self.snapshots().iter().any(|commit| self.pointer(commit, file).is_file())
+    }
+
+    /// A file that is the published one. What is not what its name says is moved aside on the way.
+    pub(super) fn find(&self, file: &str, published: Published<'_>) -> Result<Option<PathBuf>> {
+        for commit in self.snapshots() {
+            let pointer = self.pointer(&commit, file);
+            if let Some(got) = intact(&pointer)?
+                && published.accepts(&got)
+            {
+                return Ok(Some(pointer));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Names a blob in a snapshot, and the snapshot as the branch's.
+    pub(super) fn point(&self, commit: &str, file: &str, blob: &Path) -> Result<PathBuf> {
+        let pointer = self.pointer(commit, file);
+        let folder = pointer.parent().unwrap_or(&self.folder);
+        fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
+        let ups = "../".repeat(2 + file.matches('/').count());
+        let target = blob.file_name().unwrap_or_default();
+        let target = Path::new(&ups).join("blobs").join(target);
+        let aside = temporary(&pointer);
+        match link(&target, &aside) {
+            Ok(()) => fs::rename(&aside, &pointer).map_err(Error::file("write", &pointer))?,
+            Err(_) => fs::rename(blob, &pointer).map_err(Error::file("write", &pointer))?,
+        }
+        let main = self.folder.join("refs").join("main");
+        write(&main, commit).map_err(Error::file("write", &main))?;
+        Ok(pointer)
+    }
+
+    fn pointer(&self, commit: &str, file: &str) -> PathBuf {
+        self.folder.join("snapshots").join(commit).join(file)
+    }
+
+    /// Commits that something is here of, the branch's first, the others by name.
+    fn snapshots(&self) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.folder.join("snapshots")) else { return Vec::new() };
+        let names = entries.filter_map(std::result::Result::ok).map(|entry| entry.file_name());
+        let mut names: Vec<String> = names.filter_map(|name| name.into_string().ok()).collect();
+        let main = fs::read_to_string(self.folder.join("refs").join("main")).unwrap_or_default();
+        names.sort_by_key(|name| (name != main.trim(), name.clone()));
+        names
+    }
+}
+
+/// The hash of the file that `pointer` leads to, unless the blob that it names by its hash has another one.
+fn intact(pointer: &Path) -> Result<Option<String>> {
+    // One link, not more: what a blob may be a link to has a name of another kind.
+    let blob = match fs::read_link(pointer) {
+        Ok(target) => Some(pointer.parent().unwrap_or(pointer).join(target)),
+        Err(_) => None,
+    };
+    match fs::metadata(pointer) {
+        Ok(metadata) if metadata.is_file() => {}
+        Err(error) if error.kind() == ErrorKind::NotFound && blob.is_some() => {
+            return fs::remove_file(pointer).map_err(Error::file("remove", pointer)).map(|()| None);
+        }
+        _ => return Ok(None),
+    }
+    let got = sha256(pointer)?;
+    let claimed = blob.as_ref().and_then(|blob| blob.file_name()?.to_str().map(str::to_owned));
+    if let (Some(blob), Some(claimed)) = (blob, claimed)
+        && is_sha256(&claimed)
+        && claimed != got
+    {
+        move_aside(&blob, &got)?;
+        fs::remove_file(pointer).map_err(Error::file("remove", pointer))?;
+        return Ok(None);
+    }
+    Ok(Some(got))
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("{name}.{}.tmp", std::process::id()))
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    fs::create_dir_all(path.parent().unwrap_or(path))?;
+    let aside = temporary(path);
+    fs::write(&aside, text)?;
+    fs::rename(aside, path)
+}
+
+#[cfg(unix)]
+fn link(target: &Path, at: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(target, at)
+}
+
+#[cfg(windows)]
+fn link(target: &Path, at: &Path) -> io::Result<()> {
+    std::os::windows::fs::symlink_file(target, at)
+}
+
+#[cfg(not(any(unix, windows)))]
+fn link(_: &Path, _: &Path) -> io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}
