@@ -17,7 +17,7 @@ use taper_model::{Model, Precision, tensors};
 fn main() {
     let path = std::env::args().nth(1).unwrap();
     let record = taper_zoo::record("mobilenetv2_100.tv_in1k").unwrap();
-    let model = record.model(tensors::read(&path).unwrap()).unwrap();
+    let model = record.model(&record.sources[0], tensors::read(&path).unwrap()).unwrap();
     published::check(&model, "logits");
     let copy = Model::from_bytes(&model.to_bytes(Precision::F32).unwrap()).unwrap();
     published::check(&copy, "logits");
