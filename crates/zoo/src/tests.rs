@@ -4,6 +4,7 @@
 
 mod families;
 mod peers;
+mod published;
 mod records;
 
 use taper_graph::{Extent, Graph, Op, ParamRole, ScopeKind};
