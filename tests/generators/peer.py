@@ -138,8 +138,25 @@ def taps(net, xs):
     with torch.no_grad():
         if isinstance(net, LeNet5):
             features, pre_logits, logits = net.taps(xs)
+        elif not hasattr(net, "forward_features"):
+            return hooked(net, xs)
         else:
             features = net.forward_features(xs)
             pre_logits = net.forward_head(features, pre_logits=True).flatten(1)
             logits = net.forward_head(features)
     return {"features": features, "pre_logits": pre_logits, "logits": logits}
+
+
+def hooked(net, xs):
+    """The same of torchvision's networks: after the trunk, and around the last linear layer."""
+    *_, last = (module for module in net.modules() if isinstance(module, nn.Linear))
+    trunk = getattr(net, "features", None) or getattr(net, "layers", None) or net.layer4
+    seen = {}
+    hooks = [
+        trunk.register_forward_hook(lambda module, args, out: seen.update(features=out)),
+        last.register_forward_hook(lambda module, args, out: seen.update(pre_logits=args[0], logits=out)),
+    ]
+    net(xs)
+    for hook in hooks:
+        hook.remove()
+    return seen

@@ -2,9 +2,8 @@
 
 python networks.py FOLDER     then, a line of standard input for each: timm NAME SIZE, or torchvision NAME SIZE
 
-Writes to FOLDER: `weights`, the network's state, as safetensors if it is timm's and by `torch.save` if it is torchvision's; `fused`, that of
-the reparameterized network where timm knows one; `outputs`, with the images and the three outputs, computed in float64. Parameters are
-those of tests/generators/peer.py. Names are timm's for both.
+Writes to FOLDER: `weights`, the network's state, as safetensors if it is timm's and by `torch.save` if it is torchvision's; `outputs`, with
+the images and the three outputs, computed in float64. Parameters are those of tests/generators/peer.py. Names are timm's for both.
 """
 import pathlib
 import sys
@@ -18,7 +17,6 @@ import safetensors.torch
 import timm
 import torch
 import torchvision
-from timm.utils import reparameterize_model
 
 CLASSES = 1000
 CALIBRATION = 96  # rows and columns, as far as the network takes them
@@ -36,11 +34,7 @@ def state(net):
 def of_timm(folder, name, size):
     net, _ = peer.made(name, CLASSES, (min(size, CALIBRATION),) * 2)
     save(folder / "weights.safetensors", state(net))
-    has_fused = name.startswith(("mobileone", "repvit"))
-    if has_fused:
-        # In float64, so that folding rounds once.
-        save(folder / "fused.safetensors", state(reparameterize_model(net.double().eval())))
-    return peer.taps(net, pixels(size).double()), has_fused
+    return peer.taps(net, pixels(size).double())
 
 
 TORCHVISION = {
@@ -61,14 +55,7 @@ def of_torchvision(folder, name, size):
     peer.fill(net)
     peer.calibrate(net, (min(size, CALIBRATION),) * 2)
     torch.save(net.state_dict(), folder / "weights.pth")
-    *_, last = (module for module in net.modules() if isinstance(module, torch.nn.Linear))
-    trunk = getattr(net, "features", None) or getattr(net, "layers", None) or net.layer4
-    outputs = {}
-    trunk.register_forward_hook(lambda module, args, out: outputs.update(features=out))
-    last.register_forward_hook(lambda module, args, out: outputs.update(pre_logits=args[0], logits=out))
-    with torch.no_grad():
-        net.eval().double()(pixels(size).double())
-    return outputs, False
+    return peer.taps(net, pixels(size).double())
 
 
 def pixels(size):
@@ -81,6 +68,6 @@ if __name__ == "__main__":
     folder = pathlib.Path(sys.argv[1])
     for line in sys.stdin:
         library, name, size = line.split()
-        outputs, has_fused = {"timm": of_timm, "torchvision": of_torchvision}[library](folder, name, int(size))
+        outputs = {"timm": of_timm, "torchvision": of_torchvision}[library](folder, name, int(size))
         save(folder / "outputs.safetensors", {"images": pixels(int(size)), **outputs})
-        contestant.answer(fused=has_fused)
+        contestant.answer(done=True)

@@ -102,7 +102,7 @@ impl Network {
     }
 }
 
-/// The network; and where timm reparameterizes it, what our pass makes of it, and timm's weights in that.
+/// The network; and where it has branches to fold, what our pass makes of it.
 fn of_timm(
     architecture: &Architecture,
     peer: &mut Contestant,
@@ -110,19 +110,15 @@ fn of_timm(
     threads: usize,
 ) -> Result<Vec<Row>> {
     let (name, size) = (architecture.name, architecture.input_size);
-    let answer = peer.ask(&format!("timm {name} {size}"))?;
+    peer.ask(&format!("timm {name} {size}"))?;
     let expected = Expected::read(folder, size)?;
     let model = expected.model(architecture.graph(CLASSES)?, &folder.join("weights.safetensors"));
     let model = model.with_context(|| format!("the weights of {name}"))?;
     let mut rows = vec![(name.to_owned(), size, expected.distances(&model, threads)?)];
-    if answer["fused"] == true {
-        let fused = reparameterize(&model)?;
+    let fused = reparameterize(&model)?;
+    if fused.graph != model.graph {
         let distances = expected.distances(&fused, threads)?;
         rows.push((format!("{name}, reparameterized"), size, distances));
-        let theirs = expected.model(fused.graph, &folder.join("fused.safetensors"));
-        let theirs = theirs.with_context(|| format!("the reparameterized weights of {name}"))?;
-        let distances = expected.distances(&theirs, threads)?;
-        rows.push((format!("{name}, reparameterized by timm"), size, distances));
     }
     Ok(rows)
 }
