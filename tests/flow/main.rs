@@ -12,6 +12,7 @@ mod bad_models;
 mod bad_requests;
 mod bench;
 mod explain;
+mod families;
 mod finetune;
 mod look;
 mod models;

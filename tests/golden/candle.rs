@@ -36,8 +36,8 @@ pub(crate) fn for_every_case(check: impl Fn(&Case, DType, f64) -> bool) -> usize
     run
 }
 
-pub(crate) fn variable(value: Tensor) -> Tensor {
-    Var::from_tensor(&value).unwrap().into_inner()
+pub(crate) fn variable(value: &Tensor) -> Tensor {
+    Var::from_tensor(value).unwrap().into_inner()
 }
 
 /// As PyTorch has it.

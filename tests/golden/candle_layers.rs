@@ -39,7 +39,7 @@ fn check(case: &Case, dtype: DType, limit: f64) -> bool {
     let case = &Case { name: format!("{} as a layer in {dtype:?}", case.name), ..case.clone() };
     let vars = variables(case, dtype);
     let layer = layer(case, VarBuilder::from_varmap(&vars, dtype, &Device::Cpu)).unwrap();
-    let x = variable(tensor(&case.xs[0], dtype));
+    let x = variable(&tensor(&case.xs[0], dtype));
 
     let evaluated = layer.forward_t(&x, false).unwrap();
     case.check("evaluated", &values(&evaluated), &case.evaluated.data, limit);

@@ -70,11 +70,11 @@ struct Arguments {
 
 impl Arguments {
     fn new(case: &Case, dtype: DType) -> Self {
-        let xs = case.xs.iter().map(|x| variable(channels_last(x, dtype))).collect();
+        let xs = case.xs.iter().map(|x| variable(&channels_last(x, dtype))).collect();
         let param = |(name, golden): (&String, &Golden)| {
             let value = tensor(golden, dtype);
             let wanted = case.d_params.contains_key(name);
-            (name.clone(), if wanted { variable(value) } else { value })
+            (name.clone(), if wanted { variable(&value) } else { value })
         };
         Self { xs, params: case.params.iter().map(param).collect() }
     }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use taper_engine::{Cpu, Session, Trainer};
+use taper_engine::{Cpu, Real, Session, Trainer};
 use taper_graph::{Graph, NodeId, Op, ParamId};
 use taper_model::{Model, Preprocess, Provenance, Tensor, reparameterize};
 use taper_tests::close::{Tolerance, assert_close, largest};
@@ -105,7 +105,7 @@ impl<'a> Network<'a> {
         let model = Model::new(graph, tensors, preprocess, Vec::new(), provenance).unwrap();
         let [h, w] = input_size;
         let (images, shape) = formula::images("images", [2, h, w]).channels_last();
-        let images = images.into_iter().map(|v| v as f32).collect();
+        let images = images.into_iter().map(f32::from_f64).collect();
         Self { name: name.to_owned(), fixture, model, images, shape }
     }
 
@@ -167,8 +167,8 @@ fn statistics(graph: &Graph, fixture: &Fixture, name: &str) -> BTreeMap<usize, V
             (*codes, bytes) = bytes.split_at(graph.param(params[2]).len());
         }
         let [high, low, spread] = codes;
-        let mean = |(m, l): (&f64, &f64)| (a * (256.0 * m + l - 32768.0) / 32767.0) as f32;
-        let var = |v: &f64| ((b * (v + 1.0) / 256.0) * (b * (v + 1.0) / 256.0)) as f32;
+        let mean = |(m, l): (&f64, &f64)| f32::from_f64(a * (256.0 * m + l - 32768.0) / 32767.0);
+        let var = |v: &f64| f32::from_f64((b * (v + 1.0) / 256.0) * (b * (v + 1.0) / 256.0));
         decoded.insert(params[2].index(), high.iter().zip(low).map(mean).collect());
         decoded.insert(params[3].index(), spread.iter().map(var).collect());
     }

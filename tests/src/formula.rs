@@ -34,6 +34,8 @@ pub fn parameter(spec: &ParamSpec) -> Option<Vec<f32>> {
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     let fan_in = || spec.shape[1..].iter().product::<usize>() as f64;
     let reach = match spec.role {
+        // Sharp attention would turn rounding into differences.
+        ParamRole::Weight if spec.name.contains(".query.") => (6.0 / fan_in()).sqrt() / 32.0,
         ParamRole::Weight => (6.0 / fan_in()).sqrt(),
         ParamRole::NormScale => return Some(drawn(&spec.name, spec.len(), 0.8, 1.2)),
         ParamRole::LayerScale => return Some(drawn(&spec.name, spec.len(), 0.3, 0.5)),

@@ -40,6 +40,7 @@ use peers::Peers;
 use roofline::Roofline;
 use table::Table;
 
+pub(crate) use contestant::Contestant;
 pub(crate) use serve::{ContestantCommand, run as contend};
 
 /// Networks that are measured when none is named, as far as the zoo has them.

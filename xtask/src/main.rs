@@ -1,5 +1,5 @@
 //! Maintenance tasks: `cargo xtask ci`, `test`, `tidy`, `proptest`, `cross`, `weights`, `tables`, `bench`,
-//! `pictures`.
+//! `golden`, `pictures`.
 //!
 //! Above: the alias in `.cargo/config.toml`, `.ci/run`. Below: cargo and the modules here. Not here: what a user of the
 //! library runs (`taper`, in `crates/cli`).
@@ -10,6 +10,7 @@ mod bench;
 mod ci;
 mod cross;
 mod files;
+mod golden;
 mod marked;
 mod pictures;
 mod properties;
@@ -75,6 +76,9 @@ enum Command {
     /// Speed and memory, ours and the peers', measured in turns
     #[command(after_help = "Example: cargo xtask bench infer --batch 1 --peers python3")]
     Bench(bench::BenchArgs),
+    /// Every network at its own size against PyTorch, and published weights on photographs
+    #[command(after_help = "Example: cargo xtask golden --peers python3 mobilenetv2_100")]
+    Golden(golden::GoldenArgs),
     /// The drawings of docs/convolution.md and docs/pooling.md, whose numbers our kernels compute
     #[command(after_help = "Example: cargo xtask pictures")]
     Pictures,
@@ -105,6 +109,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Cross { cases } => cross::cross(cases),
         Command::Weights(command) => weights::run(command),
         Command::Bench(args) => bench::run(&args),
+        Command::Golden(args) => golden::run(&args),
         Command::Pictures => pictures::write(),
         Command::Tables => tables::write(),
         Command::Contestant(command) => bench::contend(&command),

@@ -16,9 +16,8 @@ fn network(dropout: f64) -> Graph {
     let names = Names { conv: "conv_stem", norm: "bn1", activation: Some("act1") };
     let input = b.input();
     let mut xs = conv_norm_act(&mut b, names, input, Conv::dense(4, 3, 2), &STYLE).unwrap();
-    xs = DepthwiseSeparable { out: 5, kernel_size: 3, stride: 1 }
-        .build(&mut b, "s", xs, &STYLE)
-        .unwrap();
+    let block = DepthwiseSeparable { out: 5, kernel_size: 3, stride: 1 };
+    xs = block.build(&mut b, "s", xs, &STYLE).unwrap();
     for name in ["r0", "r1"] {
         let block = InvertedResidual { expanded: 10, out: 5, kernel_size: 3, stride: 1 };
         xs = block.build(&mut b, name, xs, &STYLE).unwrap();
@@ -94,6 +93,26 @@ fn pooled_network() -> Graph {
     xs = b.push("fit_max", adaptive(PoolKind::Max, [2, 2]), &[xs], Bias::Without).unwrap();
     xs = b.flatten("flat", xs).unwrap();
     xs = b.linear("classifier", xs, 3, Bias::With).unwrap();
+    b.output("logits", xs).unwrap();
+    b.build().unwrap()
+}
+
+/// Sums whose operands are read elsewhere too: two branches and their input, and a value read later with one read earlier.
+fn summed_network() -> Graph {
+    let mut b = GraphBuilder::new(3).unwrap();
+    let conv = Conv::dense(4, 3, 1);
+    let xs = b.conv("stem", b.input(), conv, Bias::With).unwrap();
+    let wide = b.conv("wide", xs, conv, Bias::Without).unwrap();
+    let wide = b.batch_norm("bn_wide", wide, 1e-5, 0.1).unwrap();
+    let point = b.conv("point", xs, Conv::depthwise(4, 1, 1), Bias::With).unwrap();
+    let sum = b.add("branches", wide, point).unwrap();
+    let sum = b.add("sum", sum, xs).unwrap();
+    let early = b.batch_norm("bn_sum", sum, 1e-5, 0.1).unwrap();
+    let between = b.conv("between", early, conv, Bias::With).unwrap();
+    let late = b.conv("late", between, conv, Bias::With).unwrap();
+    let above = b.conv("above", late, conv, Bias::With).unwrap();
+    let both = b.add("both", late, early).unwrap();
+    let xs = b.add("all", both, above).unwrap();
     b.output("logits", xs).unwrap();
     b.build().unwrap()
 }
@@ -201,7 +220,9 @@ fn gradients_through_gates_and_curves_equal_finite_differences() {
 }
 
 #[test]
-fn gradients_through_pools_and_lone_norms_equal_finite_differences() {
+fn gradients_through_pools_lone_norms_and_sums_equal_finite_differences() {
+    let graph = summed_network();
+    check_differences(&graph, &vec![true; graph.params().len()]);
     let graph = pooled_network();
     check_differences(&graph, &vec![true; graph.params().len()]);
     let trained: Vec<bool> = graph.params().iter().map(|p| p.name.contains("conv2")).collect();

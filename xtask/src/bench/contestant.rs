@@ -1,6 +1,6 @@
 //! A process that runs one thing as often as it is asked to.
 //!
-//! Above: `race`. Below: the line protocol; its other ends are `serve` and `xtask/bench/contestant.py`. Not here: turns.
+//! Above: `race`, `golden`. Below: the line protocol; its other ends are `serve` and `xtask/bench/contestant.py`. Not here: turns.
 //! The contestant says one line of JSON when it is ready, then answers each line of standard input with one line of JSON.
 //! Lines that are no JSON object are somebody's chatter. Standard error goes to a log, whose end is shown when it dies.
 
@@ -17,7 +17,7 @@ const TAIL: usize = 12;
 
 /// A running contestant. Dropping it ends its process.
 #[derive(Debug)]
-pub(super) struct Contestant {
+pub(crate) struct Contestant {
     name: String,
     child: Child,
     stdin: ChildStdin,
@@ -28,7 +28,7 @@ pub(super) struct Contestant {
 
 impl Contestant {
     /// Starts it, and waits until it is ready.
-    pub(super) fn start(name: &str, mut command: Command, folder: &Path) -> Result<Self> {
+    pub(crate) fn start(name: &str, mut command: Command, folder: &Path) -> Result<Self> {
         let log = folder.join(format!("{}.log", name.replace([' ', '/'], "-")));
         let stderr = File::create(&log).with_context(|| format!("making {}", log.display()))?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
@@ -47,7 +47,7 @@ impl Contestant {
     }
 
     /// What it said when it was ready.
-    pub(super) fn ready(&self) -> &Value {
+    pub(crate) fn ready(&self) -> &Value {
         &self.ready
     }
 
@@ -70,7 +70,8 @@ impl Contestant {
             .with_context(|| format!("{} answered `peak` with {answer}", self.name))
     }
 
-    fn ask(&mut self, question: &str) -> Result<Value> {
+    /// Its answer to a line.
+    pub(crate) fn ask(&mut self, question: &str) -> Result<Value> {
         // A write to a dead process fails; what it said before it died is in the log.
         if writeln!(self.stdin, "{question}").and_then(|()| self.stdin.flush()).is_err() {
             return Err(self.obituary());

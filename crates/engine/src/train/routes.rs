@@ -125,15 +125,21 @@ impl Routes {
             return false;
         }
         let slot = self.slots[unit.output];
-        let sharers = |w: usize| w != v && w != unit.output && self.slots[w] == slot;
+        let sharers = || {
+            (0..plan.values.len()).filter(|&w| w != v && w != unit.output && self.slots[w] == slot)
+        };
+        // Who will still add to the slot for the sake of a value: they run backward later, so they stand earlier in the graph.
+        let adders = |w: usize| plan.values[w].readers.iter().filter(|&&reader| reader < u);
+        // Whether the value has been used when the others' adders come.
+        let is_read_before = |w: usize, others: usize| {
+            plan.values[w].writer.is_none_or(|reader| adders(others).all(|&adder| adder < reader))
+        };
         if last {
             // Its sums must be gathered when the output is finished, which has room for one norm's.
-            return self.tallies[v].is_none() || self.tallies[unit.output].is_none();
+            let has_room = self.tallies[v].is_none() || self.tallies[unit.output].is_none();
+            return has_room && sharers().all(|w| is_read_before(v, w));
         }
-        // Others will add to the slot: only after everyone who reads it now has run backward, that is, who stands later in the graph.
-        let writers = || plan.values[v].readers.iter().filter(|&&w| w != u);
-        (0..plan.values.len()).filter(|&w| sharers(w)).all(|w| {
-            plan.values[w].writer.is_none_or(|reader| writers().all(|&writer| writer < reader))
-        })
+        // What is added for one must not arrive at the other.
+        sharers().all(|w| adders(w).next().is_none() && is_read_before(w, v))
     }
 }
