@@ -4,7 +4,7 @@
 //! Pixels are `(h, w, 3)`, row by row. The format is found from the content, never from the file's name. The EXIF
 //! orientation is applied (torchvision's loader ignores it), transparency is composed on white (torchvision drops
 //! it), 16-bit samples are rounded to 8 bits, of an animation the first frame is read, CMYK follows Adobe's inverted
-//! convention as in Pillow. Files are hostile: sizes are checked before memory is asked for, nothing panics.
+//! convention as in Pillow. JPEG pixels are libjpeg-turbo's to the bit, and so Pillow's. Files are hostile: sizes are checked before memory is asked for, nothing panics.
 
 mod jpeg;
 
@@ -110,8 +110,13 @@ pub fn decode(bytes: &[u8]) -> Result<Image> {
         }
         // Metadata that cannot be parsed is no reason to refuse the pixels.
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        let mut image =
-            DynamicImage::from_decoder(decoder).map_err(|source| Error::Decode { source })?;
+        let as_libjpeg = (format == ImageFormat::Jpeg).then(|| jpeg::decode(bytes)).flatten();
+        let mut image = match as_libjpeg {
+            Some(image) => DynamicImage::ImageRgb8(image),
+            None => {
+                DynamicImage::from_decoder(decoder).map_err(|source| Error::Decode { source })?
+            }
+        };
         image.apply_orientation(orientation);
         let (width, height) = (image.width() as usize, image.height() as usize);
         Image::new(height, width, rgb_on_white(image))
