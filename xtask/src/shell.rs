@@ -1,6 +1,6 @@
 //! Runs cargo and says what it runs.
 //!
-//! Above: `ci`. Below: `std::process`. Not here: what is run and in which order.
+//! Above: all of xtask. Below: `std::process`. Not here: what is run and in which order.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;

@@ -4,7 +4,8 @@
 //! Pixels are `(h, w, 3)`, row by row. The format is found from the content, never from the file's name. The EXIF
 //! orientation is applied (torchvision's loader ignores it), transparency is composed on white (torchvision drops
 //! it), 16-bit samples are rounded to 8 bits, of an animation the first frame is read, CMYK follows Adobe's inverted
-//! convention as in Pillow. JPEG pixels are libjpeg-turbo's to the bit, and so Pillow's. Files are hostile: sizes are checked before memory is asked for, nothing panics.
+//! convention as in Pillow. JPEG pixels are libjpeg-turbo's to the bit, and so Pillow's. Files are hostile: sizes are
+//! checked before memory is asked for, nothing panics.
 
 mod jpeg;
 

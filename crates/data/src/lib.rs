@@ -1,6 +1,6 @@
 //! From image files to batches: folders, decoding, transforms, sampling and parallel prefetch.
 //!
-//! Above: `recipes`, `train`. Below: the `image` and `flate2` crates. Not here: what a network wants to see (`model::Preprocess`), losses.
+//! Above: `recipes`, `train`. Below: the `image`, `libjpeg-turbo-rs` and `flate2` crates. Not here: what a network wants to see (`model::Preprocess`), losses.
 //! A batch is a pure function of (samples, transform, seed, epoch): the same on any number of threads.
 //!
 //! ```

@@ -1,7 +1,7 @@
 //! Published weights: what they are, what they expect, where they are, and under which licence.
 //!
-//! Above: `pretrained`, xtask's `weights`. Below: `architecture`, `record::published`. Not here: downloading (xtask), the
-//! bytes (`taper-weights-mobilenet-v2`).
+//! Above: `pretrained`, `obtain`, xtask's `weights`. Below: `architecture`, `record::{published, added}`. Not here: downloading
+//! (`hub`), the bytes (`taper-weights-mobilenet-v2`).
 
 mod added;
 mod published;

@@ -1,6 +1,6 @@
 //! Hugging Face's cache: blobs by hash, snapshots by commit, links between them.
 //!
-//! Above: `hub`. Below: `digest`. Not here: downloading (`transfer`), files from other addresses (`checkpoints`).
+//! Above: `hub`. Below: `digest`. Not here: downloading (`transfer`), files from other addresses (`places`).
 //!
 //! ```text
 //! models--timm--mobilenetv3_small_100.lamb_in1k/

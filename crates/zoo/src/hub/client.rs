@@ -1,6 +1,6 @@
 //! One request: redirects, the token, and what the answer's status means.
 //!
-//! Above: `remote`, `transfer`, `index`. Below: ureq. Not here: trying again (`patience`), the bytes (`transfer`).
+//! Above: `hub`, `remote`, `transfer`. Below: ureq. Not here: trying again (`patience`), the bytes (`transfer`).
 //! The token goes to the endpoint's own scheme, host and port, and nowhere else.
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Whether bytes are the right ones.
 //!
-//! Above: `hub`, `cache`, `wheel`. Below: sha2. Not here: where files are (`cache`, `checkpoints`).
+//! Above: `hub`, `cache`, `wheel`. Below: sha2. Not here: where files are (`cache`, `places`).
 
 use std::fs::{self, File};
 use std::io::Read;

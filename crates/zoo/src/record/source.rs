@@ -1,6 +1,6 @@
 //! Files with weights: where they are, how they are known, and whose tensor names they have.
 //!
-//! Above: `record`, whoever downloads. Below: `taper_model::Naming`. Not here: downloading (xtask).
+//! Above: `record`, whoever downloads. Below: `taper_model::Naming`. Not here: downloading (`hub`).
 
 use std::fmt;
 
