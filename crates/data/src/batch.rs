@@ -1,8 +1,9 @@
-//! Pictures and labels of one step.
+//! Pictures and targets of one step.
 //!
-//! Above: `train`, `transfer`. Below: nothing (candle behind its feature). Not here: how batches are made (`loader`).
+//! Above: `train`, `transfer`. Below: `targets` (candle behind its feature). Not here: how batches are made (`loader`).
 
 use crate::dataset::Skipped;
+use crate::targets::Targets;
 
 /// What one step of training or evaluation works on.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,8 +14,8 @@ pub struct Batch {
     pub xs: Vec<f32>,
     /// `[n, h, w]`.
     pub shape: [usize; 3],
-    /// Labels, `(n)`.
-    pub targets: Vec<u32>,
+    /// What the `n` samples should give.
+    pub targets: Targets,
     /// Which samples these are, `(n)`: indices into the loader's list.
     pub indices: Vec<usize>,
     /// Samples that belong to this batch but could not be read any more; the batch is smaller by them.
@@ -28,10 +29,11 @@ impl Batch {
     /// The batch as candle tensors; the pixels are moved, not copied, if the device is the CPU.
     ///
     /// # Shapes
-    /// - returns `(n, 3, h, w)`, a channels-last view, and `(n)`, `u32`
+    /// - returns `(n, c, h, w)`, a channels-last view, and the targets as [`Targets::to_tensor`] has them
     ///
     /// # Errors
-    /// [`Error::Tensor`](crate::Error::Tensor) if the device has no memory left.
+    /// [`Error::Tensor`](crate::Error::Tensor) if the device has no memory left, [`Error::SeveralTargets`](crate::Error::SeveralTargets)
+    /// if the targets are not one tensor.
     ///
     /// # Examples
     /// ```
@@ -40,7 +42,7 @@ impl Batch {
     ///     position: 0,
     ///     xs: vec![0.0; 2 * 4 * 5 * 3],
     ///     shape: [2, 4, 5],
-    ///     targets: vec![1, 0],
+    ///     targets: vec![1, 0].into(),
     ///     indices: vec![7, 3],
     ///     skipped: vec![],
     /// };
@@ -53,13 +55,12 @@ impl Batch {
         self,
         device: &candle_core::Device,
     ) -> crate::Result<(candle_core::Tensor, candle_core::Tensor)> {
-        use candle_core::Tensor;
         let [n, h, w] = self.shape;
-        let tensors = || {
-            let xs = Tensor::from_vec(self.xs, (n, h, w, 3), device)?.permute((0, 3, 1, 2))?;
-            Ok((xs, Tensor::from_vec(self.targets, n, device)?))
-        };
-        tensors().map_err(|source| crate::Error::Tensor { source })
+        let channels = self.xs.len() / (n * h * w).max(1);
+        let xs = candle_core::Tensor::from_vec(self.xs, (n, h, w, channels), device)
+            .and_then(|xs| xs.permute((0, 3, 1, 2)))
+            .map_err(|source| crate::Error::Tensor { source })?;
+        Ok((xs, self.targets.to_tensor(device)?))
     }
 
     /// As [`Self::into_tensors`], but copies the pixels, so that the batch can be used again.
@@ -70,12 +71,6 @@ impl Batch {
         &self,
         device: &candle_core::Device,
     ) -> crate::Result<(candle_core::Tensor, candle_core::Tensor)> {
-        use candle_core::Tensor;
-        let [n, h, w] = self.shape;
-        let tensors = || {
-            let xs = Tensor::from_slice(&self.xs, (n, h, w, 3), device)?.permute((0, 3, 1, 2))?;
-            Ok((xs, Tensor::from_slice(&self.targets, n, device)?))
-        };
-        tensors().map_err(|source| crate::Error::Tensor { source })
+        self.clone().into_tensors(device)
     }
 }

@@ -267,6 +267,40 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// Values are more or fewer than their shape says.
+    #[error("{got} values do not have the shape {shape:?}, which is that of {expected}")]
+    ArrayShape {
+        /// How many values came.
+        got: usize,
+        /// The lengths of the axes.
+        shape: Vec<usize>,
+        /// Their product.
+        expected: usize,
+    },
+    /// A label outside of a list of labels.
+    #[error("label {got} is not below {labels}, the number of labels")]
+    Label {
+        /// The label.
+        got: usize,
+        /// How many there are.
+        labels: usize,
+    },
+    /// Targets of different kinds or shapes cannot be in one batch.
+    #[error(
+        "a target is {got}, those before it are {expected}; a batch needs targets of one kind and shape"
+    )]
+    MixedTargets {
+        /// What those before are.
+        expected: String,
+        /// What came.
+        got: String,
+    },
+    /// Several targets are not one tensor.
+    #[error("the targets are several ({names:?}), not one tensor; take each of their parts")]
+    SeveralTargets {
+        /// Their names.
+        names: Vec<String>,
+    },
     /// A setting is out of range.
     #[error("{setting} is {got}, expected {expected}")]
     Setting {

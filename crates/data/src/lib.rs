@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+mod array;
 pub mod batch;
 pub mod dataset;
 mod error;
@@ -32,12 +33,15 @@ pub mod loader;
 mod parallel;
 pub mod random;
 pub mod sample_set;
+pub mod targets;
 pub mod transform;
 
+pub use array::Array;
 pub use batch::Batch;
 pub use dataset::{Check, Dataset, Sample, Skipped};
 pub use error::{Error, Result};
 pub use folder::ImageFolder;
 pub use image::Image;
 pub use loader::{Loader, LoaderOptions, Order};
+pub use targets::{Target, Targets};
 pub use transform::{EvalTransform, Interpolation, Normalize, TrainTransform, Transform};

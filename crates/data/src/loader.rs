@@ -16,6 +16,7 @@ use crate::dataset::{Sample, Skipped};
 use crate::error::{Error, Result};
 use crate::parallel::{for_each, resolve_threads};
 use crate::random::Rng;
+use crate::targets::Targets;
 use crate::transform::{Resampler, Transform};
 
 /// Mark the streams of random numbers, so that order and augmentation are independent.
@@ -205,7 +206,8 @@ impl Job {
                 other => Skipped { name: String::new(), reason: other.chain() },
             })
             .collect();
-        let targets = indices.iter().map(|&index| self.samples[index].label()).collect();
+        let labels = indices.iter().map(|&index| self.samples[index].label());
+        let targets = Targets::Classes(labels.collect());
         Batch { position, xs, shape: [indices.len(), h, w], targets, indices, skipped }
     }
 }

@@ -7,8 +7,8 @@
 use std::time::Instant;
 
 use candle_core::Device;
-use taper_data::Batch;
 use taper_data::random::Rng;
+use taper_data::{Batch, Targets};
 use taper_engine::{Cpu, Session, SessionOptions, Spread};
 use taper_layers::Network;
 use taper_model::Model;
@@ -94,7 +94,9 @@ fn train(model: &Model, shape: [usize; 3], options: &BenchOptions) -> Result<Vec
         position: 0,
         xs: images(model, shape),
         shape,
-        targets: (0..).take(shape[0]).map(|label: u32| label % small(classes)).collect(),
+        targets: Targets::Classes(
+            (0..).take(shape[0]).map(|label: u32| label % small(classes)).collect(),
+        ),
         indices: (0..shape[0]).collect(),
         skipped: Vec::new(),
     };

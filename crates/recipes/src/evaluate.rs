@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use taper_data::{Dataset, Loader, LoaderOptions};
+use taper_data::{Dataset, Loader, LoaderOptions, Targets};
 use taper_engine::{Session, SessionOptions};
 use taper_model::Model;
 use taper_train::{Batch, Batches};
@@ -122,7 +122,10 @@ impl Batches for Relabeled {
         start_batch: usize,
     ) -> Box<dyn Iterator<Item = taper_train::Result<Batch>> + '_> {
         let relabel = |mut batch: Batch| {
-            batch.targets.iter_mut().for_each(|label| *label = self.labels[*label as usize]);
+            // A folder's samples have classes and nothing else.
+            if let Targets::Classes(classes) = &mut batch.targets {
+                classes.iter_mut().for_each(|label| *label = self.labels[*label as usize]);
+            }
             batch
         };
         Box::new(

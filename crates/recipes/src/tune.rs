@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use candle_core::Device;
-use taper_data::{Order, Sample};
+use taper_data::{Order, Sample, Targets};
 use taper_layers::{Network, Parameter};
 use taper_model::Model;
 use taper_optim::{AdamW, Optimizer, Rule, Sgd};
@@ -121,14 +121,14 @@ impl<'a> Tune<'a> {
         let transform = setup::eval_transform(&model.preprocess)?;
         let loader = setup::loader(samples, transform, Order::Sequential, self.options)?;
         let mut features = Features::new(model, self.options.threads).map_err(transfer)?;
-        let mut targets = Vec::with_capacity(samples.len());
+        let mut targets = Targets::default();
         for batch in loader.epoch(0, 0) {
             let batch = batch.map_err(setup::data)?;
             if let Some(gone) = batch.skipped.first() {
                 return Err(Error::Vanished { name: gone.name.clone() });
             }
             features.extend(&batch.xs, batch.shape).map_err(transfer)?;
-            targets.extend(batch.targets);
+            targets.append(&batch.targets).map_err(setup::data)?;
             relay.cached(targets.len(), samples.len());
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);

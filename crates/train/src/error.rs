@@ -101,6 +101,16 @@ pub enum Error {
         /// How many classes.
         classes: usize,
     },
+    /// Targets that a loss or a metric cannot work with.
+    #[error("{what} takes {expected} as targets, got {got}")]
+    TargetKind {
+        /// Which loss or metric.
+        what: String,
+        /// What it takes.
+        expected: &'static str,
+        /// What came, with its shape but for the first axis.
+        got: String,
+    },
     /// A label outside the classes.
     #[error("label {target} is not below {classes}, the number of classes")]
     Target {

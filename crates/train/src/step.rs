@@ -44,7 +44,7 @@ pub fn step<R: Rule>(
     batch: Batch,
     settings: StepSettings,
 ) -> Result<StepReport> {
-    let (xs, targets) = tensors(batch).map_err(at("batch"))?;
+    let (xs, targets) = batch.into_tensors(&Device::Cpu)?;
     let value = network.value_and_grad(&xs, settings.seed, |logits| {
         cross_entropy(logits, &targets, settings.label_smoothing)
     })?;
@@ -66,13 +66,6 @@ pub fn step<R: Rule>(
 /// Refuses what is no number.
 pub(crate) fn finite(what: &str, value: f64) -> Result<()> {
     if value.is_finite() { Ok(()) } else { Err(Error::NotFinite { what: what.to_owned(), value }) }
-}
-
-/// The pixels as an `(n, c, h, w)` view of their own memory, and the targets.
-fn tensors(batch: Batch) -> candle_core::Result<(Tensor, Tensor)> {
-    let [n, h, w] = batch.shape;
-    let xs = Tensor::from_vec(batch.xs, (n, h, w, ()), &Device::Cpu)?.permute((0, 3, 1, 2))?;
-    Ok((xs, Tensor::from_vec(batch.targets, n, &Device::Cpu)?))
 }
 
 fn hits(logits: &Tensor, targets: &Tensor) -> candle_core::Result<u64> {

@@ -39,7 +39,7 @@ fn an_epoch_holds_every_sample_once() {
     let samples = samples();
     for batch in &all {
         assert_eq!(batch.xs.len(), batch.shape.iter().product::<usize>() * 3);
-        for (&index, &target) in batch.indices.iter().zip(&batch.targets) {
+        for (&index, &target) in batch.indices.iter().zip(batch.targets.classes().unwrap()) {
             assert_eq!(samples[index].label(), target);
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Above: `recipes`. Below: `data::random`. Not here: computing them (`transfer::features`).
 
-use taper_data::Batch;
 use taper_data::random::Rng;
+use taper_data::{Batch, Targets};
 
 use super::Batches;
 use crate::error::{Error, Result};
@@ -11,12 +11,12 @@ use crate::error::{Error, Result};
 /// The purpose of the random streams made here.
 const ORDER: u64 = 0x6f72_6465;
 
-/// Labeled vectors of one length, as images of one pixel and as many channels.
+/// Vectors of one length with targets of any kind, as images of one pixel and as many channels.
 ///
 /// # Examples
 /// ```
 /// use taper_train::{Batches, Vectors};
-/// let set = Vectors::new(vec![0.0, 0.1, 1.0, 1.1, 2.0, 2.1], vec![0, 1, 0], 2)?; // three vectors of two
+/// let set = Vectors::new(vec![0.0, 0.1, 1.0, 1.1, 2.0, 2.1], vec![0, 1, 0].into(), 2)?; // three vectors of two
 /// let batches: Vec<_> = set.epoch(0, 0).collect::<Result<_, _>>()?;
 /// assert_eq!((batches[0].shape, batches[1].shape), ([2, 1, 1], [1, 1, 1]));
 /// # Ok::<(), taper_train::Error>(())
@@ -24,7 +24,7 @@ const ORDER: u64 = 0x6f72_6465;
 #[derive(Debug, Clone)]
 pub struct Vectors {
     values: Vec<f32>,
-    targets: Vec<u32>,
+    targets: Targets,
     dim: usize,
     batch_size: usize,
     seed: Option<u64>,
@@ -35,7 +35,7 @@ impl Vectors {
     ///
     /// # Errors
     /// [`Error::Vectors`] if `values` are not as many vectors as targets, [`Error::Setting`] if `batch_size` is 0.
-    pub fn new(values: Vec<f32>, targets: Vec<u32>, batch_size: usize) -> Result<Self> {
+    pub fn new(values: Vec<f32>, targets: Targets, batch_size: usize) -> Result<Self> {
         if batch_size == 0 {
             let (name, got) = ("batch_size", "0".to_owned());
             return Err(Error::Setting { name, got, expected: "1 or more" });
@@ -60,7 +60,7 @@ impl Vectors {
             position,
             xs: indices.iter().flat_map(|&i| vector(i)).copied().collect(),
             shape: [indices.len(), 1, 1],
-            targets: indices.iter().map(|&i| self.targets[i]).collect(),
+            targets: self.targets.select(indices),
             indices: indices.to_vec(),
             skipped: Vec::new(),
         }
@@ -100,11 +100,13 @@ mod tests {
 
     fn set() -> Vectors {
         let values = (0..14u8).map(f32::from).collect();
-        Vectors::new(values, vec![0, 1, 2, 3, 4, 5, 6], 3).unwrap().shuffled(5)
+        Vectors::new(values, vec![0, 1, 2, 3, 4, 5, 6].into(), 3).unwrap().shuffled(5)
     }
 
     fn targets(set: &Vectors, epoch: usize, start: usize) -> Vec<Vec<u32>> {
-        set.epoch(epoch, start).map(|batch| batch.unwrap().targets).collect()
+        set.epoch(epoch, start)
+            .map(|batch| batch.unwrap().targets.classes().unwrap().to_vec())
+            .collect()
     }
 
     #[test]
@@ -121,7 +123,7 @@ mod tests {
     fn values_stay_with_their_targets() {
         for batch in set().epoch(1, 0) {
             let batch = batch.unwrap();
-            for (i, &target) in batch.targets.iter().enumerate() {
+            for (i, &target) in batch.targets.classes().unwrap().iter().enumerate() {
                 let first = 2.0 * target as f32;
                 assert_eq!(batch.xs[2 * i..2 * i + 2], [first, first + 1.0]);
                 assert_eq!(batch.indices[i], target as usize);
@@ -131,8 +133,11 @@ mod tests {
 
     #[test]
     fn what_is_no_set_is_refused() {
-        assert!(matches!(Vectors::new(vec![0.0; 5], vec![0, 1], 1), Err(Error::Vectors { .. })));
-        assert!(matches!(Vectors::new(vec![], vec![0], 1), Err(Error::Vectors { .. })));
-        assert!(matches!(Vectors::new(vec![0.0], vec![0], 0), Err(Error::Setting { .. })));
+        assert!(matches!(
+            Vectors::new(vec![0.0; 5], vec![0, 1].into(), 1),
+            Err(Error::Vectors { .. })
+        ));
+        assert!(matches!(Vectors::new(vec![], vec![0].into(), 1), Err(Error::Vectors { .. })));
+        assert!(matches!(Vectors::new(vec![0.0], vec![0].into(), 0), Err(Error::Setting { .. })));
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
+use taper_data::Targets;
 use taper_data::random::Rng;
 use taper_graph::{Activation, Bias, Conv, Graph, GraphBuilder, PoolKind};
 use taper_layers::Network;
@@ -37,7 +38,9 @@ impl Pictures {
             position,
             xs: indices.iter().flat_map(picture).collect(),
             shape: [indices.len(), SIDE, SIDE],
-            targets: indices.iter().map(|&i| u32::try_from(i % 3).unwrap()).collect(),
+            targets: Targets::Classes(
+                indices.iter().map(|&i| u32::try_from(i % 3).unwrap()).collect(),
+            ),
             indices: indices.to_vec(),
             skipped: Vec::new(),
         }
