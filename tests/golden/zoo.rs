@@ -58,7 +58,7 @@ fn reparameterized_networks_agree() {
     let mut fused = 0;
     for_every_network(|network| {
         let model = reparameterize(&network.model).unwrap();
-        if model.graph != network.model.graph {
+        if model.graph() != network.model.graph() {
             network.check_session(&model, "the reparameterized session", 1);
             fused += 1;
         }
@@ -110,11 +110,11 @@ impl<'a> Network<'a> {
     }
 
     fn check_session(&self, model: &Model, door: &str, threads: usize) {
-        let nodes: [NodeId; 3] = TAPS.map(|tap| model.graph.output(tap).unwrap());
+        let nodes: [NodeId; 3] = TAPS.map(|tap| model.graph().output(tap).unwrap());
         let [_, h, w] = self.shape;
         let params = params(model);
         let mut session =
-            Session::of_nodes(&model.graph, &params, &nodes, [h, w], threads).unwrap();
+            Session::of_nodes(model.graph(), &params, &nodes, [h, w], threads).unwrap();
         let outputs = session.run_all(&self.images, self.shape).unwrap();
         for (tap, output) in TAPS.into_iter().zip(outputs) {
             self.check(door, tap, output);
@@ -125,7 +125,7 @@ impl<'a> Network<'a> {
         let params = params(&self.model);
         let nothing = vec![false; params.len()];
         for tap in TAPS {
-            let mut trainer = Trainer::new(&self.model.graph, tap, &nothing, Cpu::new(2)).unwrap();
+            let mut trainer = Trainer::new(self.model.graph(), tap, &nothing, Cpu::new(2)).unwrap();
             let output = trainer.forward(&params, &self.images, self.shape, 0).unwrap();
             self.check("a trainer", tap, output);
         }
@@ -142,7 +142,7 @@ impl<'a> Network<'a> {
 }
 
 fn params(model: &Model) -> Vec<&[f32]> {
-    model.tensors.iter().map(|tensor| tensor.data.as_slice()).collect()
+    model.tensors().iter().map(|tensor| tensor.data.as_slice()).collect()
 }
 
 /// Running means and variances by parameter, decoded as `tests/generators/peer.py` says; norms go by name.

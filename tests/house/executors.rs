@@ -77,14 +77,14 @@ fn nodes(graph: &Graph) -> [NodeId; 3] {
 }
 
 fn compare(name: &str, model: &Model, shape: [usize; 3]) {
-    let (params, images) = (params(model), images(model.graph.input_channels(), shape));
+    let (params, images) = (params(model), images(model.graph().input_channels(), shape));
     let size = [shape[1], shape[2]];
     let mut session =
-        Session::of_nodes(&model.graph, &params, &nodes(&model.graph), size, 1).unwrap();
+        Session::of_nodes(model.graph(), &params, &nodes(model.graph()), size, 1).unwrap();
     let fused = session.run_all(&images, shape).unwrap();
     for (output, fused) in OUTPUTS.into_iter().zip(fused) {
         let nothing = vec![false; params.len()];
-        let mut trainer = Trainer::new(&model.graph, output, &nothing, Cpu::new(1)).unwrap();
+        let mut trainer = Trainer::new(model.graph(), output, &nothing, Cpu::new(1)).unwrap();
         let unfused = trainer.forward(&params, &images, shape, 0).unwrap();
         let [fused, unfused] =
             [fused, unfused].map(|xs| xs.iter().copied().map(f64::from).collect::<Vec<_>>());
@@ -121,8 +121,9 @@ fn images(channels: usize, shape: [usize; 3]) -> Vec<f32> {
 /// values neither vanish nor grow on their way, so that every layer counts in the output.
 fn model(graph: Graph, shape: [usize; 3]) -> Model {
     let preprocess = Preprocess { input_size: [shape[1], shape[2]], ..Preprocess::imagenet() };
-    let mut model = Model::random(graph, 3, preprocess, Vec::new()).unwrap();
-    for (spec, tensor) in model.graph.params().iter().zip(&mut model.tensors) {
+    let model = Model::random(graph, 3, preprocess, Vec::new()).unwrap();
+    let mut tensors = model.tensors().to_vec();
+    for (spec, tensor) in model.graph().params().iter().zip(&mut tensors) {
         for (i, value) in tensor.data.iter_mut().enumerate() {
             let wave = ((i + spec.name.len()) as f32 * 0.7).sin();
             match spec.role {
@@ -133,25 +134,26 @@ fn model(graph: Graph, shape: [usize; 3]) -> Model {
             }
         }
     }
+    let model = model.with_tensors(tensors.clone()).unwrap();
     for (id, values) in statistics(&model, shape) {
-        model.tensors[id].data = values;
+        tensors[id].data = values;
     }
-    model
+    model.with_tensors(tensors).unwrap()
 }
 
 /// Means and variances of a batch, by parameter. A small map has few values a channel, and its smallest variances are mere chance
 /// that would blow up rounding: each is the mean of the channel's own and the layer's.
 fn statistics(model: &Model, shape: [usize; 3]) -> Vec<(usize, Vec<f32>)> {
-    let all = vec![true; model.tensors.len()];
-    let mut trainer = Trainer::new(&model.graph, "logits", &all, Cpu::new(1)).unwrap();
+    let all = vec![true; model.tensors().len()];
+    let mut trainer = Trainer::new(model.graph(), "logits", &all, Cpu::new(1)).unwrap();
     trainer
-        .forward(&params(model), &images(model.graph.input_channels(), shape), shape, 0)
+        .forward(&params(model), &images(model.graph().input_channels(), shape), shape, 0)
         .unwrap();
     let mut statistics = trainer.running_statistics(&params(model));
-    for node in model.graph.nodes() {
+    for node in model.graph().nodes() {
         let Op::BatchNorm { momentum: Some(momentum), .. } = node.op() else { continue };
         for (id, values) in statistics.iter_mut().filter(|(id, _)| node.params().contains(id)) {
-            for (value, before) in values.iter_mut().zip(&model.tensors[id.index()].data) {
+            for (value, before) in values.iter_mut().zip(&model.tensors()[id.index()].data) {
                 *value = before + (*value - before) / *momentum as f32;
             }
             if *id == node.params()[3] {
@@ -164,5 +166,5 @@ fn statistics(model: &Model, shape: [usize; 3]) -> Vec<(usize, Vec<f32>)> {
 }
 
 fn params(model: &Model) -> Vec<&[f32]> {
-    model.tensors.iter().map(|tensor| tensor.data.as_slice()).collect()
+    model.tensors().iter().map(|tensor| tensor.data.as_slice()).collect()
 }

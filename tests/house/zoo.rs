@@ -9,8 +9,8 @@ fn tensors_are_what_the_graph_says_for_every_variant() {
     for architecture in taper_zoo::architectures().filter(|it| it.params < 10_000_000) {
         let graph = architecture.graph(10).unwrap();
         let model = Model::random(graph, 1, Preprocess::imagenet(), Vec::new()).unwrap();
-        assert_eq!(model.graph.params().len(), model.tensors.len(), "{}", architecture.name);
-        for (spec, tensor) in model.graph.params().iter().zip(&model.tensors) {
+        assert_eq!(model.graph().params().len(), model.tensors().len(), "{}", architecture.name);
+        for (spec, tensor) in model.graph().params().iter().zip(model.tensors()) {
             assert_eq!(spec.shape, tensor.shape, "{} of {}", spec.name, architecture.name);
             assert_eq!(tensor.data.len(), tensor.shape.iter().product::<usize>(), "{}", spec.name);
         }
@@ -74,9 +74,9 @@ fn every_embedded_model_has_weights_classes_and_a_license() {
     assert!(!embedded.is_empty());
     for record in embedded {
         let model = taper_zoo::pretrained(record.name).unwrap();
-        assert_eq!(model.classes.len(), 1000, "{}", record.name);
-        assert_eq!(model.provenance.source, record.name);
-        assert!(model.provenance.licence.is_some(), "{}", record.name);
-        assert_eq!(model.preprocess, record.preprocess);
+        assert_eq!(model.classes().len(), 1000, "{}", record.name);
+        assert_eq!(model.provenance().source, record.name);
+        assert!(model.provenance().licence.is_some(), "{}", record.name);
+        assert_eq!(model.preprocess(), &record.preprocess);
     }
 }

@@ -51,14 +51,15 @@ fn classify(model: &Path, picture: &Path) -> Result<(), Box<dyn Error>> {
     let shown = picture.display();
     let decoded =
         decode(picture).map_err(|error| format!("cannot read picture `{shown}`: {error}"))?;
-    let [h, w] = model.preprocess.input_size;
-    let xs = prepare(&decoded, &model.preprocess).map_err(|error| format!("`{shown}`: {error}"))?;
+    let [h, w] = model.preprocess().input_size;
+    let xs =
+        prepare(&decoded, model.preprocess()).map_err(|error| format!("`{shown}`: {error}"))?;
     let mut session = Session::new(&model, &SessionOptions::default())?;
     let probabilities = softmax(session.run(&xs, [1, h, w])?);
     let mut order: Vec<usize> = (0..probabilities.len()).collect();
     order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
     for index in order.into_iter().take(TOP) {
-        let class = model.classes.get(index).cloned().unwrap_or_else(|| format!("class {index}"));
+        let class = model.classes().get(index).cloned().unwrap_or_else(|| format!("class {index}"));
         println!("{:5.1} %  {class}", 100.0 * probabilities[index]);
     }
     Ok(())

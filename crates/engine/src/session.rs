@@ -72,10 +72,10 @@ impl Session {
     /// # Errors
     /// For an unknown output, or an operation without a kernel.
     pub fn new(model: &Model, options: &SessionOptions) -> Result<Self> {
-        let node = model.graph.output(&options.output)?;
-        let params: Vec<&[f32]> = model.tensors.iter().map(|t| t.data.as_slice()).collect();
-        let size = model.preprocess.input_size;
-        Self::of_nodes(&model.graph, &params, &[node], size, options.threads)
+        let node = model.graph().output(&options.output)?;
+        let params: Vec<&[f32]> = model.tensors().iter().map(|t| t.data.as_slice()).collect();
+        let size = model.preprocess().input_size;
+        Self::of_nodes(model.graph(), &params, &[node], size, options.threads)
     }
 
     /// Compiles what some nodes of a graph depend on, to compute them all: what a training step starts from when everything below

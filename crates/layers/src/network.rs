@@ -90,15 +90,15 @@ impl Network {
         if !device.is_cpu() {
             return Err(Error::Device { device: format!("{:?}", device.location()) });
         }
-        model.graph.output(OUTPUT)?;
-        let specs = model.graph.params().iter().zip(&model.tensors);
+        model.graph().output(OUTPUT)?;
+        let specs = model.graph().params().iter().zip(model.tensors());
         let params: Result<_> =
             specs.map(|(spec, tensor)| Parameter::new(spec, &tensor.data)).collect();
         Ok(Self {
-            runner: Arc::new(Runner::new(model.graph.clone(), 0)),
-            preprocess: model.preprocess,
-            classes: model.classes.clone(),
-            provenance: model.provenance.clone(),
+            runner: Arc::new(Runner::new(model.graph().clone(), 0)),
+            preprocess: *model.preprocess(),
+            classes: model.classes().to_vec(),
+            provenance: model.provenance().clone(),
             params: Arc::new(params?),
             compiled: Mutex::default(),
         })
@@ -275,7 +275,7 @@ impl Network {
 
     fn is_current(&self, compiled: &Compiled) -> Result<bool> {
         with_values(&self.params, |values| {
-            Ok(values.iter().zip(&compiled.model.tensors).all(|(now, then)| *now == then.data))
+            Ok(values.iter().zip(compiled.model.tensors()).all(|(now, then)| *now == then.data))
         })
     }
 

@@ -28,22 +28,22 @@ use crate::{Error, Model, Result, Tensor};
 /// # Ok(()) }
 /// ```
 pub fn adapt_channels(model: &Model, channels: usize) -> Result<Model> {
-    let old = model.graph.input_channels();
+    let old = model.graph().input_channels();
     if channels == old {
         return Ok(model.clone());
     }
-    let graph = model.graph.map_ops(|node| match node.op() {
+    let graph = model.graph().map_ops(|node| match node.op() {
         Op::Input { .. } => Op::Input { channels },
         op => op.clone(),
     })?;
-    let mut tensors = model.tensors.clone();
-    for id in first_layers(&model.graph)? {
-        if let Some(weight) = model.graph.node(id).params().first() {
-            tensors[weight.index()] = adapted(&model.tensors[weight.index()], old, channels);
+    let mut tensors = model.tensors().to_vec();
+    for id in first_layers(model.graph())? {
+        if let Some(weight) = model.graph().node(id).params().first() {
+            tensors[weight.index()] = adapted(&model.tensors()[weight.index()], old, channels);
         }
     }
-    let provenance = model.provenance.clone().and(format!("first layer for {channels} channels"));
-    Model::new(graph, tensors, model.preprocess, model.classes.clone(), provenance)
+    let provenance = model.provenance().clone().and(format!("first layer for {channels} channels"));
+    Model::new(graph, tensors, *model.preprocess(), model.classes().to_vec(), provenance)
 }
 
 /// The convolutions that read the image.

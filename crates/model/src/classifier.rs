@@ -32,20 +32,20 @@ pub fn reset_classifier(model: &Model, classes: &[String], seed: u64) -> Result<
     if classes.is_empty() {
         return Err(Error::NoClasses);
     }
-    let old = &model.graph;
+    let old = model.graph();
     let classifiers = classifiers(old)?;
     let is_one = |node: &Node| classifiers.iter().any(|id| old.node(*id).name() == node.name());
     let graph = old.map_ops(|node| match is_one(node) {
         true => Op::Linear { out: classes.len() },
         false => node.op().clone(),
     })?;
-    let mut tensors = model.tensors.clone();
+    let mut tensors = model.tensors().to_vec();
     for id in classifiers.iter().flat_map(|id| old.node(*id).params()) {
         tensors[id.index()] = init::sample(graph.param(*id), seed);
     }
     let what = format!("new classifier for {} classes, seed {seed}", classes.len());
-    let provenance = model.provenance.clone().and(what);
-    Model::new(graph, tensors, model.preprocess, classes.to_vec(), provenance)
+    let provenance = model.provenance().clone().and(what);
+    Model::new(graph, tensors, *model.preprocess(), classes.to_vec(), provenance)
 }
 
 /// The linear layers whose outputs make the logits: one, or several that are added and scaled (RepViT averages two).

@@ -23,11 +23,9 @@ impl Model {
     /// precision where they fit it; norms, biases and statistics, which are few and can be tiny or large, stay `f32`.
     ///
     /// # Errors
-    /// [`Error::Misfit`] if the public fields no longer fit each other.
+    /// [`Error::Metadata`] if a part cannot be written as JSON.
     pub fn to_bytes(&self, precision: Precision) -> Result<Vec<u8>> {
-        let Self { graph, tensors, preprocess, classes, provenance } = self;
-        self.check()?; // the fields are public
-        let params = graph.params().iter().zip(tensors);
+        let params = self.graph().params().iter().zip(self.tensors());
         let entries = params.map(|(spec, tensor)| {
             let rounded = spec.role == ParamRole::Weight && tensors::fits_f16(&tensor.data);
             let kept = if rounded { precision } else { Precision::F32 };
@@ -35,10 +33,10 @@ impl Model {
         });
         let metadata = BTreeMap::from([
             ("taper.version", VERSION.to_owned()),
-            ("taper.graph", graph.to_json()),
-            ("taper.preprocess", json("taper.preprocess", preprocess)?),
-            ("taper.classes", json("taper.classes", classes)?),
-            ("taper.provenance", json("taper.provenance", provenance)?),
+            ("taper.graph", self.graph().to_json()),
+            ("taper.preprocess", json("taper.preprocess", self.preprocess())?),
+            ("taper.classes", json("taper.classes", self.classes())?),
+            ("taper.provenance", json("taper.provenance", self.provenance())?),
         ]);
         Ok(tensors::to_safetensors(entries, &metadata))
     }
@@ -81,7 +79,7 @@ impl Model {
     }
 }
 
-fn json(key: &'static str, value: &impl Serialize) -> Result<String> {
+fn json(key: &'static str, value: &(impl Serialize + ?Sized)) -> Result<String> {
     serde_json::to_string(value).map_err(|source| Error::Metadata { key, source })
 }
 

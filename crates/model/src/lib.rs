@@ -27,7 +27,7 @@ pub use error::{Error, Result};
 pub use file::write_aside;
 pub use keymap::{KeyMap, Naming};
 pub use misfit::{Misfit, Misshapen};
-pub use model::Model;
+pub use model::{Model, ModelParts};
 pub use reparameterize::reparameterize;
 pub use tensor::Tensor;
 pub use tensors::Precision;

@@ -28,8 +28,17 @@ use crate::{Error, KeyMap, Misfit, Preprocess, Provenance, Result, Tensor, init}
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
 pub struct Model {
+    graph: Graph,
+    tensors: Vec<Tensor>,
+    preprocess: Preprocess,
+    classes: Vec<String>,
+    provenance: Provenance,
+}
+
+/// What a [`Model`] is made of, no longer known to fit: [`Model::into_parts`] takes it apart, [`Model::new`] puts it together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelParts {
     /// The network.
     pub graph: Graph,
     /// Weights by [`ParamId`](taper_graph::ParamId) index, in the shapes of [`Graph::params`].
@@ -43,7 +52,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// Puts the parts together if they fit.
+    /// Puts the parts together if they fit; they stay so, and nobody need check them again.
     ///
     /// # Errors
     /// [`Error::Misfit`] with every tensor that is missing, surplus or misshapen; [`Error::Classes`] if there are names,
@@ -55,15 +64,9 @@ impl Model {
         classes: Vec<String>,
         provenance: Provenance,
     ) -> Result<Self> {
-        let model = Self { graph, tensors, preprocess, classes, provenance };
-        model.check()?;
-        Ok(model)
-    }
-
-    pub(crate) fn check(&self) -> Result<()> {
-        check_tensors(&self.graph, &self.tensors)?;
-        self.preprocess.validate()?;
-        check_classes(&self.graph, self.preprocess.input_size, self.classes.len())
+        check_tensors(&graph, &tensors)?;
+        check_use(&graph, &preprocess, classes.len())?;
+        Ok(Self { graph, tensors, preprocess, classes, provenance })
     }
 
     /// Puts a network and tensors from a file together, their names translated by `keymap`. PyTorch's
@@ -104,6 +107,76 @@ impl Model {
         Self::new(graph, tensors, preprocess, classes, provenance)
     }
 
+    /// The network.
+    #[must_use]
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Weights by [`ParamId`](taper_graph::ParamId) index, in the shapes of [`Graph::params`].
+    #[must_use]
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    /// What the weights expect of images.
+    #[must_use]
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// Name of each logit, or none.
+    #[must_use]
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// Where the weights come from.
+    #[must_use]
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    /// The same network with other weights.
+    ///
+    /// # Errors
+    /// [`Error::Misfit`] with every tensor that is missing, surplus or misshapen.
+    pub fn with_tensors(self, tensors: Vec<Tensor>) -> Result<Self> {
+        check_tensors(&self.graph, &tensors)?;
+        Ok(Self { tensors, ..self })
+    }
+
+    /// The same network for images that are prepared in another way.
+    ///
+    /// # Errors
+    /// [`Error::Preprocess`]; [`Error::Graph`] if the network cannot take an image of that size.
+    pub fn with_preprocess(self, preprocess: Preprocess) -> Result<Self> {
+        check_use(&self.graph, &preprocess, self.classes.len())?;
+        Ok(Self { preprocess, ..self })
+    }
+
+    /// The same network with other names of its logits, or none.
+    ///
+    /// # Errors
+    /// [`Error::Classes`] if there are names, but not one for each logit.
+    pub fn with_classes(self, classes: Vec<String>) -> Result<Self> {
+        check_use(&self.graph, &self.preprocess, classes.len())?;
+        Ok(Self { classes, ..self })
+    }
+
+    /// The same network with another origin.
+    #[must_use]
+    pub fn with_provenance(self, provenance: Provenance) -> Self {
+        Self { provenance, ..self }
+    }
+
+    /// The parts, to be changed and put together again.
+    #[must_use]
+    pub fn into_parts(self) -> ModelParts {
+        let Self { graph, tensors, preprocess, classes, provenance } = self;
+        ModelParts { graph, tensors, preprocess, classes, provenance }
+    }
+
     /// The weights of that parameter.
     #[must_use]
     pub fn tensor(&self, name: &str) -> Option<&Tensor> {
@@ -125,8 +198,10 @@ fn check_tensors(graph: &Graph, tensors: &[Tensor]) -> Result<()> {
     if misfit.is_empty() { Ok(()) } else { Err(Error::Misfit { misfit: Box::new(misfit) }) }
 }
 
-/// The network takes an image of its own input size, and has a logit for each name.
-fn check_classes(graph: &Graph, [h, w]: [usize; 2], got: usize) -> Result<()> {
+/// The network takes an image of its own input size, and has a logit for each of `got` names.
+fn check_use(graph: &Graph, preprocess: &Preprocess, got: usize) -> Result<()> {
+    preprocess.validate()?;
+    let [h, w] = preprocess.input_size;
     let extents = graph.extents(h, w)?;
     let logits = graph.outputs().get("logits").and_then(|id| extents.get(id.index()));
     match logits.map(Extent::channels) {

@@ -39,12 +39,12 @@ use ways::{Way, Ways};
 /// b.output("features", xs)?;
 /// let model = Model::random(b.build()?, 0, Preprocess::imagenet(), Vec::new())?;
 /// let fused = reparameterize(&model)?;
-/// let names: Vec<_> = fused.graph.nodes().iter().map(|node| node.name()).collect();
+/// let names: Vec<_> = fused.graph().nodes().iter().map(|node| node.name()).collect();
 /// assert_eq!(names, ["input", "stem.reparam", "stem.act"]);
 /// # Ok(()) }
 /// ```
 pub fn reparameterize(model: &Model) -> Result<Model> {
-    let graph = &model.graph;
+    let graph = model.graph();
     let ways = Ways::of(graph).roots();
     if !ways.iter().any(|(_, way)| way.adds()) {
         return Ok(model.clone());
@@ -71,8 +71,8 @@ pub fn reparameterize(model: &Model) -> Result<Model> {
     let new = graph.fuse(&fusions)?;
     let kept = |name: &str| tensors.get(name).or_else(|| model.tensor(name)).cloned();
     let tensors: Vec<Tensor> = new.params().iter().filter_map(|spec| kept(&spec.name)).collect();
-    let provenance = model.provenance.clone().and("reparameterized");
-    Model::new(new, tensors, model.preprocess, model.classes.clone(), provenance)
+    let provenance = model.provenance().clone().and("reparameterized");
+    Model::new(new, tensors, *model.preprocess(), model.classes().to_vec(), provenance)
 }
 
 /// The module that all nodes of a way are in, if nothing else is; otherwise a node `reparam` in it. A way that adds nothing, and

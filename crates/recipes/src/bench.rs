@@ -48,7 +48,7 @@ pub fn bench(options: &BenchOptions) -> Result<BenchReport> {
         Some(model) => model,
         None => source::random(&options.model, 0)?,
     };
-    let size = options.image_size.map_or(model.preprocess.input_size, |size| [size; 2]);
+    let size = options.image_size.map_or(model.preprocess().input_size, |size| [size; 2]);
     let shape = [options.batch, size[0], size[1]];
     let ms = match options.mode {
         BenchMode::Infer => infer(&model, shape, options)?,
@@ -124,7 +124,7 @@ fn repeat(seconds: f64, mut once: impl FnMut() -> Result<Instant>) -> Result<Vec
 /// A batch `(n, h, w, c)` of mean 0 and variance 1, as after normalization.
 fn images(model: &Model, [n, h, w]: [usize; 3]) -> Vec<f32> {
     let mut rng = Rng::keyed([0]);
-    let len = n * h * w * model.graph.input_channels();
+    let len = n * h * w * model.graph().input_channels();
     (0..len).map(|_| single((rng.unit() - 0.5) * 12.0_f64.sqrt())).collect()
 }
 

@@ -56,7 +56,7 @@ pub fn evaluate(options: &EvaluateOptions, observer: &mut dyn Observer) -> Resul
         threads: options.threads,
         ..LoaderOptions::default()
     };
-    let transform = setup::eval_transform(&model.preprocess)?;
+    let transform = setup::eval_transform(model.preprocess())?;
     let loader = Loader::new(&dataset.val, transform, &loading).map_err(setup::data)?;
     let batches = Relabeled { images: loader, labels };
     let evaluation =
@@ -74,10 +74,10 @@ pub fn evaluate(options: &EvaluateOptions, observer: &mut dyn Observer) -> Resul
 
 /// The model's classes; numbers if it names none.
 pub(crate) fn names(model: &Model) -> Vec<String> {
-    if !model.classes.is_empty() {
-        return model.classes.clone();
+    if !model.classes().is_empty() {
+        return model.classes().to_vec();
     }
-    let logits = model.tensors.last().map_or(0, |bias| bias.shape.first().copied().unwrap_or(0));
+    let logits = model.tensors().last().map_or(0, |bias| bias.shape.first().copied().unwrap_or(0));
     (0..logits).map(|class| class.to_string()).collect()
 }
 

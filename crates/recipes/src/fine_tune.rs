@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use taper_data::Dataset;
-use taper_model::Model;
+use taper_model::{Model, Preprocess};
 
 use crate::data;
 use crate::error::{Error, Result};
@@ -159,15 +159,14 @@ impl Begun {
 fn prepare(mut model: Model, dataset: &Dataset, options: &FineTuneOptions) -> Result<Model> {
     let transfer = |source| Error::Transfer { source };
     if let Some(size) = options.image_size {
-        model.preprocess.input_size = [size, size];
+        let preprocess = Preprocess { input_size: [size, size], ..*model.preprocess() };
+        model = model.with_preprocess(preprocess).map_err(|source| transfer(source.into()))?;
     }
-    let [h, w] = model.preprocess.input_size;
-    model.graph.extents(h, w).map_err(|source| transfer(source.into()))?;
-    let mut model =
+    let model =
         taper_transfer::replace_head(&model, &dataset.classes, options.seed).map_err(transfer)?;
-    let before = model.provenance.training.take();
-    model.provenance.training = Some(training(before, options));
-    Ok(model)
+    let mut provenance = model.provenance().clone();
+    provenance.training = Some(training(provenance.training.take(), options));
+    Ok(model.with_provenance(provenance))
 }
 
 /// How the model is trained, in one line, after what was said before; without paths, so that equal runs give equal files.
@@ -198,10 +197,10 @@ fn training(before: Option<String>, options: &FineTuneOptions) -> String {
 fn fingerprint(model: &Model) -> String {
     const PRIME: u64 = 0x0000_0100_0000_01b3;
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in model.graph.to_json().bytes() {
+    for byte in model.graph().to_json().bytes() {
         hash = (hash ^ u64::from(byte)).wrapping_mul(PRIME);
     }
-    for value in model.tensors.iter().flat_map(|tensor| &tensor.data) {
+    for value in model.tensors().iter().flat_map(|tensor| &tensor.data) {
         hash = (hash ^ u64::from(value.to_bits())).wrapping_mul(PRIME);
     }
     format!("{hash:016x}")

@@ -59,7 +59,7 @@ pub fn look(options: &LookOptions) -> Result<LookReport> {
             }
             Err(error) => return Err(error),
         };
-        let (graph, layers) = (&model.graph, &eyes.layers);
+        let (graph, layers) = (model.graph(), &eyes.layers);
         let look = files::write(&options.out, number, image, graph, layers, &seen)?;
         sections.push(page::picture(&look.image, graph, layers, &eyes.evidence.layer, &seen));
         report.images.push(look);
@@ -78,7 +78,7 @@ fn filters(
     options: &LookOptions,
     report: &mut LookReport,
 ) -> Result<Option<Section>> {
-    let Some(stem) = layers::stem(&model.graph, &model.tensors) else { return Ok(None) };
+    let Some(stem) = layers::stem(model.graph(), model.tensors()) else { return Ok(None) };
     let mut pictures =
         taper_report::filters(stem.weight, stem.shape).map_err(|source| Error::Draw { source })?;
     pictures.truncate(MOST_FILTERS);

@@ -46,7 +46,7 @@ pub fn predict(
     let session = SessionOptions { threads: options.threads, ..SessionOptions::default() };
     let mut predictor = Predictor {
         session: Session::new(&model, &session).map_err(|source| Error::Engine { source })?,
-        reader: Reader::new(&model.preprocess)?,
+        reader: Reader::new(model.preprocess())?,
         classes: names(&model),
         top: options.top,
     };

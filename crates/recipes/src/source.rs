@@ -64,7 +64,7 @@ fn of_file(path: &Path) -> Result<Model> {
 /// The same network with random weights.
 pub(crate) fn random(name_or_file: &str, seed: u64) -> Result<Model> {
     let (graph, preprocess, classes) = if is_file(name_or_file) {
-        let model = of_file(Path::new(name_or_file))?;
+        let model = of_file(Path::new(name_or_file))?.into_parts();
         (model.graph, model.preprocess, model.classes)
     } else {
         let architecture = taper_zoo::architecture(name_or_file).map_err(zoo)?;
@@ -133,10 +133,10 @@ mod tests {
     #[test]
     fn a_name_without_weights_begins_with_random_ones() {
         let model = random("mobilenetv2_035", 3).unwrap();
-        assert_eq!(model.preprocess.input_size, [224, 224]);
+        assert_eq!(model.preprocess().input_size, [224, 224]);
         assert_eq!(model, random("mobilenetv2_035", 3).unwrap());
         assert_eq!(load_here("mobilenetv2_035").unwrap(), None);
         assert!(load_here("mobilenetv2_36").unwrap_err().is_request());
-        assert_eq!(random("lenet5", 3).unwrap().preprocess.input_size, [32, 32]);
+        assert_eq!(random("lenet5", 3).unwrap().preprocess().input_size, [32, 32]);
     }
 }

@@ -83,7 +83,7 @@ impl<'a> Tune<'a> {
             };
             warm_head::train(&self.network, &self.begun.model, train, self.options)?;
         }
-        let preprocess = &self.begun.model.preprocess;
+        let preprocess = self.begun.model.preprocess();
         let transform = setup::train_transform(preprocess, self.options)?;
         let train =
             setup::loader(&self.begun.dataset.train, transform, Order::Shuffled, self.options)?;
@@ -118,7 +118,7 @@ impl<'a> Tune<'a> {
     ) -> Result<Option<Vectors>> {
         let transfer = |source| Error::Transfer { source };
         let model = &self.begun.model;
-        let transform = setup::eval_transform(&model.preprocess)?;
+        let transform = setup::eval_transform(model.preprocess())?;
         let loader = setup::loader(samples, transform, Order::Sequential, self.options)?;
         let mut features = Features::new(model, self.options.threads).map_err(transfer)?;
         let mut targets = Targets::default();
@@ -196,7 +196,7 @@ impl<'a> Tune<'a> {
         let model = &self.begun.model;
         let mut options = self.options.clone();
         options.lr = Some(options.peak_lr());
-        options.image_size = Some(model.preprocess.input_size[0]);
+        options.image_size = Some(model.preprocess().input_size[0]);
         let params = self.network.params();
         let count = |is_counted: &dyn Fn(&Parameter) -> bool| -> usize {
             params.iter().filter(|p| is_counted(p)).map(|p| p.var.elem_count()).sum()
@@ -233,7 +233,7 @@ impl<'a> Tune<'a> {
             out: self.folder.path().to_path_buf(),
             stopped: outcome.is_none_or(|outcome| outcome.stopped),
             review: last
-                .map(|last| data::review(last, &self.begun.dataset, &self.begun.model.classes)),
+                .map(|last| data::review(last, &self.begun.dataset, self.begun.model.classes())),
         }
     }
 }

@@ -121,7 +121,7 @@ mod tests {
     use crate::head::tests::test_net;
 
     fn frozen(text: &str) -> Result<Vec<String>> {
-        let graph = test_net().graph;
+        let graph = test_net().into_parts().graph;
         let frozen = text.parse::<Freeze>().unwrap().frozen_params(&graph)?;
         let named = graph.params().iter().zip(frozen);
         Ok(named.filter(|(_, frozen)| *frozen).map(|(param, _)| param.name.clone()).collect())
@@ -131,7 +131,7 @@ mod tests {
     fn none_freezes_nothing_and_backbone_all_but_the_classifier() {
         assert!(frozen("none").unwrap().is_empty());
         let backbone = frozen("backbone").unwrap();
-        assert_eq!(backbone.len(), test_net().graph.params().len() - 2);
+        assert_eq!(backbone.len(), test_net().graph().params().len() - 2);
         assert!(!backbone.iter().any(|name| name.starts_with("classifier")));
     }
 

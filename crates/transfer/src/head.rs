@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use taper_graph::{Extent, Graph, GraphBuilder, Node, NodeId, PoolKind};
-use taper_model::{Model, Tensor, reset_classifier};
+use taper_model::{Model, Preprocess, Tensor, reset_classifier};
 
 use crate::error::{Error, Result};
 
@@ -24,15 +24,20 @@ pub fn replace_head(model: &Model, classes: &[String], seed: u64) -> Result<Mode
 /// [`Error::FeaturesAreMaps`] or [`Error::HeadReadsBackbone`] if the head cannot stand alone, [`Error::Graph`] if an output
 /// is missing.
 pub fn detach_head(model: &Model) -> Result<Model> {
-    let old = &model.graph;
-    let graph = head_graph(old, model.preprocess.input_size)?;
+    let old = model.graph();
+    let graph = head_graph(old, model.preprocess().input_size)?;
     let weights = |name: &str| -> Result<Tensor> {
         model.tensor(name).cloned().ok_or_else(|| Error::ForeignHead { name: name.to_owned() })
     };
     let tensors: Result<Vec<_>> = graph.params().iter().map(|param| weights(&param.name)).collect();
-    let mut preprocess = model.preprocess;
-    preprocess.input_size = [1, 1];
-    Ok(Model::new(graph, tensors?, preprocess, model.classes.clone(), model.provenance.clone())?)
+    let preprocess = Preprocess { input_size: [1, 1], ..*model.preprocess() };
+    Ok(Model::new(
+        graph,
+        tensors?,
+        preprocess,
+        model.classes().to_vec(),
+        model.provenance().clone(),
+    )?)
 }
 
 /// A model with the weights of a head that was detached from it and trained.
@@ -40,16 +45,15 @@ pub fn detach_head(model: &Model) -> Result<Model> {
 /// # Errors
 /// [`Error::ForeignHead`] if a parameter of the head is not one of the model's or has another shape.
 pub fn attach_head(model: &Model, head: &Model) -> Result<Model> {
-    let mut model = model.clone();
-    for (param, tensor) in head.graph.params().iter().zip(&head.tensors) {
-        let place =
-            model.graph.param_id(&param.name).and_then(|id| model.tensors.get_mut(id.index()));
+    let mut tensors = model.tensors().to_vec();
+    for (param, tensor) in head.graph().params().iter().zip(head.tensors()) {
+        let place = model.graph().param_id(&param.name).and_then(|id| tensors.get_mut(id.index()));
         match place.filter(|place| place.shape == tensor.shape) {
             Some(place) => *place = tensor.clone(),
             None => return Err(Error::ForeignHead { name: param.name.clone() }),
         }
     }
-    Ok(model)
+    Ok(model.clone().with_tensors(tensors)?)
 }
 
 fn head_graph(old: &Graph, [h, w]: [usize; 2]) -> Result<Graph> {
@@ -161,19 +165,21 @@ pub(crate) mod tests {
         for name in ["head.weight", "head_dist.weight"] {
             assert_eq!(new.tensor(name).unwrap().shape, [2, 4], "{name}");
         }
-        assert_eq!(detach_head(&new).unwrap().graph.params().len(), 4);
+        assert_eq!(detach_head(&new).unwrap().graph().params().len(), 4);
     }
 
     #[test]
     fn a_head_goes_off_and_comes_back() {
         let model = test_net();
-        let mut head = detach_head(&model).unwrap();
+        let head = detach_head(&model).unwrap();
         let names: Vec<&str> =
-            head.graph.params().iter().map(|param| param.name.as_str()).collect();
+            head.graph().params().iter().map(|param| param.name.as_str()).collect();
         assert_eq!(names, ["classifier.weight", "classifier.bias"]);
-        assert!(head.graph.find_node("drop").is_some());
+        assert!(head.graph().find_node("drop").is_some());
         assert_eq!(attach_head(&model, &head).unwrap(), model);
-        head.tensors[1].data = vec![1.0, 2.0, 3.0];
+        let mut tensors = head.tensors().to_vec();
+        tensors[1].data = vec![1.0, 2.0, 3.0];
+        let head = head.with_tensors(tensors).unwrap();
         let attached = attach_head(&model, &head).unwrap();
         assert_eq!(attached.tensor("classifier.bias").unwrap().data, [1.0, 2.0, 3.0]);
         let other = replace_head(&model, &["x".to_owned()], 0).unwrap();

@@ -18,7 +18,7 @@ use crate::{Error, Record, Result, record};
 /// ```
 /// # #[cfg(feature = "embedded")] {
 /// let model = taper_zoo::pretrained("mobilenetv2_100")?;
-/// assert_eq!((model.classes.len(), model.tensors.len()), (1000, 262));
+/// assert_eq!((model.classes().len(), model.tensors().len()), (1000, 262));
 /// # }
 /// # Ok::<(), taper_zoo::Error>(())
 /// ```
@@ -78,7 +78,7 @@ impl Default for Adaptation {
 /// let classes = vec!["ants".to_owned(), "bees".to_owned()];
 /// let adaptation = Adaptation { in_channels: 1, classes, ..Adaptation::default() };
 /// let model = taper_zoo::pretrained_with("mobilenetv2_100", &adaptation)?;
-/// assert_eq!((model.classes.len(), model.graph.input_channels()), (2, 1));
+/// assert_eq!((model.classes().len(), model.graph().input_channels()), (2, 1));
 /// # }
 /// # Ok::<(), taper_zoo::Error>(())
 /// ```

@@ -142,13 +142,13 @@ fn weights_under_the_names_of_their_file_make_a_model_and_others_do_not() {
     let record = record("mobilenetv2_100.tv_in1k").unwrap();
     let graph = create("mobilenetv2_100", 1000).unwrap();
     let random = Model::random(graph, 0, Preprocess::imagenet(), imagenet::classes()).unwrap();
-    let specs = random.graph.params().iter();
+    let specs = random.graph().params().iter();
     let mut tensors: std::collections::BTreeMap<_, _> = specs
         .map(|spec| torchvision_name(&spec.name))
-        .zip(random.tensors.iter().cloned())
+        .zip(random.tensors().iter().cloned())
         .collect();
     let file = &record.sources[0];
-    assert_eq!(record.model(file, tensors.clone()).unwrap().tensors, random.tensors);
+    assert_eq!(record.model(file, tensors.clone()).unwrap().tensors(), random.tensors());
     let norm = tensors.remove("features.18.1.weight").unwrap();
     let cause = |tensors| {
         let error = record.model(file, tensors).unwrap_err();
@@ -199,14 +199,14 @@ fn torchvision_name(name: &str) -> String {
 fn the_embedded_model_is_complete_and_says_where_it_is_from() {
     let model = crate::pretrained("mobilenet_v2").unwrap();
     let record = record("mobilenet_v2").unwrap();
-    assert_eq!(model.graph, create("mobilenetv2_100", 1000).unwrap());
-    assert_eq!(model.provenance.sha256.as_deref(), Some(record.sources[0].sha256));
-    assert_eq!((model.preprocess, model.classes.len()), (record.preprocess, 1000));
+    assert_eq!(model.graph(), &create("mobilenetv2_100", 1000).unwrap());
+    assert_eq!(model.provenance().sha256.as_deref(), Some(record.sources[0].sha256));
+    assert_eq!((model.preprocess(), model.classes().len()), (&record.preprocess, 1000));
     // First numbers of the published file: features.0.1.weight and classifier.1.bias, exact because norms and biases stay f32.
     let first = |name: &str| model.tensor(name).unwrap().data[0];
     assert_eq!(first("bn1.weight").to_bits(), 0x3d1c_248f);
     assert_eq!(first("classifier.bias").to_bits(), 0x3d41_483b);
-    assert!(model.tensors.iter().all(|tensor| tensor.data.iter().all(|v| v.is_finite())));
+    assert!(model.tensors().iter().all(|tensor| tensor.data.iter().all(|v| v.is_finite())));
 }
 
 #[cfg(feature = "embedded")]

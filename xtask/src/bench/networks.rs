@@ -21,8 +21,9 @@ pub(super) fn names(asked: &[String], defaults: &[&str]) -> Result<Vec<String>> 
 /// Source: He et al. 2015, eq. (10), <https://arxiv.org/abs/1502.01852>.
 pub(super) fn random(name: &str, classes: usize) -> Result<Model> {
     let graph = architecture(name)?.graph(classes)?;
-    let mut model = Model::random(graph, 0, Preprocess::imagenet(), Vec::new())?;
-    for tensor in &mut model.tensors {
+    let model = Model::random(graph, 0, Preprocess::imagenet(), Vec::new())?;
+    let mut tensors = model.tensors().to_vec();
+    for tensor in &mut tensors {
         if let [out, rest @ ..] = tensor.shape.as_slice()
             && !rest.is_empty()
         {
@@ -31,12 +32,12 @@ pub(super) fn random(name: &str, classes: usize) -> Result<Model> {
             tensor.data = images(out * fan_in).into_iter().map(|x| x * std).collect();
         }
     }
-    Ok(model)
+    Ok(model.with_tensors(tensors)?)
 }
 
 /// How many parameters are trained: peers must have as many.
 pub(super) fn parameters(model: &Model) -> usize {
-    let trained = model.graph.params().iter().filter(|param| param.role.is_trained());
+    let trained = model.graph().params().iter().filter(|param| param.role.is_trained());
     trained.map(|param| param.len()).sum()
 }
 

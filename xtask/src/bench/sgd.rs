@@ -8,7 +8,7 @@ use std::thread;
 
 use anyhow::{Result, bail};
 use taper_engine::{Cpu, Trainer};
-use taper_model::Model;
+use taper_model::{Model, ModelParts};
 
 /// So low that even random features of any size are learned and not jumped over.
 const LR: f32 = 1e-4;
@@ -47,13 +47,13 @@ impl Training {
         shape: [usize; 3],
         threads: usize,
     ) -> Result<Self> {
-        let graph = &model.graph;
+        let ModelParts { graph, tensors, .. } = model.into_parts();
         let head: HashSet<usize> =
             graph.node(graph.output("logits")?).params().iter().map(|id| id.index()).collect();
         let is_trained = |id: usize| trained == Trained::Everything || head.contains(&id);
         let marks: Vec<bool> = (0..graph.params().len()).map(is_trained).collect();
-        let trainer = Trainer::new(graph, "logits", &marks, Cpu::new(threads))?;
-        let params: Vec<Vec<f32>> = model.tensors.into_iter().map(|tensor| tensor.data).collect();
+        let trainer = Trainer::new(&graph, "logits", &marks, Cpu::new(threads))?;
+        let params: Vec<Vec<f32>> = tensors.into_iter().map(|tensor| tensor.data).collect();
         let of = |(param, &trained): (&Vec<f32>, &bool)| {
             vec![0.0; if trained { param.len() } else { 0 }]
         };
@@ -167,7 +167,7 @@ mod tests {
     fn steps_lower_the_loss_and_a_frozen_backbone_stays() {
         for trained in [Trained::Everything, Trained::Head] {
             let model = networks::random("mobilenetv2_035", 2).unwrap();
-            let before = model.tensors.clone();
+            let before = model.tensors().to_vec();
             let shape = [8, 64, 64];
             let xs = networks::images(8 * 64 * 64 * 3);
             let mut training = Training::new(model, trained, xs, shape, 2).unwrap();

@@ -116,7 +116,7 @@ fn of_timm(
     let model = model.with_context(|| format!("the weights of {name}"))?;
     let mut rows = vec![(name.to_owned(), size, expected.distances(&model, threads)?)];
     let fused = reparameterize(&model)?;
-    if fused.graph != model.graph {
+    if fused.graph() != model.graph() {
         let distances = expected.distances(&fused, threads)?;
         rows.push((format!("{name}, reparameterized"), size, distances));
     }
@@ -150,11 +150,11 @@ impl Expected {
     }
 
     fn distances(&self, model: &Model, threads: usize) -> Result<[f64; 3]> {
-        let nodes = TAPS.iter().map(|tap| model.graph.output(tap));
+        let nodes = TAPS.iter().map(|tap| model.graph().output(tap));
         let nodes = nodes.collect::<Result<Vec<NodeId>, _>>()?;
-        let params: Vec<&[f32]> = model.tensors.iter().map(|t| t.data.as_slice()).collect();
+        let params: Vec<&[f32]> = model.tensors().iter().map(|t| t.data.as_slice()).collect();
         let size = self.size;
-        let mut session = Session::of_nodes(&model.graph, &params, &nodes, [size; 2], threads)?;
+        let mut session = Session::of_nodes(model.graph(), &params, &nodes, [size; 2], threads)?;
         let outputs = session.run_all(&self.images, [1, size, size])?;
         let mut distances = [f64::INFINITY; 3];
         for ((apart, ours), theirs) in distances.iter_mut().zip(outputs).zip(&self.outputs) {

@@ -56,7 +56,7 @@ pub(super) fn check(
     for name in if named.is_empty() { &WEIGHTS[..] } else { &named } {
         let record = record(name)?;
         let (file, model) = model(record, weights)?;
-        let theirs = Theirs::ask(&mut peer, folder.path(), record, &file, &model.preprocess)?;
+        let theirs = Theirs::ask(&mut peer, folder.path(), record, &file, model.preprocess())?;
         let agreement = Agreement::of(&model, &theirs, &pictures, threads)?;
         println!("{}: {agreement}", record.name);
         broken.extend((!agreement.holds()).then_some(record.name));
@@ -142,8 +142,8 @@ impl Agreement {
     fn of(model: &Model, theirs: &Theirs, pictures: &[PathBuf], threads: usize) -> Result<Self> {
         let options = SessionOptions { threads, ..SessionOptions::default() };
         let mut session = Session::new(model, &options)?;
-        let Preprocess { input_size: size @ [h, w], mean, std, .. } = model.preprocess;
-        let (normalize, transform) = (Normalize::new(mean, std)?, transform(&model.preprocess)?);
+        let Preprocess { input_size: size @ [h, w], mean, std, .. } = *model.preprocess();
+        let (normalize, transform) = (Normalize::new(mean, std)?, transform(model.preprocess())?);
         let (mut resampler, mut xs) = (Resampler::default(), vec![0.0; h * w * 3]);
         let mut agreement = Self {
             pictures: pictures.len(),

@@ -26,7 +26,7 @@ pub(super) fn embed(record: &Record, source: &Source, file: &Path) -> Result<()>
 
 /// Largest absolute difference of a tensor over its largest magnitude; half precision has 11 bits, so at most 2⁻¹¹ = 4.9e-4.
 fn worst_error(exact: &Model, rounded: &Model) -> (f32, String) {
-    let pairs = exact.tensors.iter().zip(&rounded.tensors).zip(exact.graph.params());
+    let pairs = exact.tensors().iter().zip(rounded.tensors()).zip(exact.graph().params());
     let errors = pairs.map(|((exact, rounded), spec)| {
         let scale = exact.data.iter().fold(0.0f32, |max, v| max.max(v.abs()));
         let differences = exact.data.iter().zip(&rounded.data).map(|(a, b)| (a - b).abs());

@@ -256,13 +256,13 @@ mod tests {
     #[test]
     fn bands_give_the_bits_that_units_give() {
         let model = Model::random(network(), 1, Preprocess::imagenet(), Vec::new()).unwrap();
-        let params: Vec<&[f32]> = model.tensors.iter().map(|t| t.data.as_slice()).collect();
-        let node = model.graph.output("features").unwrap();
+        let params: Vec<&[f32]> = model.tensors().iter().map(|t| t.data.as_slice()).collect();
+        let node = model.graph().output("features").unwrap();
         // Heights that no band divides, and one of which three threads would repeat too much of the later blocks.
         for [h, w, threads, least] in [[224, 224, 1, 8], [233, 250, 2, 8], [150, 301, 3, 4]] {
             let mut runner = Runner::new(threads);
             let program =
-                Program::new(&model.graph, &params, &[node], [h, w], &runner.cpu).unwrap();
+                Program::new(model.graph(), &params, &[node], [h, w], &runner.cpu).unwrap();
             let xs: Vec<f32> = (0..h * w * 3).map(|i| (i as f32 * 0.61).sin()).collect();
             let mut run = |order| {
                 runner.prepare(&program, [1, h, w], order).unwrap();

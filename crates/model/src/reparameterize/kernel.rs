@@ -23,7 +23,7 @@ pub(super) struct Kernel {
 impl Kernel {
     /// The sum of a way that has at least one layer.
     pub(super) fn of(way: &Way, model: &Model) -> Self {
-        let layer = way.layer().map(|id| Self::layer(model.graph.node(id), model));
+        let layer = way.layer().map(|id| Self::layer(model.graph().node(id), model));
         let like = layer.unwrap_or(Self::identity(&Conv::pointwise(1), 1, true));
         like.along(way, model)
     }
@@ -36,20 +36,20 @@ impl Kernel {
                 Self::identity(&conv, self.depth, self.is_linear)
             }
             Way::Layer(id, before) => {
-                let mut kernel = Self::layer(model.graph.node(*id), model);
+                let mut kernel = Self::layer(model.graph().node(*id), model);
                 if let Way::Norm(norm, _) = **before {
-                    kernel.follow(&affine(model.graph.node(norm), model));
+                    kernel.follow(&affine(model.graph().node(norm), model));
                 }
                 kernel
             }
             Way::Norm(id, before) => {
                 let mut kernel = self.along(before, model);
-                kernel.scale(&affine(model.graph.node(*id), model));
+                kernel.scale(&affine(model.graph().node(*id), model));
                 kernel
             }
             Way::Scale(id, before) => {
                 let mut kernel = self.along(before, model);
-                if let Op::Scale { factor } = model.graph.node(*id).op() {
+                if let Op::Scale { factor } = model.graph().node(*id).op() {
                     kernel.scale(&vec![(*factor, 0.0); kernel.conv.out]);
                 }
                 kernel
@@ -65,7 +65,7 @@ impl Kernel {
             _ => (Conv::pointwise(1), true),
         };
         let tensors: Vec<&Tensor> =
-            node.params().iter().map(|id| &model.tensors[id.index()]).collect();
+            node.params().iter().map(|id| &model.tensors()[id.index()]).collect();
         let values = |tensor: &&Tensor| tensor.data.iter().map(|v| f64::from(*v)).collect();
         Self {
             conv,
@@ -152,7 +152,7 @@ impl Kernel {
 fn affine(node: &Node, model: &Model) -> Vec<(f64, f64)> {
     let Op::BatchNorm { eps, .. } = node.op() else { return Vec::new() };
     let [scale, shift, mean, var] = [0, 1, 2, 3].map(|slot| {
-        let tensor = node.params().get(slot).map(|id| &model.tensors[id.index()]);
+        let tensor = node.params().get(slot).map(|id| &model.tensors()[id.index()]);
         tensor.map_or(&[][..], |tensor| &tensor.data)
     });
     let channels = scale.iter().zip(shift).zip(mean.iter().zip(var));

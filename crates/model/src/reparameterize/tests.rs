@@ -25,13 +25,14 @@ fn values(seed: usize, n: usize, low: f32, high: f32) -> Vec<f32> {
 fn model(graph: Graph) -> Model {
     let mut preprocess = Preprocess::imagenet();
     preprocess.input_size = [7, 6];
-    let mut model = Model::random(graph, 5, preprocess, Vec::new()).unwrap();
-    for (seed, tensor) in model.tensors.iter_mut().enumerate() {
-        let is_var = model.graph.params()[seed].name.ends_with("running_var");
+    let model = Model::random(graph, 5, preprocess, Vec::new()).unwrap();
+    let mut tensors = model.tensors().to_vec();
+    for (seed, tensor) in tensors.iter_mut().enumerate() {
+        let is_var = model.graph().params()[seed].name.ends_with("running_var");
         let (low, high) = if is_var { (0.2, 2.0) } else { (-1.0, 1.0) };
         tensor.data = values(seed, tensor.data.len(), low, high);
     }
-    model
+    model.with_tensors(tensors).unwrap()
 }
 
 fn build(add: impl FnOnce(&mut GraphBuilder, NodeId) -> taper_graph::Result<NodeId>) -> Model {
@@ -52,11 +53,11 @@ struct Map {
 /// The output `ys` of a model, pixel by pixel.
 fn run(model: &Model) -> Vec<f64> {
     let mut maps: Vec<Map> = Vec::new();
-    for id in model.graph.node_ids() {
-        let node = model.graph.node(id);
+    for id in model.graph().node_ids() {
+        let node = model.graph().node(id);
         let inputs: Vec<&Map> = node.inputs().iter().map(|id| &maps[id.index()]).collect();
         let params: Vec<&Tensor> =
-            node.params().iter().map(|id| &model.tensors[id.index()]).collect();
+            node.params().iter().map(|id| &model.tensors()[id.index()]).collect();
         let map = match node.op() {
             Op::Input { channels } => {
                 let data = values(99, channels * 42, -1.0, 1.0);
@@ -67,7 +68,7 @@ fn run(model: &Model) -> Vec<f64> {
         };
         maps.push(map);
     }
-    maps[model.graph.output("ys").unwrap().index()].data.clone()
+    maps[model.graph().output("ys").unwrap().index()].data.clone()
 }
 
 fn convolve(conv: &Conv, xs: &Map, params: &[&Tensor]) -> Map {
@@ -139,7 +140,7 @@ fn fused(model: &Model) -> Vec<String> {
         assert!((a - b).abs() < 1e-5 * largest, "{a} {b}");
     }
     assert!(largest > 0.1, "nothing came out");
-    new.graph.nodes()[1..].iter().map(|node| node.name().to_owned()).collect()
+    new.graph().nodes()[1..].iter().map(|node| node.name().to_owned()).collect()
 }
 
 #[test]
@@ -231,8 +232,8 @@ fn names_stay_one_of_each_and_scopes_cover_what_is_left() {
     assert_eq!(names, ["conv1", "one.reparam", "one.act", "two.reparam", "two.act"]);
     assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
     let new = reparameterize(&model).unwrap();
-    let scope = new.graph.find_scope("two").unwrap();
-    let covered: Vec<&str> = scope.nodes().map(|id| new.graph.node(id).name()).collect();
+    let scope = new.graph().find_scope("two").unwrap();
+    let covered: Vec<&str> = scope.nodes().map(|id| new.graph().node(id).name()).collect();
     assert_eq!(covered, ["two.reparam", "two.act"]);
-    assert_eq!(new.provenance.training.as_deref(), Some("reparameterized"));
+    assert_eq!(new.provenance().training.as_deref(), Some("reparameterized"));
 }

@@ -15,10 +15,8 @@ fn net(weight: &Tensor) -> Model {
     let mut b = GraphBuilder::new(channels).unwrap();
     let xs = b.conv("conv", b.input(), Conv::dense(out, kernel, 2), Bias::Without).unwrap();
     b.output("features", xs).unwrap();
-    let mut model =
-        Model::random(b.build().unwrap(), 0, Preprocess::imagenet(), Vec::new()).unwrap();
-    model.tensors[0] = weight.clone();
-    model
+    let model = Model::random(b.build().unwrap(), 0, Preprocess::imagenet(), Vec::new()).unwrap();
+    model.with_tensors(vec![weight.clone()]).unwrap()
 }
 
 #[test]
@@ -29,8 +27,8 @@ fn weights_are_summed_or_repeated_and_scaled_as_timm_does() {
     let mut compared = 0;
     for (name, expected) in golden.iter().filter(|(name, _)| *name != "weight") {
         let adapted = adapt_channels(&model, name.parse().unwrap()).unwrap();
-        assert_eq!(adapted.tensors[0].shape, expected.shape, "{name} channels");
-        for (got, expected) in adapted.tensors[0].data.iter().zip(&expected.data) {
+        assert_eq!(adapted.tensors()[0].shape, expected.shape, "{name} channels");
+        for (got, expected) in adapted.tensors()[0].data.iter().zip(&expected.data) {
             // Sums of three numbers up to 3, in another order at most.
             assert!((got - expected).abs() <= 3.0 * f32::EPSILON, "{name}: {got} {expected}");
         }
@@ -43,9 +41,9 @@ fn weights_are_summed_or_repeated_and_scaled_as_timm_does() {
 fn other_weights_stay_and_the_provenance_tells() {
     let old = model();
     let new = adapt_channels(&old, 5).unwrap();
-    assert_eq!(new.graph.input_channels(), 5);
-    assert_eq!(new.tensors[1..], old.tensors[1..]);
-    assert_eq!(new.provenance.training.as_deref(), Some("first layer for 5 channels"));
+    assert_eq!(new.graph().input_channels(), 5);
+    assert_eq!(new.tensors()[1..], old.tensors()[1..]);
+    assert_eq!(new.provenance().training.as_deref(), Some("first layer for 5 channels"));
     assert_eq!(adapt_channels(&old, 3).unwrap(), old);
     assert!(matches!(adapt_channels(&old, 0), Err(Error::Graph { .. })));
 }
@@ -68,12 +66,12 @@ fn a_new_classifier_leaves_the_rest_and_is_the_seeds() {
     let new = reset_classifier(&old, &names, 1).unwrap();
     assert_eq!(new.tensor("classifier.weight").unwrap().shape, [7, 4]);
     assert_eq!(new.tensor("classifier.bias").unwrap().data, [0.0; 7]);
-    assert_eq!((new.classes.len(), new.tensor("conv.weight")), (7, old.tensor("conv.weight")));
+    assert_eq!((new.classes().len(), new.tensor("conv.weight")), (7, old.tensor("conv.weight")));
     assert_eq!(new, reset_classifier(&old, &names, 1).unwrap());
     assert_ne!(new, reset_classifier(&old, &names, 2).unwrap());
-    assert!(new.provenance.training.unwrap().contains("7 classes"));
+    assert!(new.provenance().training.as_deref().unwrap().contains("7 classes"));
     assert!(matches!(reset_classifier(&old, &[], 1), Err(Error::NoClasses)));
-    assert_eq!(reset_classifier(&old, &classes(), 1).unwrap().graph, graph());
+    assert_eq!(reset_classifier(&old, &classes(), 1).unwrap().graph(), &graph());
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::fs;
 use super::{chain, classes, graph, model};
 use crate::tensors::{self, Archive};
 use crate::{
-    Error, Interpolation, KeyMap, Model, Precision, Preprocess, Provenance, Tensor, write_aside,
+    Error, Interpolation, KeyMap, Model, ModelParts, Precision, Preprocess, Provenance, Tensor,
+    write_aside,
 };
 
 /// The model file with one metadata entry changed, or without it.
@@ -48,24 +49,28 @@ fn the_safetensors_crate_reads_our_files() {
 
 #[test]
 fn half_precision_rounds_weights_and_keeps_the_rest() {
-    let mut model = model();
-    let weight = model.graph.param_id("conv.weight").unwrap().index();
-    let var = model.graph.param_id("bn.running_var").unwrap().index();
-    model.tensors[weight].data[0] = 1.0 / 3.0;
-    model.tensors[var].data[0] = 5.6e-45; // a dead channel of torchvision's own weights
+    let model = model();
+    let weight = model.graph().param_id("conv.weight").unwrap().index();
+    let var = model.graph().param_id("bn.running_var").unwrap().index();
+    let mut tensors = model.tensors().to_vec();
+    tensors[weight].data[0] = 1.0 / 3.0;
+    tensors[var].data[0] = 5.6e-45; // a dead channel of torchvision's own weights
+    let model = model.with_tensors(tensors).unwrap();
     let read = Model::from_bytes(&model.to_bytes(Precision::F16).unwrap()).unwrap();
     let third = half::f16::from_f32(1.0 / 3.0).to_f32();
-    assert_eq!(read.tensors[weight].data[0].to_bits(), third.to_bits());
-    assert_eq!(read.tensors[var], model.tensors[var]);
+    assert_eq!(read.tensors()[weight].data[0].to_bits(), third.to_bits());
+    assert_eq!(read.tensors()[var], model.tensors()[var]);
 }
 
 #[test]
 fn weights_that_half_precision_cannot_hold_stay() {
-    let mut model = model();
-    let weight = model.graph.param_id("conv.weight").unwrap().index();
-    model.tensors[weight].data[0] = 1e5;
+    let model = model();
+    let weight = model.graph().param_id("conv.weight").unwrap().index();
+    let mut tensors = model.tensors().to_vec();
+    tensors[weight].data[0] = 1e5;
+    let model = model.with_tensors(tensors).unwrap();
     let read = Model::from_bytes(&model.to_bytes(Precision::F16).unwrap()).unwrap();
-    assert_eq!(read.tensors[weight], model.tensors[weight]);
+    assert_eq!(read.tensors()[weight], model.tensors()[weight]);
 }
 
 #[test]
@@ -126,8 +131,9 @@ fn everything_that_does_not_fit_is_told_at_once() {
     let tensor =
         |shape: &[usize]| Tensor { shape: shape.to_vec(), data: vec![0.0; shape.iter().product()] };
     let random = model();
-    let names = random.graph.params().iter().map(|spec| spec.name.clone());
-    let mut tensors: BTreeMap<String, Tensor> = names.zip(random.tensors.clone()).collect();
+    let names = random.graph().params().iter().map(|spec| spec.name.clone());
+    let mut tensors: BTreeMap<String, Tensor> =
+        names.zip(random.tensors().iter().cloned()).collect();
     tensors.insert("bn.num_batches_tracked".to_owned(), tensor(&[]));
     let fit = |tensors| {
         let (preprocess, provenance) = (Preprocess::imagenet(), Provenance::default());
@@ -140,7 +146,7 @@ fn everything_that_does_not_fit_is_told_at_once() {
             provenance,
         )
     };
-    assert_eq!(fit(tensors.clone()).unwrap().tensors, random.tensors);
+    assert_eq!(fit(tensors.clone()).unwrap().tensors(), random.tensors());
     tensors.remove("bn.bias");
     tensors.insert("extra.weight".to_owned(), tensor(&[1]));
     tensors.insert("classifier.weight".to_owned(), tensor(&[5, 4]));
@@ -152,16 +158,33 @@ fn everything_that_does_not_fit_is_told_at_once() {
 }
 
 #[test]
-fn a_model_whose_parts_were_changed_apart_is_not_written() {
-    let mut model = model();
-    model.tensors[0].data.pop();
-    assert!(matches!(model.to_bytes(Precision::F32), Err(Error::Misfit { .. })));
-    model.tensors.pop();
-    let text = model.to_bytes(Precision::F32).unwrap_err().to_string();
+fn parts_that_were_changed_apart_do_not_make_a_model() {
+    let ModelParts { graph, mut tensors, preprocess, classes, provenance } = model().into_parts();
+    tensors[0].data.pop();
+    tensors.pop();
+    let text = model().with_tensors(tensors.clone()).unwrap_err().to_string();
     assert!(
         text.contains("missing: `classifier.bias`") && text.contains("`conv.weight`"),
         "{text}"
     );
+    let again = Model::new(graph.clone(), tensors, preprocess, classes.clone(), provenance.clone());
+    assert_eq!(again.unwrap_err().to_string(), text);
+    let whole = model().tensors().to_vec();
+    assert_eq!(Model::new(graph, whole, preprocess, classes, provenance).unwrap(), model());
+}
+
+#[test]
+fn a_model_is_changed_only_to_one_that_fits() {
+    let crooked = Preprocess { std: [0.0; 3], ..Preprocess::imagenet() };
+    assert!(matches!(model().with_preprocess(crooked), Err(Error::Preprocess { .. })));
+    let small = Preprocess { input_size: [64, 48], ..Preprocess::imagenet() };
+    assert_eq!(model().with_preprocess(small).unwrap().preprocess(), &small);
+    let three = vec!["a".to_owned(), "b".to_owned(), "c".to_owned()];
+    let refused = model().with_classes(three);
+    assert!(matches!(refused, Err(Error::Classes { got: 3, expected: 2 })));
+    assert!(model().with_classes(Vec::new()).unwrap().classes().is_empty());
+    let provenance = Provenance { source: "mine".to_owned(), ..Provenance::default() };
+    assert_eq!(model().with_provenance(provenance.clone()).provenance(), &provenance);
 }
 
 #[test]

@@ -58,16 +58,16 @@ pub(crate) struct Channel {
 
 impl<'m> Eyes<'m> {
     pub(crate) fn new(model: &'m Model, options: &LookOptions) -> Result<Self> {
-        let (graph, threads) = (&model.graph, options.threads);
+        let (graph, threads) = (model.graph(), options.threads);
         let refused = |source| engine(taper_engine::Error::Graph(source));
-        let size @ [h, w] = model.preprocess.input_size;
+        let size @ [h, w] = model.preprocess().input_size;
         let extents = graph.extents(h, w).map_err(refused)?;
         let logits = graph.output("logits").map_err(refused)?;
         let classes = names(model);
         let n_classes = extents[logits.index()].channels();
         let class = options.class.as_deref().map(|name| class_of(name, &classes, n_classes));
         let layers = choose(graph, &extents, &options.layers)?;
-        let params: Vec<&[f32]> = model.tensors.iter().map(|t| t.data.as_slice()).collect();
+        let params: Vec<&[f32]> = model.tensors().iter().map(|t| t.data.as_slice()).collect();
         let last = Layer::of(graph, &extents, last_map(graph, &extents))?;
         let evidence = Evidence::new(graph, params.clone(), last, threads)?;
         let layer_nodes = layers.iter().map(|layer| layer.node);
@@ -76,8 +76,8 @@ impl<'m> Eyes<'m> {
             .chain(layer_nodes)
             .collect();
         Ok(Self {
-            preprocess: &model.preprocess,
-            reader: Reader::new(&model.preprocess)?,
+            preprocess: model.preprocess(),
+            reader: Reader::new(model.preprocess())?,
             session: Session::of_nodes(graph, &params, &nodes, size, threads).map_err(engine)?,
             evidence,
             layers,

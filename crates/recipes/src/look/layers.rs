@@ -208,7 +208,7 @@ mod tests {
             Vec::new(),
         )
         .unwrap();
-        let found = stem(&model.graph, &model.tensors).unwrap();
+        let found = stem(model.graph(), model.tensors()).unwrap();
         assert_eq!((found.name, found.shape), ("conv_stem", [16, 3, 3]));
         assert_eq!(found.weight.len(), 16 * 27);
     }

@@ -18,7 +18,7 @@ pub(crate) fn page(
     filters: Option<Section>,
     seen: Vec<Section>,
 ) -> Page {
-    let [h, w] = model.preprocess.input_size;
+    let [h, w] = model.preprocess().input_size;
     let note = format!(
         "What the network makes of each picture, seen at {w} × {h} pixels: the classes it names, the places that speak for \
          one of them, and feature maps on the way. A feature map shows one channel, from its smallest value (dark) to its \

@@ -180,7 +180,7 @@ fn a_tiny_network_learns_and_tells_what_happens() {
     let log = String::from_utf8(files(&settings)[2].clone()).unwrap();
     assert_eq!(log.lines().count(), 48 + 12);
     let saved = Model::load(settings.model_path()).unwrap();
-    assert_eq!(saved.classes, ["red", "green", "blue"]);
+    assert_eq!(saved.classes(), ["red", "green", "blue"]);
 }
 
 fn stopping_anywhere_changes_nothing<R: Rule + Copy>(rule: R, lr: f64) {

@@ -98,8 +98,8 @@ fn weights_of_every_family_are_adapted_to_other_channels_and_classes() {
         let shapes = |graph: &Graph| -> Vec<_> {
             graph.params().iter().map(|spec| (spec.name.clone(), spec.shape.clone())).collect()
         };
-        assert_eq!(shapes(&adapted.graph), shapes(&expected), "{}", architecture.name);
-        assert_eq!(adapted.graph.nodes(), expected.nodes(), "{}", architecture.name);
+        assert_eq!(shapes(adapted.graph()), shapes(&expected), "{}", architecture.name);
+        assert_eq!(adapted.graph().nodes(), expected.nodes(), "{}", architecture.name);
     }
 }
 

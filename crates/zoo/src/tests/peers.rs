@@ -146,7 +146,7 @@ fn reparameterized_networks_are_those_of_their_peers() {
         let tensors = graph.params().iter().map(zeros).collect();
         let (preprocess, provenance) = (Preprocess::imagenet(), Provenance::default());
         let model = Model::new(graph, tensors, preprocess, Vec::new(), provenance).unwrap();
-        let fused = reparameterize(&model).unwrap().graph;
+        let fused = reparameterize(&model).unwrap().into_parts().graph;
         // Names of the new layers are ours.
         let tensors = peer.tensors.clone();
         assert_eq!(&describe(&fused, architecture.input_size, tensors), peer, "{name}");

@@ -158,8 +158,8 @@ fn weights_under_the_names_of_their_file_make_a_model() {
             (&record.sources[0], record.graph_with(&Options::classes(1000)).unwrap());
         let keymap = source.keys.keymap(&graph);
         let random = Model::random(graph, 0, record.preprocess, Vec::new()).unwrap();
-        let specs = random.graph.params().iter();
-        let tensors = specs.zip(&random.tensors).map(|(spec, tensor)| {
+        let specs = random.graph().params().iter();
+        let tensors = specs.zip(random.tensors()).map(|(spec, tensor)| {
             let mut tensor: Tensor = tensor.clone();
             if name.starts_with("mobilenetv3") && spec.name == "conv_head.weight" {
                 tensor.shape.truncate(2);
@@ -167,6 +167,6 @@ fn weights_under_the_names_of_their_file_make_a_model() {
             (keymap.name_in_file(&spec.name), tensor)
         });
         let model = record.model(source, tensors.collect()).unwrap();
-        assert_eq!(model.tensors, random.tensors, "{name}");
+        assert_eq!(model.tensors(), random.tensors(), "{name}");
     }
 }

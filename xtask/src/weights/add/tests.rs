@@ -21,8 +21,8 @@ impl Repository {
     fn new() -> Self {
         let graph = architecture("test_efficientnet").unwrap().graph(1000).unwrap();
         let model = Model::random(graph, 0, Preprocess::imagenet(), Vec::new()).unwrap();
-        let names = model.graph.params().iter().map(|spec| spec.name.clone());
-        let tensors = names.zip(model.tensors.iter().cloned()).collect();
+        let names = model.graph().params().iter().map(|spec| spec.name.clone());
+        let tensors = names.zip(model.tensors().iter().cloned()).collect();
         let config = json!({
             "architecture": "test_efficientnet",
             "num_classes": 1000,

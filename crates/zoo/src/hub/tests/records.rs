@@ -24,8 +24,8 @@ fn a_name_becomes_a_model_over_the_network_and_then_without() {
     let record = record(TINY).unwrap();
     assert!(!record.is_cached(hub.environment()));
     let model = pretrained_from(TINY, &hub, &mut silent).unwrap();
-    assert_eq!((model.tensors.len(), model.classes.len()), (tiny().tensors.len(), 1000));
-    assert_eq!(model.provenance.source, TINY);
+    assert_eq!((model.tensors().len(), model.classes().len()), (tiny().tensors().len(), 1000));
+    assert_eq!(model.provenance().source, TINY);
     assert!(record.is_cached(hub.environment()));
     let asked = server.requests().len();
     assert_eq!(pretrained_from(TINY, &hub, &mut silent).unwrap(), model);
@@ -39,7 +39,7 @@ fn a_folder_by_hand_is_enough() {
     let bytes = tiny().to_bytes(Precision::F32).unwrap();
     std::fs::write(folder.path().join(format!("{TINY}.safetensors")), bytes).unwrap();
     let here = Here::new(&format!("file://{}", folder.path().display()));
-    assert_eq!(pretrained_from(TINY, &here.hub, &mut silent).unwrap().tensors, tiny().tensors);
+    assert_eq!(pretrained_from(TINY, &here.hub, &mut silent).unwrap().tensors(), tiny().tensors());
 }
 
 #[test]
