@@ -220,7 +220,13 @@ impl Isa {
                 Self::Portable | Self::Neon => {}
             }
         }
-        // SAFETY: plain Rust, on every machine; the rest is the caller's.
-        unsafe { kernel.run::<Portable>() }
+        /// A function of its own, like those above: else it is compiled once more into everybody who calls.
+        #[inline(never)]
+        unsafe fn portable<K: Kernel>(kernel: K) {
+            // SAFETY: plain Rust, on every machine; the rest is the caller's.
+            unsafe { kernel.run::<Portable>() }
+        }
+        // SAFETY: the caller's promise.
+        unsafe { portable(kernel) }
     }
 }

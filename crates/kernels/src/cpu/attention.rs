@@ -85,9 +85,11 @@ unsafe fn copy<S: Simd>(source: &SourceView, at: usize, channel: usize, len: usi
         // SAFETY: the values exist; `to` has room for whole vectors.
         unsafe {
             let k = source.channel::<S>(channel + i, lanes);
-            S::store_some(to.add(i), source.read::<S>(at + i, lanes, &k), lanes);
+            S::store_some(to.add(i), source.read_straight::<S>(at + i, lanes, &k), lanes);
         }
     }
+    // SAFETY: likewise.
+    unsafe { source.bend_rows::<S>(to, [1, 0, len]) };
 }
 
 /// `to[i] = Σ_r factors[r] · rows[r, i]` for `len` whole vectors, rows `stride` apart.

@@ -5,11 +5,77 @@
 
 use crate::Activation;
 use crate::activation::{BEND, CUBIC};
-use crate::simd::Simd;
+use crate::simd::{Simd, Task};
+
+/// Applies a curved activation in place to `rows` rows of `cols` values, `stride` apart; does nothing for others.
+///
+/// This, [`apply_one`] and [`derivative_of`] are functions of their own, one an instruction set: inlined into every loop that reads or
+/// writes through an activation, the curves were two fifths of the time this crate took to build.
+///
+/// # Safety
+/// The rows exist, and nobody else holds them.
+#[inline(always)]
+pub(super) unsafe fn apply_rows<S: Simd>(
+    activation: Activation,
+    first: *mut f32,
+    [rows, stride, cols]: [usize; 3],
+) {
+    if activation.is_curved() {
+        // SAFETY: the caller's promise.
+        unsafe { S::call(ApplyRows { activation, first, rows, stride, cols }) };
+    }
+}
+
+struct ApplyRows {
+    activation: Activation,
+    first: *mut f32,
+    rows: usize,
+    stride: usize,
+    cols: usize,
+}
+
+impl<S: Simd> Task<S> for ApplyRows {
+    #[inline(always)]
+    unsafe fn run(self) {
+        for row in 0..self.rows {
+            for col in (0..self.cols).step_by(S::LANES) {
+                let lanes = S::LANES.min(self.cols - col);
+                // SAFETY: rows and columns exist.
+                unsafe {
+                    let y = self.first.add(row * self.stride + col);
+                    let z = S::load_some(y, lanes);
+                    S::store_some(y, apply::<S>(self.activation, z), lanes);
+                }
+            }
+        }
+    }
+}
+
+/// `activation(z)` of one vector, where a loop cannot be cut in two for [`apply_rows`].
+#[inline(always)]
+pub(super) unsafe fn apply_one<S: Simd>(activation: Activation, z: S::V) -> S::V {
+    let mut z = z;
+    // SAFETY: a vector of its own.
+    unsafe { S::call(ApplyOne::<S> { activation, z: &mut z }) };
+    z
+}
+
+struct ApplyOne<'a, S: Simd> {
+    activation: Activation,
+    z: &'a mut S::V,
+}
+
+impl<S: Simd> Task<S> for ApplyOne<'_, S> {
+    #[inline(always)]
+    unsafe fn run(self) {
+        // SAFETY: arithmetic alone.
+        *self.z = unsafe { apply::<S>(self.activation, *self.z) };
+    }
+}
 
 /// `activation(z)` for a curved activation; `z` itself for others.
 #[inline(always)]
-pub(super) unsafe fn apply<S: Simd>(activation: Activation, z: S::V) -> S::V {
+unsafe fn apply<S: Simd>(activation: Activation, z: S::V) -> S::V {
     // SAFETY: arithmetic alone.
     unsafe {
         match activation {

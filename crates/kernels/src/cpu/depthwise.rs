@@ -115,8 +115,10 @@ unsafe fn fill_input<S: Simd>(
             let row = ((n * s.h + ih.min(s.h)) * s.w).wrapping_sub(s.left);
             for pw in inside.clone() {
                 let at = row.wrapping_add(pw) * s.c + channels.first + c;
-                S::store(to.add(pw * pixel + c), source.read::<S>(at, lanes, &k));
+                S::store(to.add(pw * pixel + c), source.read_straight::<S>(at, lanes, &k));
             }
+            let first = to.wrapping_add(inside.start * pixel + c);
+            source.bend_rows::<S>(first, [inside.len(), pixel, S::LANES]);
         }
         c += S::LANES;
     }
@@ -138,9 +140,10 @@ unsafe fn copy_row<S: Simd>(
         unsafe {
             let k = source.channel::<S>(channel, lanes);
             for i in 0..w {
-                let x = source.read::<S>(first + i * c + channel, lanes, &k);
+                let x = source.read_straight::<S>(first + i * c + channel, lanes, &k);
                 S::store(to.add(i * pixel + offset), x);
             }
+            source.bend_rows::<S>(to.add(offset), [w, pixel, S::LANES]);
         }
     }
 }

@@ -6,12 +6,12 @@
 
 use super::curves;
 use super::team::Shared;
-use super::views::SourceView;
+use super::views::{STRIP, SourceView};
 use crate::Activation;
 use crate::simd::{Kernel, Simd};
 
 /// Rows of a block.
-const ROWS: usize = 32;
+const ROWS: usize = STRIP;
 
 /// Calls `$body` for every block of `$rows` (a range of rows) and every vector of channels `$c ..` with `$lanes` lanes.
 macro_rules! blocks {
@@ -54,12 +54,10 @@ impl Kernel for AddRows {
                     let at = row * self.c + c;
                     let a = self.a.read::<S>(at, lanes, &ka);
                     let sum = S::add(a, self.b.read::<S>(at, lanes, &kb));
-                    let mut sum = S::clamp(sum, low, high);
-                    if self.activation.is_curved() {
-                        sum = curves::apply::<S>(self.activation, sum);
-                    }
-                    S::store_some(self.to.get().add(at), sum, lanes);
+                    S::store_some(self.to.get().add(at), S::clamp(sum, low, high), lanes);
                 }
+                let first = self.to.get().add(rows.start * self.c + c);
+                curves::apply_rows::<S>(self.activation, first, [rows.len(), self.c, lanes]);
             }
         });
     }
@@ -82,10 +80,27 @@ impl Kernel for MulRows {
             // SAFETY: rows and channels exist in all three.
             unsafe {
                 let (kx, kg) = (self.xs.channel::<S>(c, lanes), self.gate.channel::<S>(c, lanes));
+                let (mut image, mut gate) = (usize::MAX, S::zero());
+                if self.xs.is_curved() {
+                    for row in rows.clone() {
+                        let at = row * self.c + c;
+                        let x = self.xs.read_straight::<S>(at, lanes, &kx);
+                        S::store_some(self.to.get().add(at), x, lanes);
+                    }
+                    let first = self.to.get().add(rows.start * self.c + c);
+                    self.xs.bend_rows::<S>(first, [rows.len(), self.c, lanes]);
+                }
                 for row in rows.clone() {
-                    let (at, gate_at) = (row * self.c + c, row / self.positions * self.c + c);
-                    let x = self.xs.read::<S>(at, lanes, &kx);
-                    let gate = self.gate.read::<S>(gate_at, lanes, &kg);
+                    if image != row / self.positions {
+                        image = row / self.positions;
+                        gate = self.gate.read::<S>(image * self.c + c, lanes, &kg);
+                    }
+                    let at = row * self.c + c;
+                    let x = if self.xs.is_curved() {
+                        S::load_some(self.to.get().add(at), lanes)
+                    } else {
+                        self.xs.read_straight::<S>(at, lanes, &kx)
+                    };
                     S::store_some(self.to.get().add(at), S::mul(x, gate), lanes);
                 }
             }
@@ -119,9 +134,23 @@ impl Kernel for SumPositions {
             unsafe {
                 let k = self.xs.channel::<S>(c, lanes);
                 let mut sums = [S::zero(); CHAINS];
+                let place = |p: usize| (self.image * self.positions + p) * self.c + c;
+                let mut strip = [S::zero(); STRIP];
                 for p in 0..self.positions {
-                    let at = (self.image * self.positions + p) * self.c + c;
-                    let mut x = self.xs.read::<S>(at, lanes, &k);
+                    let at = place(p);
+                    if self.xs.is_curved() && p.is_multiple_of(STRIP) {
+                        let count = STRIP.min(self.positions - p);
+                        for (i, x) in strip[..count].iter_mut().enumerate() {
+                            *x = self.xs.read_straight::<S>(place(p + i), lanes, &k);
+                        }
+                        let first = strip.as_mut_ptr().cast();
+                        self.xs.bend_rows::<S>(first, [count, S::LANES, S::LANES]);
+                    }
+                    let mut x = if self.xs.is_curved() {
+                        strip[p % STRIP]
+                    } else {
+                        self.xs.read_straight::<S>(at, lanes, &k)
+                    };
                     if let Some(with) = self.with {
                         x = S::mul(x, S::load_some(with.data.get().add(at), lanes));
                     }

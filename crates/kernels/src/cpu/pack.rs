@@ -7,7 +7,7 @@ mod weights;
 
 use super::gemm::Widths;
 use super::team::Fixed;
-use super::views::{GradientView, SourceView};
+use super::views::{GradientView, STRIP, SourceView};
 use crate::simd::Simd;
 use crate::{ConvShape, Isa};
 
@@ -141,6 +141,7 @@ impl Rows {
                 let channel = self.group * pixel;
                 self.copy::<S>((first + i) * c + channel, channel, pixel, to.add(i * pixel));
             }
+            self.source.bend_rows::<S>(to, [1, 0, count * pixel]);
         }
     }
 
@@ -158,9 +159,14 @@ impl Rows {
             // SAFETY: rows exist, `c + lanes <= channels`, and `stride` holds whole vectors.
             unsafe {
                 let k = self.source.channel::<S>(c, lanes);
-                for (i, row) in rows.clone().enumerate() {
-                    let x = self.source.read::<S>(row * channels + c, lanes, &k);
-                    S::store(to.add(i * stride + c), x);
+                for first in rows.clone().step_by(STRIP) {
+                    let strip = first..(first + STRIP).min(rows.end);
+                    let to = to.add((first - rows.start) * stride + c);
+                    for (i, row) in strip.clone().enumerate() {
+                        let x = self.source.read_straight::<S>(row * channels + c, lanes, &k);
+                        S::store(to.add(i * stride), x);
+                    }
+                    self.source.bend_rows::<S>(to, [strip.len(), stride, S::LANES]);
                 }
             }
             c += S::LANES;
@@ -190,12 +196,16 @@ impl Rows {
                 let from = ((n * s.h + ih) * s.w + iw) * s.c + self.group * per_group;
                 let column = (u * s.kernel[1] + v) * per_group;
                 // SAFETY: position `(n, ih, iw)` lies in the image, the column in the row.
-                unsafe { self.copy::<S>(from, self.group * per_group, per_group, to.add(column)) };
+                unsafe {
+                    let to = to.add(column);
+                    self.copy::<S>(from, self.group * per_group, per_group, to);
+                    self.source.bend_rows::<S>(to, [1, 0, per_group]);
+                }
             }
         }
     }
 
-    /// Reads `len` channels from flat index `from` on.
+    /// Reads `len` channels from flat index `from` on, without a curved activation.
     #[inline(always)]
     unsafe fn copy<S: Simd>(&self, from: usize, channel: usize, len: usize, to: *mut f32) {
         let mut i = 0;
@@ -204,7 +214,7 @@ impl Rows {
             // SAFETY: the caller's promise.
             unsafe {
                 let k = self.source.channel::<S>(channel + i, lanes);
-                let x = self.source.read::<S>(from + i, lanes, &k);
+                let x = self.source.read_straight::<S>(from + i, lanes, &k);
                 S::store_some(to.add(i), x, lanes);
             }
             i += S::LANES;

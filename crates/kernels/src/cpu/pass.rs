@@ -3,7 +3,7 @@
 //! Above: `cpu::{device, matrix}`. Below: `simd`, `cpu::views`. Not here: gradients that come out of a product (`cpu::gemm`).
 
 use super::team::{Fixed, Shared};
-use super::views::{SinkView, SourceView};
+use super::views::{STRIP, SinkView, SourceView};
 use crate::simd::{Kernel, Simd};
 
 /// What of a gradient's row reaches a row of the sink.
@@ -60,17 +60,23 @@ impl PassRows {
             let scale = S::splat(self.share.scale);
             let gate = self.share.gate.map(|(g, every)| (g, every, g.channel::<S>(c, lanes)));
             let (mut sum, mut dot) = (S::zero(), S::zero());
-            for r in rows {
-                let from = r / self.share.repeat * self.c + c;
-                let mut g = S::mul(S::load_some(self.gradient.get().add(from), lanes), scale);
-                if let Some((gate, every, k)) = &gate {
-                    g = S::mul(g, gate.read::<S>(r / every * self.c + c, lanes, k));
+            let (mut gate_row, mut factor) = (usize::MAX, S::zero());
+            for first in rows.clone().step_by(STRIP) {
+                let strip = first..(first + STRIP).min(rows.end);
+                let places = [first * self.c + c, self.c, strip.len()];
+                for r in strip {
+                    let from = r / self.share.repeat * self.c + c;
+                    let mut g = S::mul(S::load_some(self.gradient.get().add(from), lanes), scale);
+                    if let Some((gate, every, k)) = &gate {
+                        if gate_row != r / every {
+                            gate_row = r / every;
+                            factor = gate.read::<S>(gate_row * self.c + c, lanes, k);
+                        }
+                        g = S::mul(g, factor);
+                    }
+                    self.sink.put::<S>(r * self.c + c, lanes, g, &k, [&mut sum, &mut dot]);
                 }
-                let at = r * self.c + c;
-                self.sink.put::<S>(at, lanes, g, &k, [&mut sum, &mut dot]);
-                if self.sink.is_curved() {
-                    self.sink.bend::<S>(at, lanes, &k, [&mut sum, &mut dot]);
-                }
+                self.sink.bend::<S>(places, lanes, &k, [&mut sum, &mut dot]);
             }
             if self.sink.tallies() {
                 add_lanes::<S>(sum, lanes, self.totals.get().add(c));

@@ -4,7 +4,7 @@
 //! Twins: `reference::around`.
 
 use super::team::Shared;
-use super::views::SourceView;
+use super::views::{STRIP, SourceView};
 use crate::simd::{Kernel, Simd};
 use crate::{ChannelMap, SpatialMap};
 
@@ -64,10 +64,15 @@ impl Kernel for MoveRows<'_> {
                 // SAFETY: moves lie in both tensors; parts write rows of their own.
                 unsafe {
                     let k = xs.channel::<S>(m.from + i, lanes);
-                    for row in rows.clone() {
-                        let at = row * map.in_channels + m.from + i;
-                        let to = y.get().add(row * map.out_channels + m.to + i);
-                        S::store_some(to, xs.read::<S>(at, lanes, &k), lanes);
+                    for first in rows.clone().step_by(STRIP) {
+                        let strip = first..(first + STRIP).min(rows.end);
+                        let to = y.get().add(first * map.out_channels + m.to + i);
+                        for (j, row) in strip.clone().enumerate() {
+                            let at = row * map.in_channels + m.from + i;
+                            let x = xs.read_straight::<S>(at, lanes, &k);
+                            S::store_some(to.add(j * map.out_channels), x, lanes);
+                        }
+                        xs.bend_rows::<S>(to, [strip.len(), map.out_channels, lanes]);
                     }
                 }
             }

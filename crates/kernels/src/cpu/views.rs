@@ -5,8 +5,12 @@
 
 use super::curves;
 use super::team::{Fixed, Shared};
-use crate::simd::Simd;
+use crate::simd::{Simd, Task};
 use crate::{Activation, ConvGradient, Sink, Source};
+
+/// Rows between writing a vector of channels and going over it again for a curved activation: it then still lies in the nearest cache,
+/// however far rows are apart.
+pub(crate) const STRIP: usize = 16;
 
 /// A [`Source`] as pointers.
 #[derive(Clone, Copy)]
@@ -55,15 +59,42 @@ impl SourceView {
         }
     }
 
+    /// Whether values pass through a curved activation when they are read.
+    #[inline(always)]
+    pub(crate) fn is_curved(&self) -> bool {
+        self.activation.is_curved()
+    }
+
     /// The value at flat index `at`.
     #[inline(always)]
     pub(crate) unsafe fn read<S: Simd>(&self, at: usize, lanes: usize, k: &Channel<S>) -> S::V {
         // SAFETY: `at + lanes` lies within the data.
         unsafe {
-            let data = S::load_some(self.data.get().add(at), lanes);
-            let z = S::clamp(S::fma(data, k.scale, k.shift), k.low, k.high);
-            if self.activation.is_curved() { curves::apply::<S>(self.activation, z) } else { z }
+            let z = self.read_straight::<S>(at, lanes, k);
+            if self.is_curved() { curves::apply_one::<S>(self.activation, z) } else { z }
         }
+    }
+
+    /// The value at flat index `at` without a curved activation, which [`SourceView::bend_rows`] then applies to many values at once.
+    #[inline(always)]
+    pub(crate) unsafe fn read_straight<S: Simd>(
+        &self,
+        at: usize,
+        lanes: usize,
+        k: &Channel<S>,
+    ) -> S::V {
+        // SAFETY: `at + lanes` lies within the data.
+        unsafe {
+            let data = S::load_some(self.data.get().add(at), lanes);
+            S::clamp(S::fma(data, k.scale, k.shift), k.low, k.high)
+        }
+    }
+
+    /// Applies a curved activation to `rows` rows of `cols` values, `stride` apart, that [`SourceView::read_straight`] gave.
+    #[inline(always)]
+    pub(crate) unsafe fn bend_rows<S: Simd>(&self, first: *mut f32, size: [usize; 3]) {
+        // SAFETY: passed on to the caller.
+        unsafe { curves::apply_rows::<S>(self.activation, first, size) };
     }
 }
 
@@ -145,6 +176,41 @@ pub(crate) struct SinkView {
     mean: Fixed<f32>,
 }
 
+/// See [`SinkView::bend`].
+struct Bend<'a, S: Simd> {
+    sink: &'a SinkView,
+    at: usize,
+    step: usize,
+    count: usize,
+    lanes: usize,
+    k: &'a SinkChannel<S>,
+    sums: [&'a mut S::V; 2],
+}
+
+impl<S: Simd> Task<S> for Bend<'_, S> {
+    #[inline(always)]
+    unsafe fn run(self) {
+        let Bend { sink, step, count, lanes, k, sums: [sum, dot], .. } = self;
+        let mask = &sink.mask;
+        let (mut sums, mut at) = ([*sum, *dot], self.at);
+        for _ in 0..count {
+            // SAFETY: as in `SinkView::put`.
+            unsafe {
+                let out = sink.out.get().add(at);
+                let data = S::load_some(mask.data.get().add(at), lanes);
+                let z = S::fma(data, k.mask.scale, k.mask.shift);
+                let slope = curves::derivative::<S>(mask.activation, z);
+                let g = S::mul(S::load_some(out, lanes), slope);
+                let [sum, dot] = &mut sums;
+                sink.count::<S>(at, lanes, g, k, [sum, dot]);
+                S::store_some(out, g, lanes);
+            }
+            at += step;
+        }
+        [*sum, *dot] = sums;
+    }
+}
+
 /// The constants of one vector of channels.
 pub(crate) struct SinkChannel<S: Simd> {
     mask: Channel<S>,
@@ -191,7 +257,7 @@ impl SinkView {
     }
 
     /// Whether the mask is that of a curved activation: then [`SinkView::put`] must be followed by [`SinkView::bend`] at the same
-    /// places. Curves are long, and `put` is inlined into many loops.
+    /// places.
     #[inline(always)]
     pub(crate) fn is_curved(&self) -> bool {
         self.mask.activation.is_curved()
@@ -227,24 +293,19 @@ impl SinkView {
         }
     }
 
-    /// Multiplies what was put at `at` by the derivative of a curved activation, and counts it.
+    /// Multiplies what was put at the `count` places `at`, `at + step`, … by the derivative of a curved activation, and counts it; does
+    /// nothing for others. In a function of its own, as [`curves::apply_rows`].
     #[inline(always)]
     pub(crate) unsafe fn bend<S: Simd>(
         &self,
-        at: usize,
+        [at, step, count]: [usize; 3],
         lanes: usize,
         k: &SinkChannel<S>,
         sums: [&mut S::V; 2],
     ) {
-        // SAFETY: as in `put`.
-        unsafe {
-            let out = self.out.get().add(at);
-            let data = S::load_some(self.mask.data.get().add(at), lanes);
-            let z = S::fma(data, k.mask.scale, k.mask.shift);
-            let slope = curves::derivative::<S>(self.mask.activation, z);
-            let g = S::mul(S::load_some(out, lanes), slope);
-            self.count::<S>(at, lanes, g, k, sums);
-            S::store_some(out, g, lanes);
+        if self.is_curved() {
+            // SAFETY: passed on to the caller.
+            unsafe { S::call(Bend::<S> { sink: self, at, step, count, lanes, k, sums }) };
         }
     }
 

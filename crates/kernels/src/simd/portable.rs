@@ -2,6 +2,8 @@
 //!
 //! Above: `simd`. Below: nothing. Not here: fused multiply-add (without the instruction it is a slow library call).
 
+use std::hint::select_unpredictable as select;
+
 use super::{Simd, Task};
 
 #[derive(Clone, Copy)]
@@ -9,21 +11,18 @@ pub(crate) struct Portable;
 
 type V = [f32; 8];
 
-#[inline(always)]
-fn zip(a: V, b: V, f: impl Fn(f32, f32) -> f32) -> V {
-    lanes(|i| f(a[i], b[i]))
-}
-
-/// A loop in place of `array::from_fn`, whose many small functions cost the compiler minutes in unrolled kernels.
-#[inline(always)]
-fn lanes(f: impl Fn(usize) -> f32) -> V {
-    let mut v = [0.0; 8];
-    let mut i = 0;
-    while i < 8 {
-        v[i] = f(i);
-        i += 1;
-    }
-    v
+/// All lanes written out. Neither a loop nor `array::from_fn`: the compiler unrolls either only after it has carried thousands of
+/// them through all its passes over loops, which took four fifths of the time this crate took to build.
+macro_rules! lanes {
+    ($i:ident => $value:expr) => {
+        lanes!($i => $value; 0 1 2 3 4 5 6 7)
+    };
+    ($i:ident => $value:expr; $($k:literal)*) => {
+        [$({
+            const $i: usize = $k;
+            $value
+        }),*]
+    };
 }
 
 impl Simd for Portable {
@@ -69,49 +68,49 @@ impl Simd for Portable {
     }
     #[inline(always)]
     unsafe fn add(a: V, b: V) -> V {
-        zip(a, b, |a, b| a + b)
+        lanes!(I => a[I] + b[I])
     }
     #[inline(always)]
     unsafe fn sub(a: V, b: V) -> V {
-        zip(a, b, |a, b| a - b)
+        lanes!(I => a[I] - b[I])
     }
     #[inline(always)]
     unsafe fn mul(a: V, b: V) -> V {
-        zip(a, b, |a, b| a * b)
+        lanes!(I => a[I] * b[I])
     }
     #[inline(always)]
     unsafe fn fma(a: V, b: V, c: V) -> V {
-        lanes(|i| a[i] * b[i] + c[i])
+        lanes!(I => a[I] * b[I] + c[I])
     }
     #[inline(always)]
     unsafe fn clamp(z: V, low: V, high: V) -> V {
-        let z = zip(z, low, |z, low| if z < low { low } else { z });
-        zip(z, high, |z, high| if z > high { high } else { z })
+        let z = lanes!(I => select(z[I] < low[I], low[I], z[I]));
+        lanes!(I => select(z[I] > high[I], high[I], z[I]))
     }
     #[inline(always)]
     unsafe fn gate(g: V, z: V, low: V, high: V) -> V {
-        lanes(|i| if z[i] > low[i] && z[i] < high[i] { g[i] } else { 0.0 })
+        lanes!(I => select((z[I] > low[I]) & (z[I] < high[I]), g[I], 0.0))
     }
     #[inline(always)]
     unsafe fn larger(a: V, b: V) -> V {
-        zip(a, b, |a, b| if a.is_nan() || a >= b { a } else { b })
+        lanes!(I => select(a[I].is_nan() | (a[I] >= b[I]), a[I], b[I]))
     }
     #[inline(always)]
     #[expect(clippy::float_cmp, reason = "whoever is the largest is equal to it, to the bit")]
     unsafe fn where_equal(g: V, a: V, b: V) -> V {
-        lanes(|i| if a[i] == b[i] { g[i] } else { 0.0 })
+        lanes!(I => select(a[I] == b[I], g[I], 0.0))
     }
     #[inline(always)]
     unsafe fn div(a: V, b: V) -> V {
-        zip(a, b, |a, b| a / b)
+        lanes!(I => a[I] / b[I])
     }
     #[inline(always)]
     unsafe fn round(a: V) -> V {
         // Adding and taking away 1.5·2²³ leaves no fraction; what is rounded here is under 2²² in magnitude.
-        lanes(|i| (a[i] + 12_582_912.0) - 12_582_912.0)
+        lanes!(I => (a[I] + 12_582_912.0) - 12_582_912.0)
     }
     #[inline(always)]
     unsafe fn power_of_two(n: V) -> V {
-        lanes(|i| f32::from_bits(((n[i] as i32 + 127) << 23) as u32))
+        lanes!(I => f32::from_bits(((n[I] as i32 + 127) << 23) as u32))
     }
 }

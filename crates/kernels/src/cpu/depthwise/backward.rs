@@ -283,9 +283,8 @@ impl BackwardTask<'_> {
                         dot: sums[1][v],
                     };
                     let mut done = sum_taps::<S, _>(&self.part.taps, pixel, len, finish);
-                    if sink.is_curved() {
-                        done.bend(len);
-                    }
+                    let places = [done.at, done.pixel, len];
+                    sink.bend::<S>(places, lanes, &done.k, [&mut done.sum, &mut done.dot]);
                     (sums[0][v], sums[1][v]) = (done.sum, done.dot);
                 }
             }
@@ -301,20 +300,6 @@ struct SinkFinish<'a, S: Simd> {
     lanes: usize,
     sum: S::V,
     dot: S::V,
-}
-
-impl<S: Simd> SinkFinish<'_, S> {
-    /// See [`SinkView::bend`].
-    #[inline(always)]
-    unsafe fn bend(&mut self, len: usize) {
-        for i in 0..len {
-            let at = self.at + i * self.pixel;
-            // SAFETY: `at` is an input of this task.
-            unsafe {
-                self.sink.bend::<S>(at, self.lanes, &self.k, [&mut self.sum, &mut self.dot]);
-            }
-        }
-    }
 }
 
 impl<S: Simd> RowFinish<S> for SinkFinish<'_, S> {

@@ -206,8 +206,10 @@ impl ForwardTask<'_> {
                 sum,
                 squares,
             });
-            if !COUNTED && output.activation.is_curved() {
-                done.bend(s.ow);
+            if !COUNTED {
+                // Curved activations go over the row that was just written.
+                let (first, size) = (output.y.get().add(done.at), [s.ow, s.c, lanes]);
+                curves::apply_rows::<S>(output.activation, first, size);
             }
             done
         }
@@ -224,21 +226,6 @@ struct ForwardFinish<'a, S: Simd, const COUNTED: bool> {
     high: S::V,
     sum: S::V,
     squares: S::V,
-}
-
-impl<S: Simd, const COUNTED: bool> ForwardFinish<'_, S, COUNTED> {
-    /// Curved activations go over a row that was just written: one copy of their code, and not one an output of a block.
-    #[inline(always)]
-    unsafe fn bend(&self, len: usize) {
-        for i in 0..len {
-            // SAFETY: `at + i·pixel` is an output of this task.
-            unsafe {
-                let y = self.output.y.get().add(self.at + i * self.pixel);
-                let z = S::load_some(y, self.lanes);
-                S::store_some(y, curves::apply::<S>(self.output.activation, z), self.lanes);
-            }
-        }
-    }
 }
 
 impl<S: Simd, const COUNTED: bool> RowFinish<S> for ForwardFinish<'_, S, COUNTED> {

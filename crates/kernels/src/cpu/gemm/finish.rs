@@ -132,22 +132,14 @@ impl Finish for Output {
         }
     }
 
-    /// Curved activations go over what was just written: one copy of their code, and not one a tile shape.
+    /// Curved activations go over what was just written.
     #[inline(always)]
     unsafe fn after<S: Simd>(self, rows: std::ops::Range<usize>, cols: std::ops::Range<usize>) {
-        if !self.activation.is_curved() {
-            return;
-        }
-        for row in rows {
-            for col in cols.clone().step_by(S::LANES) {
-                let lanes = S::LANES.min(cols.end - col);
-                // SAFETY: rows and columns within the output.
-                unsafe {
-                    let y = self.y.get().add(row * self.stride + col);
-                    let z = S::load_some(y, lanes);
-                    S::store_some(y, curves::apply::<S>(self.activation, z), lanes);
-                }
-            }
+        // SAFETY: rows and columns within the output.
+        unsafe {
+            let first = self.y.get().add(rows.start * self.stride + cols.start);
+            let size = [rows.len(), self.stride, cols.len()];
+            curves::apply_rows::<S>(self.activation, first, size);
         }
     }
 }
@@ -251,10 +243,8 @@ impl Finish for IntoSink {
             unsafe {
                 let k = self.sink.channel::<S>(c, lanes);
                 let (mut sum, mut dot) = (S::zero(), S::zero());
-                for row in rows.clone() {
-                    let at = (self.first_row + row) * self.c + c;
-                    self.sink.bend::<S>(at, lanes, &k, [&mut sum, &mut dot]);
-                }
+                let places = [(self.first_row + rows.start) * self.c + c, self.c, rows.len()];
+                self.sink.bend::<S>(places, lanes, &k, [&mut sum, &mut dot]);
                 self.count::<S>(c, [sum, dot]);
             }
         }
