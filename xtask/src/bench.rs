@@ -43,7 +43,7 @@ use table::Table;
 pub(crate) use contestant::Contestant;
 pub(crate) use serve::{ContestantCommand, run as contend};
 
-/// Networks that are measured when none is named, as far as the zoo has them.
+/// Networks that are measured when none is named.
 const MODELS: [&str; 3] = ["mobilenetv2_100", "mobilenetv3_small_100", "efficientnet_lite0"];
 
 /// What is measured.
@@ -93,7 +93,7 @@ pub(crate) struct BenchArgs {
     /// What to measure
     #[arg(value_enum, default_value = "all")]
     section: Section,
-    /// Networks [default: MobileNetV2, MobileNetV3-Small and EfficientNet-Lite0, as far as the zoo has them]
+    /// Networks [default: MobileNetV2, MobileNetV3-Small and EfficientNet-Lite0; for infer also ResNet-18, VGG-11 and MobileOne-S1]
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     model: Vec<String>,
     /// Convolutions of conv by their names or parts of them [default: all]
@@ -163,6 +163,7 @@ impl Measured {
 /// The flags, made ready.
 #[derive(Debug)]
 struct Bench {
+    /// Names of the zoo; none: the section's.
     models: Vec<String>,
     /// Parts of names of convolutions.
     only: Vec<String>,
@@ -226,7 +227,7 @@ impl Bench {
         let folder = shell::root().join("target/bench");
         std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         Ok(Self {
-            models: networks::names(&args.model, &MODELS)?,
+            models: networks::names(&args.model)?,
             only: args.only.clone(),
             batches: args.batch.clone(),
             threads: args.threads.clone(),
@@ -240,6 +241,14 @@ impl Bench {
             cores,
             folder,
         })
+    }
+
+    /// Networks: those asked for, or [`MODELS`] and the section's own.
+    fn models(&self, own: &[&str]) -> Vec<String> {
+        if self.models.is_empty() {
+            return MODELS.iter().chain(own).map(|&name| name.to_owned()).collect();
+        }
+        self.models.clone()
     }
 
     /// Batch sizes: those asked for, or the section's.

@@ -1,5 +1,5 @@
 //! Maintenance tasks: `cargo xtask ci`, `test`, `tidy`, `proptest`, `cross`, `weights`, `tables`, `bench`,
-//! `golden`, `pictures`.
+//! `golden`, `pictures`, `package`, `msrv`.
 //!
 //! Above: the alias in `.cargo/config.toml`, `.ci/run`. Below: cargo and the modules here. Not here: what a user of the
 //! library runs (`taper`, in `crates/cli`).
@@ -12,6 +12,7 @@ mod cross;
 mod files;
 mod golden;
 mod marked;
+mod packages;
 mod pictures;
 mod properties;
 mod shell;
@@ -82,9 +83,23 @@ enum Command {
     /// The drawings of docs/convolution.md and docs/pooling.md, whose numbers our kernels compute
     #[command(after_help = "Example: cargo xtask pictures")]
     Pictures,
-    /// The zoo as tables in README.md and docs/models.md, and as a picture
+    /// The zoo as tables in README.md and docs/models.md, and as a picture; each crate's README from its documentation
     #[command(after_help = "Example: cargo xtask tables")]
     Tables,
+    /// Packs every crate and builds each from its package alone
+    #[command(after_help = "Example: cargo xtask package --skip-build")]
+    Package {
+        /// Pack only
+        #[arg(long)]
+        skip_build: bool,
+    },
+    /// Checks the crates with the oldest compiler that the manifests promise, which rustup installs
+    #[command(after_help = "Example: cargo xtask msrv --if-available")]
+    Msrv {
+        /// Says so and succeeds where rustup cannot install it
+        #[arg(long)]
+        if_available: bool,
+    },
     /// What `bench` starts to be measured
     #[command(subcommand, hide = true)]
     Contestant(bench::ContestantCommand),
@@ -112,6 +127,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Golden(args) => golden::run(&args),
         Command::Pictures => pictures::write(),
         Command::Tables => tables::write(),
+        Command::Package { skip_build } => packages::package(skip_build),
+        Command::Msrv { if_available } => packages::msrv(if_available),
         Command::Contestant(command) => bench::contend(&command),
     }
 }

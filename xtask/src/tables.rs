@@ -1,9 +1,10 @@
-//! `cargo xtask tables`: the zoo as tables in README.md and docs/models.md, and as a picture.
+//! `cargo xtask tables`: the zoo as tables in README.md and docs/models.md, and as a picture; each crate's README.
 //!
-//! Above: `main`, `tidy`. Below: `chart`, `marked`, the zoo's registry and records. Not here: counting (the zoo's
+//! Above: `main`, `tidy`. Below: `chart`, `readme`, `marked`, the zoo's registry and records. Not here: counting (the zoo's
 //! tests compare every number of the records with what `taper-cost` counts).
 
 mod chart;
+mod readme;
 
 use std::fs;
 use std::path::Path;
@@ -31,13 +32,14 @@ const BEGIN_WITH: [&str; 12] = [
     "tf_efficientnetv2_s.in21k_ft_in1k",
 ];
 
+/// A picture of all networks.
 const CHART: &str = "docs/images/models.svg";
 
 /// A file and what it must say.
 #[derive(Debug)]
 pub(crate) struct Generated {
     /// From the root of the workspace.
-    pub(crate) path: &'static str,
+    pub(crate) path: String,
     pub(crate) text: String,
     /// Whether it says so already.
     pub(crate) is_fresh: bool,
@@ -53,24 +55,30 @@ pub(crate) fn write() -> Result<()> {
     Ok(())
 }
 
-/// All files with something generated from the zoo.
+/// All files with something generated from the zoo, or from the documentation of crates.
 pub(crate) fn all(root: &Path) -> Result<Vec<Generated>> {
     let read = |path: &str| {
         fs::read_to_string(root.join(path)).with_context(|| format!("reading `{path}`"))
     };
-    let page = |path: &'static str, body: &str| {
+    let page = |path: &str, body: &str| {
         let old = read(path)?;
         let text = marked::replaced(&old, "tables", "models", body);
         let text = text.with_context(|| format!("in `{path}`"))?;
-        anyhow::Ok(Generated { path, is_fresh: text == old, text })
+        anyhow::Ok(Generated { path: path.to_owned(), is_fresh: text == old, text })
     };
-    let chart = chart::svg(&chart::dots());
-    let is_fresh = root.join(CHART).is_file() && read(CHART)? == chart;
-    Ok(vec![
+    let whole = |path: String, text: String| {
+        let is_fresh = root.join(&path).is_file() && read(&path)? == text;
+        anyhow::Ok(Generated { path, text, is_fresh })
+    };
+    let mut all = vec![
         page("README.md", &short()?)?,
         page("docs/models.md", &families().iter().map(section).collect::<Vec<_>>().join("\n"))?,
-        Generated { path: CHART, text: chart, is_fresh },
-    ])
+        whole(CHART.to_owned(), chart::svg(&chart::dots()))?,
+    ];
+    for folder in readme::folders(root)? {
+        all.push(whole(format!("crates/{folder}/README.md"), readme::text(root, &folder)?)?);
+    }
+    Ok(all)
 }
 
 const HEAD: &str =

@@ -7,6 +7,7 @@
 mod cards;
 mod edges;
 mod fixtures;
+mod packages;
 mod sources;
 
 use std::fmt;
@@ -40,11 +41,12 @@ pub(crate) enum Rule {
     Words,
     Fixtures,
     Generated,
+    Packages,
 }
 
 impl Rule {
     #[cfg(test)]
-    const ALL: [Rule; 9] = [
+    const ALL: [Rule; 10] = [
         Rule::RoomCard,
         Rule::Edges,
         Rule::Unsafe,
@@ -54,6 +56,7 @@ impl Rule {
         Rule::Words,
         Rule::Fixtures,
         Rule::Generated,
+        Rule::Packages,
     ];
 
     fn anchor(self) -> &'static str {
@@ -67,6 +70,7 @@ impl Rule {
             Rule::Words => "words",
             Rule::Fixtures => "fixtures-have-a-generator",
             Rule::Generated => "generated-regions-are-fresh",
+            Rule::Packages => "packages-are-whole",
         }
     }
 }
@@ -97,29 +101,30 @@ impl Source {
 pub(crate) fn check(root: &Path) -> Result<Vec<Problem>> {
     let edges = edges::Table::read(root)?;
     let mut problems = edges::check(root, &edges)?;
+    problems.extend(packages::check(root)?);
     let mut paths = Vec::new();
     for top in ["crates", "xtask", "tests", "docs", "README.md"] {
         walk(&root.join(top), &mut paths)?;
     }
-    let modules = cards::Modules::of(paths.iter().map(|path| relative(root, path)));
+    let mut sources = Vec::new();
     for path in paths {
         let name = relative(root, &path);
         if name.ends_with(".safetensors") {
             problems.extend(fixtures::check(root, &name)?);
-            continue;
+        } else if name.ends_with(".rs") || name.ends_with(".md") {
+            let text = fs::read_to_string(&path).with_context(|| format!("reading `{name}`"))?;
+            sources.push(Source { path: name, text });
         }
-        if !(name.ends_with(".rs") || name.ends_with(".md")) {
-            continue;
-        }
-        let text = fs::read_to_string(&path).with_context(|| format!("reading `{name}`"))?;
-        let source = Source { path: name, text };
-        problems.extend(sources::check(&source));
+    }
+    let modules = cards::Modules::of(&sources);
+    for source in &sources {
+        problems.extend(sources::check(source));
         if source.path.ends_with(".rs") {
-            problems.extend(cards::check(&source, &edges, &modules));
+            problems.extend(cards::check(source, &edges, &modules));
         }
     }
     for file in tables::all(root)?.iter().filter(|file| !file.is_fresh) {
-        let (path, message) = (PathBuf::from(file.path), "it is stale: run `cargo xtask tables`");
+        let (path, message) = (PathBuf::from(&file.path), "it is stale: run `cargo xtask tables`");
         let (message, rule) = (message.to_owned(), Rule::Generated);
         problems.push(Problem { path, line: 0, message, rule });
     }

@@ -1,6 +1,6 @@
 //! What can be wrong with a network.
 //!
-//! Above: every function of this crate. Below: `serde_json`, `window`. Not here: weights that do not fit (`taper-model`).
+//! Above: every function of this crate. Below: `serde_json`, `SizeFormula`. Not here: weights that do not fit (`taper-model`).
 //! Every variant about a node names it.
 
 use crate::SizeFormula;

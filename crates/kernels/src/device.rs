@@ -1,6 +1,6 @@
 //! What an executor asks of a machine: the operations.
 //!
-//! Above: `engine`. Below: `device::views`; `reference`, `cpu` implement it. Not here: who runs what when (`engine::plan`).
+//! Above: `engine`; `reference` and `cpu` implement it. Below: `device::views`. Not here: who runs what when (`engine::plan`).
 //! Activations are `(n, h, w, c)` and contiguous; weights are `(oc, c / groups, kh, kw)`.
 //! Slices of wrong lengths are bugs of the caller and panic at the door of each operation.
 

@@ -1,6 +1,6 @@
 //! The model file: one safetensors file that holds everything needed to use a network.
 //!
-//! Above: `Model`'s users. Below: `tensors`, `card`. Not here: other projects' files (`tensors::read`), run folders.
+//! Above: `Model`'s users. Below: `tensors`, `Graph`. Not here: other projects' files (`tensors::read`), run folders.
 //! Metadata keys: `taper.version`, `taper.graph`, `taper.preprocess`, `taper.classes`, `taper.provenance`. Reading
 //! executes nothing and trusts no length; equal models give equal bytes.
 

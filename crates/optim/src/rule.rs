@@ -1,6 +1,6 @@
 //! The contract of an update rule: what one step does to one parameter.
 //!
-//! Above: `optimizer`. Below: `sgd`, `adamw`. Not here: groups and saved state (`optimizer`).
+//! Above: `optimizer`, and the rules `sgd`, `adamw`. Below: nothing. Not here: groups and saved state (`optimizer`).
 //! A rule sees slices of equal length: the parameter, its gradient, and one vector per entry of [`Rule::slots`].
 
 use crate::Result;

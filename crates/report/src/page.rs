@@ -1,6 +1,6 @@
 //! One self-contained HTML page: words, bars and pictures, with the pictures inside of the text.
 //!
-//! Above: `recipes`. Below: `picture`, `minijinja` with `page/page.html`. Not here: what stands on a page, writing the file.
+//! Above: `recipes`. Below: `picture`, `minijinja`, which fills the page beside this file. Not here: what stands on a page, writing the file.
 //! The page loads nothing, runs no script, and follows the reader's choice of light or dark. All words are escaped.
 
 use base64::Engine as _;

@@ -1,6 +1,6 @@
 //! Models with published weights.
 //!
-//! Above: `taper-recipes`. Below: `record`, `obtain` (feature `hub`), `taper-weights-mobilenet-v2` (feature `embedded`). Not
+//! Above: `taper-recipes`. Below: `record`, which looks in the binary (feature `embedded`), in caches and on the network (feature `hub`). Not
 //! here: downloading (`hub`).
 
 use taper_model::{Model, adapt_channels, reset_classifier};

@@ -1,12 +1,13 @@
 //! `docs/benchmarks.md`: each section's table stands between two marks, and only what is between them is ours to write. Pictures
 //! stand beside it in `images`.
 //!
-//! Above: `bench`. Below: `machine`, `marked`, `roofline`, `table`. Not here: the words around the tables, which people write.
+//! Above: `bench`. Below: `machine`, `marked`, `roofline`. Not here: the words around the tables, which people write.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use taper_model::write_aside;
 
 use super::Measured;
 use super::machine::Machine;
@@ -31,11 +32,9 @@ pub(super) fn write(path: &Path, machine: &Machine, section: &Measured) -> Resul
     put(path, &text)
 }
 
-/// Writes a file aside, and gives it its name when it is complete.
+/// Writes a file, and says so.
 fn put(path: &Path, text: &str) -> Result<()> {
-    let aside = path.with_added_extension("tmp");
-    fs::write(&aside, text).with_context(|| format!("writing {}", aside.display()))?;
-    fs::rename(&aside, path).with_context(|| format!("renaming to {}", path.display()))?;
+    write_aside(path, text.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
     eprintln!("wrote {}", path.display());
     Ok(())
 }

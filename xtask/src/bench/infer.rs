@@ -19,6 +19,9 @@ use super::{Bench, Measured, networks};
 /// The peers; the last must be asked for, because it takes minutes to compile.
 const PEERS: [&str; 4] = ["openvino", "onnxruntime", "torch", "compile"];
 
+/// Networks of dense convolutions, and one of branches that become one convolution, beside those of every section.
+pub(super) const MODELS: &[&str] = &["resnet18", "vgg11", "mobileone_s1"];
+
 /// ImageNet's.
 const CLASSES: usize = 1000;
 
@@ -42,7 +45,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     one_and_all.dedup();
     let mut exported = HashSet::new();
     let mut rows = Vec::new();
-    for setup in Setup::all(bench, &[1, 32], &one_and_all) {
+    for setup in Setup::all(bench, MODELS, &[1, 32], &one_and_all) {
         let outcomes = one(bench, &setup, &mut exported)?;
         let Setup { model, batch, threads, .. } = &setup;
         eprintln!("{model}, batch {batch}, threads {threads}: {}", table::spoken(&outcomes));

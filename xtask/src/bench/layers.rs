@@ -48,7 +48,7 @@ pub(super) fn contestant(LayersSetup { setup, rounds }: &LayersSetup) -> Result<
 pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     let (mut tables, mut notes, mut all) = (Vec::new(), Vec::new(), Vec::new());
     let mut pictures = Vec::new();
-    for setup in Setup::all(bench, &[1, 32], &[bench.cores.count()]) {
+    for setup in Setup::all(bench, &[], &[1, 32], &[bench.cores.count()]) {
         let rounds = bench.rounds.unwrap_or(if setup.batch == 1 { 200 } else { 20 });
         let mut command = setup.ours(bench, "layers")?;
         command.arg(format!("--rounds={rounds}"));

@@ -6,12 +6,8 @@ use anyhow::Result;
 use taper_model::{Model, Preprocess};
 use taper_zoo::architecture;
 
-/// The zoo's names of the networks that were asked for; without any, of those in `defaults` that it has.
-pub(super) fn names(asked: &[String], defaults: &[&str]) -> Result<Vec<String>> {
-    if asked.is_empty() {
-        let known = defaults.iter().filter_map(|name| architecture(name).ok());
-        return Ok(known.map(|found| found.name.to_owned()).collect());
-    }
+/// The zoo's names of the networks that were asked for.
+pub(super) fn names(asked: &[String]) -> Result<Vec<String>> {
     asked.iter().map(|name| Ok(architecture(name)?.name.to_owned())).collect()
 }
 
@@ -60,10 +56,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn aliases_become_the_zoos_names_and_unknown_defaults_are_left_out() {
-        assert_eq!(names(&["mobilenet_v2".to_owned()], &[]).unwrap(), ["mobilenetv2_100"]);
-        assert_eq!(names(&[], &["mobilenetv2_100", "no_such"]).unwrap(), ["mobilenetv2_100"]);
-        assert!(names(&["no_such".to_owned()], &[]).is_err());
+    fn aliases_become_the_zoos_names() {
+        assert_eq!(names(&["mobilenet_v2".to_owned()]).unwrap(), ["mobilenetv2_100"]);
+        assert!(names(&["no_such".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn the_zoo_has_what_is_measured_when_nothing_is_asked_for() {
+        for name in super::super::MODELS.iter().chain(super::super::infer::MODELS) {
+            assert!(architecture(name).is_ok(), "{name}");
+        }
     }
 
     #[test]

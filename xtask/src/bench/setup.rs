@@ -25,10 +25,15 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// Every combination of what was asked for, batches before threads.
-    pub(super) fn all(bench: &Bench, batches: &[usize], threads: &[usize]) -> Vec<Self> {
+    /// Every combination of what was asked for, batches before threads; `models` are the section's beside those of every section.
+    pub(super) fn all(
+        bench: &Bench,
+        models: &[&str],
+        batches: &[usize],
+        threads: &[usize],
+    ) -> Vec<Self> {
         let mut all = Vec::new();
-        for model in &bench.models {
+        for model in bench.models(models) {
             for &batch in bench.batches(batches) {
                 for &threads in bench.threads(threads) {
                     let (model, image_size) = (model.clone(), bench.image_size);

@@ -46,7 +46,7 @@ pub(super) fn contestant(TrainSetup { setup, head }: &TrainSetup) -> Result<()> 
 /// Measures every model, all of it and its head alone.
 pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     let mut rows = Vec::new();
-    for setup in Setup::all(bench, &[32], &[bench.cores.count()]) {
+    for setup in Setup::all(bench, &[], &[32], &[bench.cores.count()]) {
         for head in [false, true] {
             let setup = TrainSetup { setup: setup.clone(), head };
             let outcomes = one(bench, &setup)?;

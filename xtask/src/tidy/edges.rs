@@ -49,7 +49,7 @@ impl Table {
         Table::parse(&text)
     }
 
-    fn parse(text: &str) -> Result<Table> {
+    pub(super) fn parse(text: &str) -> Result<Table> {
         let lines = text.lines().skip_while(|line| !line.starts_with("| folder | level |"));
         let cells: Vec<Vec<&str>> = lines
             .skip(2)

@@ -1,6 +1,6 @@
 //! Rules about the text of a file: its first line, its size, its name, its words, its tests.
 //!
-//! Above: `tidy`. Below: nothing. Not here: what a card says (`cards`).
+//! Above: `tidy`, `cards`. Below: nothing. Not here: what a card says (`cards`).
 //! Lines are looked at one by one, with string literals and comments blanked; no parser. It can be fooled by a string
 //! over several lines, and then the string should be written otherwise.
 
@@ -141,7 +141,7 @@ fn examples(source: &Source, problems: &mut Vec<Problem>) {
 }
 
 /// `line` without its comment and without what stands in string literals.
-fn blanked(line: &str) -> String {
+pub(super) fn blanked(line: &str) -> String {
     let mut code = String::with_capacity(line.len());
     let mut chars = line.chars().peekable();
     let mut in_string = false;
@@ -163,7 +163,7 @@ fn blanked(line: &str) -> String {
 }
 
 /// Whether `word` stands in `text` as an identifier of its own.
-fn has_word(text: &str, word: &str) -> bool {
+pub(super) fn has_word(text: &str, word: &str) -> bool {
     let is_part = |char: char| char.is_alphanumeric() || char == '_';
     text.match_indices(word).any(|(at, _)| {
         !text[..at].ends_with(is_part) && !text[at + word.len()..].starts_with(is_part)

@@ -1,6 +1,6 @@
 //! The matrix product under every pointwise and dense convolution: register tiles over packed panels.
 //!
-//! Above: `cpu::matrix`. Below: `simd`, `cpu::views`. Not here: threads, caches of weights, gathering of windows.
+//! Above: `cpu::matrix`. Below: `simd`, `cpu::{team, unroll}`. Not here: threads, caches of weights, gathering of windows.
 //! `C[m, n] = Σ_k A[m, k] · B[k, n]`. `A` is read element by element through two strides, so it may lie transposed; `B` lies in
 //! panels of one to four vectors, row by row, padded with zeros to whole vectors. A tile of `MR` rows and `NV` vectors lives in
 //! registers: 6x64 with AVX-512 needs 24 accumulators, 4 registers for `B` and one for `A`, of 32.

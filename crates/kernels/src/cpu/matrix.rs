@@ -1,6 +1,6 @@
 //! Pointwise and dense convolution as matrix products over gathered rows, forward and backward.
 //!
-//! Above: `cpu`. Below: `matrix::{forward, backward, turned, narrow, gate}`, `cpu::{gemm, pack}`. Not here: depthwise convolution
+//! Above: `cpu`. Below: `matrix::{forward, backward, turned, narrow, gate}`, `cpu::pack`. Not here: depthwise convolution
 //! (`cpu::depthwise`).
 //! A part works through its rows a tile at a time: what the tile needs is normalized into scratch once, then used by every
 //! product over it. Pointwise layers without a pending norm are read where they lie.

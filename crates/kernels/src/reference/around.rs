@@ -1,6 +1,6 @@
 //! Positions and channels rearranged, normalization within a picture, and PReLU, by their definitions.
 //!
-//! Above: `reference`. Below: shape structs, `device`. Not here: convolution and pooling.
+//! Above: `reference`. Below: shape structs, `Source`. Not here: convolution and pooling.
 //! Source: `torch.nn.functional.{interpolate, pad, channel_shuffle, group_norm, layer_norm, prelu}`.
 
 use crate::{Affine, ChannelMap, NormShape, Real, Source, SpatialMap};

@@ -1,6 +1,6 @@
 //! Convolution by its definition: seven nested loops, forward, and both gradients.
 //!
-//! Above: `reference`. Below: `shape`, `device`. Not here: any choice of algorithm.
+//! Above: `reference`. Below: `ConvShape`, `Source`. Not here: any choice of algorithm.
 //! Source: torch.nn.functional.conv2d, checked through `engine` in tests/golden.
 
 use crate::{ConvGradient, ConvShape, Epilogue, Moments, Real, Source};

@@ -1,6 +1,6 @@
 //! A `VarBuilder` whose new variables come from a seed.
 //!
-//! Above: `init`, users of candle. Below: `taper_model::init`, candle's `VarMap`. Not here: reading weights from files (`candle_nn`).
+//! Above: `init`, users of candle. Below: `Initializer`, candle's `VarMap`. Not here: reading weights from files (`candle_nn`).
 //! The hints that modules of `candle_nn` give are followed; only the random numbers are others.
 
 use std::sync::PoisonError;

@@ -1,6 +1,6 @@
 //! Zero gamma: residual branches that begin at 0, so that a block begins as its shortcut.
 //!
-//! Above: `init`. Below: `taper_graph::Graph`, `network`, `parameter`. Not here: the initializers of a graph's blocks
+//! Above: `init`. Below: `taper_graph::Graph`, `Network`. Not here: the initializers of a graph's blocks
 //! (`taper_graph::blocks`), which do the same for ResNet and RepViT.
 //! Source: Goyal et al. 2017, section 5.1, <https://arxiv.org/abs/1706.02677>; timm's and torchvision's `zero_init_last`.
 

@@ -1,6 +1,6 @@
 //! The blocks of mobile networks: depthwise separable, inverted residual.
 //!
-//! Above: users of candle. Below: `conv_norm_act`, `squeeze_excite`, `dropout`. Not here: the same in a graph (`graph::blocks`), which
+//! Above: users of candle. Below: `ConvNormAct`, `SqueezeExcite`, `DropPath`. Not here: the same in a graph (`graph::blocks`), which
 //! the executor runs fused.
 //! Parameters have timm's names.
 //! Source: Howard et al. 2017, <https://arxiv.org/abs/1704.04861>; Sandler et al. 2018, <https://arxiv.org/abs/1801.04381>; timm's

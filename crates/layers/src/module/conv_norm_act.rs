@@ -1,6 +1,6 @@
 //! A convolution with the norm and the activation that follow it.
 //!
-//! Above: users of candle, `block`. Below: `conv`, `batch_norm`, `ops::activation`. Not here: the same fused, which is the engine's.
+//! Above: users of candle, `block`. Below: `Conv2d`, `BatchNorm`, `ops::Activation`. Not here: the same fused, which is the engine's.
 //! Source: timm's `ConvNormAct`, whose names these are.
 
 use candle_core::Tensor;

@@ -1,6 +1,6 @@
 //! A gate for each channel, computed from the mean of all channels.
 //!
-//! Above: users of candle, `block`. Below: `conv`, `ops::channel_gate`. Not here: the same in a graph (`graph::blocks`).
+//! Above: users of candle, `block`. Below: `Conv2d`, `ops::channel_gate`. Not here: the same in a graph (`graph::blocks`).
 //! Source: Hu et al. 2018, <https://arxiv.org/abs/1709.01507>; timm's `SqueezeExcite`, whose names these are.
 
 use candle_core::Tensor;

@@ -1,6 +1,6 @@
 //! The weights of a way: convolutions, norms and the input itself, scaled and added.
 //!
-//! Above: `reparameterize`. Below: `ways`. Not here: whether they may be added (`ways`).
+//! Above: `reparameterize`. Below: `Way`. Not here: whether they may be added (`ways`).
 //! Weights are `(out, in / groups, k_h, k_w)` and f64; a linear layer is a convolution with kernel 1.
 
 use taper_graph::{Conv, Node, Op, Window};

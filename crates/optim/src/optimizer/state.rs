@@ -1,6 +1,6 @@
 //! The optimizer's state by name: what a checkpoint saves and loads.
 //!
-//! Above: `train::checkpoint`. Below: `optimizer`. Not here: files (`train::checkpoint`), the settings of groups and rule.
+//! Above: `train::checkpoint`. Below: `Optimizer`. Not here: files (`train::checkpoint`), the settings of groups and rule.
 //! Keys are `<parameter>.<slot>` with PyTorch's slot names, `f32` in the parameter's shape, and `<parameter>.step`, an
 //! `i64` scalar. A parameter that was never stepped has no keys.
 

@@ -1,6 +1,6 @@
 //! What looking into a network needs to know.
 //!
-//! Above: `look`, the binary's flags. Below: `options`. Not here: how it is done (`look`).
+//! Above: `look`, the binary's flags. Below: `at_least`. Not here: how it is done (`look`).
 
 use std::path::PathBuf;
 

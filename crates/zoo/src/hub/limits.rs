@@ -35,7 +35,7 @@ impl Default for Limits {
             silence: Duration::from_secs(30),
             attempts: 5,
             pause: Duration::from_millis(500),
-            longest_pause: Duration::from_mins(1),
+            longest_pause: Duration::from_secs(60),
             redirects: 10,
             connections: 4,
             window: 4 << 20,
