@@ -143,10 +143,6 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(graph: &Graph, output: &str) -> Result<Self> {
-        Self::of_nodes(graph, &[graph.output(output)?])
-    }
-
     /// All that some nodes of a graph depend on, and the nodes as outputs.
     pub(crate) fn of_nodes(graph: &Graph, outputs: &[NodeId]) -> Result<Self> {
         let mut planner = Planner::new(graph, outputs);
@@ -173,9 +169,18 @@ impl Plan {
         Ok(self.values.iter().map(extent).collect())
     }
 
-    /// The output of a plan that has only one.
-    pub(crate) fn output(&self) -> usize {
-        self.outputs[0]
+    /// The shapes of the outputs for `n` images: `(n, c)` of vectors, `(n, h, w, c)` of maps.
+    pub(crate) fn output_shapes(
+        &self,
+        graph: &Graph,
+        [n, h, w]: [usize; 3],
+    ) -> Result<Vec<Vec<usize>>> {
+        let extents = self.extents(graph, [h, w])?;
+        let shape = |&v: &usize| match extents[v] {
+            Extent::Map { h, w, c } => vec![n, h, w, c],
+            Extent::Vector { c } => vec![n, c],
+        };
+        Ok(self.outputs.iter().map(shape).collect())
     }
 
     /// The plan without the units that `is_fixed` says give the same for the same image in every step, given what they write; and

@@ -23,18 +23,12 @@ use runner::{Order, Runner};
 pub use profile::UnitTime;
 
 /// How a session runs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct SessionOptions {
     /// Threads; 0 for all cores.
     pub threads: usize,
-    /// The output to compute: `logits`, `pre_logits`, `features`, …
-    pub output: String,
-}
-
-impl Default for SessionOptions {
-    fn default() -> Self {
-        Self { threads: 0, output: "logits".to_owned() }
-    }
+    /// The outputs to compute, such as `logits`, `pre_logits`, `features`; none named: [`Graph::main_outputs`].
+    pub outputs: Vec<String>,
 }
 
 /// A compiled network. Takes normalized images, channels last.
@@ -58,6 +52,8 @@ impl Default for SessionOptions {
 #[derive(Debug)]
 pub struct Session {
     program: Arc<Program>,
+    /// By output.
+    names: Vec<String>,
     /// All cores on one image after the other.
     team: Runner,
     /// One core each, each with images of its own.
@@ -72,10 +68,16 @@ impl Session {
     /// # Errors
     /// For an unknown output, or an operation without a kernel.
     pub fn new(model: &Model, options: &SessionOptions) -> Result<Self> {
-        let node = model.graph().output(&options.output)?;
+        let mut names = options.outputs.clone();
+        if names.is_empty() {
+            names = model.graph().main_outputs().map(str::to_owned).collect();
+        }
+        let nodes: taper_graph::Result<Vec<NodeId>> =
+            names.iter().map(|name| model.graph().output(name)).collect();
         let params: Vec<&[f32]> = model.tensors().iter().map(|t| t.data.as_slice()).collect();
         let size = model.preprocess().input_size;
-        Self::of_nodes(model.graph(), &params, &[node], size, options.threads)
+        let session = Self::of_nodes(model.graph(), &params, &nodes?, size, options.threads)?;
+        Ok(Self { names, ..session })
     }
 
     /// Compiles what some nodes of a graph depend on, to compute them all: what a training step starts from when everything below
@@ -95,7 +97,8 @@ impl Session {
         check_params(graph, params)?;
         let team = Runner::new(threads);
         let program = Arc::new(Program::new(graph, params, nodes, size, &team.cpu)?);
-        Ok(Self { program, team, lanes: Vec::new(), outputs: Vec::new() })
+        let names = nodes.iter().map(|&node| graph.node(node).name().to_owned()).collect();
+        Ok(Self { program, names, team, lanes: Vec::new(), outputs: Vec::new() })
     }
 
     /// The parameters and buffers that were compiled in: a session is out of date when one of them has changed.
@@ -109,10 +112,25 @@ impl Session {
     pub fn fork(&self) -> Self {
         Self {
             program: Arc::clone(&self.program),
+            names: self.names.clone(),
             team: Runner::new(self.team.cpu.threads()),
             lanes: Vec::new(),
             outputs: Vec::new(),
         }
+    }
+
+    /// The names of its outputs, in the order of [`Session::run_all`]; those of the nodes for a [`Session::of_nodes`].
+    #[must_use]
+    pub fn output_names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The shapes of its outputs for `n` images of `h` by `w`: `(n, c)` of vectors, `(n, h, w, c)` of maps.
+    ///
+    /// # Errors
+    /// For images the network cannot take.
+    pub fn output_shapes(&self, [n, h, w]: [usize; 3]) -> Result<Vec<Vec<usize>>> {
+        self.program.plan.output_shapes(&self.program.graph, [n, h, w])
     }
 
     /// Bytes of the arenas, of which there is one for each core when batches are run, and of what bands pass through.
@@ -121,7 +139,8 @@ impl Session {
         std::iter::once(&self.team).chain(&self.lanes).map(Runner::arena_bytes).sum()
     }
 
-    /// Computes the output of `n` images of `h` by `w`: `xs` is `(n, h, w, c)`, the result `(n, …)`, channels last.
+    /// Computes the (first) output of `n` images of `h` by `w`: `xs` is `(n, h, w, c)`, the result `(n, …)`, channels last, of the shape
+    /// that [`Session::output_shapes`] tells.
     ///
     /// Every image is run on its own, since its activations then stay in cache. With as many images as threads, each thread has
     /// images of its own; what is left is shared by all. The result does not depend on either. Of no images the output is empty.
@@ -132,13 +151,13 @@ impl Session {
         Ok(self.run_all(xs, shape)?.first().map_or(&[], Vec::as_slice))
     }
 
-    /// [`Session::run`] for a session of several nodes: their outputs in order.
+    /// [`Session::run`] for a session of several outputs: all of them, in the order they were asked for.
     ///
     /// # Errors
     /// As [`Session::run`].
     pub fn run_all(&mut self, xs: &[f32], [n, h, w]: [usize; 3]) -> Result<&[Vec<f32>]> {
         let image_len = self.prepare(xs, [n, h, w], Order::Bands)?;
-        let Self { program, team, lanes, outputs } = self;
+        let Self { program, team, lanes, outputs, .. } = self;
         if n == 0 {
             return Ok(outputs);
         }

@@ -34,7 +34,8 @@ pub struct Trainer<T: Real, D: Device<T>> {
     arena: AlignedBuf<T>,
     /// As many as any norm has channels: the weights of norms that follow no convolution.
     ones: Vec<T>,
-    output: Vec<T>,
+    /// By output.
+    outputs: Vec<Vec<T>>,
     layout: Option<Layout>,
     seed: u64,
     ready: bool,
@@ -46,11 +47,41 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
     /// # Errors
     /// For an unknown output, an operation without a kernel, or marks of another number than parameters.
     pub fn new(graph: &Graph, output: &str, trained: &[bool], device: D) -> Result<Self> {
-        let trained = marks(graph, trained)?;
-        Ok(Self::of_plan(graph, Plan::new(graph, output)?, trained, device))
+        Self::of_outputs(graph, &[output], trained, device)
     }
 
-    /// As [`Trainer::new`], but leaves out what gives the same for the same image in every step: all that no trained parameter lies
+    /// As [`Trainer::new`], through several outputs: [`Trainer::outputs`] has all of them after a forward, and
+    /// [`Trainer::backward_all`] takes a gradient of each.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    pub fn of_outputs(
+        graph: &Graph,
+        outputs: &[&str],
+        trained: &[bool],
+        device: D,
+    ) -> Result<Self> {
+        let trained = marks(graph, trained)?;
+        Ok(Self::of_plan(graph, plan(graph, outputs)?, trained, device))
+    }
+
+    /// As [`Trainer::of_outputs`], and [`Trainer::watched_gradient`] has the gradient of the image after each backward.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    pub fn with_image_gradient(
+        graph: &Graph,
+        outputs: &[&str],
+        trained: &[bool],
+        device: D,
+    ) -> Result<Self> {
+        let trained = marks(graph, trained)?;
+        let mut plan = plan(graph, outputs)?;
+        plan.watched = Some(0); // value 0 is the image
+        Ok(Self::of_plan(graph, plan, trained, device))
+    }
+
+    /// As [`Trainer::of_outputs`], but leaves out what gives the same for the same image in every step: all that no trained parameter lies
     /// below and no dropout acts on. [`Trainer::forward_from`] takes the values of the returned nodes in its place, which a
     /// [`Session::of_nodes`](crate::Session::of_nodes) computes in a fraction of the time. Without a frozen beginning the only
     /// node is the image.
@@ -59,12 +90,12 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
     /// As [`Trainer::new`].
     pub fn above(
         graph: &Graph,
-        output: &str,
+        outputs: &[&str],
         trained: &[bool],
         device: D,
     ) -> Result<(Self, Vec<NodeId>)> {
         let trained = marks(graph, trained)?;
-        let plan = Plan::new(graph, output)?;
+        let plan = plan(graph, outputs)?;
         let needs = Routes::new(&plan, &trained).needs;
         let drops = |unit: &Unit| matches!(unit.work, Work::Dropout { p } | Work::DropPath { p } if p > 0.0);
         let (plan, nodes) = plan.above(|unit| !needs[unit.output] && !drops(unit));
@@ -87,7 +118,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             trained,
             device,
             arena: AlignedBuf::default(),
-            output: Vec::new(),
+            outputs: Vec::new(),
             layout: None,
             seed: 0,
             ready: false,
@@ -112,7 +143,21 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         &self.trained
     }
 
-    /// Runs the graph in training mode on images `xs` `(n, h, w, c)`, `shape` being `[n, h, w]`; returns the output `(n, …)`.
+    /// The shapes of the outputs for images of which `shape` is `[n, h, w]`: `(n, c)` of vectors, `(n, h, w, c)` of maps.
+    ///
+    /// # Errors
+    /// For an image the graph cannot take.
+    pub fn output_shapes(&self, shape: [usize; 3]) -> Result<Vec<Vec<usize>>> {
+        self.plan.output_shapes(&self.graph, shape)
+    }
+
+    /// All outputs of the last forward, `(n, …)`, channels last, in the order they were asked for.
+    #[must_use]
+    pub fn outputs(&self) -> &[Vec<T>] {
+        &self.outputs
+    }
+
+    /// Runs the graph in training mode on images `xs` `(n, h, w, c)`, `shape` being `[n, h, w]`; returns the (first) output `(n, …)`.
     ///
     /// `seed` decides what dropout drops; with nothing trained, nothing is dropped.
     ///
@@ -154,7 +199,11 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         self.seed = seed;
         self.run_forward(params, given)?;
         self.ready = true;
-        Ok(&self.output)
+        Ok(self.first_output())
+    }
+
+    fn first_output(&self) -> &[T] {
+        self.outputs.first().map_or(&[], Vec::as_slice)
     }
 
     /// Computes the gradient of every trained parameter from that of the output, and writes it to `gradients` by [`ParamId`];
@@ -168,11 +217,27 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         grad_output: &[T],
         gradients: &mut [Vec<T>],
     ) -> Result<()> {
+        self.backward_all(params, &[grad_output], gradients)
+    }
+
+    /// [`Trainer::backward`] from the gradients of all outputs, in their order; an output that nothing depends on has gradient zero.
+    ///
+    /// # Errors
+    /// As [`Trainer::backward`].
+    pub fn backward_all(
+        &mut self,
+        params: &[&[T]],
+        grad_outputs: &[&[T]],
+        gradients: &mut [Vec<T>],
+    ) -> Result<()> {
         check_params(&self.graph, params)?;
         if !std::mem::take(&mut self.ready) {
             return Err(Error::NoForward);
         }
-        check_len("the gradient of the output", grad_output.len(), self.output.len())?;
+        check_len("the list of gradients of outputs", grad_outputs.len(), self.outputs.len())?;
+        for (gradient, output) in grad_outputs.iter().zip(&self.outputs) {
+            check_len("the gradient of the output", gradient.len(), output.len())?;
+        }
         check_len("the list of gradients", gradients.len(), self.graph.params().len())?;
         for ((gradient, &trained), spec) in
             gradients.iter_mut().zip(&self.trained).zip(self.graph.params())
@@ -181,8 +246,8 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             // A trained parameter outside the plan, or one never reached, has gradient zero.
             gradient.fill(T::default());
         }
-        if !self.output.is_empty() {
-            self.run_backward(params, grad_output, gradients);
+        if !self.first_output().is_empty() {
+            self.run_backward(params, grad_outputs, gradients);
         }
         Ok(())
     }
@@ -197,9 +262,9 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             let node = self.graph.node(norm.node).name().to_owned();
             return Err(Error::SingleValue { node, batch: 0, h, w });
         }
-        self.output.clear();
+        self.outputs = vec![Vec::new(); self.plan.outputs.len()];
         self.ready = true;
-        Ok(&self.output)
+        Ok(&[])
     }
 
     /// Running means and (unbiased) variances after the last forward, of every norm that used the batch's statistics:
@@ -228,6 +293,13 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         }
         all
     }
+}
+
+/// What some named outputs depend on.
+fn plan(graph: &Graph, outputs: &[&str]) -> Result<Plan> {
+    let nodes: taper_graph::Result<Vec<NodeId>> =
+        outputs.iter().map(|output| graph.output(output)).collect();
+    Plan::of_nodes(graph, &nodes?)
 }
 
 /// Which parameters are trained: those that are marked, and are no buffers.

@@ -342,7 +342,8 @@ fn a_trainer_above_a_session_equals_the_whole_trainer() {
         };
         let trained: Vec<bool> = graph.params().iter().map(|p| is_trained(&p.name)).collect();
         let whole = step::<f32, _>(&graph, &wide, &trained, Cpu::new(2));
-        let (mut trainer, nodes) = Trainer::above(&graph, "logits", &trained, Cpu::new(2)).unwrap();
+        let (mut trainer, nodes) =
+            Trainer::above(&graph, &["logits"], &trained, Cpu::new(2)).unwrap();
         let images: Vec<f32> =
             values(99, SHAPE.iter().product::<usize>() * 3).map(|v| v as f32).collect();
         let [_, h, w] = SHAPE;

@@ -146,6 +146,15 @@ impl Graph {
         })
     }
 
+    /// The outputs that are meant where none is named: `logits` if there is one, else all, by name.
+    pub fn main_outputs(&self) -> impl Iterator<Item = &str> {
+        let only_logits = self.outputs.contains_key("logits");
+        self.outputs
+            .keys()
+            .map(String::as_str)
+            .filter(move |name| !only_logits || *name == "logits")
+    }
+
     /// The image.
     #[must_use]
     pub fn input(&self) -> NodeId {

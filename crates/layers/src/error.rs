@@ -16,9 +16,7 @@ pub enum Error {
         device: String,
     },
     /// The input is not a batch of images of this network.
-    #[error(
-        "the input is {got_dtype} {got:?}, expected f32 (n, {channels}, h, w) with n at least 1"
-    )]
+    #[error("the input is {got_dtype} {got:?}, expected f32 (n, {channels}, h, w) on the CPU")]
     Input {
         /// The input's element type.
         got_dtype: &'static str,
@@ -27,9 +25,9 @@ pub enum Error {
         /// The channels of the network's image.
         channels: usize,
     },
-    /// Gradients stop at the image.
+    /// Evaluation records nothing.
     #[error(
-        "the input is part of a computation with gradients, and a network passes none on to it; detach it first"
+        "the input is part of a computation with gradients, and evaluation passes none on to it; detach it, or use `training` or `value_and_grad`"
     )]
     TrackedInput,
     /// The loss is not a number for the whole batch.
@@ -38,17 +36,23 @@ pub enum Error {
         /// Its shape.
         got: Vec<usize>,
     },
-    /// The loss has nothing to do with the logits.
-    #[error("the loss does not depend on the logits, so there is nothing to train")]
-    LossIgnoresLogits,
+    /// The loss has nothing to do with the outputs.
+    #[error("the loss does not depend on any output, so there is nothing to train")]
+    LossIgnoresOutputs,
+    /// One output was asked for.
+    #[error(
+        "the network has the outputs {names:?}; `forward_all` and `value_and_grad_all` take them all, `with_outputs` chooses"
+    )]
+    SeveralOutputs {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// A network without outputs.
+    #[error("no output was named; a network gives at least one")]
+    NoOutputs,
     /// Nothing to train.
     #[error("every parameter is frozen, so there is nothing to train")]
     AllFrozen,
-    /// A backward pass came after another forward pass.
-    #[error(
-        "another forward pass of this network ran before the backward pass; call backward right after forward"
-    )]
-    Overtaken,
     /// A variable no longer holds what the network put there.
     #[error("parameter `{name}` is {dtype} on {device}, expected contiguous f32 on the CPU")]
     Storage {

@@ -50,6 +50,7 @@ pub mod loss;
 mod module;
 mod network;
 mod parameter;
+mod tensors;
 
 pub use error::{Error, Result};
 pub use module::{
@@ -67,3 +68,4 @@ pub use parameter::Parameter;
 pub use taper_engine::Session;
 pub use taper_graph::{Bias, PadMode, Padding, Window};
 pub use taper_ops::{Activation, Border, Resampling, Rounding};
+pub use tensors::NamedTensors;

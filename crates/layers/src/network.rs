@@ -16,18 +16,19 @@ use taper_engine::{Session, SessionOptions};
 use taper_graph::Graph;
 use taper_model::{Model, Preprocess, Provenance};
 
-use crate::Parameter;
 use crate::error::{Error, Result, at};
 use crate::parameter::with_values;
-use executor::{Executor, Forward, Runner};
-use pixels::{as_pixels, with_pixels};
+use crate::{NamedTensors, Parameter};
+use executor::{ImageGradient, Pass, Runner};
+use pixels::{as_output, as_pixels, with_pixels};
 
 pub use training::Training;
 
-/// The output that is trained and evaluated.
-const OUTPUT: &str = "logits";
-
 /// A graph as a candle module.
+///
+/// It gives the outputs that [`Network::with_outputs`] names: without that `logits`, or all the graph has if that is not among them. Each is
+/// `(n, k)` for a vector and `(n, k, h, w)` for a map. [`Network::forward`] and [`Network::value_and_grad`] are for one output,
+/// [`Network::forward_all`] and [`Network::value_and_grad_all`] for any number.
 ///
 /// # Examples
 /// ```
@@ -53,6 +54,33 @@ const OUTPUT: &str = "logits";
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+/// Two heads on one map, trained together, and the gradient of the image:
+/// ```
+/// use candle_core::{DType, Device, Tensor, Var};
+/// use taper_graph::{Bias, Conv, GraphBuilder, PoolKind};
+/// use taper_layers::{Network, loss::{BceWithLogits, Mse}};
+/// use taper_model::{Model, Preprocess};
+///
+/// let mut b = GraphBuilder::new(3)?;
+/// let xs = b.conv("conv", b.input(), Conv::dense(8, 3, 1), Bias::With)?;
+/// let mask = b.conv("mask", xs, Conv::pointwise(1), Bias::With)?;
+/// b.output("mask", mask)?;
+/// let xs = b.global_pool("pool", xs, PoolKind::Avg, true)?;
+/// let size = b.linear("size", xs, 1, Bias::With)?;
+/// b.output("size", size)?;
+/// let model = Model::random(b.build()?, 0, Preprocess::imagenet(), vec![])?;
+///
+/// let network = Network::new(&model, &Device::Cpu)?;
+/// let xs = Var::ones((2, 3, 8, 8), DType::F32, &Device::Cpu)?;
+/// assert_eq!(network.forward_all(&xs.as_detached_tensor())?.get("mask")?.dims(), [2, 1, 8, 8]);
+/// let (masks, sizes) = (Tensor::zeros((2, 1, 8, 8), DType::F32, &Device::Cpu)?, Tensor::new(&[[3f32], [4.0]], &Device::Cpu)?);
+/// let value = network.value_and_grad_all(&xs, 0, |outputs| {
+///     let mask = BceWithLogits::new().forward(outputs.get("mask")?, &masks)?;
+///     mask + (Mse::new().forward(outputs.get("size")?, &sizes)? * 0.1)?
+/// })?;
+/// assert_eq!(value.grads.get(&xs).unwrap().dims(), [2, 3, 8, 8]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Network {
     runner: Arc<Runner>,
@@ -75,9 +103,10 @@ struct Compiled {
 pub struct Value {
     /// What the loss function returned, detached.
     pub loss: Tensor,
-    /// The logits `(n, k)` it was given, detached.
-    pub logits: Tensor,
-    /// Gradients by the variables of the trained parameters.
+    /// The outputs it was given, detached.
+    pub outputs: NamedTensors,
+    /// Gradients by variable: those of the trained parameters, of the image if it is one or was made of some, and of those in the
+    /// loss itself.
     pub grads: GradStore,
 }
 
@@ -85,17 +114,17 @@ impl Network {
     /// Copies a model's weights into variables; nothing is frozen.
     ///
     /// # Errors
-    /// [`Error::Device`] if the device is not the CPU, [`Error::Graph`] if the graph has no output `logits`.
+    /// [`Error::Device`] if the device is not the CPU.
     pub fn new(model: &Model, device: &Device) -> Result<Self> {
         if !device.is_cpu() {
             return Err(Error::Device { device: format!("{:?}", device.location()) });
         }
-        model.graph().output(OUTPUT)?;
+        let outputs = model.graph().main_outputs().map(str::to_owned).collect();
         let specs = model.graph().params().iter().zip(model.tensors());
         let params: Result<_> =
             specs.map(|(spec, tensor)| Parameter::new(spec, &tensor.data)).collect();
         Ok(Self {
-            runner: Arc::new(Runner::new(model.graph().clone(), 0)),
+            runner: Arc::new(Runner::new(model.graph().clone(), outputs, 0)),
             preprocess: *model.preprocess(),
             classes: model.classes().to_vec(),
             provenance: model.provenance().clone(),
@@ -107,9 +136,32 @@ impl Network {
     /// Runs on so many threads; 0, the default, means all cores. The number changes the last bits of results.
     #[must_use]
     pub fn with_threads(mut self, threads: usize) -> Self {
-        self.runner = Arc::new(Runner::new(self.graph().clone(), threads));
+        let outputs = self.runner.outputs.clone();
+        self.runner = Arc::new(Runner::new(self.graph().clone(), outputs, threads));
         self.compiled = Mutex::default();
         self
+    }
+
+    /// Gives, and trains through, these outputs of the graph, in this order.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] if the graph has no output of that name, [`Error::NoOutputs`] if none is named.
+    pub fn with_outputs(mut self, names: &[&str]) -> Result<Self> {
+        if names.is_empty() {
+            return Err(Error::NoOutputs);
+        }
+        for name in names {
+            self.graph().output(name)?;
+        }
+        let outputs = names.iter().map(|&name| name.to_owned()).collect();
+        self.runner = Arc::new(Runner::new(self.graph().clone(), outputs, self.runner.threads));
+        self.compiled = Mutex::default();
+        Ok(self)
+    }
+
+    /// The names of the outputs it gives, in order.
+    pub fn output_names(&self) -> &[String] {
+        &self.runner.outputs
     }
 
     /// The graph it runs.
@@ -143,15 +195,28 @@ impl Network {
     /// Evaluates: running statistics, no dropout, norms folded into their convolutions, no gradients (see [`Network::training`]).
     ///
     /// # Shapes
-    /// - `xs`: `(n, c, h, w)`, `f32`   - returns `(n, k)`
+    /// - `xs`: `(n, c, h, w)`, `f32`   - returns `(n, k)` of a vector, `(n, k, h, w)`, a channels-last view, of a map
     ///
     /// # Cost
     /// The engine's session is kept and made again when a parameter has changed, which is looked up each time
     /// (3 ms for MobileNetV2); [`Network::session`] saves that.
     ///
     /// # Errors
-    /// [`Error::Input`] if `xs` is no such batch, [`Error::TrackedInput`] if it carries gradients.
+    /// [`Error::Input`] if `xs` is no such batch, [`Error::TrackedInput`] if it carries gradients, [`Error::SeveralOutputs`] if it has
+    /// more than one output.
     pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        self.check_single()?;
+        Ok(self.forward_all(xs)?.single().map_err(at("the output"))?.clone())
+    }
+
+    /// As [`Network::forward`]: all outputs.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if `xs` is no such batch, [`Error::TrackedInput`] if it carries gradients.
+    pub fn forward_all(&self, xs: &Tensor) -> Result<NamedTensors> {
+        if xs.track_op() {
+            return Err(Error::TrackedInput);
+        }
         let pixels = as_pixels(xs, self.graph().input_channels())?;
         let mut slot = lock(&self.compiled);
         let compiled = match slot.take() {
@@ -159,9 +224,12 @@ impl Network {
             _ => self.compile()?,
         };
         let session = &mut slot.insert(compiled).session;
-        with_pixels(&pixels, |values, [n, h, w]| {
-            let logits = session.run(values, [n, h, w])?;
-            Tensor::from_slice(logits, (n, logits.len() / n), &Device::Cpu).map_err(at(OUTPUT))
+        with_pixels(&pixels, |values, shape| {
+            let shapes = session.output_shapes(shape)?;
+            let outputs = session.run_all(values, shape)?;
+            self.named(outputs.iter().zip(&shapes).map(|(output, shape)| {
+                as_output(&Tensor::from_slice(output, shape.as_slice(), &Device::Cpu)?)
+            }))
         })
     }
 
@@ -175,40 +243,104 @@ impl Network {
 
     /// Runs a batch forward in training mode and a loss backward, then updates the running statistics of norms that are trained.
     ///
-    /// `seed` decides which units dropout drops. `loss` is called once with the logits and may be any candle computation.
+    /// `seed` decides which units dropout drops. `loss` is called once with the output and may be any candle computation. If `xs` is a
+    /// `Var`, or was computed from some, these get their gradients too.
     ///
     /// # Shapes
-    /// - `xs`: `(n, c, h, w)`, `f32`   - `loss`: `(n, k)` to a scalar
+    /// - `xs`: `(n, c, h, w)`, `f32`   - `loss`: `(n, k)`, or `(n, k, h, w)` of a map, to a scalar
     ///
     /// # Errors
-    /// [`Error::AllFrozen`], [`Error::Input`], [`Error::LossShape`], [`Error::LossIgnoresLogits`], or [`Error::Tensor`]
-    /// if `loss` fails.
+    /// [`Error::AllFrozen`], [`Error::Input`], [`Error::LossShape`], [`Error::LossIgnoresOutputs`], [`Error::SeveralOutputs`], or
+    /// [`Error::Tensor`] if `loss` fails.
     pub fn value_and_grad(
         &self,
         xs: &Tensor,
         seed: u64,
         loss: impl FnOnce(&Tensor) -> candle_core::Result<Tensor>,
     ) -> Result<Value> {
-        let pixels = as_pixels(xs, self.graph().input_channels())?;
-        let Forward { logits, run } = self.with_executor(|executor| {
-            with_values(&self.params, |values| {
-                with_pixels(&pixels, |xs, shape| executor.forward(values, xs, shape, seed))
-            })
+        self.check_single()?;
+        self.value_and_grad_all(xs, seed, |outputs| loss(outputs.single()?))
+    }
+
+    /// As [`Network::value_and_grad`], with a loss of all outputs.
+    ///
+    /// # Errors
+    /// As [`Network::value_and_grad`].
+    pub fn value_and_grad_all(
+        &self,
+        xs: &Tensor,
+        seed: u64,
+        loss: impl FnOnce(&NamedTensors) -> candle_core::Result<Tensor>,
+    ) -> Result<Value> {
+        let mut loss = Some(loss);
+        let mut once = |outputs: &NamedTensors| match loss.take() {
+            Some(loss) => loss(outputs),
+            None => candle_core::bail!("a loss is called once"),
+        };
+        self.differentiate(xs, seed, &mut once)
+    }
+
+    fn differentiate(
+        &self,
+        xs: &Tensor,
+        seed: u64,
+        loss: &mut dyn FnMut(&NamedTensors) -> candle_core::Result<Tensor>,
+    ) -> Result<Value> {
+        let image = ImageGradient::of(xs);
+        let pixels = as_pixels(&xs.detach(), self.graph().input_channels())?;
+        let (number, outputs) = self.runner.with_executor(&self.params, image, |executor| {
+            let number = with_values(&self.params, |values| {
+                with_pixels(&pixels, |xs, shape| executor.forward(values, Pass { xs, shape, seed }))
+            })?;
+            let (n, h, w, _) = pixels.dims4().map_err(at("input"))?;
+            let shapes = executor.output_shapes([n, h, w])?;
+            let outputs = executor.outputs().iter().zip(&shapes);
+            let var = |(output, shape): (&Vec<f32>, &Vec<usize>)| {
+                Var::from_slice(output, shape.as_slice(), &Device::Cpu)
+            };
+            let outputs: candle_core::Result<Vec<Var>> = outputs.map(var).collect();
+            Ok((number, outputs.map_err(at("the outputs"))?))
         })?;
-        let logits = Var::from_tensor(&logits).map_err(at(OUTPUT))?;
-        let loss = loss(&logits).map_err(at("loss"))?;
-        let grad = logits_gradient(&loss, &logits)?;
-        let mut store = GradStore::default();
-        self.with_executor(|executor| {
-            let grads = with_values(&self.params, |values| executor.backward(values, &grad, run))?;
-            for (index, grad) in grads {
+        let named = self.named(outputs.iter().map(|var| as_output(var)))?;
+        let loss = loss(&named).map_err(at("loss"))?;
+        let (mut grads, of_outputs) = output_gradients(&loss, &outputs)?;
+        let image = self.runner.with_executor(&self.params, image, |executor| {
+            let of_outputs: Vec<&[f32]> = of_outputs.iter().map(Vec::as_slice).collect();
+            let of_params = with_values(&self.params, |values| {
+                with_pixels(&pixels, |xs, shape| {
+                    executor.backward(values, &of_outputs, number, Pass { xs, shape, seed })
+                })
+            })?;
+            for (index, grad) in of_params {
                 let param = &self.params[index];
                 let grad = executor.shaped(index, grad).map_err(at(&param.name))?;
-                store.insert(&param.var, grad);
+                grads.insert(&param.var, grad);
             }
-            executor.update_statistics(&self.params)
+            executor.update_statistics(&self.params)?;
+            with_pixels(&pixels, |_, shape| executor.image_gradient(shape))
         })?;
-        Ok(Value { loss: loss.detach(), logits: logits.as_detached_tensor(), grads: store })
+        if let Some(image) = image {
+            let more = chain(xs, &image).map_err(at("the gradient of the image"))?;
+            grads.extend(more).map_err(at("the gradient of the image"))?;
+        }
+        let outputs = self.named(outputs.iter().map(|var| as_output(&var.as_detached_tensor())))?;
+        Ok(Value { loss: loss.detach(), outputs, grads })
+    }
+
+    fn named(
+        &self,
+        tensors: impl Iterator<Item = candle_core::Result<Tensor>>,
+    ) -> Result<NamedTensors> {
+        let tensors: candle_core::Result<Vec<Tensor>> = tensors.collect();
+        let tensors = tensors.map_err(at("the outputs"))?;
+        Ok(NamedTensors::new(self.runner.outputs.iter().zip(tensors)))
+    }
+
+    fn check_single(&self) -> Result<()> {
+        match self.runner.outputs.len() {
+            1 => Ok(()),
+            _ => Err(Error::SeveralOutputs { names: self.runner.outputs.clone() }),
+        }
     }
 
     /// The network in training mode as a candle module, for a loop that calls `loss.backward()`.
@@ -281,13 +413,10 @@ impl Network {
 
     fn compile(&self) -> Result<Compiled> {
         let model = self.to_model()?;
-        let options = SessionOptions { threads: self.runner.threads, output: OUTPUT.to_owned() };
+        let Runner { outputs, threads, .. } = &*self.runner;
+        let options = SessionOptions { threads: *threads, outputs: outputs.clone() };
         let session = Session::new(&model, &options)?;
         Ok(Compiled { model, session })
-    }
-
-    fn with_executor<R>(&self, f: impl FnOnce(&mut Executor) -> Result<R>) -> Result<R> {
-        self.runner.with_executor(&self.params, f)
     }
 }
 
@@ -297,14 +426,29 @@ impl Module for Network {
     }
 }
 
-/// The gradient of a scalar loss with respect to the logits.
-fn logits_gradient(loss: &Tensor, logits: &Var) -> Result<Vec<f32>> {
+/// The gradients of a scalar loss: of each output, zeros for one it does not depend on, and of whatever other variables it has.
+fn output_gradients(loss: &Tensor, outputs: &[Var]) -> Result<(GradStore, Vec<Vec<f32>>)> {
     if loss.rank() != 0 {
         return Err(Error::LossShape { got: loss.dims().to_vec() });
     }
-    let grads = loss.backward().map_err(at("loss"))?;
-    let grad = grads.get(logits).ok_or(Error::LossIgnoresLogits)?;
-    grad.flatten_all().and_then(|grad| grad.to_vec1()).map_err(at("loss"))
+    let mut grads = loss.backward().map_err(at("loss"))?;
+    let mut of_outputs = Vec::with_capacity(outputs.len());
+    let mut is_used = false;
+    for output in outputs {
+        let grad = grads.remove(output);
+        is_used |= grad.is_some();
+        let values = match grad {
+            Some(grad) => grad.flatten_all().and_then(|grad| grad.to_vec1()),
+            None => Ok(vec![0.0; output.elem_count()]),
+        };
+        of_outputs.push(values.map_err(at("loss"))?);
+    }
+    if is_used { Ok((grads, of_outputs)) } else { Err(Error::LossIgnoresOutputs) }
+}
+
+/// What an image's gradient `(n, h, w, c)` says about the variables that the image `(n, c, h, w)` is, or was made of.
+fn chain(xs: &Tensor, image: &Tensor) -> candle_core::Result<GradStore> {
+    (xs * image.permute((0, 3, 1, 2))?)?.sum_all()?.backward()
 }
 
 /// Locks; a panic of another thread while it held the lock leaves nothing that the next forward pass does not overwrite.

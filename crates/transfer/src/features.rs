@@ -23,7 +23,7 @@ impl Features {
     /// # Errors
     /// [`Error::Engine`](crate::Error::Engine) if the graph has no output `pre_logits` or cannot be compiled.
     pub fn new(model: &Model, threads: usize) -> Result<Self> {
-        let options = SessionOptions { threads, output: "pre_logits".to_owned() };
+        let options = SessionOptions { threads, outputs: vec!["pre_logits".to_owned()] };
         Ok(Self { session: Session::new(model, &options)?, values: Vec::new() })
     }
 

@@ -24,16 +24,17 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
     pub(super) fn run_backward(
         &mut self,
         params: &[&[T]],
-        grad_output: &[T],
+        grad_outputs: &[&[T]],
         gradients: &mut [Vec<T>],
     ) {
-        if !self.routes.needs[self.plan.output()] {
-            return;
+        for (i, gradient) in grad_outputs.iter().enumerate() {
+            if let Route::Write { accumulate, finish } = self.routes.seeds[i] {
+                let v = self.plan.outputs[i];
+                self.write(v, None, [accumulate, finish], |device, c, _, sink, _| {
+                    device.pass(c, gradient, sink);
+                });
+            }
         }
-        let finish = self.routes.seed_finishes;
-        self.write(self.plan.output(), None, [false, finish], |device, c, _, sink, _| {
-            device.pass(c, grad_output, sink);
-        });
         for unit in (0..self.plan.units.len()).rev() {
             if self.routes.needs[self.plan.units[unit].output] {
                 self.backward_unit(unit, params, gradients);

@@ -75,7 +75,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         for unit in 0..self.plan.units.len() {
             self.forward_unit(unit, params);
         }
-        self.read_output();
+        self.read_outputs();
         Ok(())
     }
 
@@ -123,7 +123,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
                     work.params().into_iter().flatten().map(|id| params[id.index()]).collect();
                 layout.forms[unit_idx].run(device, &work, [n, h * w, c], &source, &own, y);
                 let run = drop_run(&work, y.len(), n);
-                if let Some((p, run)) = run.filter(|_| routes.needs[plan.output()]) {
+                if let Some((p, run)) = run.filter(|_| routes.any(plan)) {
                     drop_runs(y, run, p, *seed, unit.node.index());
                 }
             }
@@ -131,17 +131,20 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         norms[out] = state;
     }
 
-    /// Copies the output out of the arena, with what is pending on it applied.
-    fn read_output(&mut self) {
-        let Self { plan, layout: Some(layout), arena, norms, device, output, .. } = self else {
+    /// Copies the outputs out of the arena, with what is pending on them applied.
+    fn read_outputs(&mut self) {
+        let Self { plan, layout: Some(layout), arena, norms, device, outputs, .. } = self else {
             return;
         };
-        let c = layout.extents[plan.output()].channels();
         let arena: &mut AlignedBuf<T> = arena;
         let (_, others) = around(arena, &(0..0));
-        let xs = source(plan, layout, norms, &others, plan.output());
-        output.resize(xs.data.len(), T::default());
-        // The mean over one position is the position.
-        device.pool_forward(output.len() / c, 1, c, xs, output);
+        outputs.resize_with(plan.outputs.len(), Vec::new);
+        for (output, &v) in outputs.iter_mut().zip(&plan.outputs) {
+            let c = layout.extents[v].channels();
+            let xs = source(plan, layout, norms, &others, v);
+            output.resize(xs.data.len(), T::default());
+            // The mean over one position is the position.
+            device.pool_forward(output.len() / c, 1, c, xs, output);
+        }
     }
 }

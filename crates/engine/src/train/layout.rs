@@ -67,7 +67,7 @@ fn stored_life(plan: &Plan, routes: &Routes, v: usize) -> Tenant {
     let (value, end) = (&plan.values[v], 2 * plan.units.len());
     let first = value.writer.unwrap_or(0);
     let mut last = value.readers.iter().copied().fold(first, usize::max);
-    if v == plan.output() {
+    if plan.outputs.contains(&v) {
         last = last.max(plan.units.len());
     }
     for &u in &value.readers {
@@ -86,7 +86,7 @@ fn stored_life(plan: &Plan, routes: &Routes, v: usize) -> Tenant {
 fn slot_life(plan: &Plan, routes: &Routes, slot: usize) -> Tenant {
     let (n, end) = (plan.units.len(), 2 * plan.units.len());
     let (mut first, mut last) = (end, n);
-    if routes.slots[plan.output()] == Some(slot) {
+    if plan.outputs.iter().any(|&v| routes.slots[v] == Some(slot)) {
         first = n;
     }
     if plan.watched.is_some_and(|v| routes.slots[v] == Some(slot)) {

@@ -30,8 +30,8 @@ pub(super) struct Routes {
     pub(super) slot_count: usize,
     /// By value: the value whose norm's sums are gathered when this one is finished.
     pub(super) tallies: Vec<Option<usize>>,
-    /// Whether the caller's gradient of the output is the last one to arrive there.
-    pub(super) seed_finishes: bool,
+    /// By output: how the caller's gradient arrives, if it is needed.
+    pub(super) seeds: Vec<Route>,
     /// By value: whether its norm uses the batch's statistics.
     pub(super) batch_norms: Vec<bool>,
 }
@@ -54,7 +54,7 @@ impl Routes {
             slots: vec![None; count],
             slot_count: 0,
             tallies: (0..count).map(own).collect(),
-            seed_finishes: true,
+            seeds: Vec::new(),
             needs,
             batch_norms,
         };
@@ -62,16 +62,26 @@ impl Routes {
     }
 
     fn walk(mut self, plan: &Plan) -> Self {
-        // Contributions still to come, by value: one a reader's input, and the caller's for the output.
+        // Contributions of units still to come, by value: one a reader's input.
         let mut left: Vec<usize> = vec![0; plan.values.len()];
         for unit in plan.units.iter().filter(|u| self.needs[u.output]) {
             for &v in &unit.inputs {
                 left[v] += 1;
             }
         }
-        if self.needs[plan.output()] {
-            self.slots[plan.output()] = Some(self.fresh());
-            self.seed_finishes = left[plan.output()] == 0;
+        for (i, &v) in plan.outputs.iter().enumerate() {
+            let seed = if self.needs[v] {
+                // The same value may be several outputs.
+                let accumulate = self.slots[v].is_some();
+                let finish = left[v] == 0 && !plan.outputs[i + 1..].contains(&v);
+                if !accumulate {
+                    self.slots[v] = Some(self.fresh());
+                }
+                Route::Write { accumulate, finish }
+            } else {
+                Route::None
+            };
+            self.seeds.push(seed);
         }
         for (u, unit) in plan.units.iter().enumerate().rev() {
             if !self.needs[unit.output] {
@@ -106,6 +116,11 @@ impl Routes {
             }
         }
         self
+    }
+
+    /// Whether there is anything to go backward for.
+    pub(super) fn any(&self, plan: &Plan) -> bool {
+        plan.outputs.iter().any(|&v| self.needs[v])
     }
 
     fn fresh(&mut self) -> usize {

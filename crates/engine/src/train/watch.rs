@@ -70,10 +70,9 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
     #[must_use]
     pub fn watched_gradient(&self) -> Vec<T> {
         let (Some(v), Some(layout)) = (self.plan.watched, &self.layout) else { return Vec::new() };
-        if self.routes.needs[self.plan.output()] {
-            self.arena[layout.gradients[v].clone()].to_vec()
-        } else {
-            vec![T::default(); layout.stored[v].len()]
+        match self.routes.slots[v] {
+            Some(_) => self.arena[layout.gradients[v].clone()].to_vec(),
+            None => vec![T::default(); layout.stored[v].len()],
         }
     }
 }

@@ -1,25 +1,56 @@
-//! The engine's trainer behind candle's types: made when first needed, and anew when other parameters are frozen.
+//! The engine's trainer behind candle's types: made when first needed, and anew when other gradients are wanted.
 //!
 //! Above: `network`, `network::training`. Below: `engine::{Trainer, Session}`. Not here: the reverse pass (`engine`).
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{Device, Tensor};
 use taper_engine::{Cpu, Session, Trainer};
 use taper_graph::{Graph, NodeId, ParamId};
 
-use super::{OUTPUT, lock};
+use super::lock;
 use crate::Parameter;
 use crate::error::{Error, Result, at};
 use crate::parameter::with_values;
+
+/// Numbers the forward passes of the process.
+static PASSES: AtomicU64 = AtomicU64::new(1);
 
 /// A graph, and the executor that was last made for it. Shared by a network and its training modules.
 #[derive(Debug)]
 pub(super) struct Runner {
     pub(super) graph: Graph,
+    /// Their names; at least one.
+    pub(super) outputs: Vec<String>,
     /// 0 means all cores.
     pub(super) threads: usize,
     executor: Mutex<Option<Executor>>,
+}
+
+/// Whether the gradient of the image is wanted, besides those of the parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ImageGradient {
+    Wanted,
+    Unwanted,
+}
+
+impl ImageGradient {
+    /// Wanted if candle records what becomes of the image.
+    pub(super) fn of(xs: &Tensor) -> Self {
+        if xs.track_op() { Self::Wanted } else { Self::Unwanted }
+    }
+}
+
+/// What a forward pass in training mode is a function of, besides the parameters.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pass<'a> {
+    /// Images `(n, h, w, c)`.
+    pub(super) xs: &'a [f32],
+    /// `[n, h, w]`.
+    pub(super) shape: [usize; 3],
+    /// Decides what dropout drops.
+    pub(super) seed: u64,
 }
 
 /// A trainer for one choice of trained parameters, above what is frozen.
@@ -32,14 +63,15 @@ pub(super) struct Executor {
     prefix: Option<Prefix>,
     threads: usize,
     trained: Vec<bool>,
+    image: ImageGradient,
     shapes: Vec<Vec<usize>>,
-    /// How many forward passes ran; a backward pass belongs to the last.
-    runs: u64,
+    /// The forward pass whose values the trainer holds; none after a failure.
+    pass: Option<u64>,
 }
 
 impl std::fmt::Debug for Executor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Executor").field("runs", &self.runs).finish_non_exhaustive()
+        f.debug_struct("Executor").field("pass", &self.pass).finish_non_exhaustive()
     }
 }
 
@@ -68,64 +100,63 @@ impl Prefix {
     }
 }
 
-/// Logits `(n, k)` and the number of the forward pass that made them.
-pub(super) struct Forward {
-    pub(super) logits: Tensor,
-    pub(super) run: u64,
-}
-
 impl Runner {
-    pub(super) fn new(graph: Graph, threads: usize) -> Self {
-        Self { graph, threads, executor: Mutex::default() }
+    pub(super) fn new(graph: Graph, outputs: Vec<String>, threads: usize) -> Self {
+        Self { graph, outputs, threads, executor: Mutex::default() }
     }
 
     /// Calls `f` with an executor for the parameters as they are frozen now.
     pub(super) fn with_executor<R>(
         &self,
         params: &[Parameter],
+        image: ImageGradient,
         f: impl FnOnce(&mut Executor) -> Result<R>,
     ) -> Result<R> {
         let mut slot = lock(&self.executor);
         let trained: Vec<bool> = params.iter().map(Parameter::is_trained).collect();
-        let executor = match slot.take().filter(|executor| executor.trained == trained) {
+        let fits = |executor: &Executor| executor.trained == trained && executor.image == image;
+        let executor = match slot.take().filter(fits) {
             Some(executor) => executor,
-            None => Executor::new(&self.graph, trained, self.threads)?,
+            None => Executor::new(self, trained, image)?,
         };
         f(slot.insert(executor))
     }
 }
 
 impl Executor {
-    fn new(graph: &Graph, trained: Vec<bool>, threads: usize) -> Result<Self> {
-        if !trained.contains(&true) {
-            return Err(Error::AllFrozen);
-        }
-        let (trainer, nodes) = Trainer::above(graph, OUTPUT, &trained, Cpu::new(threads))?;
+    fn new(runner: &Runner, trained: Vec<bool>, image: ImageGradient) -> Result<Self> {
+        let Runner { graph, threads, .. } = runner;
+        let outputs: Vec<&str> = runner.outputs.iter().map(String::as_str).collect();
+        let device = Cpu::new(*threads);
+        let (trainer, nodes) = match image {
+            ImageGradient::Unwanted if !trained.contains(&true) => return Err(Error::AllFrozen),
+            ImageGradient::Unwanted => Trainer::above(graph, &outputs, &trained, device)?,
+            ImageGradient::Wanted => {
+                let trainer = Trainer::with_image_gradient(graph, &outputs, &trained, device)?;
+                (trainer, vec![graph.input()])
+            }
+        };
         let shapes = graph.params().iter().map(|spec| spec.shape.clone()).collect();
         Ok(Self {
             graph: graph.clone(),
             trainer,
             nodes,
             prefix: None,
-            threads,
+            threads: *threads,
             trained,
+            image,
             shapes,
-            runs: 0,
+            pass: None,
         })
     }
 
-    /// Runs a batch `(n, h, w, c)` in training mode.
-    pub(super) fn forward(
-        &mut self,
-        values: &[&[f32]],
-        xs: &[f32],
-        shape: [usize; 3],
-        seed: u64,
-    ) -> Result<Forward> {
-        self.runs += 1;
-        let [n, h, w] = shape;
-        let logits = if self.nodes == [self.graph.input()] {
-            self.trainer.forward(values, xs, shape, seed)?
+    /// Runs a batch in training mode and returns the number of the pass.
+    pub(super) fn forward(&mut self, values: &[&[f32]], pass: Pass<'_>) -> Result<u64> {
+        self.pass = None;
+        let Pass { xs, shape, seed } = pass;
+        let [_, h, w] = shape;
+        if self.nodes == [self.graph.input()] {
+            self.trainer.forward(values, xs, shape, seed)?;
         } else {
             let prefix = match self.prefix.take().filter(|prefix| prefix.is_current(values)) {
                 Some(prefix) => prefix,
@@ -133,25 +164,47 @@ impl Executor {
             };
             let given = self.prefix.insert(prefix).session.run_all(xs, shape)?;
             let given: Vec<&[f32]> = given.iter().map(Vec::as_slice).collect();
-            self.trainer.forward_from(values, &given, shape, seed)?
-        };
-        let logits = Tensor::from_slice(logits, (n, logits.len() / n), &Device::Cpu);
-        Ok(Forward { logits: logits.map_err(at(OUTPUT))?, run: self.runs })
+            self.trainer.forward_from(values, &given, shape, seed)?;
+        }
+        Ok(*self.pass.insert(PASSES.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// Gradients of the trained parameters, by index in the graph, from those of the logits of forward pass `run`.
+    /// The outputs of the last forward pass, channels last.
+    pub(super) fn outputs(&self) -> &[Vec<f32>] {
+        self.trainer.outputs()
+    }
+
+    /// Their shapes for images of which `shape` is `[n, h, w]`: `(n, c)` or `(n, h, w, c)`.
+    pub(super) fn output_shapes(&self, shape: [usize; 3]) -> Result<Vec<Vec<usize>>> {
+        Ok(self.trainer.output_shapes(shape)?)
+    }
+
+    /// Gradients of the trained parameters, by index in the graph, from those of the outputs of pass `number`. If another pass has
+    /// run since, this one is run again first.
     pub(super) fn backward(
         &mut self,
         values: &[&[f32]],
-        grad: &[f32],
-        run: u64,
+        grad_outputs: &[&[f32]],
+        number: u64,
+        pass: Pass<'_>,
     ) -> Result<Vec<(usize, Vec<f32>)>> {
-        if run != self.runs {
-            return Err(Error::Overtaken);
+        if self.pass != Some(number) {
+            self.forward(values, pass)?;
         }
+        self.pass = None; // a backward pass uses up what a forward pass left
         let mut grads = vec![Vec::new(); self.trained.len()];
-        self.trainer.backward(values, grad, &mut grads)?;
+        self.trainer.backward_all(values, grad_outputs, &mut grads)?;
         Ok(grads.into_iter().enumerate().filter(|(index, _)| self.trained[*index]).collect())
+    }
+
+    /// The gradient of the image `(n, h, w, c)` after a backward pass; none if it was not wanted.
+    pub(super) fn image_gradient(&self, [n, h, w]: [usize; 3]) -> Result<Option<Tensor>> {
+        if self.image == ImageGradient::Unwanted {
+            return Ok(None);
+        }
+        let shape = (n, h, w, self.graph.input_channels());
+        let gradient = Tensor::from_vec(self.trainer.watched_gradient(), shape, &Device::Cpu);
+        gradient.map(Some).map_err(at("the gradient of the image"))
     }
 
     /// A gradient in its parameter's shape.

@@ -1,4 +1,4 @@
-//! The door for images: candle's `(n, c, h, w)` as the engine's contiguous `(n, h, w, c)`.
+//! The door for images: candle's `(n, c, h, w)` as the engine's contiguous `(n, h, w, c)`, and the way back for outputs.
 //!
 //! Above: `network`. Below: candle. Not here: making batches (`data`).
 
@@ -7,19 +7,14 @@ use candle_core::{DType, Tensor};
 use crate::error::{Error, Result, at};
 use crate::parameter::values_of;
 
-/// A contiguous `(n, h, w, c)` view of a batch: the same memory if it is channels-last, else a copy.
+/// A contiguous `(n, h, w, c)` view of a batch: the same memory if it is channels-last, else a copy. Part of the same computation.
 pub(super) fn as_pixels(xs: &Tensor, channels: usize) -> Result<Tensor> {
-    let fits = xs.rank() == 4
-        && xs.dims()[1] == channels
-        && xs.elem_count() > 0
+    let fits = matches!(*xs.dims(), [_, c, h, w] if c == channels && h > 0 && w > 0)
         && xs.dtype() == DType::F32
         && xs.device().is_cpu();
     if !fits {
         let (got_dtype, got) = (xs.dtype().as_str(), xs.dims().to_vec());
         return Err(Error::Input { got_dtype, got, channels });
-    }
-    if xs.track_op() {
-        return Err(Error::TrackedInput);
     }
     xs.permute((0, 2, 3, 1)).and_then(|xs| xs.contiguous()).map_err(at("input"))
 }
@@ -39,4 +34,9 @@ pub(super) fn with_pixels<R>(
             channels,
         }),
     }
+}
+
+/// An output as candle has it: `(n, c)` stays, `(n, h, w, c)` is seen as `(n, c, h, w)`.
+pub(super) fn as_output(xs: &Tensor) -> candle_core::Result<Tensor> {
+    if xs.rank() == 4 { xs.permute((0, 3, 1, 2)) } else { Ok(xs.clone()) }
 }
