@@ -1,10 +1,11 @@
 //! Losses as candle operations: what a network gives and what it should have given, to a number.
 //!
-//! Above: `train::step`, users of `Network::value_and_grad`. Below: `loss::{cross_entropy, binary, focal, distillation, distance}`.
+//! Above: `train::step`, users of `Network::value_and_grad`. Below: `loss::{argument, cross_entropy, binary, focal, distillation, distance}`.
 //! Not here: metrics (`train::metrics`), mixing of targets (`data`).
-//! Logits are `(n, k)` for `k` classes; logarithms are natural. A loss is made with settings that were checked, so its
+//! Logits are `(n, k)` for `k` classes, or `(n, k, h, w)` for a class at each position; logarithms are natural. A loss is made with settings that were checked, so its
 //! `forward` can fail for tensors only. All work in `f32` and `f64`; results have the type of the first argument.
 
+mod argument;
 mod arguments;
 mod binary;
 mod cross_entropy;
@@ -14,6 +15,7 @@ mod focal;
 
 use candle_core::{Result, Tensor};
 
+pub use argument::Loss;
 pub use binary::BceWithLogits;
 pub use cross_entropy::CrossEntropy;
 pub use distance::{Huber, Mse, SmoothL1};

@@ -68,6 +68,34 @@ pub(super) fn rows(loss: &str, logits: &Tensor) -> Result<(usize, usize)> {
     Ok((n, k))
 }
 
+/// Logits and targets of maps as rows, one for each position: `(n, k, h, w)` as `(n · h · w, k)`, targets `(n, h, w)` as `(n · h · w)`, or
+/// `(n, k, h, w)` as the logits. Also the shape of the losses of single rows; of what is no map, all stays as it is.
+pub(super) fn as_rows(
+    loss: &str,
+    logits: &Tensor,
+    targets: &Tensor,
+) -> Result<(Tensor, Tensor, Vec<usize>)> {
+    let &[n, k, h, w] = logits.dims() else {
+        return Ok((
+            logits.clone(),
+            targets.clone(),
+            logits.dims().iter().take(1).copied().collect(),
+        ));
+    };
+    let rows = |maps: &Tensor| maps.permute((0, 2, 3, 1))?.contiguous()?.reshape((n * h * w, k));
+    let targets = match targets.dims() {
+        dims if dims == [n, h, w] => targets.flatten_all()?,
+        dims if dims == logits.dims() => rows(targets)?,
+        dims => {
+            bail!(
+                "{loss} got targets {dims:?}, expected [{n}, {h}, {w}] classes or {:?}",
+                logits.dims()
+            )
+        }
+    };
+    Ok((rows(logits)?, targets, vec![n, h, w]))
+}
+
 /// A class for each of `n` rows, each below `k`; contiguous.
 pub(super) fn classes(loss: &str, targets: &Tensor, (n, k): (usize, usize)) -> Result<Tensor> {
     if targets.dims() != [n] || targets.dtype() != DType::U32 {

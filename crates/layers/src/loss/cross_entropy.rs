@@ -18,7 +18,8 @@ const NAME: &str = "cross-entropy";
 /// - for a class `y`: `−(1 − s) · w[y] · log p[y] − s / k · Σ_j w[j] · log p[j]`
 /// - for probabilities `t`: `−Σ_j ((1 − s) · t[j] + s / k) · w[j] · log p[j]`
 ///
-/// The mean divides by `Σ_i w[y_i]` for classes and by `n` for probabilities, as PyTorch's does.
+/// The mean divides by `Σ_i w[y_i]` for classes and by the number of rows for probabilities, as PyTorch's does. Of maps, every position
+/// is a row.
 ///
 /// # Numerics
 /// The largest logit of a row is subtracted first, so no exponential overflows. Agrees with PyTorch within 1e-5 (`f32`)
@@ -45,6 +46,7 @@ const NAME: &str = "cross-entropy";
 pub struct CrossEntropy {
     weight: Option<Tensor>,
     label_smoothing: f64,
+    ignore_index: Option<u32>,
     reduction: Reduction,
 }
 
@@ -74,6 +76,13 @@ impl CrossEntropy {
         Ok(self)
     }
 
+    /// A class that stands for none, 255 in many segmentation data sets: its rows cost nothing and do not count in the mean.
+    #[must_use]
+    pub fn with_ignore_index(mut self, ignore_index: u32) -> Self {
+        self.ignore_index = Some(ignore_index);
+        self
+    }
+
     /// Mean, sum, or a loss for each row.
     #[must_use]
     pub fn with_reduction(mut self, reduction: Reduction) -> Self {
@@ -85,14 +94,21 @@ impl CrossEntropy {
     ///
     /// # Shapes
     /// - `logits`: `(n, k)`   - `targets`: classes `(n)`, `u32`, or probabilities `(n, k)`, floating point
-    /// - returns a scalar, or `(n)` if nothing is reduced
+    /// - or `logits`: `(n, k, h, w)`   - `targets`: classes `(n, h, w)`, or probabilities `(n, k, h, w)`
+    /// - returns a scalar, or `(n)`, `(n, h, w)` if nothing is reduced
     ///
     /// That probabilities are not negative and sum to 1 is not checked.
     ///
     /// # Errors
     /// candle's error if shapes or types differ from these, the batch is empty, a class is not below `k`, or the weights of
-    /// all targets are 0 and their mean is asked for.
+    /// all targets are 0, or all are ignored, and their mean is asked for.
     pub fn forward(&self, logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        let (logits, targets, shape) = arguments::as_rows(NAME, logits, targets)?;
+        let losses = self.of_rows(&logits, &targets)?;
+        if losses.rank() == 0 { Ok(losses) } else { losses.reshape(shape) }
+    }
+
+    fn of_rows(&self, logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
         let (n, k) = arguments::rows(NAME, logits)?;
         let weight = self.weight.as_ref().map(|it| arguments::weights_like(it, logits, k));
         let weight = weight.transpose()?;
@@ -101,8 +117,15 @@ impl CrossEntropy {
             let targets = arguments::same(NAME, logits, targets)?;
             return self.reduction.of(&self.of_probabilities(&log_p, &targets, weight.as_ref())?);
         }
-        let targets = arguments::classes(NAME, targets, (n, k))?;
-        self.of_classes(&log_p, &targets, weight.as_ref())
+        let Some(ignored) = self.ignore_index else {
+            let targets = arguments::classes(NAME, targets, (n, k))?;
+            return self.of_classes(&log_p, &targets, weight.as_ref(), None);
+        };
+        let counted = targets.ne(ignored)?;
+        let targets = counted.where_cond(targets, &targets.zeros_like()?)?;
+        let targets = arguments::classes(NAME, &targets, (n, k))?;
+        let counted = counted.to_dtype(log_p.dtype())?;
+        self.of_classes(&log_p, &targets, weight.as_ref(), Some(&counted))
     }
 
     fn of_probabilities(
@@ -121,15 +144,24 @@ impl CrossEntropy {
         log_p: &Tensor,
         targets: &Tensor,
         weight: Option<&Tensor>,
+        counted: Option<&Tensor>,
     ) -> Result<Tensor> {
         let (s, k) = (self.label_smoothing, log_p.dim(1)? as f64);
         let weight_of_target = weight.map(|it| it.index_select(targets, 0)).transpose()?;
+        let weight_of_target = match (weight_of_target, counted) {
+            (Some(weight), Some(counted)) => Some((weight * counted)?),
+            (weight, counted) => weight.or_else(|| counted.cloned()),
+        };
         let mut losses = log_p.gather(&targets.unsqueeze(1)?, 1)?.squeeze(1)?.neg()?;
         if let Some(weight) = &weight_of_target {
             losses = (losses * weight)?;
         }
         if s != 0.0 {
-            losses = ((losses * (1.0 - s))? + (spread(log_p, weight)? * (s / k))?)?;
+            let mut spread = spread(log_p, weight)?;
+            if let Some(counted) = counted {
+                spread = (spread * counted)?;
+            }
+            losses = ((losses * (1.0 - s))? + (spread * (s / k))?)?;
         }
         match weight_of_target {
             Some(weight) if self.reduction == Reduction::Mean => {
@@ -152,7 +184,7 @@ fn spread(terms: &Tensor, weight: Option<&Tensor>) -> Result<Tensor> {
 fn total(weight_of_target: &Tensor) -> Result<f64> {
     let total = weight_of_target.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?;
     if total == 0.0 {
-        bail!("the classes of all targets have weight 0, so their mean is not defined")
+        bail!("all targets have weight 0 or are ignored, so their mean is not defined")
     }
     Ok(total)
 }

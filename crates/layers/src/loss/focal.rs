@@ -102,8 +102,8 @@ impl SigmoidFocal {
 
 /// Focal loss of one class out of many.
 ///
-/// `loss[i] = −w[y_i] · (1 − p[i, y_i])^gamma · log p[i, y_i]`, `p = softmax(logits)`. The mean divides by `n`, whatever the classes
-/// weigh.
+/// `loss[i] = −w[y_i] · (1 − p[i, y_i])^gamma · log p[i, y_i]`, `p = softmax(logits)`. The mean divides by the number of rows, whatever the
+/// classes weigh; of maps, every position is a row.
 ///
 /// # Examples
 /// ```
@@ -164,10 +164,17 @@ impl SoftmaxFocal {
     ///
     /// # Shapes
     /// - `logits`: `(n, k)`   - `targets`: `(n)`, `u32`   - returns a scalar, or `(n)` if nothing is reduced
+    /// - of maps `(n, k, h, w)`, `(n, h, w)` and `(n, h, w)`
     ///
     /// # Errors
     /// candle's error if shapes or types differ from these, the batch is empty, or a class is not below `k`.
     pub fn forward(&self, logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        let (logits, targets, shape) = arguments::as_rows("focal loss", logits, targets)?;
+        let losses = self.of_rows(&logits, &targets)?;
+        if losses.rank() == 0 { Ok(losses) } else { losses.reshape(shape) }
+    }
+
+    fn of_rows(&self, logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
         let (n, k) = arguments::rows("focal loss", logits)?;
         let targets = arguments::classes("focal loss", targets, (n, k))?;
         let column = targets.unsqueeze(1)?;

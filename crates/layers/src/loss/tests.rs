@@ -9,15 +9,19 @@ const N: usize = 3;
 const K: usize = 4;
 
 /// Every loss there is.
-const LOSSES: [&str; 9] = [
+const LOSSES: [&str; 13] = [
     "cross-entropy",
     "soft cross-entropy",
+    "cross-entropy of maps",
+    "soft cross-entropy of maps",
+    "ignoring cross-entropy",
     "binary cross-entropy",
     "squared error",
     "Huber",
     "smooth L1",
     "sigmoid focal",
     "softmax focal",
+    "softmax focal of maps",
     "distillation",
 ];
 
@@ -98,6 +102,31 @@ impl Problem {
                 let probabilities = candle_nn::ops::softmax(&others, 1);
                 probabilities.and_then(|it| self.cross_entropy().forward(xs, &it))
             }
+            "cross-entropy of maps" => {
+                let maps = as_map(xs);
+                maps.and_then(|maps| self.cross_entropy().forward(&maps, &class_map(&classes)?))
+            }
+            "soft cross-entropy of maps" => {
+                let probabilities = candle_nn::ops::softmax(&others, 1).and_then(|it| as_map(&it));
+                let maps = as_map(xs);
+                probabilities.and_then(|it| self.cross_entropy().forward(&maps?, &it))
+            }
+            "ignoring cross-entropy" => {
+                // The second row is always counted, so that there is a mean.
+                let ignored = self.classes.clone().into_iter().enumerate();
+                let ignored: Vec<u32> = ignored
+                    .map(|(i, class)| if i != 1 && class < 2 { 255 } else { class })
+                    .collect();
+                let loss = self.cross_entropy().with_ignore_index(255);
+                Tensor::new(ignored, &Device::Cpu).and_then(|it| loss.forward(xs, &it))
+            }
+            "softmax focal of maps" => {
+                let loss = SoftmaxFocal::new()
+                    .with_weight(&self.class_weights())?
+                    .with_gamma(large)?
+                    .with_reduction(reduction);
+                as_map(xs).and_then(|maps| loss.forward(&maps, &class_map(&classes)?))
+            }
             "binary cross-entropy" => BceWithLogits::new()
                 .with_weight(&Self::tensor(&self.weights, N))?
                 .with_pos_weight(&self.class_weights())?
@@ -122,6 +151,15 @@ impl Problem {
             _ => Err(candle_core::Error::msg(format!("no loss is called `{name}`"))),
         })
     }
+}
+
+/// Three rows as one map of three rows and one column, `(1, K, N, 1)`, as a channels-last view.
+fn as_map(rows: &Tensor) -> Result<Tensor> {
+    rows.reshape((1, N, 1, K))?.permute((0, 3, 1, 2))
+}
+
+fn class_map(classes: &Tensor) -> Result<Tensor> {
+    classes.reshape((1, N, 1))
 }
 
 /// A loss made a number: unreduced ones times 1, 2, 3, …, so that each element has a gradient of its own.
@@ -300,7 +338,7 @@ fn tensors_that_do_not_fit_are_refused_with_what_was_expected() {
     );
     refused(
         weighted(&[0.0, 1.0, 1.0]).forward(&logits, &u32s(&[0, 0])),
-        "the classes of all targets have weight 0",
+        "all targets have weight 0 or are ignored",
     );
     let column = f32s(&[1.0, 1.0]).reshape((2, 1)).unwrap();
     refused(Mse::new().forward(&logits, &column), "squared error got targets [2, 1]");
@@ -314,4 +352,51 @@ fn tensors_that_do_not_fit_are_refused_with_what_was_expected() {
         "the positive weight has shape [2], which does not broadcast to [2, 3]",
     );
     assert!(BceWithLogits::new().with_weight(&column).unwrap().forward(&logits, &logits).is_ok());
+}
+
+proptest! {
+    #[test]
+    fn a_map_costs_what_its_positions_cost(problem in Problem::generate()) {
+        for name in ["cross-entropy", "soft cross-entropy", "softmax focal"] {
+            let of = |name: &str| {
+                problem.loss(name, &Problem::tensor(&problem.logits, N)).unwrap().unwrap()
+            };
+            let (rows, maps) = (of(name), of(&format!("{name} of maps")));
+            let shape: &[usize] = if rows.rank() == 0 { &[] } else { &[1, N, 1] };
+            prop_assert_eq!(maps.dims(), shape);
+            prop_assert_eq!(flat(&maps), flat(&rows));
+        }
+    }
+}
+
+#[test]
+fn an_ignored_row_counts_nowhere() {
+    let logits = Problem::tensor(&(0..12).map(|i| f64::from(i).sin()).collect::<Vec<_>>(), N);
+    let rows = |n: usize| logits.narrow(0, 0, n).unwrap();
+    let classes = |classes: &[u32]| Tensor::new(classes, &Device::Cpu).unwrap();
+    let weights = Tensor::new(&[1.0f64, 2.0, 0.5, 3.0], &Device::Cpu).unwrap();
+    for reduction in [Reduction::Mean, Reduction::Sum] {
+        let loss = CrossEntropy::new().with_weight(&weights).unwrap();
+        let loss = loss.with_label_smoothing(0.2).unwrap().with_reduction(reduction);
+        let two = loss.forward(&rows(2), &classes(&[3, 1])).unwrap();
+        let ignoring = loss.clone().with_ignore_index(255);
+        let three = ignoring.forward(&rows(3), &classes(&[3, 1, 255])).unwrap();
+        assert!((scalar(&two) - scalar(&three)).abs() < 1e-12);
+        let refused = loss.forward(&rows(3), &classes(&[3, 1, 255])).unwrap_err().to_string();
+        assert!(refused.starts_with("target 255 is not below 4"), "{refused}");
+    }
+    let ignoring = CrossEntropy::new().with_ignore_index(9);
+    let refused = ignoring.forward(&rows(2), &classes(&[9, 9])).unwrap_err().to_string();
+    assert!(refused.starts_with("all targets have weight 0 or are ignored"), "{refused}");
+}
+
+#[test]
+fn targets_of_a_map_have_its_size() {
+    let logits = Tensor::zeros((2, 3, 4, 5), DType::F32, &Device::Cpu).unwrap();
+    let targets = Tensor::zeros((2, 5, 4), DType::U32, &Device::Cpu).unwrap();
+    let refused = CrossEntropy::new().forward(&logits, &targets).unwrap_err().to_string();
+    assert!(
+        refused.starts_with("cross-entropy got targets [2, 5, 4], expected [2, 4, 5]"),
+        "{refused}"
+    );
 }
