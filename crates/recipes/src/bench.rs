@@ -10,11 +10,12 @@ use candle_core::Device;
 use taper_data::random::Rng;
 use taper_data::{Batch, Targets};
 use taper_engine::{Cpu, Session, SessionOptions, Spread};
-use taper_layers::Network;
+use taper_layers::{Network, loss::CrossEntropy};
 use taper_model::Model;
 use taper_optim::{Optimizer, Sgd};
 use taper_train::{StepSettings, step};
 
+use crate::classification::LOGITS;
 use crate::error::{Error, Result};
 use crate::options::{BenchMode, BenchOptions, FineTuneOptions};
 use crate::report::BenchReport;
@@ -83,7 +84,9 @@ fn infer(model: &Model, shape: [usize; 3], options: &BenchOptions) -> Result<Vec
 
 fn train(model: &Model, shape: [usize; 3], options: &BenchOptions) -> Result<Vec<f64>> {
     let failed = |source| Error::Train { source };
-    let network = Network::new(model, &Device::Cpu).map_err(|source| failed(source.into()))?;
+    let network =
+        Network::new(model, &Device::Cpu).and_then(|network| network.with_outputs(&[LOGITS]));
+    let network = network.map_err(|source| failed(source.into()))?;
     let network = network.with_threads(options.threads);
     let groups = setup::groups(&network, &FineTuneOptions::default());
     let rule = Sgd { momentum: FineTuneOptions::default().momentum, ..Sgd::default() };
@@ -100,12 +103,13 @@ fn train(model: &Model, shape: [usize; 3], options: &BenchOptions) -> Result<Vec
         indices: (0..shape[0]).collect(),
         skipped: Vec::new(),
     };
+    let loss = CrossEntropy::new();
     repeat(options.seconds, || {
         // Steps take their batch; the copy is the loader's work and not a step's.
         let batch = batch.clone();
         let start = Instant::now();
-        let settings = StepSettings { lr: LR, label_smoothing: 0.0, clip_norm: None, seed: 0 };
-        step(&network, &mut optimizer, batch, settings).map_err(failed)?;
+        let settings = StepSettings { lr: LR, clip_norm: None, seed: 0 };
+        step(&network, &mut optimizer, batch, &loss, None, settings).map_err(failed)?;
         Ok(start)
     })
 }

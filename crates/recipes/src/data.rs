@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use taper_data::folder::Options;
 use taper_data::{Dataset, ImageFolder, sample_set};
-use taper_train::Evaluation;
 
 use crate::error::Result;
 use crate::options::{EvaluateOptions, FineTuneOptions};
@@ -44,12 +43,16 @@ pub(crate) fn skipped<'d>(
     })
 }
 
-/// An evaluation on `dataset.val` with names instead of indices. The model's classes are `classes`.
-pub(crate) fn review(evaluation: &Evaluation, dataset: &Dataset, classes: &[String]) -> Review {
+/// A review of `dataset.val` with names instead of indices. The model's classes are `classes`.
+pub(crate) fn review(
+    review: &taper_train::Review,
+    dataset: &Dataset,
+    classes: &[String],
+) -> Review {
     let n = classes.len();
-    let counts = (0..n * n).map(|at| evaluation.confusion.count(at / n, at % n)).collect();
-    let class = |index: u32| classes.get(index as usize).cloned().unwrap_or_default();
-    let mistakes = evaluation.mistakes.iter().map(|mistake| {
+    let counts = (0..n * n).map(|at| review.confusion().count(at / n, at % n)).collect();
+    let class = |index: usize| classes.get(index).cloned().unwrap_or_default();
+    let mistakes = review.mistakes().iter().map(|mistake| {
         let sample = dataset.val.get(mistake.index);
         let image = sample.map(|sample| match sample.path() {
             Some(path) => path.display().to_string(),

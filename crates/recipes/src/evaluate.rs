@@ -11,6 +11,7 @@ use taper_engine::{Session, SessionOptions};
 use taper_model::Model;
 use taper_train::{Batch, Batches};
 
+use crate::classification::{ClassificationScores, LOGITS, Metrics};
 use crate::error::{Error, Result};
 use crate::observer::{Event, Observer};
 use crate::options::{EvaluateOptions, Labels};
@@ -49,7 +50,7 @@ pub fn evaluate(options: &EvaluateOptions, observer: &mut dyn Observer) -> Resul
         observer.event(&Event::Skipped(&skipped));
     }
     let labels = labels(&dataset, &model, options.labels)?;
-    let session = SessionOptions { threads: options.threads, ..SessionOptions::default() };
+    let session = SessionOptions { threads: options.threads, outputs: vec![LOGITS.to_owned()] };
     let mut session = Session::new(&model, &session).map_err(|source| Error::Engine { source })?;
     let loading = LoaderOptions {
         batch_size: options.batch_size,
@@ -59,16 +60,18 @@ pub fn evaluate(options: &EvaluateOptions, observer: &mut dyn Observer) -> Resul
     let transform = setup::eval_transform(model.preprocess())?;
     let loader = Loader::new(&dataset.val, transform, &loading).map_err(setup::data)?;
     let batches = Relabeled { images: loader, labels };
-    let evaluation =
-        taper_train::evaluate(&mut session, &batches).map_err(|source| Error::Train { source })?;
-    let scores = evaluation.scores;
+    let mut metrics = Metrics::new();
+    let evaluation = taper_train::evaluate(&mut session, &batches, &mut metrics.all())
+        .map_err(|source| Error::Train { source })?;
+    let (scores, images) =
+        (ClassificationScores::from(&evaluation.scores), evaluation.scores.samples);
     Ok(EvaluateReport {
         top1: scores.top1,
         top5: scores.top5,
-        images: scores.samples,
+        images,
         skipped: dataset.skipped.len(),
-        images_per_second: scores.samples as f64 / started.elapsed().as_secs_f64(),
-        review: data::review(&evaluation, &dataset, &names(&model)),
+        images_per_second: images as f64 / started.elapsed().as_secs_f64(),
+        review: data::review(&metrics.review, &dataset, &names(&model)),
     })
 }
 

@@ -5,6 +5,7 @@
 //! binary's flags, which are its options' fields with `-` for `_`.
 
 mod bench;
+mod classification;
 mod data;
 mod download;
 mod error;

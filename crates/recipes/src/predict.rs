@@ -12,6 +12,7 @@ use taper_data::{Image, Transform, image};
 use taper_engine::{Session, SessionOptions};
 use taper_model::Preprocess;
 
+use crate::classification::LOGITS;
 use crate::error::{Error, Result};
 use crate::evaluate::names;
 use crate::observer::Silent;
@@ -43,7 +44,7 @@ pub fn predict(
 ) -> Result<impl Iterator<Item = Result<Prediction>> + use<>> {
     options.check()?;
     let model = source::load(&options.model, &AtomicBool::new(false), &mut Silent)?;
-    let session = SessionOptions { threads: options.threads, ..SessionOptions::default() };
+    let session = SessionOptions { threads: options.threads, outputs: vec![LOGITS.to_owned()] };
     let mut predictor = Predictor {
         session: Session::new(&model, &session).map_err(|source| Error::Engine { source })?,
         reader: Reader::new(model.preprocess())?,

@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::classification::ClassificationScores;
 use crate::observer::{Epoch, Event, Observer, Plan, Step};
 
 /// Listens to `taper_train` and tells a recipe's observer.
@@ -76,15 +77,16 @@ impl taper_train::Observer for Relay<'_> {
                     images_per_second,
                 }));
             }
-            taper_train::Event::EpochEnd { epoch, train, val, is_best } => {
+            taper_train::Event::EpochEnd { epoch, ref train, val, is_best } => {
                 self.epochs_done = epoch + 1;
+                let val = ClassificationScores::from(&val.scores);
                 self.observer.event(&Event::Epoch(Epoch {
                     epoch: epoch + 1,
                     epochs,
-                    train_loss: train.loss,
-                    val_loss: val.scores.loss,
-                    val_top1: val.scores.top1,
-                    val_top5: val.scores.top5,
+                    train_loss: ClassificationScores::from(train).loss,
+                    val_loss: val.loss,
+                    val_top1: val.top1,
+                    val_top5: val.top5,
                     is_best,
                 }));
                 self.since = Instant::now();

@@ -16,6 +16,7 @@ use taper_optim::{AdamW, Optimizer, Rule, Sgd};
 use taper_train::{Batches, Fit, Outcome, Settings, Start, Vectors};
 use taper_transfer::{Features, Freeze};
 
+use crate::classification::{self, ClassificationScores, LOGITS, Metrics};
 use crate::data;
 use crate::error::{Error, Result};
 use crate::fine_tune::Begun;
@@ -68,15 +69,21 @@ impl<'a> Tune<'a> {
         observer.event(&Event::Planned(&plan));
         let once = self.options.freeze == Freeze::Backbone && self.options.augment == Augment::None;
         let mut relay = Relay::new(observer, &plan);
+        let mut metrics = Metrics::new();
         let outcome = match once {
-            true => self.run_on_features(stop, &mut relay)?,
-            false => self.run_on_images(stop, &mut relay)?,
+            true => self.run_on_features(&mut metrics, stop, &mut relay)?,
+            false => self.run_on_images(&mut metrics, stop, &mut relay)?,
         };
-        Ok(self.report(outcome.as_ref(), &relay, started))
+        Ok(self.report(outcome.as_ref(), &metrics, &relay, started))
     }
 
     /// Every step sees pictures; nothing if stopped before the first step.
-    fn run_on_images(&self, stop: &AtomicBool, relay: &mut Relay<'_>) -> Result<Option<Outcome>> {
+    fn run_on_images(
+        &self,
+        metrics: &mut Metrics,
+        stop: &AtomicBool,
+        relay: &mut Relay<'_>,
+    ) -> Result<Option<Outcome>> {
         if self.options.warms_head() && !self.folder.checkpoint_file().exists() {
             let Some(train) = self.features(&self.begun.dataset.train, stop, relay)? else {
                 return Ok(None);
@@ -91,11 +98,16 @@ impl<'a> Tune<'a> {
         let val = &self.begun.dataset.val;
         let val = setup::loader(val, transform, Order::Sequential, self.options)?;
         let save = |network: &Network, path: &Path| Ok(network.to_model()?.save(path)?);
-        self.fit(&self.network, [&train, &val], &save, stop, relay).map(Some)
+        self.fit(&self.network, [&train, &val], &save, (metrics, stop, relay)).map(Some)
     }
 
     /// The frozen backbone sees every picture once, and steps see its vectors; nothing if stopped before the first step.
-    fn run_on_features(&self, stop: &AtomicBool, relay: &mut Relay<'_>) -> Result<Option<Outcome>> {
+    fn run_on_features(
+        &self,
+        metrics: &mut Metrics,
+        stop: &AtomicBool,
+        relay: &mut Relay<'_>,
+    ) -> Result<Option<Outcome>> {
         let dataset = &self.begun.dataset;
         let Some(train) = self.features(&dataset.train, stop, relay)? else { return Ok(None) };
         let Some(val) = self.features(&dataset.val, stop, relay)? else { return Ok(None) };
@@ -106,7 +118,8 @@ impl<'a> Tune<'a> {
         let save = |head: &Network, path: &Path| {
             Ok(taper_transfer::attach_head(model, &head.to_model()?)?.save(path)?)
         };
-        self.fit(&new_network(&head, self.options)?, [&train, &val], &save, stop, relay).map(Some)
+        let network = new_network(&head, self.options)?;
+        self.fit(&network, [&train, &val], &save, (metrics, stop, relay)).map(Some)
     }
 
     /// The `pre_logits` vectors of `samples`, or nothing if stopped.
@@ -143,17 +156,14 @@ impl<'a> Tune<'a> {
         network: &Network,
         sets: [&dyn Batches; 2],
         save: &SaveModel<'_>,
-        stop: &AtomicBool,
-        relay: &mut Relay<'_>,
+        watch: (&mut Metrics, &AtomicBool, &mut Relay<'_>),
     ) -> Result<Outcome> {
         match self.options.optimizer {
             OptimizerKind::Sgd => {
                 let rule = Sgd { momentum: self.options.momentum, ..Sgd::default() };
-                self.fit_with(rule, network, sets, save, (stop, relay))
+                self.fit_with(rule, network, sets, save, watch)
             }
-            OptimizerKind::AdamW => {
-                self.fit_with(AdamW::default(), network, sets, save, (stop, relay))
-            }
+            OptimizerKind::AdamW => self.fit_with(AdamW::default(), network, sets, save, watch),
         }
     }
 
@@ -163,7 +173,7 @@ impl<'a> Tune<'a> {
         network: &Network,
         [train, val]: [&dyn Batches; 2],
         save_model: &SaveModel<'_>,
-        (stop, relay): (&AtomicBool, &mut Relay<'_>),
+        (metrics, stop, relay): (&mut Metrics, &AtomicBool, &mut Relay<'_>),
     ) -> Result<Outcome> {
         let groups = setup::groups(network, self.options);
         let optimizer = Optimizer::from_groups(groups, rule)
@@ -173,7 +183,16 @@ impl<'a> Tune<'a> {
             true => Start::Resume,
             false => Start::Fresh,
         };
-        let mut fit = Fit { network, optimizer, train, val, settings: &settings, save_model };
+        let mut fit = Fit {
+            network,
+            optimizer,
+            loss: &classification::loss(self.options)?,
+            metrics: metrics.all(),
+            train,
+            val,
+            settings: &settings,
+            save_model,
+        };
         fit.run(start, stop, relay).map_err(|source| Error::Train { source })
     }
 
@@ -183,7 +202,6 @@ impl<'a> Tune<'a> {
         Settings {
             epochs: options.epochs,
             schedule: setup::schedule(options, steps),
-            label_smoothing: options.label_smoothing,
             clip_norm: options.clip_norm,
             seed: options.seed,
             save_every: Some(SAVE_EVERY),
@@ -217,23 +235,26 @@ impl<'a> Tune<'a> {
     fn report(
         &self,
         outcome: Option<&Outcome>,
+        metrics: &Metrics,
         relay: &Relay<'_>,
         started: Instant,
     ) -> FineTuneReport {
-        let last = outcome.and_then(|outcome| outcome.last.as_ref());
-        let best = outcome.and_then(|outcome| outcome.best);
+        let last = outcome.and_then(|outcome| outcome.last.as_ref()).map(|last| &last.scores);
+        let best = outcome.and_then(|outcome| outcome.best.as_ref()).map(|best| &best.scores);
+        let [last, best] = [last, best].map(|scores| scores.map(ClassificationScores::from));
         FineTuneReport {
-            val_top1: last.map(|last| last.scores.top1),
-            best_val_top1: best.map(|best| best.scores.top1),
-            val_loss: last.map(|last| last.scores.loss),
+            val_top1: last.map(|last| last.top1),
+            best_val_top1: best.map(|best| best.top1),
+            val_loss: last.map(|last| last.loss),
             epochs: relay.epochs_done(),
             seconds: started.elapsed().as_secs_f64(),
             images_per_second: relay.images_per_second(),
             model: self.folder.model(),
             out: self.folder.path().to_path_buf(),
             stopped: outcome.is_none_or(|outcome| outcome.stopped),
-            review: last
-                .map(|last| data::review(last, &self.begun.dataset, self.begun.model.classes())),
+            review: last.map(|_| {
+                data::review(&metrics.review, &self.begun.dataset, self.begun.model.classes())
+            }),
         }
     }
 }
@@ -243,7 +264,8 @@ type SaveModel<'a> = dyn Fn(&Network, &Path) -> std::result::Result<(), Box<dyn 
     + 'a;
 
 pub(crate) fn new_network(model: &Model, options: &FineTuneOptions) -> Result<Network> {
-    let network = Network::new(model, &Device::Cpu);
+    let network =
+        Network::new(model, &Device::Cpu).and_then(|network| network.with_outputs(&[LOGITS]));
     let network = network.map_err(|source| Error::Train { source: source.into() })?;
     Ok(network.with_threads(options.threads))
 }

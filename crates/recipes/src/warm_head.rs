@@ -8,6 +8,7 @@ use taper_model::Model;
 use taper_optim::{AdamW, Optimizer, Schedule};
 use taper_train::{Batches, StepSettings, Vectors, step};
 
+use crate::classification;
 use crate::error::{Error, Result};
 use crate::options::FineTuneOptions;
 use crate::setup;
@@ -32,16 +33,17 @@ pub(crate) fn train(
     let mut optimizer = optimizer.map_err(|source| failed(source.into()))?;
     let batches = vectors.shuffled(options.seed);
     let schedule = Schedule::cosine(LR, (options.head_epochs * batches.n_batches()) as u64);
+    let loss = classification::loss(options)?;
     let mut done = 0;
     for epoch in 0..options.head_epochs {
         for batch in batches.epoch(epoch, 0) {
             let settings = StepSettings {
                 lr: schedule.lr_at(done),
-                label_smoothing: options.label_smoothing,
                 clip_norm: None,
                 seed: options.seed.wrapping_add(done),
             };
-            step(&head, &mut optimizer, batch.map_err(failed)?, settings).map_err(failed)?;
+            let batch = batch.map_err(failed)?;
+            step(&head, &mut optimizer, batch, &loss, None, settings).map_err(failed)?;
             done += 1;
         }
     }

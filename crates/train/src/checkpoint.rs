@@ -17,7 +17,7 @@ use crate::metrics::Scores;
 
 pub use file::replace_file;
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The one key of the metadata: safetensors writes several in no fixed order, and equal runs write equal files.
 const KEY: &str = "taper.checkpoint";
 
@@ -62,19 +62,20 @@ pub struct Progress {
 }
 
 /// Sums over the training batches of an epoch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Running {
-    /// Sum of the minimized loss over samples, in nats.
+    /// Sum of the minimized loss over samples.
     pub loss: f64,
-    /// Samples whose class had the largest logit.
-    pub hits: u64,
+    /// The name of the metric that picks the best model, and the bits of its [`Metric::state`](crate::Metric::state); nothing before the
+    /// first step of an epoch, and without such a metric.
+    pub metric: Option<(String, Vec<u64>)>,
     /// Samples.
     pub samples: usize,
 }
 
 /// The best evaluation so far.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Best {
     /// At the end of which epoch, counted from 0.

@@ -91,20 +91,44 @@ pub enum Error {
         /// Which set.
         set: &'static str,
     },
-    /// Logits, targets and indices of a batch do not fit together.
-    #[error("got {got} logits for {rows} samples of {classes} classes")]
-    Logits {
-        /// How many numbers.
-        got: usize,
-        /// How many targets.
-        rows: usize,
-        /// How many classes.
-        classes: usize,
+    /// Outputs and targets of a batch do not fit together.
+    #[error("{what} has the shape {got:?}, expected {expected}")]
+    Shape {
+        /// Which of them.
+        what: String,
+        /// Its shape.
+        got: Vec<usize>,
+        /// What would fit.
+        expected: String,
     },
-    /// Targets that a loss or a metric cannot work with.
+    /// A metric looks at one output.
+    #[error(
+        "the network has the outputs {names:?} and the metric looks at one; say which with `Of`"
+    )]
+    SeveralOutputs {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// No output has that name.
+    #[error("the network has no output `{name}`; it has {known:?}")]
+    NoOutput {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// No targets have that name.
+    #[error("the data has no targets `{name}`; it has {known:?}")]
+    NoTarget {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// Targets that a metric cannot work with.
     #[error("{what} takes {expected} as targets, got {got}")]
     TargetKind {
-        /// Which loss or metric.
+        /// Which metric.
         what: String,
         /// What it takes.
         expected: &'static str,
@@ -185,6 +209,20 @@ impl From<taper_optim::Error> for Error {
 impl From<taper_data::Error> for Error {
     fn from(source: taper_data::Error) -> Self {
         Self::Data { source: Box::new(source) }
+    }
+}
+
+impl Error {
+    pub(crate) fn shape(what: &str, got: &[usize], expected: String) -> Self {
+        Self::Shape { what: what.to_owned(), got: got.to_vec(), expected }
+    }
+
+    pub(crate) fn target_kind(
+        what: &str,
+        expected: &'static str,
+        got: &taper_data::Targets,
+    ) -> Self {
+        Self::TargetKind { what: format!("the metric `{what}`"), expected, got: got.describe() }
     }
 }
 

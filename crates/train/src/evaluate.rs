@@ -1,4 +1,4 @@
-//! One pass of a compiled network over a labeled set.
+//! One pass of a compiled network over a set.
 //!
 //! Above: `fit`, `recipes`. Below: the engine's `Session`, `metrics`. Not here: the transform of the images (`data`).
 
@@ -6,31 +6,58 @@ use taper_layers::Session;
 
 use crate::Batches;
 use crate::error::{Error, Result};
-use crate::metrics::{Evaluation, Metrics};
-use taper_data::Targets;
+use crate::metrics::{Evaluation, Metric, Output, Predictions, Scores};
 
-/// Evaluates a session that returns logits on epoch 0 of `batches`.
+/// Evaluates a session on epoch 0 of `batches`: all metrics begin anew, and hold what they saw.
 ///
 /// # Errors
-/// [`Error::Empty`] if there are no samples, [`Error::Data`] or [`Error::Network`] if a batch cannot be read or run.
-pub fn evaluate(session: &mut Session, batches: &dyn Batches) -> Result<Evaluation> {
-    let mut metrics: Option<Metrics> = None;
+/// [`Error::Empty`] if there are no samples, [`Error::Data`] or [`Error::Network`] if a batch cannot be read or run, and what the
+/// metrics refuse.
+///
+/// # Examples
+/// ```
+/// use taper_engine::{Session, SessionOptions};
+/// # use taper_graph::{Bias, GraphBuilder, PoolKind};
+/// # use taper_model::{Model, Preprocess};
+/// use taper_train::{Accuracy, Review, Vectors, evaluate};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut b = GraphBuilder::new(2)?;
+/// # let xs = b.global_pool("pool", b.input(), PoolKind::Avg, true)?;
+/// # let xs = b.linear("classifier", xs, 2, Bias::With)?;
+/// # b.output("logits", xs)?;
+/// # let mut preprocess = Preprocess::imagenet();
+/// # preprocess.input_size = [1, 1];
+/// # let model = Model::random(b.build()?, 0, preprocess, vec!["a".into(), "b".into()])?;
+/// let mut session = Session::new(&model, &SessionOptions::default())?;
+/// let set = Vectors::new(vec![0.0, 1.0, 1.0, 0.0], vec![0, 1].into(), 2)?; // two vectors of two
+/// let mut review = Review::new();
+/// let evaluation = evaluate(&mut session, &set, &mut [Box::new(Accuracy::top(1)), Box::new(&mut review)])?;
+/// assert_eq!(evaluation.scores.samples, 2);
+/// assert_eq!(evaluation.scores.get("top1"), Some(1.0 - review.mistakes().len() as f64 / 2.0));
+/// # Ok(()) }
+/// ```
+pub fn evaluate<'m>(
+    session: &mut Session,
+    batches: &dyn Batches,
+    metrics: &mut [Box<dyn Metric + 'm>],
+) -> Result<Evaluation> {
+    metrics.iter_mut().for_each(|metric| metric.reset());
+    let names = session.output_names().to_vec();
+    let mut samples = 0;
     for batch in batches.epoch(0, 0) {
         let batch = batch?;
-        let logits = session.run(&batch.xs, batch.shape).map_err(taper_layers::Error::from)?;
-        let targets = hard_targets(&batch.targets)?;
-        let classes = logits.len() / targets.len().max(1);
-        let metrics = metrics.get_or_insert_with(|| Metrics::new(classes));
-        metrics.update(logits, targets, &batch.indices)?;
+        let shapes = session.output_shapes(batch.shape).map_err(taper_layers::Error::from)?;
+        let values = session.run_all(&batch.xs, batch.shape).map_err(taper_layers::Error::from)?;
+        let outputs = names.iter().zip(values).zip(&shapes);
+        let outputs = outputs.map(|((name, values), shape)| Output { name, values, shape });
+        let predictions = Predictions::new(outputs.collect(), &batch.targets, &batch.indices)?;
+        for metric in &mut *metrics {
+            metric.update(&predictions)?;
+        }
+        samples += batch.indices.len();
     }
-    metrics.map(Metrics::finish).ok_or(Error::Empty { set: "validation" })
-}
-
-/// The classes of a batch.
-fn hard_targets(targets: &Targets) -> Result<&[u32]> {
-    targets.classes().ok_or_else(|| Error::TargetKind {
-        what: "evaluation".to_owned(),
-        expected: "classes",
-        got: targets.describe(),
-    })
+    if samples == 0 {
+        return Err(Error::Empty { set: "validation" });
+    }
+    Ok(Evaluation { scores: Scores::of(metrics, samples) })
 }

@@ -33,7 +33,7 @@ pub enum Event<'a> {
         step: u64,
         /// Samples of the batch.
         samples: usize,
-        /// The loss that was minimized, in nats, label smoothing included.
+        /// The loss that was minimized.
         loss: f64,
         /// The learning rate.
         lr: f64,
@@ -49,7 +49,7 @@ pub enum Event<'a> {
     EpochEnd {
         /// Which one.
         epoch: usize,
-        /// Means over the epoch's training batches; `top5` is not counted there and is 0.
+        /// The mean of the minimized loss over the epoch's training batches, `loss`, and the metric that picks the best model.
         train: Scores,
         /// On the validation set, at the end of the epoch.
         val: &'a Evaluation,

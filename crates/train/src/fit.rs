@@ -9,14 +9,17 @@ mod settings;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use taper_layers::Network;
+use taper_layers::{Network, loss::Loss};
 use taper_optim::{Optimizer, Rule};
 
 use crate::error::{Error, Result};
-use crate::log::{Line, Log};
-use crate::metrics::scores;
-use crate::step::{StepSettings, finite, step};
-use crate::{Batches, Best, Checkpoint, Evaluation, Event, Observer, Progress, Running, evaluate};
+use crate::log::{Line, Log, Train};
+use crate::metrics::{LOSS, MeanLoss, Metric, Scores};
+use crate::step::{StepReport, StepSettings, finite, step};
+use crate::{
+    Batch, Batches, Best, Checkpoint, Evaluation, Event, Goal, Observer, Progress, Running,
+    evaluate,
+};
 
 pub use settings::{Outcome, Settings, Start};
 
@@ -30,6 +33,11 @@ pub struct Fit<'a, R> {
     pub network: &'a Network,
     /// Steps the network's trained parameters.
     pub optimizer: Optimizer<R>,
+    /// What is minimized: a loss of `taper_layers::loss`, or a closure of outputs and targets.
+    pub loss: &'a dyn Loss,
+    /// What is looked at when evaluating. The first that is not called `loss` picks the best model and is followed while training, too;
+    /// without one, the loss picks it. The mean of the loss function is added, unless one is called `loss`.
+    pub metrics: Vec<Box<dyn Metric + 'a>>,
     /// What it is trained on.
     pub train: &'a dyn Batches,
     /// What it is evaluated on after each epoch.
@@ -82,7 +90,7 @@ impl<R: Rule> Fit<'_, R> {
                 observer.on_event(&Event::Stopped { step: progress.step });
                 return Ok(Outcome {
                     last,
-                    best: progress.best,
+                    best: progress.best.clone(),
                     steps: progress.step,
                     stopped: true,
                 });
@@ -138,7 +146,7 @@ impl<R: Rule> Fit<'_, R> {
                 observer.on_event(&Event::Skipped { samples: &batch.skipped });
             }
             let settings = self.settings.step(progress.step);
-            let report = step(self.network, &mut self.optimizer, batch, settings)?;
+            let report = self.step(batch, settings, &mut progress.running)?;
             let StepSettings { lr, .. } = settings;
             let (loss, grad_norm) = (report.loss, report.grad_norm);
             let Progress { epoch, step, .. } = *progress;
@@ -152,7 +160,7 @@ impl<R: Rule> Fit<'_, R> {
                 lr,
                 grad_norm,
             });
-            progress.running.add(loss, report.hits, samples);
+            progress.running.add(loss, samples);
             progress.batch = position + 1;
             progress.step += 1;
             if self.settings.saves_after(progress.step) {
@@ -169,18 +177,18 @@ impl<R: Rule> Fit<'_, R> {
         log: &mut Log,
         observer: &mut dyn Observer,
     ) -> Result<Evaluation> {
+        let train = self.running_scores(&progress.running);
         let val = self.evaluate()?;
-        finite("the validation loss", val.scores.loss)?;
-        let Progress { epoch, step, running, best, .. } = *progress;
-        let is_best = best.is_none_or(|best| best.is_beaten_by(&val.scores));
-        let train = scores(running.loss, [running.hits, 0], running.samples);
-        let (train_loss, train_top1) = (train.loss, train.top1);
-        log.write(&Line::Epoch { epoch, step, train_loss, train_top1, val: val.scores, is_best })?;
+        finite("the validation loss", val.scores.get(LOSS).unwrap_or(0.0))?;
+        let Progress { epoch, step, .. } = *progress;
+        let best = progress.best.take();
+        let is_best = best.as_ref().is_none_or(|best| self.beats(&val.scores, &best.scores));
+        log.write(&Line::Epoch { epoch, step, train: Train(&train), val: &val.scores, is_best })?;
         if is_best {
             self.check_params()?;
             self.save_best(observer)?;
         }
-        let best = if is_best { Some(Best { epoch, scores: val.scores }) } else { best };
+        let best = if is_best { Some(Best { epoch, scores: val.scores.clone() }) } else { best };
         let mut next = Progress { epoch: epoch + 1, step, best, ..Progress::default() };
         self.save(&mut next, log, observer)?;
         *progress = next;
@@ -188,8 +196,64 @@ impl<R: Rule> Fit<'_, R> {
         Ok(val)
     }
 
-    fn evaluate(&self) -> Result<Evaluation> {
-        evaluate(&mut self.network.session()?, self.val)
+    fn evaluate(&mut self) -> Result<Evaluation> {
+        let mut all: Vec<Box<dyn Metric + '_>> = Vec::new();
+        if self.metrics.iter().all(|metric| metric.name() != LOSS) {
+            all.push(Box::new(MeanLoss::new(self.loss)));
+        }
+        for metric in &mut self.metrics {
+            all.push(Box::new(metric.as_mut()));
+        }
+        evaluate(&mut self.network.session()?, self.val, &mut all)
+    }
+
+    /// A step, shown to the metric that is followed while training.
+    fn step(
+        &mut self,
+        batch: Batch,
+        settings: StepSettings,
+        running: &mut Running,
+    ) -> Result<StepReport> {
+        let mut metric = self.metrics.iter_mut().find(|metric| metric.name() != LOSS);
+        if let Some(metric) = &mut metric {
+            metric.reset();
+            if let Some(state) = running.state() {
+                metric.load_state(&state);
+            }
+        }
+        let watched = metric.as_mut().map(|metric| &mut ***metric as &mut dyn Metric);
+        let report = step(self.network, &mut self.optimizer, batch, self.loss, watched, settings)?;
+        running.metric = metric
+            .map(|metric| (metric.name(), metric.state().into_iter().map(f64::to_bits).collect()));
+        Ok(report)
+    }
+
+    /// What the training batches of an epoch come to.
+    #[expect(clippy::cast_precision_loss, reason = "sample counts stay far below 2^53")]
+    fn running_scores(&mut self, running: &Running) -> Scores {
+        let loss = running.loss / running.samples.max(1) as f64;
+        let mut values = vec![(LOSS.to_owned(), loss)];
+        let metric = self.metrics.iter_mut().find(|metric| metric.name() != LOSS);
+        if let (Some(metric), Some(state)) = (metric, running.state()) {
+            metric.load_state(&state);
+            values.extend(metric.compute().map(|value| (metric.name(), value)));
+        }
+        Scores { values, samples: running.samples }
+    }
+
+    /// The metric that picks the best model.
+    fn main_metric(&self) -> Option<&dyn Metric> {
+        self.metrics
+            .iter()
+            .find(|metric| metric.name() != LOSS)
+            .map(|metric| &**metric as &dyn Metric)
+    }
+
+    fn beats(&self, scores: &Scores, best: &Scores) -> bool {
+        match self.main_metric() {
+            Some(metric) => scores.beats(best, &metric.name(), metric.goal()),
+            None => scores.beats(best, LOSS, Goal::Minimize),
+        }
     }
 
     fn save_best(&self, observer: &mut dyn Observer) -> Result<()> {
@@ -234,7 +298,22 @@ impl<R: Rule> Fit<'_, R> {
         let checkpoint = Checkpoint::load(&path, &self.settings.config)?;
         self.network.load(&checkpoint.params)?;
         self.optimizer.load_state(&checkpoint.optimizer)?;
+        self.check_metric(&path, &checkpoint.progress)?;
         Ok(checkpoint.progress)
+    }
+
+    /// Refuses to go on with another metric than the run began with: the best model so far is that of the other one.
+    fn check_metric(&self, path: &Path, progress: &Progress) -> Result<()> {
+        let current = self.main_metric().map_or_else(|| LOSS.to_owned(), Metric::name);
+        let of_best = progress.best.as_ref().map(|best| &best.scores.values);
+        let followed = progress.running.metric.iter().map(|(name, _)| name);
+        let known: Vec<&String> =
+            of_best.into_iter().flatten().map(|(name, _)| name).chain(followed).collect();
+        if known.is_empty() || known.contains(&&current) {
+            return Ok(());
+        }
+        let saved = known.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+        Err(Error::OtherRun { path: path.to_owned(), key: "metric".to_owned(), saved, current })
     }
 
     fn locate(&self, progress: &Progress, source: Error) -> Error {
@@ -246,18 +325,14 @@ impl<R: Rule> Fit<'_, R> {
 
 impl Running {
     #[expect(clippy::cast_precision_loss, reason = "batch sizes stay far below 2^53")]
-    fn add(&mut self, loss: f64, hits: u64, samples: usize) {
+    fn add(&mut self, loss: f64, samples: usize) {
         self.loss += loss * samples as f64;
-        self.hits += hits;
         self.samples += samples;
     }
-}
 
-impl Best {
-    /// By top-1; of equal ones, the lower loss is better, and then the earlier epoch.
-    fn is_beaten_by(&self, other: &crate::Scores) -> bool {
-        let best = &self.scores;
-        other.top1 > best.top1 || (other.top1 >= best.top1 && other.loss < best.loss)
+    fn state(&self) -> Option<Vec<f64>> {
+        let (_, bits) = self.metric.as_ref()?;
+        Some(bits.iter().copied().map(f64::from_bits).collect())
     }
 }
 

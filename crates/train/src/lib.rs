@@ -21,6 +21,9 @@ pub use error::{Error, Result};
 pub use evaluate::evaluate;
 pub use event::{Event, Observer};
 pub use fit::{Fit, Outcome, Settings, Start};
-pub use metrics::{Confusion, Evaluation, Metrics, Mistake, Scores};
+pub use metrics::{
+    Accuracy, Confusion, Evaluation, Goal, LogLoss, MeanAbsoluteError, MeanIou, MeanLoss, MeanOf,
+    Metric, Mistake, MultiLabelAccuracy, MultiLabelF1, Of, Output, Predictions, Review, Scores,
+};
 pub use step::{StepReport, StepSettings, step};
-pub use taper_data::{Batch, Skipped};
+pub use taper_data::{Batch, Skipped, Target, Targets};

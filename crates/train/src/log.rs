@@ -7,17 +7,44 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::error::{Error, Result};
 use crate::metrics::Scores;
 
 /// A line of the log.
-#[derive(Debug, Serialize)]
+#[derive(Debug, serde::Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub(crate) enum Line {
-    Step { epoch: usize, step: u64, loss: f64, lr: f64, grad_norm: Option<f64> },
-    Epoch { epoch: usize, step: u64, train_loss: f64, train_top1: f64, val: Scores, is_best: bool },
+pub(crate) enum Line<'a> {
+    Step {
+        epoch: usize,
+        step: u64,
+        loss: f64,
+        lr: f64,
+        grad_norm: Option<f64>,
+    },
+    Epoch {
+        epoch: usize,
+        step: u64,
+        #[serde(flatten)]
+        train: Train<'a>,
+        val: &'a Scores,
+        is_best: bool,
+    },
+}
+
+/// Scores of training, each in a field of its own: `train_loss`, `train_top1`.
+#[derive(Debug)]
+pub(crate) struct Train<'a>(pub(crate) &'a Scores);
+
+impl Serialize for Train<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.values.len()))?;
+        for (name, value) in &self.0.values {
+            map.serialize_entry(&format!("train_{name}"), value)?;
+        }
+        map.end()
+    }
 }
 
 /// The open log.
@@ -54,7 +81,7 @@ impl Log {
     }
 
     /// Appends a line.
-    pub(crate) fn write(&mut self, line: &Line) -> Result<()> {
+    pub(crate) fn write(&mut self, line: &Line<'_>) -> Result<()> {
         let mut text =
             serde_json::to_string(line).map_err(|source| failed(&self.path, source.into()))?;
         text.push('\n');
@@ -97,6 +124,28 @@ mod tests {
             text,
             "{\"kind\":\"step\",\"epoch\":0,\"step\":0,\"loss\":0.5,\"lr\":0.1,\"grad_norm\":null}\n\
              {\"kind\":\"step\",\"epoch\":0,\"step\":7,\"loss\":0.5,\"lr\":0.1,\"grad_norm\":null}\n"
+        );
+    }
+
+    #[test]
+    fn an_epoch_tells_every_score_by_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.jsonl");
+        let scores = |values: &[(&str, f64)]| Scores {
+            values: values.iter().map(|&(name, value)| (name.to_owned(), value)).collect(),
+            samples: 7,
+        };
+        let train = scores(&[("loss", 0.5), ("top1", 0.25)]);
+        let val = scores(&[("loss", 0.75), ("top1", 0.5), ("top5", 1.0)]);
+        let mut log = Log::open(&path, 0).unwrap();
+        let line =
+            Line::Epoch { epoch: 1, step: 8, train: Train(&train), val: &val, is_best: true };
+        log.write(&line).unwrap();
+        log.sync().unwrap();
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            "{\"kind\":\"epoch\",\"epoch\":1,\"step\":8,\"train_loss\":0.5,\"train_top1\":0.25,\
+             \"val\":{\"loss\":0.75,\"top1\":0.5,\"top5\":1.0,\"samples\":7},\"is_best\":true}\n"
         );
     }
 

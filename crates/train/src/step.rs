@@ -1,22 +1,20 @@
 //! The training step, on one screen.
 //!
-//! Above: `fit`. Below: `layers::Network`, `layers::loss`, `optim`. Not here: which batch and which learning rate (`fit`).
+//! Above: `fit`. Below: `layers::Network`, `metrics`, `optim`. Not here: which batch and which learning rate (`fit`).
 
 use candle_core::{Device, Tensor};
-use taper_data::Batch;
-use taper_layers::{Network, loss::cross_entropy};
+use taper_data::{Batch, Targets};
+use taper_layers::{NamedTensors, Network, loss::Loss};
 use taper_optim::{Optimizer, Rule, clip_grad_norm};
 
 use crate::error::{Error, Result, at};
-use crate::metrics::count_hits;
+use crate::metrics::{Metric, Output, Predictions, scalar, target_tensors};
 
 /// The numbers of one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepSettings {
     /// Learning rate.
     pub lr: f64,
-    /// Weight of the uniform distribution in the targets, in `[0, 1]`.
-    pub label_smoothing: f64,
     /// Largest norm of all gradients together; none: not clipped.
     pub clip_norm: Option<f64>,
     /// Decides which units this step drops.
@@ -26,15 +24,13 @@ pub struct StepSettings {
 /// What one step did.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepReport {
-    /// The loss before the step, in nats.
+    /// The loss before the step.
     pub loss: f64,
-    /// Samples whose class had the largest logit, before the step.
-    pub hits: u64,
     /// Norm of all gradients before clipping; none without clipping.
     pub grad_norm: Option<f64>,
 }
 
-/// Runs one batch forward and backward, and moves the trained parameters.
+/// Runs one batch forward and backward, and moves the trained parameters. `metric`, if any, sees what the network gave before it moved.
 ///
 /// # Errors
 /// [`Error::NotFinite`] if loss or gradient norm are no numbers; then no parameter has moved.
@@ -42,13 +38,18 @@ pub fn step<R: Rule>(
     network: &Network,
     optimizer: &mut Optimizer<R>,
     batch: Batch,
+    loss: &dyn Loss,
+    metric: Option<&mut dyn Metric>,
     settings: StepSettings,
 ) -> Result<StepReport> {
-    let (xs, targets) = batch.into_tensors(&Device::Cpu)?;
-    let value = network.value_and_grad(&xs, settings.seed, |logits| {
-        cross_entropy(logits, &targets, settings.label_smoothing)
-    })?;
-    let loss = f64::from(value.loss.to_scalar::<f32>().map_err(at("loss"))?);
+    let Batch { xs, shape: [n, h, w], targets, indices, .. } = batch;
+    let xs = Tensor::from_vec(xs, (n, h, w, ()), &Device::Cpu)
+        .and_then(|xs| xs.permute((0, 3, 1, 2)))
+        .map_err(at("batch"))?;
+    let wanted = target_tensors(&targets)?;
+    let value =
+        network.value_and_grad_all(&xs, settings.seed, |outputs| loss.loss(outputs, &wanted))?;
+    let loss = scalar(&value.loss)?;
     finite("the loss", loss)?;
 
     let mut grads = value.grads;
@@ -59,8 +60,10 @@ pub fn step<R: Rule>(
     finite("the gradient norm", grad_norm.unwrap_or(0.0))?;
 
     optimizer.step_at(&grads, settings.lr)?;
-    let hits = hits(&value.logits, &targets).map_err(at("metrics"))?;
-    Ok(StepReport { loss, hits, grad_norm })
+    if let Some(metric) = metric {
+        collect(metric, &value.outputs, &targets, &indices)?;
+    }
+    Ok(StepReport { loss, grad_norm })
 }
 
 /// Refuses what is no number.
@@ -68,7 +71,23 @@ pub(crate) fn finite(what: &str, value: f64) -> Result<()> {
     if value.is_finite() { Ok(()) } else { Err(Error::NotFinite { what: what.to_owned(), value }) }
 }
 
-fn hits(logits: &Tensor, targets: &Tensor) -> candle_core::Result<u64> {
-    let logits: Vec<f32> = logits.flatten_all()?.to_vec1()?;
-    Ok(count_hits(&logits, &targets.to_vec1::<u32>()?))
+/// Shows a metric the outputs of a batch.
+fn collect(
+    metric: &mut dyn Metric,
+    outputs: &NamedTensors,
+    targets: &Targets,
+    indices: &[usize],
+) -> Result<()> {
+    let mut kept = Vec::new();
+    for (name, tensor) in outputs.iter() {
+        // A map is a channels-last view, so that this only undoes the view.
+        let rows =
+            if tensor.rank() == 4 { tensor.permute((0, 2, 3, 1)) } else { Ok(tensor.clone()) };
+        let values =
+            rows.and_then(|rows| Ok((rows.flatten_all()?.to_vec1()?, rows.dims().to_vec())));
+        let (values, shape): (Vec<f32>, Vec<usize>) = values.map_err(at("metrics"))?;
+        kept.push((name, values, shape));
+    }
+    let outputs = kept.iter().map(|(name, values, shape)| Output { name, values, shape });
+    metric.update(&Predictions::new(outputs.collect(), targets, indices)?)
 }

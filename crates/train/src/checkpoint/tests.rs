@@ -11,13 +11,16 @@ use crate::{Error, Scores};
 
 fn example() -> Checkpoint {
     let tensor = |values: &[f32]| Tensor::new(values, &Device::Cpu).unwrap();
-    let scores = Scores { loss: 0.1 + 0.2, top1: 1.0 / 3.0, top5: 1.0, samples: 3 };
+    let values = [("loss", 0.1 + 0.2), ("top1", 1.0 / 3.0), ("top5", 1.0)];
+    let values = values.map(|(name, value)| (name.to_owned(), value)).to_vec();
+    let scores = Scores { values, samples: 3 };
+    let metric = Some(("top1".to_owned(), vec![(1.0f64 / 3.0).to_bits(), f64::NAN.to_bits()]));
     Checkpoint {
         progress: Progress {
             epoch: 2,
             batch: 3,
             step: 43,
-            running: Running { loss: std::f64::consts::E / 3.0, hits: 5, samples: 96 },
+            running: Running { loss: std::f64::consts::E / 3.0, metric, samples: 96 },
             best: Some(Best { epoch: 1, scores }),
             log_bytes: 1234,
         },

@@ -22,8 +22,6 @@ pub struct Settings {
     pub epochs: usize,
     /// The learning rate of every step.
     pub schedule: Schedule,
-    /// Weight of the uniform distribution in the targets, in `[0, 1]`.
-    pub label_smoothing: f64,
     /// Largest norm of all gradients together; none: not clipped.
     pub clip_norm: Option<f64>,
     /// Decides which units each step drops; the order of the samples is the batches' own affair.
@@ -44,10 +42,6 @@ impl Settings {
         if self.epochs == 0 {
             return refuse("epochs", self.epochs.to_string(), "1 or more");
         }
-        if !(0.0..=1.0).contains(&self.label_smoothing) {
-            let got = self.label_smoothing.to_string();
-            return refuse("label_smoothing", got, "a number from 0 to 1");
-        }
         match self.clip_norm {
             Some(norm) if !(norm.is_finite() && norm > 0.0) => {
                 refuse("clip_norm", norm.to_string(), "a number above 0")
@@ -59,7 +53,6 @@ impl Settings {
     pub(super) fn step(&self, step: u64) -> StepSettings {
         StepSettings {
             lr: self.schedule.lr_at(step),
-            label_smoothing: self.label_smoothing,
             clip_norm: self.clip_norm,
             seed: Rng::keyed([self.seed, DROPOUT, step]).next_u64(),
         }

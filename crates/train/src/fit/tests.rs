@@ -8,12 +8,15 @@ use candle_core::Device;
 use taper_data::Targets;
 use taper_data::random::Rng;
 use taper_graph::{Activation, Bias, Conv, Graph, GraphBuilder, PoolKind};
-use taper_layers::Network;
+use taper_layers::loss::CrossEntropy;
+use taper_layers::{NamedTensors, Network};
 use taper_model::{Model, Preprocess};
 use taper_optim::{AdamW, Optimizer, Rule, Schedule, Sgd, split_by_decay};
 
 use super::{Fit, Outcome, Settings, Start};
-use crate::{Batch, Batches, Checkpoint, Error, Event, Result};
+use crate::{
+    Accuracy, Batch, Batches, Checkpoint, Error, Event, LogLoss, MeanIou, MeanLoss, Metric, Result,
+};
 
 const SIDE: usize = 6;
 
@@ -94,7 +97,6 @@ fn settings(out: &Path, lr: f64) -> Settings {
     Settings {
         epochs: 3,
         schedule: Schedule::cosine(lr, 12).with_warmup(2),
-        label_smoothing: 0.1,
         clip_norm: Some(1.0),
         seed: 9,
         save_every: None,
@@ -112,6 +114,19 @@ fn run_with<R: Rule>(
     settings: &Settings,
     start: Start,
     stop: &AtomicBool,
+    observe: impl FnMut(&Event<'_>),
+) -> Result<Outcome> {
+    let metrics: Vec<Box<dyn Metric>> =
+        vec![Box::new(LogLoss::new()), Box::new(Accuracy::top(1)), Box::new(Accuracy::top(5))];
+    run_judged(rule, metrics, settings, start, stop, observe)
+}
+
+fn run_judged<R: Rule>(
+    rule: R,
+    metrics: Vec<Box<dyn Metric>>,
+    settings: &Settings,
+    start: Start,
+    stop: &AtomicBool,
     mut observe: impl FnMut(&Event<'_>),
 ) -> Result<Outcome> {
     let network = test_net();
@@ -126,6 +141,8 @@ fn run_with<R: Rule>(
     let mut fit = Fit {
         network: &network,
         optimizer,
+        loss: &CrossEntropy::new().with_label_smoothing(0.1)?,
+        metrics,
         train: &TRAIN,
         val: &VAL,
         settings,
@@ -173,10 +190,10 @@ fn a_tiny_network_learns_and_tells_what_happens() {
     })
     .unwrap();
     assert_eq!((steps, epochs, outcome.steps, outcome.stopped), (48, 12, 48, false));
-    let last = outcome.last.unwrap();
-    assert!((last.scores.top1 - 1.0).abs() < 1e-12, "{:?}", last.scores);
+    let last = outcome.last.unwrap().scores;
+    assert_eq!(last.get("top1"), Some(1.0), "{last:?}");
     assert!(losses[47] < losses[0]);
-    assert!(outcome.best.unwrap().scores.top1 >= last.scores.top1);
+    assert!(outcome.best.unwrap().scores.get("top1") >= last.get("top1"));
     let log = String::from_utf8(files(&settings)[2].clone()).unwrap();
     assert_eq!(log.lines().count(), 48 + 12);
     let saved = Model::load(settings.model_path()).unwrap();
@@ -323,7 +340,82 @@ fn settings_that_cannot_be_trained_with_are_refused_before_anything_is_written()
         assert!(!out.exists());
     };
     refused(&|settings| settings.epochs = 0);
-    refused(&|settings| settings.label_smoothing = f64::NAN);
     refused(&|settings| settings.clip_norm = Some(0.0));
     refused(&|settings| settings.schedule = Schedule::constant(f64::NAN));
+}
+
+#[test]
+fn a_run_is_not_resumed_with_another_metric() {
+    let dir = tempfile::tempdir().unwrap();
+    let judged = |metric: Box<dyn Metric>, start, stop_at: u64| {
+        let stop = AtomicBool::new(false);
+        run_judged(sgd(), vec![metric], &settings(dir.path(), 0.1), start, &stop, |event| {
+            if matches!(event, Event::Step { step, .. } if *step >= stop_at) {
+                stop.store(true, Ordering::Relaxed);
+            }
+        })
+    };
+    for stop_at in [1, 6] {
+        judged(Box::new(Accuracy::top(1)), Start::Fresh, stop_at).unwrap();
+        let refused = judged(Box::new(MeanIou::new()), Start::Resume, 100).unwrap_err();
+        assert!(
+            matches!(&refused, Error::OtherRun { key, current, .. } if (key.as_str(), current.as_str()) == ("metric", "miou")),
+            "{refused:?}"
+        );
+        judged(Box::new(Accuracy::top(1)), Start::Resume, 100).unwrap();
+    }
+}
+
+#[test]
+fn without_a_metric_the_mean_of_the_loss_function_picks_the_best_model() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(dir.path(), 0.1);
+    let mut lowest = f64::INFINITY;
+    let outcome =
+        run_judged(sgd(), vec![], &settings, Start::Fresh, &AtomicBool::new(false), |event| {
+            if let Event::EpochEnd { val, is_best, .. } = event {
+                let loss = val.scores.get("loss").unwrap();
+                assert_eq!(val.scores.values.len(), 1);
+                assert_eq!(*is_best, loss < lowest);
+                lowest = lowest.min(loss);
+            }
+        });
+    assert_eq!(outcome.unwrap().best.unwrap().scores.get("loss"), Some(lowest));
+    // The mean is that of the smoothed loss, in double precision or not.
+    let smoothed = CrossEntropy::new().with_label_smoothing(0.1).unwrap();
+    let model = Model::load(settings.model_path()).unwrap();
+    let mut session = Network::new(&model, &Device::Cpu).unwrap().session().unwrap();
+    let scores = crate::evaluate(&mut session, &VAL, &mut [Box::new(MeanLoss::new(&smoothed))])
+        .unwrap()
+        .scores;
+    assert!((scores.get("loss").unwrap() - lowest).abs() < 1e-6, "{scores:?} {lowest}");
+}
+
+#[test]
+fn a_loss_that_refuses_the_targets_is_named_with_its_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let network = test_net();
+    let params = network.trainable().into_iter().map(|(name, var)| (name, var, true));
+    let optimizer = Optimizer::from_groups(split_by_decay(params, 0.0), sgd()).unwrap();
+    let loss = |outputs: &NamedTensors, _: &NamedTensors| outputs.get("mask")?.sum_all();
+    let mut fit = Fit {
+        network: &network,
+        optimizer,
+        loss: &loss,
+        metrics: vec![],
+        train: &TRAIN,
+        val: &VAL,
+        settings: &settings(dir.path(), 0.1),
+        save_model: &|_, _| Ok(()),
+    };
+    let error =
+        fit.run(Start::Fresh, &AtomicBool::new(false), &mut |_: &Event<'_>| ()).unwrap_err();
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(source) = cause {
+        text = format!("{text}: {source}");
+        cause = source.source();
+    }
+    assert!(text.starts_with("training failed at step 1"), "{text}");
+    assert!(text.contains("there is no `mask`; there are `logits`"), "{text}");
 }

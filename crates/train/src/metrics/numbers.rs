@@ -1,0 +1,80 @@
+//! Metrics of numbers that are predicted.
+//!
+//! Above: `metrics`. Below: `data::Targets`. Not here: losses of a difference (`layers::loss`).
+
+use taper_data::Targets;
+
+use super::{Goal, Mean, Metric, Output, Predictions};
+use crate::error::{Error, Result};
+
+/// The mean of the differences' magnitudes over all samples and numbers: `mae`.
+#[derive(Debug, Clone, Default)]
+pub struct MeanAbsoluteError {
+    error: Mean,
+}
+
+impl MeanAbsoluteError {
+    /// Of no samples yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Metric for MeanAbsoluteError {
+    fn name(&self) -> String {
+        "mae".to_owned()
+    }
+
+    fn goal(&self) -> Goal {
+        Goal::Minimize
+    }
+
+    fn reset(&mut self) {
+        self.error = Mean::default();
+    }
+
+    fn update(&mut self, batch: &Predictions<'_>) -> Result<()> {
+        let (output, targets) = (batch.single()?, batch.targets());
+        let Targets::Numbers(array) = targets else {
+            return Err(Error::target_kind(&self.name(), "numbers", targets));
+        };
+        let place = places(&output, array.shape())?;
+        for (i, &value) in output.values.iter().enumerate() {
+            self.error.add((f64::from(value) - f64::from(array.values()[place(i)])).abs());
+        }
+        Ok(())
+    }
+
+    fn compute(&self) -> Option<f64> {
+        Some(self.error.value())
+    }
+
+    fn state(&self) -> Vec<f64> {
+        self.error.state()
+    }
+
+    fn load_state(&mut self, state: &[f64]) {
+        self.error = Mean::load(state);
+    }
+}
+
+/// Where the target of each value of an output lies: outputs are channels last, targets have candle's order.
+fn places(output: &Output<'_>, targets: &[usize]) -> Result<impl Fn(usize) -> usize> {
+    let expected = match *output.shape {
+        [n, h, w, c] => vec![n, c, h, w],
+        ref shape => shape.to_vec(),
+    };
+    if targets != expected {
+        return Err(Error::shape("the targets", targets, format!("{expected:?}")));
+    }
+    let (positions, c) = match *output.shape {
+        [_, h, w, c] => (h * w, c),
+        ref shape => (1, shape.iter().skip(1).product()),
+    };
+    let of_one = (positions * c).max(1);
+    Ok(move |i: usize| {
+        let (sample, inner) = (i / of_one, i % of_one);
+        sample * of_one + (inner % c) * positions + inner / c
+    })
+}
