@@ -4,4 +4,5 @@
 mod executors;
 mod files;
 mod frozen;
+mod preprocess;
 mod zoo;

@@ -5,6 +5,7 @@
 #[path = "../../docs/programs/fashion_mnist.rs"]
 #[expect(dead_code, reason = "`main` reads the command line, which a test has none of")]
 mod fashion_mnist;
+mod serve;
 
 use std::fs;
 use std::path::Path;

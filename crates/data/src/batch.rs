@@ -10,7 +10,7 @@ use crate::targets::Targets;
 pub struct Batch {
     /// The batch's number in its epoch, from 0: the place to continue from is `position + 1`.
     pub position: usize,
-    /// Normalized pictures, `(n, h, w, 3)`, contiguous.
+    /// Normalized pictures, `(n, h, w, c)`, contiguous; three channels unless the transform is one of your own that says otherwise.
     pub xs: Vec<f32>,
     /// `[n, h, w]`.
     pub shape: [usize; 3],

@@ -1,4 +1,4 @@
-//! Named, labelled pictures in two parts, decoded once and kept in memory as far as a budget allows.
+//! Named pictures with targets, in two parts, decoded once and kept in memory as far as a budget allows.
 //!
 //! Above: `recipes`. Below: `image`, `parallel`. Not here: finding files (`folder`), batches (`loader`).
 //! Keeping a picture changes the time it takes to get it and nothing else.
@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::image::{self, Image};
 use crate::parallel::{for_each, resolve_threads};
+use crate::targets::Target;
 
 /// Pictures to train on and pictures to validate on.
 #[derive(Debug, Clone)]
@@ -25,7 +27,8 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// A number that names this data set: of its classes and of every sample's name, label and length in bytes.
+    /// A number that names this data set: of its classes and of every sample's name, target and length in bytes, and of the contents
+    /// of samples in memory.
     ///
     /// Equal on every machine; a resumed run compares it to tell that the data changed.
     #[must_use]
@@ -37,9 +40,7 @@ impl Dataset {
         for part in [&self.train, &self.val] {
             hash.write(&(part.len() as u64).to_le_bytes());
             for sample in part {
-                hash.write(sample.name.as_bytes());
-                hash.write(&sample.label.to_le_bytes());
-                hash.write(&sample.bytes.to_le_bytes());
+                sample.write_to(&mut hash);
             }
         }
         hash.0
@@ -50,7 +51,8 @@ impl Dataset {
     pub fn count_by_class(&self, part: &[Sample]) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];
         for sample in part {
-            if let Some(count) = counts.get_mut(sample.label as usize) {
+            let count = sample.class().and_then(|class| counts.get_mut(class as usize));
+            if let Some(count) = count {
                 *count += 1;
             }
         }
@@ -58,35 +60,83 @@ impl Dataset {
     }
 }
 
-/// A picture with a name and a label.
+/// A picture with a name and a target: a file, or an encoded or decoded picture in memory.
+///
+/// Copies share what is in memory.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use taper_data::{Image, Sample};
+///
+/// let drawn = Sample::from_image("drawn", 1, Arc::new(Image::new(2, 2, vec![255; 12])?));
+/// assert_eq!(drawn.image()?.rgb(), [255; 12]);
+/// let broken = Sample::from_bytes("broken", 0, *b"no picture");
+/// assert_eq!(broken.image().unwrap_err().chain(), "`broken` is not usable: it is no JPEG, PNG, WebP, BMP or GIF file");
+/// # Ok::<(), taper_data::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Sample {
     name: String,
-    label: u32,
-    source: Source,
+    target: Target,
+    contents: Contents,
     /// Length of the encoded picture.
     bytes: u64,
     pixels: Option<Arc<Image>>,
 }
 
+/// Where a picture is.
 #[derive(Debug, Clone)]
-enum Source {
+enum Contents {
     File(PathBuf),
-    Embedded(&'static [u8]),
+    Static(&'static [u8]),
+    Bytes(Arc<[u8]>),
+    Image(Arc<Image>),
 }
 
 impl Sample {
     /// A file, which is not touched yet.
     #[must_use]
-    pub fn from_file(name: String, label: u32, path: PathBuf) -> Self {
-        Self { name, label, source: Source::File(path), bytes: 0, pixels: None }
+    pub fn from_file(name: impl Into<String>, target: impl Into<Target>, path: PathBuf) -> Self {
+        Self::new(name.into(), target.into(), Contents::File(path), 0)
     }
 
-    /// A picture that is part of the program.
+    /// An encoded picture that is part of the program.
     #[must_use]
-    pub fn from_static(name: String, label: u32, bytes: &'static [u8]) -> Self {
-        let length = bytes.len() as u64;
-        Self { name, label, source: Source::Embedded(bytes), bytes: length, pixels: None }
+    pub fn from_static(
+        name: impl Into<String>,
+        target: impl Into<Target>,
+        bytes: &'static [u8],
+    ) -> Self {
+        Self::new(name.into(), target.into(), Contents::Static(bytes), bytes.len())
+    }
+
+    /// An encoded picture in memory: the contents of a JPEG, PNG, WebP, BMP or GIF file, not decoded yet.
+    #[must_use]
+    pub fn from_bytes(
+        name: impl Into<String>,
+        target: impl Into<Target>,
+        bytes: impl Into<Arc<[u8]>>,
+    ) -> Self {
+        let bytes = bytes.into();
+        let length = bytes.len();
+        Self::new(name.into(), target.into(), Contents::Bytes(bytes), length)
+    }
+
+    /// A decoded picture in memory.
+    #[must_use]
+    pub fn from_image(
+        name: impl Into<String>,
+        target: impl Into<Target>,
+        image: impl Into<Arc<Image>>,
+    ) -> Self {
+        let image = image.into();
+        let length = image.rgb().len();
+        Self::new(name.into(), target.into(), Contents::Image(image), length)
+    }
+
+    fn new(name: String, target: Target, contents: Contents, length: usize) -> Self {
+        Self { name, target, contents, bytes: length as u64, pixels: None }
     }
 
     /// Its name within the data set, such as `train/bees/1.jpg`; `/` on every system.
@@ -95,25 +145,31 @@ impl Sample {
         &self.name
     }
 
-    /// The index of its class.
+    /// What the network should give for it.
     #[must_use]
-    pub fn label(&self) -> u32 {
-        self.label
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The index of its class, if that is what the network should give.
+    #[must_use]
+    pub fn class(&self) -> Option<u32> {
+        self.target.class()
     }
 
     /// Its file, if it is one.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
-        match &self.source {
-            Source::File(path) => Some(path),
-            Source::Embedded(_) => None,
+        match &self.contents {
+            Contents::File(path) => Some(path),
+            Contents::Static(_) | Contents::Bytes(_) | Contents::Image(_) => None,
         }
     }
 
     /// Whether its pixels are kept in memory.
     #[must_use]
     pub fn is_kept(&self) -> bool {
-        self.pixels.is_some()
+        self.pixels.is_some() || matches!(self.contents, Contents::Image(_))
     }
 
     /// Its pixels: those kept, or decoded now.
@@ -124,16 +180,57 @@ impl Sample {
         if let Some(pixels) = &self.pixels {
             return Ok(Arc::clone(pixels));
         }
-        self.encoded()
-            .and_then(|bytes| image::decode(&bytes))
+        let decoded = match &self.contents {
+            Contents::File(path) => image::read(path),
+            Contents::Static(bytes) => image::decode(bytes),
+            Contents::Bytes(bytes) => image::decode(bytes),
+            Contents::Image(image) => return Ok(Arc::clone(image)),
+        };
+        decoded
             .map(Arc::new)
             .map_err(|source| Error::Sample { name: self.name.clone(), source: Box::new(source) })
     }
 
-    fn encoded(&self) -> Result<std::borrow::Cow<'_, [u8]>> {
-        match &self.source {
-            Source::File(path) => image::read_bytes(path).map(Into::into),
-            Source::Embedded(bytes) => Ok((*bytes).into()),
+    /// Reads it once as `check` says: its length in bytes, and its pixels if there is memory to keep them.
+    fn check(&mut self, check: Check, budget: &Budget) -> Result<()> {
+        let file;
+        let encoded: &[u8] = match &self.contents {
+            Contents::File(path) => {
+                file = image::read_bytes(path)?;
+                &file
+            }
+            Contents::Static(bytes) => bytes,
+            Contents::Bytes(bytes) => bytes,
+            Contents::Image(_) => return Ok(()),
+        };
+        let kept = match check {
+            Check::Headers => {
+                image::header(encoded)?;
+                None
+            }
+            Check::Pixels { .. } => {
+                let image = image::decode(encoded)?;
+                budget.take(image.rgb().len()).then(|| Arc::new(image))
+            }
+        };
+        self.bytes = encoded.len() as u64;
+        self.pixels = kept;
+        Ok(())
+    }
+
+    /// What two runs must have in common for the sample to be the same, as far as it can be told without reading a file.
+    fn write_to(&self, hash: &mut Fnv1a) {
+        hash.write(self.name.as_bytes());
+        write_target(&self.target, hash);
+        hash.write(&self.bytes.to_le_bytes());
+        match &self.contents {
+            Contents::File(_) | Contents::Static(_) => {}
+            // A program may make other pictures under the same names and of the same size the next time it runs.
+            Contents::Bytes(bytes) => hash.write(bytes),
+            Contents::Image(image) => {
+                hash.write(&(image.width() as u64).to_le_bytes());
+                hash.write(image.rgb());
+            }
         }
     }
 }
@@ -198,7 +295,7 @@ pub(crate) fn check(
         samples.iter_mut().enumerate(),
         || (),
         |(), (index, sample)| {
-            if let Err(error) = check_one(sample, check, budget) {
+            if let Err(error) = sample.check(check, budget) {
                 let skipped = Skipped { name: sample.name.clone(), reason: error.chain() };
                 broken.lock().unwrap_or_else(PoisonError::into_inner).push((index, skipped));
             }
@@ -216,22 +313,31 @@ pub(crate) fn check(
     broken.into_iter().map(|(_, skipped)| skipped).collect()
 }
 
-fn check_one(sample: &mut Sample, check: Check, budget: &Budget) -> Result<()> {
-    let encoded = sample.encoded()?;
-    let length = encoded.len() as u64;
-    let kept = match check {
-        Check::Headers => {
-            image::header(&encoded)?;
-            None
-        }
-        Check::Pixels { .. } => {
-            let image = image::decode(&encoded)?;
-            budget.take(image.rgb().len()).then(|| Arc::new(image))
-        }
+/// A class as it was before there were other targets, so that runs that were begun then go on.
+fn write_target(target: &Target, hash: &mut Fnv1a) {
+    let mut array = |kind: &str, shape: &[usize], bits: &mut dyn Iterator<Item = u32>| {
+        hash.write(kind.as_bytes());
+        hash.write(format!("{shape:?}").as_bytes());
+        bits.for_each(|bits| hash.write(&bits.to_le_bytes()));
     };
-    sample.bytes = length;
-    sample.pixels = kept;
-    Ok(())
+    let mut floats = |kind: &str, values: &Array<f32>| {
+        array(kind, values.shape(), &mut values.values().iter().map(|value| value.to_bits()));
+    };
+    match target {
+        Target::Class(class) => hash.write(&class.to_le_bytes()),
+        Target::Probabilities(values) => floats("probabilities", values),
+        Target::Labels(values) => floats("labels", values),
+        Target::Numbers(values) => floats("numbers", values),
+        Target::ClassMap(classes) => {
+            array("class map", classes.shape(), &mut classes.values().iter().copied());
+        }
+        Target::Named(targets) => {
+            for (name, target) in targets {
+                hash.write(name.as_bytes());
+                write_target(target, hash);
+            }
+        }
+    }
 }
 
 /// The 64-bit FNV-1a hash, a length before every field. Source: <http://www.isthe.com/chongo/tech/comp/fnv/>.

@@ -311,8 +311,42 @@ pub enum Error {
         /// The valid range.
         expected: &'static str,
     },
+    /// A rectangle is empty or reaches out of a picture.
+    #[error(
+        "{what} is {}x{} pixels at row {}, column {}; it must lie inside of {height}x{width} and have pixels",
+        rect.height, rect.width, rect.top, rect.left
+    )]
+    Rect {
+        /// What it was for.
+        what: &'static str,
+        /// The rectangle.
+        rect: crate::transform::Rect,
+        /// Rows there are.
+        height: usize,
+        /// Columns there are.
+        width: usize,
+    },
+    /// A slice to write to, or to read from, has the wrong length.
+    #[error("a slice has {got} elements, expected {expected}")]
+    Buffer {
+        /// Elements needed.
+        expected: usize,
+        /// Elements given.
+        got: usize,
+    },
+    /// What a transform or a data set of your own refuses.
+    #[error("{message}")]
+    Other {
+        /// Why.
+        message: String,
+        /// The cause, if there is one.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
     /// A loader thread ended without delivering its batches.
-    #[error("a loader thread stopped before the end of epoch {epoch} (this is a bug)")]
+    #[error(
+        "a loader thread panicked before the end of epoch {epoch} (a bug, in this crate or in a transform of your own)"
+    )]
     Worker {
         /// The epoch.
         epoch: usize,
@@ -328,6 +362,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// An error of your own transform or data set.
+    ///
+    /// ```
+    /// let error = taper_data::Error::other("the picture is upside down");
+    /// assert_eq!(error.to_string(), "the picture is upside down");
+    /// ```
+    pub fn other(message: impl Into<String>) -> Self {
+        Self::Other { message: message.into(), source: None }
+    }
+
     /// The message and those of all its causes, joined by colons: one line for a report.
     ///
     /// ```

@@ -161,7 +161,7 @@ impl<'a> Reading<'a> {
         let names = names(&classes);
         let samples = self.samples(prefix, classes)?;
         for (label, class) in (0_u32..).zip(names) {
-            if !samples.iter().any(|sample| sample.label() == label) {
+            if !samples.iter().any(|sample| sample.class() == Some(label)) {
                 let inside = format!("{prefix}{class}/");
                 let skipped = self.skipped.iter().filter(|s| s.name.starts_with(&inside)).count();
                 return Err(Error::EmptyClass { path: root.to_path_buf(), class, skipped });

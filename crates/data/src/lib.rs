@@ -1,19 +1,19 @@
 //! From image files to batches: folders, decoding, transforms, sampling and parallel prefetch.
 //!
 //! Above: `recipes`, `train`. Below: the `image`, `libjpeg-turbo-rs` and `flate2` crates. Not here: what a network wants to see (`model::Preprocess`), losses.
-//! A batch is a pure function of (samples, transform, seed, epoch): the same on any number of threads.
+//! A batch is a pure function of (samples, transform, seed, epoch): the same on any number of threads. Samples may be files, bytes or
+//! pixels in memory ([`Sample`]), and a [`Transform`] may be one of your own.
 //!
 //! ```
-//! use taper_data::{Loader, LoaderOptions, Order, Transform, sample_set};
-//! use taper_data::{Interpolation, TrainTransform};
+//! use taper_data::{Interpolation, Loader, LoaderOptions, Order, TrainTransform, sample_set};
 //!
 //! # fn main() -> taper_data::Result<()> {
 //! let dataset = sample_set::emoji6()?;
 //! assert_eq!(dataset.classes, ["animal", "clothing", "face", "food", "tool", "vehicle"]);
 //!
-//! let transform = Transform::from(TrainTransform::imagenet([32, 32], Interpolation::Bilinear)?);
+//! let transform = TrainTransform::imagenet([32, 32], Interpolation::Bilinear)?;
 //! let options = LoaderOptions { order: Order::Shuffled, ..LoaderOptions::default() };
-//! let loader = Loader::new(&dataset.train, transform, &options)?;
+//! let loader = Loader::new(&dataset.train, transform.into(), &options)?;
 //! for batch in loader.epoch(0, 0) {
 //!     let batch = batch?;
 //!     assert_eq!(batch.xs.len(), batch.targets.len() * 32 * 32 * 3);
@@ -44,4 +44,4 @@ pub use folder::ImageFolder;
 pub use image::Image;
 pub use loader::{Loader, LoaderOptions, Order};
 pub use targets::{Target, Targets};
-pub use transform::{EvalTransform, Interpolation, Normalize, TrainTransform, Transform};
+pub use transform::{EvalTransform, Interpolation, Normalize, Resize, TrainTransform, Transform};

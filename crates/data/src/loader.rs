@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::parallel::{for_each, resolve_threads};
 use crate::random::Rng;
 use crate::targets::Targets;
-use crate::transform::{Resampler, Transform};
+use crate::transform::{Resampler, Transform, output_len};
 
 /// Mark the streams of random numbers, so that order and augmentation are independent.
 const SHUFFLE: u64 = 1;
@@ -78,7 +78,9 @@ pub struct Loader {
 #[derive(Debug)]
 struct Job {
     samples: Vec<Sample>,
-    transform: Transform,
+    transform: Arc<dyn Transform>,
+    /// Elements of a picture of its output.
+    each: usize,
     options: LoaderOptions,
     threads: usize,
 }
@@ -87,19 +89,26 @@ impl Loader {
     /// A loader of these samples; pixels that they keep are shared, not copied.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a batch size or prefetch of 0, or a transform out of range.
-    pub fn new(samples: &[Sample], transform: Transform, options: &LoaderOptions) -> Result<Self> {
-        transform.check()?;
+    /// [`Error::Setting`] for a batch size or prefetch of 0, or a transform to pictures of no size; [`Error::MixedTargets`] if the samples'
+    /// targets are not of one kind and shape.
+    pub fn new(
+        samples: &[Sample],
+        transform: Arc<dyn Transform>,
+        options: &LoaderOptions,
+    ) -> Result<Self> {
+        let each = output_len(&*transform)?;
         let positive = |setting, value: usize| match value {
             0 => Err(Error::Setting { setting, got: "0".to_owned(), expected: "at least 1" }),
             _ => Ok(()),
         };
         positive("batch size", options.batch_size)?;
         positive("prefetch", options.prefetch)?;
+        must_be_alike(samples)?;
         Ok(Self {
             job: Arc::new(Job {
                 samples: samples.to_vec(),
                 transform,
+                each,
                 options: options.clone(),
                 threads: resolve_threads(options.threads),
             }),
@@ -140,13 +149,24 @@ impl Loader {
     }
 }
 
+/// Targets of several kinds or shapes are no batch.
+fn must_be_alike(samples: &[Sample]) -> Result<()> {
+    let Some((first, others)) = samples.split_first() else { return Ok(()) };
+    let Some(other) = others.iter().find(|other| !other.target().is_like(first.target())) else {
+        return Ok(());
+    };
+    let [expected, got] =
+        [first, other].map(|sample| Targets::from(sample.target().clone()).describe());
+    Err(Error::MixedTargets { expected, got })
+}
+
 impl Job {
     /// Sends the epoch's batches until they are all sent or nobody listens any more.
     fn produce(
         &self,
         epoch: usize,
         start_batch: usize,
-        sender: &SyncSender<Batch>,
+        sender: &SyncSender<Result<Batch>>,
         stop: &AtomicBool,
     ) {
         let order = self.order(epoch);
@@ -168,54 +188,60 @@ impl Job {
         order
     }
 
-    fn batch(&self, epoch: usize, position: usize, indices: &[usize], stop: &AtomicBool) -> Batch {
+    fn batch(
+        &self,
+        epoch: usize,
+        position: usize,
+        indices: &[usize],
+        stop: &AtomicBool,
+    ) -> Result<Batch> {
         let [h, w] = self.transform.size();
-        let mut xs = vec![0.0; indices.len() * h * w * 3];
+        let mut xs = vec![0.0; indices.len() * self.each];
         let broken = Mutex::new(Vec::new());
         for_each(
             self.threads.min(indices.len()),
-            xs.chunks_exact_mut(h * w * 3).enumerate(),
+            xs.chunks_exact_mut(self.each).enumerate(),
             Resampler::default,
             |resampler, (slot, out)| {
                 if stop.load(Ordering::Relaxed) {
                     return;
                 }
                 let index = indices[slot];
-                match self.samples[index].image() {
-                    Ok(image) => {
-                        let key = [self.options.seed, AUGMENT, epoch as u64, index as u64];
-                        self.transform.apply(&image, &mut Rng::keyed(key), resampler, out);
-                    }
-                    Err(error) => {
-                        broken.lock().unwrap_or_else(PoisonError::into_inner).push((slot, error));
-                    }
+                let key = [self.options.seed, AUGMENT, epoch as u64, index as u64];
+                let prepared = self.samples[index].image().and_then(|image| {
+                    self.transform.apply(&image, &mut Rng::keyed(key), resampler, out)
+                });
+                if let Err(error) = prepared {
+                    broken.lock().unwrap_or_else(PoisonError::into_inner).push((slot, error));
                 }
             },
         );
         let mut broken = broken.into_inner().unwrap_or_else(PoisonError::into_inner);
         broken.sort_unstable_by_key(|&(slot, _)| slot);
+        let skipped = broken.iter().map(|(slot, error)| {
+            let name = self.samples[indices[*slot]].name().to_owned();
+            let reason = match error {
+                Error::Sample { source, .. } => source.chain(),
+                refused => refused.chain(),
+            };
+            Skipped { name, reason }
+        });
+        let skipped = skipped.collect();
         let mut indices = indices.to_vec();
         for (slot, _) in broken.iter().rev() {
             indices.remove(*slot);
-            xs.drain(slot * h * w * 3..(slot + 1) * h * w * 3);
+            xs.drain(slot * self.each..(slot + 1) * self.each);
         }
-        let skipped = broken
-            .into_iter()
-            .map(|(_, error)| match error {
-                Error::Sample { name, source } => Skipped { name, reason: source.chain() },
-                other => Skipped { name: String::new(), reason: other.chain() },
-            })
-            .collect();
-        let labels = indices.iter().map(|&index| self.samples[index].label());
-        let targets = Targets::Classes(labels.collect());
-        Batch { position, xs, shape: [indices.len(), h, w], targets, indices, skipped }
+        let targets = indices.iter().map(|&index| self.samples[index].target().clone());
+        let targets = Targets::collate(targets)?;
+        Ok(Batch { position, xs, shape: [indices.len(), h, w], targets, indices, skipped })
     }
 }
 
 /// The batches of one epoch, in order. Dropping it stops the work.
 #[derive(Debug)]
 pub struct Epoch {
-    receiver: Option<Receiver<Batch>>,
+    receiver: Option<Receiver<Result<Batch>>>,
     worker: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
     epoch: usize,
@@ -230,8 +256,8 @@ impl Iterator for Epoch {
             match self.receiver.as_ref()?.recv() {
                 Ok(batch) => {
                     self.left -= 1;
-                    if !batch.targets.is_empty() {
-                        return Some(Ok(batch));
+                    if !batch.as_ref().is_ok_and(|batch| batch.indices.is_empty()) {
+                        return Some(batch);
                     }
                 }
                 Err(_disconnected) => {

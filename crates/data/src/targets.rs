@@ -68,6 +68,35 @@ impl Target {
         Self::Numbers(Array::vector(values))
     }
 
+    /// The index of its class; none where that is not what it is.
+    #[must_use]
+    pub fn class(&self) -> Option<u32> {
+        if let Self::Class(class) = self { Some(*class) } else { None }
+    }
+
+    /// Whether both can be in one batch: of one kind and shape.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Class(_), Self::Class(_)) => true,
+            (Self::Probabilities(a), Self::Probabilities(b))
+            | (Self::Labels(a), Self::Labels(b))
+            | (Self::Numbers(a), Self::Numbers(b)) => a.shape() == b.shape(),
+            (Self::ClassMap(a), Self::ClassMap(b)) => a.shape() == b.shape(),
+            (Self::Named(a), Self::Named(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|((x, a), (y, b))| x == y && a.is_like(b))
+            }
+            (
+                Self::Class(_)
+                | Self::Probabilities(_)
+                | Self::Labels(_)
+                | Self::Numbers(_)
+                | Self::ClassMap(_)
+                | Self::Named(_),
+                _,
+            ) => false,
+        }
+    }
+
     /// [`Target::Named`].
     pub fn named<N: Into<String>>(targets: impl IntoIterator<Item = (N, Self)>) -> Self {
         Self::Named(targets.into_iter().map(|(name, target)| (name.into(), target)).collect())

@@ -39,4 +39,6 @@ pub use error::{Error, Result};
 pub use session::{Session, SessionOptions, UnitTime};
 pub use spread::Spread;
 pub use taper_kernels::{Cpu, Device, Isa, Real, Reference};
+/// What a program that runs a model file needs beside a session.
+pub use taper_model::{Interpolation, Model, Precision, Preprocess};
 pub use train::Trainer;

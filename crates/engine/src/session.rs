@@ -110,13 +110,26 @@ impl Session {
     /// Another session over the same packed weights, for another thread.
     #[must_use]
     pub fn fork(&self) -> Self {
+        self.fork_with(self.threads())
+    }
+
+    /// [`Session::fork`] on so many threads, 0 for all cores. Changes no result.
+    #[must_use]
+    pub fn fork_with(&self, threads: usize) -> Self {
+        let team = Runner::new(threads);
         Self {
             program: Arc::clone(&self.program),
             names: self.names.clone(),
-            team: Runner::new(self.team.cpu.threads()),
+            team,
             lanes: Vec::new(),
             outputs: Vec::new(),
         }
+    }
+
+    /// The threads it runs on.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.team.cpu.threads()
     }
 
     /// The names of its outputs, in the order of [`Session::run_all`]; those of the nodes for a [`Session::of_nodes`].

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// How an image becomes the network's input: resize the short side to [`Preprocess::resize_size`], crop the center to
-/// `input_size`, scale to `[0, 1]`, subtract `mean`, divide by `std`.
+/// How an image becomes the network's input: resized so that the center crop of `input_size` keeps `crop_pct` of it, cropped, scaled
+/// to `[0, 1]`, `mean` subtracted, divided by `std`; as timm's `create_transform`. `taper_classifier::eval_transform` does it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocess {
@@ -20,7 +20,7 @@ pub struct Preprocess {
     pub mean: [f32; 3],
     /// Standard deviation of red, green, blue.
     pub std: [f32; 3],
-    /// Share of the resized short side that the crop keeps, in `(0, 1]`; 0.875 is 224 of 256.
+    /// Share of the resized image that the crop keeps of the tighter side, in `(0, 1]`; 0.875 is 224 of 256.
     pub crop_pct: f64,
     /// How images are resized.
     pub interpolation: Interpolation,
@@ -29,7 +29,6 @@ pub struct Preprocess {
 /// Kernel of an antialiased resize (Pillow's).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum Interpolation {
     /// Triangle.
     Bilinear,
@@ -48,23 +47,6 @@ impl Preprocess {
             crop_pct: 0.875,
             interpolation: Interpolation::Bilinear,
         }
-    }
-
-    /// Length of the short side before the crop: `floor(min(input_size) / crop_pct)`, as timm.
-    ///
-    /// # Examples
-    /// ```
-    /// assert_eq!(taper_model::Preprocess::imagenet().resize_size(), 256);
-    /// ```
-    #[must_use]
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "floor of a positive number; the conversion saturates"
-    )]
-    pub fn resize_size(&self) -> usize {
-        let short = self.input_size[0].min(self.input_size[1]);
-        (short as f64 / self.crop_pct).floor() as usize
     }
 
     /// Checks every number.

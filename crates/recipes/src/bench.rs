@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use candle_core::Device;
+use taper_classifier::class_names;
 use taper_data::random::Rng;
 use taper_data::{Batch, Targets};
 use taper_engine::{Cpu, Session, SessionOptions, Spread};
@@ -19,7 +20,7 @@ use crate::classification::LOGITS;
 use crate::error::{Error, Result};
 use crate::options::{BenchMode, BenchOptions, FineTuneOptions};
 use crate::report::BenchReport;
-use crate::{evaluate, setup, source};
+use crate::{setup, source};
 
 /// Runs that are measured at least, however long they take.
 const FEWEST: usize = 5;
@@ -92,7 +93,7 @@ fn train(model: &Model, shape: [usize; 3], options: &BenchOptions) -> Result<Vec
     let rule = Sgd { momentum: FineTuneOptions::default().momentum, ..Sgd::default() };
     let optimizer = Optimizer::from_groups(groups, rule);
     let mut optimizer = optimizer.map_err(|source| failed(source.into()))?;
-    let classes = evaluate::names(model).len().max(1);
+    let classes = class_names(model).map_err(setup::classifier)?.len().max(1);
     let batch = Batch {
         position: 0,
         xs: images(model, shape),

@@ -167,6 +167,13 @@ pub enum Error {
         /// Why.
         source: taper_data::Error,
     },
+    /// The model classifies no pictures.
+    #[error("the model cannot classify pictures")]
+    Classifier {
+        /// Why.
+        #[source]
+        source: taper_classifier::Error,
+    },
     /// A picture cannot be looked at.
     #[error("cannot look at `{}`", path.display())]
     Picture {

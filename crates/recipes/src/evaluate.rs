@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use taper_classifier::class_names;
 use taper_data::{Dataset, Loader, LoaderOptions, Targets};
 use taper_engine::{Session, SessionOptions};
-use taper_model::Model;
 use taper_train::{Batch, Batches};
 
 use crate::classification::{ClassificationScores, LOGITS, Metrics};
@@ -49,7 +49,8 @@ pub fn evaluate(options: &EvaluateOptions, observer: &mut dyn Observer) -> Resul
     for skipped in data::skipped(&dataset, Some(&options.data)) {
         observer.event(&Event::Skipped(&skipped));
     }
-    let labels = labels(&dataset, &model, options.labels)?;
+    let known = class_names(&model).map_err(setup::classifier)?;
+    let labels = labels(&dataset, &known, options.labels)?;
     let session = SessionOptions { threads: options.threads, outputs: vec![LOGITS.to_owned()] };
     let mut session = Session::new(&model, &session).map_err(|source| Error::Engine { source })?;
     let loading = LoaderOptions {
@@ -71,22 +72,13 @@ pub fn evaluate(options: &EvaluateOptions, observer: &mut dyn Observer) -> Resul
         images,
         skipped: dataset.skipped.len(),
         images_per_second: images as f64 / started.elapsed().as_secs_f64(),
-        review: data::review(&metrics.review, &dataset, &names(&model)),
+        review: data::review(&metrics.review, &dataset, &known),
     })
 }
 
-/// The model's classes; numbers if it names none.
-pub(crate) fn names(model: &Model) -> Vec<String> {
-    if !model.classes().is_empty() {
-        return model.classes().to_vec();
-    }
-    let logits = model.tensors().last().map_or(0, |bias| bias.shape.first().copied().unwrap_or(0));
-    (0..logits).map(|class| class.to_string()).collect()
-}
-
 /// The model's index for each class of the folder.
-fn labels(dataset: &Dataset, model: &Model, by: Labels) -> Result<Vec<u32>> {
-    let (classes, known) = (&dataset.classes, names(model));
+fn labels(dataset: &Dataset, known: &[String], by: Labels) -> Result<Vec<u32>> {
+    let classes = &dataset.classes;
     match by {
         Labels::Order if classes.len() > known.len() => {
             Err(Error::TooManyClasses { folder: classes.len(), model: known.len() })

@@ -7,6 +7,7 @@ mod eyes;
 mod files;
 mod layers;
 mod page;
+mod reader;
 
 use std::sync::atomic::AtomicBool;
 

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
+pub use taper_classifier::ClassProbability;
 
 use crate::options::BenchMode;
 
@@ -135,17 +136,6 @@ pub struct Prediction {
     pub image: String,
     /// The likeliest classes, the likeliest first.
     pub predictions: Vec<ClassProbability>,
-}
-
-/// A class and how likely it is.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ClassProbability {
-    /// The class's name.
-    pub class: String,
-    /// Its index in the model.
-    pub index: usize,
-    /// From 0 to 1; all classes together have 1.
-    pub probability: f64,
 }
 
 /// What was found by looking into a network.

@@ -1,58 +1,43 @@
 //! Options become transforms, a network, parameter groups and a schedule.
 //!
-//! Above: `fine_tune`, `tune`, `evaluate`, `predict`. Below: `taper_data`, `taper_layers`, `taper_optim`. Not here: the loop
-//! (`taper_train`).
+//! Above: `fine_tune`, `tune`, `evaluate`, `predict`. Below: `taper_classifier`, `taper_data`, `taper_layers`,
+//! `taper_optim`. Not here: the loop (`taper_train`).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use taper_data::{
-    EvalTransform, Loader, LoaderOptions, Normalize, Order, Sample, TrainTransform, Transform,
-};
+use taper_data::{Loader, LoaderOptions, Order, Sample, Transform};
 use taper_graph::{Scope, ScopeKind};
 use taper_layers::Network;
-use taper_model::{Interpolation, Preprocess};
+use taper_model::Preprocess;
 use taper_optim::{Group, Schedule, split_by_decay};
 
 use crate::error::{Error, Result};
 use crate::options::{Augment, FineTuneOptions, ScheduleKind};
 
 /// What a network sees of a picture when it is not trained.
-pub(crate) fn eval_transform(preprocess: &Preprocess) -> Result<Transform> {
-    let Preprocess { input_size, crop_pct, .. } = *preprocess;
-    let interpolation = interpolation(preprocess);
-    let transform = EvalTransform::imagenet(input_size, crop_pct, interpolation).map_err(data)?;
-    Ok(EvalTransform { normalize: normalize(preprocess)?, ..transform }.into())
+pub(crate) fn eval_transform(preprocess: &Preprocess) -> Result<Arc<dyn Transform>> {
+    taper_classifier::eval_transform(preprocess).map(Into::into).map_err(classifier)
 }
 
 /// What it sees in training.
 pub(crate) fn train_transform(
     preprocess: &Preprocess,
     options: &FineTuneOptions,
-) -> Result<Transform> {
-    if options.augment == Augment::None {
-        return eval_transform(preprocess);
-    }
-    let interpolation = interpolation(preprocess);
-    let transform = TrainTransform::imagenet(preprocess.input_size, interpolation).map_err(data)?;
-    let scale = [options.min_crop, 1.0];
-    Ok(TrainTransform { normalize: normalize(preprocess)?, scale, ..transform }.into())
-}
-
-fn normalize(preprocess: &Preprocess) -> Result<Normalize> {
-    Normalize::new(preprocess.mean, preprocess.std).map_err(data)
-}
-
-fn interpolation(preprocess: &Preprocess) -> taper_data::Interpolation {
-    match preprocess.interpolation {
-        Interpolation::Bicubic => taper_data::Interpolation::Bicubic,
-        _ => taper_data::Interpolation::Bilinear,
+) -> Result<Arc<dyn Transform>> {
+    match options.augment {
+        Augment::None => eval_transform(preprocess),
+        Augment::Yes => {
+            let transform = taper_classifier::train_transform(preprocess).map_err(classifier)?;
+            transform.with_scale([options.min_crop, 1.0]).map(Into::into).map_err(data)
+        }
     }
 }
 
 /// Batches in a shuffled or the given order.
 pub(crate) fn loader(
     samples: &[Sample],
-    transform: Transform,
+    transform: Arc<dyn Transform>,
     order: Order,
     options: &FineTuneOptions,
 ) -> Result<Loader> {
@@ -97,6 +82,14 @@ pub(crate) fn schedule(options: &FineTuneOptions, steps: u64) -> Schedule {
 
 pub(crate) fn data(source: taper_data::Error) -> Error {
     Error::Data { source }
+}
+
+pub(crate) fn classifier(source: taper_classifier::Error) -> Error {
+    match source {
+        taper_classifier::Error::Engine { source } => Error::Engine { source },
+        taper_classifier::Error::Preprocess { source } => Error::Data { source },
+        source => Error::Classifier { source },
+    }
 }
 
 #[cfg(test)]

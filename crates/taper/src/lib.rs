@@ -1,7 +1,7 @@
 //! Efficient convolutional networks on candle: every Taper crate behind one door.
 //!
 //! Each module is a crate of its own, `taper-<module>`, and a feature of this one. All are on by default except `cost`; with
-//! `default-features = false, features = ["engine"]` a classifier needs no candle. With `hub`, `zoo` finds and downloads weights.
+//! `default-features = false, features = ["classifier"]` a program that classifies needs no candle. With `hub`, `zoo` finds and downloads weights.
 //!
 //! ```
 //! use taper::recipes::{PredictOptions, predict};
@@ -19,6 +19,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "classifier")]
+pub use taper_classifier as classifier;
 #[cfg(feature = "cost")]
 pub use taper_cost as cost;
 #[cfg(feature = "data")]

@@ -54,7 +54,7 @@ fn enlarge_one(from: &Path, to: &Path, pixels: f64, resampler: &mut Resampler) -
     let small = image::read(from)?;
     let size = enlarged([small.height(), small.width()], pixels);
     let whole = Rect::whole([small.height(), small.width()]);
-    let rgb = resampler.resize(&small, whole, size, Rect::whole(size), Interpolation::Bicubic);
+    let rgb = resampler.resize(&small, whole, size, Rect::whole(size), Interpolation::Bicubic)?;
     let mut encoder = Encoder::new_file(to, QUALITY)?;
     // Cameras keep a quarter of the color.
     encoder.set_sampling_factor(SamplingFactor::F_2_2);

@@ -1,6 +1,6 @@
 //! Published weights on photographs: the same pixels must give PyTorch's classes, the same files nearly its probabilities.
 //!
-//! Above: `golden`. Below: `zoo::record`, `data`, `engine::Session`, `golden::decoders`, `xtask/golden/photos.py`. Not here: downloading
+//! Above: `golden`. Below: `zoo::record`, `data`, `classifier`, `engine::Session`, `golden::decoders`, `xtask/golden/photos.py`. Not here: downloading
 //! (`weights`).
 
 use std::fs;
@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
+use taper_classifier::eval_transform;
 use taper_data::random::Rng;
 use taper_data::transform::{Flip, Normalize, Resampler};
-use taper_data::{EvalTransform, Transform, image};
+use taper_data::{Resize, Transform, image};
 use taper_engine::{Session, SessionOptions};
-use taper_model::{Interpolation, Model, Preprocess, tensors};
+use taper_model::{Model, Preprocess, tensors};
 use taper_zoo::{Record, record};
 
 use super::{GoldenArgs, decoders, distance, peer};
@@ -107,10 +108,14 @@ impl Theirs {
     ) -> Result<Self> {
         let Preprocess { input_size: [size, width], mean, std, interpolation, .. } = *preprocess;
         ensure!(size == width, "`{}` takes no square", record.name);
+        let resize = match eval_transform(preprocess)?.resize() {
+            Resize::ShortSide(short) => short,
+            Resize::Cover(sides) => bail!("`{}` is resized to cover {sides:?}", record.name),
+        };
         let question = json!({
             "architecture": record.architecture()?.name,
             "weights": weights,
-            "resize": preprocess.resize_size(),
+            "resize": resize,
             "size": size,
             "mean": mean,
             "std": std,
@@ -143,7 +148,8 @@ impl Agreement {
         let options = SessionOptions { threads, ..SessionOptions::default() };
         let mut session = Session::new(model, &options)?;
         let Preprocess { input_size: size @ [h, w], mean, std, .. } = *model.preprocess();
-        let (normalize, transform) = (Normalize::new(mean, std)?, transform(model.preprocess())?);
+        let (normalize, transform) =
+            (Normalize::new(mean, std)?, eval_transform(model.preprocess())?);
         let (mut resampler, mut xs) = (Resampler::default(), vec![0.0; h * w * 3]);
         let mut agreement = Self {
             pictures: pictures.len(),
@@ -156,14 +162,14 @@ impl Agreement {
             theirs.pixels.chunks_exact(h * w * 3).zip(theirs.logits.chunks_exact(CLASSES));
         ensure!(answers.len() == pictures.len(), "PyTorch answered for {} pictures", answers.len());
         for (path, (pixels, theirs)) in pictures.iter().zip(answers) {
-            normalize.write(pixels, w, Flip::None, &mut xs);
+            normalize.write(pixels, w, Flip::None, &mut xs)?;
             let ours = session.run(&xs, [1, size[0], size[1]])?;
             agreement.other_class += usize::from(top(ours) != top(theirs));
             agreement.logits = agreement.logits.max(distance(ours, theirs));
 
             let picture =
                 image::read(path).with_context(|| format!("reading {}", path.display()))?;
-            transform.apply(&picture, &mut Rng::keyed([0]), &mut resampler, &mut xs);
+            transform.apply(&picture, &mut Rng::keyed([0]), &mut resampler, &mut xs)?;
             let ours = session.run(&xs, [1, size[0], size[1]])?;
             agreement.add_file(&softmax(ours), &softmax(theirs));
         }
@@ -207,19 +213,6 @@ impl std::fmt::Display for Agreement {
             "from files {other} differ ({far} with a margin above {MARGIN}), probabilities by at most {probability:.4}"
         )
     }
-}
-
-/// What evaluation does to a picture.
-fn transform(preprocess: &Preprocess) -> Result<Transform> {
-    let Preprocess { input_size, mean, std, crop_pct, interpolation } = *preprocess;
-    let interpolation = match interpolation {
-        Interpolation::Bilinear => taper_data::Interpolation::Bilinear,
-        Interpolation::Bicubic => taper_data::Interpolation::Bicubic,
-        other => bail!("no filter for {other:?}"),
-    };
-    let mut transform = EvalTransform::imagenet(input_size, crop_pct, interpolation)?;
-    transform.normalize = Normalize::new(mean, std)?;
-    Ok(transform.into())
 }
 
 /// Index of the largest.

@@ -19,7 +19,7 @@ const DOCUMENT: &str = "docs/architecture.md";
 enum Candle {
     /// Not in its tree.
     No,
-    /// A feature, on by default, over a core that builds without it.
+    /// A feature, off by default, over a core that builds without it.
     Face,
     /// A hard dependency on `candle-core`.
     Core,

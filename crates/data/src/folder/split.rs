@@ -21,7 +21,7 @@ pub(super) fn stratified(
     let mut validates = vec![false; samples.len()];
     for (label, class) in (0_u32..).zip(classes) {
         let mut members: Vec<usize> =
-            (0..samples.len()).filter(|&i| samples[i].label() == label).collect();
+            (0..samples.len()).filter(|&i| samples[i].class() == Some(label)).collect();
         if members.len() < 2 {
             return Err(Error::TooFewToSplit { class: class.clone(), images: members.len() });
         }
@@ -63,7 +63,8 @@ mod tests {
     fn each_class_gives_its_share_and_nothing_is_lost() {
         let classes = ["a".to_owned(), "b".to_owned()];
         let (train, val) = stratified(samples([100, 10]), &classes, 0.2, 7).unwrap();
-        let count = |part: &[Sample], label| part.iter().filter(|s| s.label() == label).count();
+        let count =
+            |part: &[Sample], label| part.iter().filter(|s| s.class() == Some(label)).count();
         assert_eq!([count(&train, 0), count(&val, 0)], [80, 20]);
         assert_eq!([count(&train, 1), count(&val, 1)], [8, 2]);
         let names = |part: &[Sample]| part.iter().map(|s| s.name().to_owned()).collect::<Vec<_>>();

@@ -1,16 +1,19 @@
 //! The same bits whatever the threads, the start and the cache.
 
 use std::fs;
+use std::sync::Arc;
 
 use super::{Loader, LoaderOptions, Order};
 use crate::batch::Batch;
 use crate::dataset::Sample;
 use crate::folder::{ImageFolder, Options};
+use crate::image::Image;
+use crate::random::Rng;
 use crate::sample_set;
-use crate::transform::{EvalTransform, Interpolation, TrainTransform, Transform};
-use crate::{Result, dataset::Check};
+use crate::transform::{EvalTransform, Interpolation, Resampler, TrainTransform, Transform};
+use crate::{Error, Result, Target, Targets, dataset::Check};
 
-fn train_transform() -> Transform {
+fn train_transform() -> Arc<dyn Transform> {
     TrainTransform::imagenet([24, 20], Interpolation::Bilinear).unwrap().into()
 }
 
@@ -40,7 +43,7 @@ fn an_epoch_holds_every_sample_once() {
     for batch in &all {
         assert_eq!(batch.xs.len(), batch.shape.iter().product::<usize>() * 3);
         for (&index, &target) in batch.indices.iter().zip(batch.targets.classes().unwrap()) {
-            assert_eq!(samples[index].label(), target);
+            assert_eq!(samples[index].class(), Some(target));
         }
     }
 }
@@ -136,4 +139,117 @@ fn empty_lists_and_wrong_options() {
         let error = Loader::new(&samples(), train_transform(), &options).unwrap_err();
         assert!(error.to_string().contains("is 0, expected at least 1"), "{error}");
     }
+}
+
+/// Two channels: which picture it was given, and what it draws. Refuses every third sample.
+#[derive(Debug)]
+struct Recording;
+
+impl Transform for Recording {
+    fn size(&self) -> [usize; 2] {
+        [1, 1]
+    }
+
+    fn channels(&self) -> usize {
+        2
+    }
+
+    fn apply(
+        &self,
+        image: &Image,
+        rng: &mut Rng,
+        _: &mut Resampler,
+        out: &mut [f32],
+    ) -> Result<()> {
+        if image.height().is_multiple_of(3) {
+            return Err(Error::other("a third is refused"));
+        }
+        out[0] = image.height() as f32;
+        out[1] = rng.below(1 << 24) as f32;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_transform_of_ones_own_depends_on_seed_epoch_and_index_alone() {
+    let image = |height: usize| Arc::new(Image::new(height, 1, vec![0; height * 3]).unwrap());
+    let samples: Vec<Sample> = (1_u32..=10)
+        .map(|at| Sample::from_image(format!("{at}"), at, image(at as usize)))
+        .collect();
+    let by_index = |threads, batch_size, seed, epoch| {
+        let options = LoaderOptions { threads, batch_size, seed, ..shuffled() };
+        let loader = Loader::new(&samples, Arc::new(Recording), &options).unwrap();
+        let (mut drawn, mut refused) = (vec![None; 10], Vec::new());
+        for batch in loader.epoch(epoch, 0) {
+            let batch = batch.unwrap();
+            assert_eq!(batch.xs.len(), 2 * batch.indices.len());
+            for (xs, &index) in batch.xs.chunks(2).zip(&batch.indices) {
+                assert_eq!(xs[0].to_bits(), ((index + 1) as f32).to_bits());
+                drawn[index] = Some(xs[1].to_bits());
+            }
+            refused.extend(batch.skipped);
+        }
+        refused.sort_by(|a, b| a.name.cmp(&b.name));
+        (drawn, refused)
+    };
+    let (drawn, refused) = by_index(1, 10, 4, 0);
+    assert_eq!(by_index(3, 4, 4, 0), (drawn.clone(), refused.clone()));
+    assert_ne!(by_index(1, 10, 5, 0).0, drawn);
+    assert_ne!(by_index(1, 10, 4, 1).0, drawn);
+    let told: Vec<_> =
+        refused.iter().map(|gone| (gone.name.as_str(), gone.reason.as_str())).collect();
+    assert_eq!(told, ["3", "6", "9"].map(|name| (name, "a third is refused")));
+}
+
+/// A transform to pictures of a size that nobody can hold.
+#[derive(Debug)]
+struct Endless([usize; 2], usize);
+
+impl Transform for Endless {
+    fn size(&self) -> [usize; 2] {
+        self.0
+    }
+
+    fn channels(&self) -> usize {
+        self.1
+    }
+
+    fn apply(&self, _: &Image, _: &mut Rng, _: &mut Resampler, _: &mut [f32]) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn transforms_to_no_size_are_refused() {
+    for (size, channels) in [([0, 8], 3), ([8, 0], 3), ([usize::MAX, 8], 3), ([8, 8], 0)] {
+        let transform = Arc::new(Endless(size, channels));
+        assert!(Loader::new(&samples(), transform, &shuffled()).is_err(), "{size:?} {channels}");
+    }
+}
+
+#[test]
+fn targets_of_any_kind_come_with_their_samples_and_must_be_alike() {
+    let image = || Arc::new(Image::new(1, 1, vec![0; 3]).unwrap());
+    let samples: Vec<Sample> = (0..5_u8)
+        .map(|at| {
+            let numbers = Target::numbers(vec![f32::from(at), f32::from(at) * 0.5]);
+            let target =
+                Target::named([("class", Target::from(u32::from(at))), ("numbers", numbers)]);
+            Sample::from_image(format!("{at}"), target, image())
+        })
+        .collect();
+    let options = LoaderOptions { batch_size: 3, ..shuffled() };
+    let loader = Loader::new(&samples, train_transform(), &options).unwrap();
+    for batch in loader.epoch(0, 0) {
+        let batch = batch.unwrap();
+        let expected = batch.indices.iter().map(|&index| samples[index].target().clone());
+        assert_eq!(batch.targets, Targets::collate(expected).unwrap());
+    }
+    let mut mixed = samples;
+    mixed.push(Sample::from_image("other", 1, image()));
+    let refused = Loader::new(&mixed, train_transform(), &options).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "a target is class, those before it are {class: class, numbers: numbers [2]}; a batch needs targets of one kind and shape"
+    );
 }

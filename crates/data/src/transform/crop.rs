@@ -1,7 +1,9 @@
 //! Where to cut: random crops for training, the center for evaluation.
 //!
-//! Above: `transform`. Below: nothing. Not here: the cutting and resizing (`resample`).
-//! Source: torchvision 0.26 `transforms.RandomResizedCrop.get_params`, `functional.resize`, `functional.center_crop`.
+//! Above: `train`, `eval`. Below: nothing. Not here: the cutting and resizing (`resample`), to which size (`eval`).
+//! Source: torchvision 0.26 `transforms.RandomResizedCrop.get_params`, `functional.center_crop`.
+
+use crate::error::{Error, Result};
 
 /// A rectangle of pixels. Inside a picture it is never empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +23,23 @@ impl Rect {
     #[must_use]
     pub fn whole([height, width]: [usize; 2]) -> Self {
         Self { top: 0, left: 0, height, width }
+    }
+
+    /// Whether it has pixels, all of them in a picture of this height and width.
+    #[must_use]
+    pub fn is_inside(&self, [height, width]: [usize; 2]) -> bool {
+        let fits = |start: usize, len: usize, all: usize| {
+            len > 0 && start.checked_add(len).is_some_and(|end| end <= all)
+        };
+        fits(self.top, self.height, height) && fits(self.left, self.width, width)
+    }
+
+    /// [`Error::Rect`] unless it [is inside](Self::is_inside).
+    pub(super) fn must_be_inside(&self, what: &'static str, size: [usize; 2]) -> Result<()> {
+        if self.is_inside(size) {
+            return Ok(());
+        }
+        Err(Error::Rect { what, rect: *self, height: size[0], width: size[1] })
     }
 }
 
@@ -76,17 +95,6 @@ pub fn random_resized_crop(
     }
 }
 
-/// Height and width after resizing the short side to `short`, the long side in proportion, rounded down.
-#[must_use]
-pub fn resized_short_side([height, width]: [usize; 2], short: usize) -> [usize; 2] {
-    // A picture is at most 2^27 pixels and `short` below 2^20, so the product fits.
-    if height <= width {
-        [short, short * width / height.max(1)]
-    } else {
-        [short * height / width.max(1), short]
-    }
-}
-
 /// The middle of a picture; where the margins cannot be equal, Python's rounding of halves to even decides.
 ///
 /// `size` must not exceed the picture's; it is cut down to it otherwise.
@@ -103,7 +111,7 @@ pub fn center_crop([height, width]: [usize; 2], size: [usize; 2]) -> Rect {
 }
 
 /// Python's `round`: halves to even.
-fn rounded(x: f64) -> usize {
+pub(super) fn rounded(x: f64) -> usize {
     floored(x.round_ties_even())
 }
 
@@ -120,20 +128,13 @@ fn floored(x: f64) -> usize {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Rect, center_crop, random_resized_crop, resized_short_side};
+    use super::{Rect, center_crop, random_resized_crop};
     use crate::random::Rng;
 
     #[test]
     fn odd_margins_round_halves_to_even() {
         let crop = center_crop([7, 9], [4, 4]); // margins 1.5 and 2.5
         assert_eq!(crop, Rect { top: 2, left: 2, height: 4, width: 4 });
-    }
-
-    #[test]
-    fn the_long_side_is_rounded_down() {
-        assert_eq!(resized_short_side([333, 500], 256), [256, 384]); // 384.38
-        assert_eq!(resized_short_side([500, 333], 256), [384, 256]);
-        assert_eq!(resized_short_side([64, 64], 256), [256, 256]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Bytes to normalized floats, flipped on the way: `ToTensor`, `RandomHorizontalFlip` and `Normalize` in one pass.
 //!
-//! Above: `transform`. Below: nothing. Not here: whether to flip (`transform`).
+//! Above: `train`, `eval`. Below: nothing. Not here: whether to flip (`train`).
 //! The result of `(x / 255 - mean) / std` in `f32` is looked up in a table of 256 entries a channel, computed in
 //! torchvision's order of operations, so it is equal bit for bit.
 
@@ -58,9 +58,21 @@ impl Normalize {
     ///
     /// # Shapes
     /// - `rgb`: `(h, w, 3)` bytes   - `out`: `(h, w, 3)` floats
-    pub fn write(&self, rgb: &[u8], width: usize, flip: Flip, out: &mut [f32]) {
-        debug_assert_eq!(rgb.len(), out.len());
-        let rows = rgb.chunks_exact(3 * width).zip(out.chunks_exact_mut(3 * width));
+    ///
+    /// # Errors
+    /// [`Error::Buffer`] if `out` has another length than `rgb`, or `rgb` no whole rows.
+    pub fn write(&self, rgb: &[u8], width: usize, flip: Flip, out: &mut [f32]) -> Result<()> {
+        if out.len() != rgb.len() {
+            return Err(Error::Buffer { expected: rgb.len(), got: out.len() });
+        }
+        let row = width.saturating_mul(3).max(1);
+        if !rgb.len().is_multiple_of(row) || (width == 0 && !rgb.is_empty()) {
+            return Err(Error::Buffer {
+                expected: rgb.len().next_multiple_of(row),
+                got: rgb.len(),
+            });
+        }
+        let rows = rgb.chunks_exact(row).zip(out.chunks_exact_mut(row));
         for (bytes, floats) in rows {
             let pixels = bytes.chunks_exact(3);
             match flip {
@@ -68,6 +80,7 @@ impl Normalize {
                 Flip::Horizontal => self.write_row(pixels.rev(), floats),
             }
         }
+        Ok(())
     }
 
     fn write_row<'a>(&self, pixels: impl Iterator<Item = &'a [u8]>, floats: &mut [f32]) {
@@ -87,9 +100,23 @@ mod tests {
     fn a_flip_mirrors_columns_not_channels() {
         let plain = Normalize::new([0.0; 3], [1.0 / 255.0; 3]).unwrap();
         let mut out = [0.0; 12];
-        plain.write(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], 2, Flip::Horizontal, &mut out);
+        plain
+            .write(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], 2, Flip::Horizontal, &mut out)
+            .unwrap();
         let rounded = out.map(|x| format!("{x:.0}")).join(" ");
         assert_eq!(rounded, "4 5 6 1 2 3 10 11 12 7 8 9");
+    }
+
+    #[test]
+    fn a_wrong_length_is_refused_and_not_half_written() {
+        let plain = Normalize::imagenet();
+        for (bytes, width, floats) in [(12, 2, 9), (12, 2, 15), (9, 2, 9), (6, 0, 6), (0, 1, 3)] {
+            let mut out = vec![7.0; floats];
+            let refused = plain.write(&vec![0; bytes], width, Flip::None, &mut out);
+            assert!(refused.is_err(), "{bytes} bytes, {width} wide, {floats} floats");
+            assert!(out.iter().all(|x| x.to_bits() == 7.0_f32.to_bits()));
+        }
+        plain.write(&[], 0, Flip::None, &mut []).unwrap();
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Antialiased resizing of 8-bit RGB pictures, bit for bit as Pillow does it.
 //!
-//! Above: `transform`. Below: nothing. Not here: where to cut (`crop`).
+//! Above: `train`, `eval`. Below: `crop`. Not here: where to cut (`crop`).
 //! Two passes, each rounded to 8 bits; weights in fixed point with 22 fractional bits. When a picture shrinks, the
 //! filter widens with it (antialiasing). Only the rows and columns that are kept are computed.
 //! Ours and not `fast_image_resize`: it always resizes rows first, with 16-bit weights, and so differs from Pillow, on
@@ -11,6 +11,7 @@
 use std::ops::Range;
 
 use super::crop::Rect;
+use crate::error::Result;
 use crate::image::Image;
 
 /// The resampling filter.
@@ -67,7 +68,8 @@ impl Resampler {
     /// Cuts `region` out of the image, resizes it to `size` (height, width), returns the part `keep` of the result,
     /// `(keep.height, keep.width, 3)`.
     ///
-    /// `region` must lie inside the image and `keep` inside `size`.
+    /// # Errors
+    /// [`Error::Rect`] unless `region` lies inside of the image and `keep` inside of `size`, and neither is empty.
     ///
     /// # Cost
     /// 2 · support · max(1, scale) taps of 3 MACs for each pixel of either pass.
@@ -78,7 +80,9 @@ impl Resampler {
         size: [usize; 2],
         keep: Rect,
         interpolation: Interpolation,
-    ) -> &[u8] {
+    ) -> Result<&[u8]> {
+        region.must_be_inside("the part to resize", [image.height(), image.width()])?;
+        keep.must_be_inside("the part to keep", size)?;
         let Self { columns, rows, between, output } = self;
         columns.fill(region.width, size[1], keep.left..keep.left + keep.width, interpolation);
         rows.fill(region.height, size[0], keep.top..keep.top + keep.height, interpolation);
@@ -112,7 +116,7 @@ impl Resampler {
                 sum_rows(&between[(start - used_rows.start) * row_len..], row_len, weights, out);
             }
         }
-        output
+        Ok(output)
     }
 }
 
@@ -267,7 +271,7 @@ mod tests {
         ) {
             let image = Image::new(from[0], from[1], vec![grey; from[0] * from[1] * 3]).unwrap();
             let mut resampler = Resampler::default();
-            let out = resampler.resize(&image, Rect::whole(from), to, Rect::whole(to), filter);
+            let out = resampler.resize(&image, Rect::whole(from), to, Rect::whole(to), filter).unwrap();
             prop_assert!(out.iter().all(|&sample| sample == grey));
             prop_assert_eq!(out.len(), to[0] * to[1] * 3);
         }
@@ -276,7 +280,7 @@ mod tests {
         fn the_same_size_is_the_identity(h in 1_usize..40, w in 1_usize..40, seed: u64, filter in either()) {
             let image = noise(h, w, seed);
             let mut resampler = Resampler::default();
-            let out = resampler.resize(&image, Rect::whole([h, w]), [h, w], Rect::whole([h, w]), filter);
+            let out = resampler.resize(&image, Rect::whole([h, w]), [h, w], Rect::whole([h, w]), filter).unwrap();
             prop_assert_eq!(out, image.rgb());
         }
 
@@ -288,14 +292,30 @@ mod tests {
             let image = noise(from[0], from[1], seed);
             let mut resampler = Resampler::default();
             let whole =
-                resampler.resize(&image, Rect::whole(from), to, Rect::whole(to), filter).to_vec();
+                resampler.resize(&image, Rect::whole(from), to, Rect::whole(to), filter).unwrap().to_vec();
             let keep = Rect { top: 3, left: 2, height: to[0] - 5, width: to[1] - 4 };
-            let part = resampler.resize(&image, Rect::whole(from), to, keep, filter);
+            let part = resampler.resize(&image, Rect::whole(from), to, keep, filter).unwrap();
             for y in 0..keep.height {
                 let at = ((keep.top + y) * to[1] + keep.left) * 3;
                 let n = keep.width * 3;
                 prop_assert_eq!(&part[y * n..(y + 1) * n], &whole[at..at + n]);
             }
+        }
+
+        #[test]
+        fn rectangles_outside_are_refused(
+            from in [1_usize..9, 1_usize..9], to in [1_usize..9, 1_usize..9],
+            region in [0_usize..12, 0_usize..12, 0_usize..12, 0_usize..12],
+            keep in [0_usize..12, 0_usize..12, 0_usize..12, 0_usize..12],
+        ) {
+            let rect = |[top, left, height, width]: [usize; 4]| Rect { top, left, height, width };
+            let inside = |[top, left, height, width]: [usize; 4], [h, w]: [usize; 2]| {
+                height > 0 && width > 0 && top + height <= h && left + width <= w
+            };
+            let mut resampler = Resampler::default();
+            let image = noise(from[0], from[1], 0);
+            let out = resampler.resize(&image, rect(region), to, rect(keep), Interpolation::Bilinear);
+            prop_assert_eq!(out.is_ok(), inside(region, from) && inside(keep, to));
         }
     }
 }

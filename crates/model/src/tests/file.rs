@@ -8,8 +8,7 @@ use std::fs;
 use super::{chain, classes, graph, model};
 use crate::tensors::{self, Archive};
 use crate::{
-    Error, Interpolation, KeyMap, Model, ModelParts, Precision, Preprocess, Provenance, Tensor,
-    write_aside,
+    Error, KeyMap, Model, ModelParts, Precision, Preprocess, Provenance, Tensor, write_aside,
 };
 
 /// The model file with one metadata entry changed, or without it.
@@ -244,13 +243,4 @@ fn initial_values_have_the_spread_that_is_asked_for() {
     );
     let (_, std, largest) = spread(Init::Uniform { bound: 0.3 });
     assert!(largest < 0.3 && (std * 3f32.sqrt() / 0.3 - 1.0).abs() < 0.05, "{std} {largest}");
-}
-
-#[test]
-fn resize_sizes_are_those_of_the_recipes() {
-    let of = |crop_pct| {
-        Preprocess { crop_pct, interpolation: Interpolation::Bicubic, ..Preprocess::imagenet() }
-            .resize_size()
-    };
-    assert_eq!([of(0.875), of(224.0 / 232.0), of(0.95), of(1.0)], [256, 232, 235, 224]);
 }

@@ -1,22 +1,22 @@
 //! One picture through the network, and what is seen on the way.
 //!
-//! Above: `look`. Below: `look::{cam, layers}`, `taper_engine`, `taper_report`. Not here: files (`look::files`), words
+//! Above: `look`. Below: `look::{cam, layers, reader}`, `taper_engine`, `taper_report`. Not here: files (`look::files`), words
 //! (`look::page`).
 
 use std::path::Path;
 
+use taper_classifier::{ClassProbability, class_names, likeliest};
 use taper_engine::Session;
 use taper_graph::nearest;
 use taper_model::{Model, Preprocess};
 use taper_report::{HeatMap, Picture, feature_map, strongest};
 
 use crate::error::{Error, Result};
-use crate::evaluate::names;
 use crate::look::cam::Evidence;
 use crate::look::layers::{Layer, choose, last_map};
+use crate::look::reader::Reader;
 use crate::options::LookOptions;
-use crate::predict::{Reader, likeliest};
-use crate::report::ClassProbability;
+use crate::setup;
 
 /// A network made ready to be looked into.
 pub(crate) struct Eyes<'m> {
@@ -63,7 +63,7 @@ impl<'m> Eyes<'m> {
         let size @ [h, w] = model.preprocess().input_size;
         let extents = graph.extents(h, w).map_err(refused)?;
         let logits = graph.output("logits").map_err(refused)?;
-        let classes = names(model);
+        let classes = class_names(model).map_err(setup::classifier)?;
         let n_classes = extents[logits.index()].channels();
         let class = options.class.as_deref().map(|name| class_of(name, &classes, n_classes));
         let layers = choose(graph, &extents, &options.layers)?;
@@ -186,7 +186,7 @@ mod tests {
             Preprocess { input_size: [16, 16], crop_pct: 1.0, ..Preprocess::imagenet() };
         let bytes: Vec<u8> = (0..=255).flat_map(|level| [level, 255 - level, level / 2]).collect();
         let image = taper_data::Image::new(16, 16, bytes.clone()).unwrap();
-        let xs = Reader::new(&preprocess).unwrap().see(&image);
+        let xs = Reader::new(&preprocess).unwrap().see(&image).unwrap();
         assert_eq!(picture_of(&xs, &preprocess).unwrap().rgb(), bytes);
     }
 }

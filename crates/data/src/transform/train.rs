@@ -1,0 +1,118 @@
+//! What training sees: a random crop, resized, flipped every other time, normalized.
+//!
+//! Above: `transform`. Below: `crop`, `resample`, `normalize`. Not here: where the random numbers come from (`loader`).
+//! Source: torchvision 0.26 `transforms.RandomResizedCrop`, `RandomHorizontalFlip`, `Normalize`.
+
+use super::crop::{Rect, random_resized_crop};
+use super::normalize::{Flip, Normalize};
+use super::resample::{Interpolation, Resampler};
+use super::{Transform, check_size};
+use crate::error::{Error, Result};
+use crate::image::Image;
+use crate::random::Rng;
+
+/// What training sees: `RandomResizedCrop`, `RandomHorizontalFlip`, `Normalize`. Draws first the crop, then the flip.
+///
+/// # Examples
+/// ```
+/// use taper_data::{Interpolation, TrainTransform, Transform};
+/// let transform = TrainTransform::imagenet([224, 224], Interpolation::Bilinear)?.with_scale([0.25, 1.0])?;
+/// assert_eq!(transform.size(), [224, 224]);
+/// assert!(transform.with_scale([0.0, 1.0]).is_err());
+/// # Ok::<(), taper_data::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct TrainTransform {
+    size: [usize; 2],
+    scale: [f64; 2],
+    ratio: [f64; 2],
+    flip: f64,
+    interpolation: Interpolation,
+    normalize: Normalize,
+}
+
+impl TrainTransform {
+    /// torchvision's defaults: a crop of 0.08 to 1 of the picture's area and of 3/4 to 4/3 in shape, flipped with probability 0.5.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if a side of `size`, `(h, w)`, is 0 or too large.
+    pub fn new(
+        size: [usize; 2],
+        interpolation: Interpolation,
+        normalize: Normalize,
+    ) -> Result<Self> {
+        check_size(size)?;
+        let (scale, ratio) = ([0.08, 1.0], [3.0 / 4.0, 4.0 / 3.0]);
+        Ok(Self { size, scale, ratio, flip: 0.5, interpolation, normalize })
+    }
+
+    /// [`Self::new`] with ImageNet's mean and standard deviation.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn imagenet(size: [usize; 2], interpolation: Interpolation) -> Result<Self> {
+        Self::new(size, interpolation, Normalize::imagenet())
+    }
+
+    /// Smallest and largest share of the picture's area that a crop covers.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] unless `0 < low <= high <= 1`.
+    pub fn with_scale(self, scale: [f64; 2]) -> Result<Self> {
+        if !is_ordered(scale) || scale[1] > 1.0 {
+            let got = format!("{scale:?}");
+            return Err(Error::Setting { setting: "scale", got, expected: "0 < low <= high <= 1" });
+        }
+        Ok(Self { scale, ..self })
+    }
+
+    /// Smallest and largest width/height of a crop.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] unless `0 < low <= high`, both finite.
+    pub fn with_ratio(self, ratio: [f64; 2]) -> Result<Self> {
+        if !is_ordered(ratio) {
+            let got = format!("{ratio:?}");
+            return Err(Error::Setting { setting: "ratio", got, expected: "0 < low <= high" });
+        }
+        Ok(Self { ratio, ..self })
+    }
+
+    /// Probability of a horizontal flip.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] unless it is from 0 to 1.
+    pub fn with_flip(self, flip: f64) -> Result<Self> {
+        if !(0.0..=1.0).contains(&flip) {
+            let got = flip.to_string();
+            return Err(Error::Setting { setting: "flip", got, expected: "0 to 1" });
+        }
+        Ok(Self { flip, ..self })
+    }
+}
+
+fn is_ordered([low, high]: [f64; 2]) -> bool {
+    low > 0.0 && low <= high && high.is_finite()
+}
+
+impl Transform for TrainTransform {
+    fn size(&self) -> [usize; 2] {
+        self.size
+    }
+
+    fn apply(
+        &self,
+        image: &Image,
+        rng: &mut Rng,
+        resampler: &mut Resampler,
+        out: &mut [f32],
+    ) -> Result<()> {
+        let [height, width] = [image.height(), image.width()];
+        let region =
+            random_resized_crop([height, width], self.scale, self.ratio, &mut || rng.unit());
+        let flip = if rng.unit() < self.flip { Flip::Horizontal } else { Flip::None };
+        let all = Rect::whole(self.size);
+        let rgb = resampler.resize(image, region, self.size, all, self.interpolation)?;
+        self.normalize.write(rgb, self.size[1], flip, out)
+    }
+}
