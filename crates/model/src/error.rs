@@ -42,7 +42,11 @@ pub enum Error {
         #[source]
         source: safetensors::SafeTensorError,
     },
+    /// A torch file, for a build that does not read them.
+    #[error("torch.save wrote it; the feature `pth` of taper-model reads such files")]
+    NoPth,
     /// A damaged zip archive.
+    #[cfg(feature = "pth")]
     #[error("the zip archive of the torch file is damaged")]
     Zip {
         #[source]
@@ -54,14 +58,20 @@ pub enum Error {
     /// A pickle that ends early, or says what torch does not say.
     #[error("the pickle is damaged at byte {offset}: {reason}")]
     Pickle { offset: usize, reason: String },
-    /// A pickle that wants something other than tensors.
+    /// A pickle of something other than tensors.
     #[error(
         "the pickle asks for `{name}`, which is no tensor; nothing was executed. Save a plain state_dict: torch.save(model.state_dict(), …)"
     )]
     Global { name: String },
     /// A file without tensors.
-    #[error("there are no tensors in it")]
-    NoTensors,
+    #[error("there are no tensors in it{}", if keys.is_empty() { String::new() } else { format!("; it has {}", quoted(keys)) })]
+    NoTensors { keys: Vec<String> },
+    /// A checkpoint with several sets of weights.
+    #[error("it has several state dicts, and none is more likely the one than another: {}; choose one by its key", names.join(", "))]
+    StateDicts { names: Vec<String> },
+    /// A checkpoint without the set of weights that is asked for.
+    #[error("it has no state dict `{key}`, it has: {}", names.join(", "))]
+    NoStateDict { key: String, names: Vec<String> },
     /// A tensor that reaches outside its storage, or shares it more than a file can.
     #[error("tensor `{name}`: {reason}")]
     Tensor { name: String, reason: String },
@@ -90,6 +100,16 @@ pub enum Error {
     /// Weights for another network.
     #[error("the weights do not fit the network: {misfit}")]
     Misfit { misfit: Box<Misfit> },
+    /// Names of weights that were trained with other norms than the network has.
+    #[error(
+        "the names are those of weights trained with norms of eps {expected}, but `{node}` of the network has eps {got}, and would tell something else: make the network by `Naming::with_norms` or, in the zoo, `Record::graph_with`"
+    )]
+    Norms { node: String, got: f64, expected: f64 },
+    /// Names of weights that were trained with other paddings than the network has.
+    #[error(
+        "the names are those of weights trained with padding {expected}, but that of `{node}` is {got}, and it would tell something else: take the network that the weights were trained in"
+    )]
+    Paddings { node: String, got: &'static str, expected: &'static str },
     /// Names for another number of classes.
     #[error("there are {got} class names, but the network tells {expected} classes apart")]
     Classes { got: usize, expected: usize },
@@ -118,6 +138,10 @@ pub enum Error {
     /// A parameter without fans.
     #[error("initializer: shape {shape:?} has no fans, expected two axes or more: (out, in, ...)")]
     InitFans { shape: Vec<usize> },
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 impl From<taper_graph::Error> for Error {

@@ -1,15 +1,19 @@
 //! Tensors by name, from files of any origin and to safetensors.
 //!
-//! Above: `file`, checkpoints, xtask. Below: `tensors::{pth, element}`, the safetensors crate. Not here: graph and metadata of a
+//! Above: `file`, checkpoints, xtask. Below: `tensors::{pth, element, wrappers}`, the safetensors crate. Not here: graph and metadata of a
 //! model file (`file`), other projects' names (`keymap`).
 //! A file is recognized by its content. Everything becomes `f32`.
 
 mod element;
+#[cfg(feature = "pth")]
 mod pickle;
+#[cfg(feature = "pth")]
 mod pth;
+mod wrappers;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 
 use half::f16;
@@ -36,15 +40,18 @@ pub struct Archive {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Reads the tensors of a `.safetensors` file, or of one that `torch.save` wrote (zip or older), whose pickle is
+/// Reads the tensors of a `.safetensors` file, or of one that `torch.save` wrote (zip or older; feature `pth`), whose pickle is
 /// interpreted by a reader that knows tensors and nothing else.
 ///
+/// Of a checkpoint with much beside the weights, their state dict is read, wherever it is: at the top, under `state_dict`, `model`
+/// or another name, in a list, in a module that was saved whole. Optimizers, schedulers, arguments and objects of any class are
+/// passed over. The names are without the wrappers of `torch.compile` (`_orig_mod.`) and `DataParallel` (`module.`).
+///
 /// # Errors
-/// [`Error::File`], whose source says what is wrong.
+/// [`Error::File`], whose source says what is wrong; [`Error::StateDicts`] is in it if there are several state dicts: then
+/// [`read_state_dict`] reads the one that is meant.
 pub fn read(path: impl AsRef<Path>) -> Result<BTreeMap<String, Tensor>> {
-    let path = path.as_ref();
-    let read = || from_bytes(&read_file(path)?);
-    read().map_err(|source| Error::File { path: path.to_owned(), source: Box::new(source) })
+    of_file(path.as_ref(), None)
 }
 
 /// As [`read`], from memory.
@@ -52,10 +59,57 @@ pub fn read(path: impl AsRef<Path>) -> Result<BTreeMap<String, Tensor>> {
 /// # Errors
 /// What is wrong with the bytes.
 pub fn from_bytes(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
-    match pth::recognize(bytes) {
-        Some(format) => pth::read(bytes, format),
-        None => Ok(Archive::from_safetensors(bytes)?.tensors),
-    }
+    parse(bytes, None)
+}
+
+/// Reads the state dict under `key`, the names on the way to it with dots between them: `model_ema`, `0.state_dict`. A safetensors
+/// file has none.
+///
+/// # Errors
+/// As [`read`]; [`Error::NoStateDict`] is in it if there are only others.
+pub fn read_state_dict(path: impl AsRef<Path>, key: &str) -> Result<BTreeMap<String, Tensor>> {
+    of_file(path.as_ref(), Some(key))
+}
+
+/// As [`read_state_dict`], from memory.
+///
+/// # Errors
+/// What is wrong with the bytes.
+pub fn state_dict_from_bytes(bytes: &[u8], key: &str) -> Result<BTreeMap<String, Tensor>> {
+    parse(bytes, Some(key))
+}
+
+fn of_file(path: &Path, key: Option<&str>) -> Result<BTreeMap<String, Tensor>> {
+    let read = || parse(&read_file(path)?, key);
+    read().map_err(|source| Error::File { path: path.to_owned(), source: Box::new(source) })
+}
+
+fn parse(bytes: &[u8], key: Option<&str>) -> Result<BTreeMap<String, Tensor>> {
+    let tensors = match of_torch(bytes, key) {
+        Some(tensors) => tensors?,
+        None => {
+            let tensors = Archive::from_safetensors(bytes)?.tensors;
+            match key {
+                None => tensors,
+                Some(key) => {
+                    let (key, names) = (key.to_owned(), vec!["the top level".to_owned()]);
+                    return Err(Error::NoStateDict { key, names });
+                }
+            }
+        }
+    };
+    Ok(wrappers::unwrapped(tensors))
+}
+
+#[cfg(feature = "pth")]
+fn of_torch(bytes: &[u8], key: Option<&str>) -> Option<Result<BTreeMap<String, Tensor>>> {
+    pth::read(bytes, key)
+}
+
+#[cfg(not(feature = "pth"))]
+fn of_torch(bytes: &[u8], _: Option<&str>) -> Option<Result<BTreeMap<String, Tensor>>> {
+    let is_torch = bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(&[0x80, 2, 0x8a, 10]);
+    is_torch.then_some(Err(Error::NoPth))
 }
 
 /// The bytes of a regular file; a directory or a device is refused before it can block.
@@ -65,6 +119,37 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
         return Err(Error::NotAFile);
     }
     fs::read(path).map_err(|source| Error::Read { source })
+}
+
+/// The bytes that a safetensors file has by its own header, which is all that is read of it; none if that is no header.
+///
+/// # Errors
+/// What reading says.
+///
+/// # Examples
+/// ```
+/// use taper_model::tensors::{announced_len, to_safetensors};
+/// let file = to_safetensors([], &Default::default());
+/// assert_eq!(announced_len(&file[..])?, Some(file.len() as u64));
+/// assert_eq!(announced_len(&b"half a head"[..])?, None);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn announced_len(mut file: impl Read) -> std::io::Result<Option<u64>> {
+    /// As the safetensors crate.
+    const LONGEST: u64 = 100_000_000;
+    let mut start = Vec::new();
+    file.by_ref().take(8).read_to_end(&mut start)?;
+    let Ok(len) = start.try_into().map(u64::from_le_bytes) else { return Ok(None) };
+    if len > LONGEST {
+        return Ok(None);
+    }
+    let mut header = Vec::new();
+    file.take(len).read_to_end(&mut header)?;
+    let Ok(header) = serde_json::from_slice::<BTreeMap<String, serde_json::Value>>(&header) else {
+        return Ok(None);
+    };
+    let ends = header.values().filter_map(|entry| entry.get("data_offsets")?.get(1)?.as_u64());
+    Ok((8 + len).checked_add(ends.max().unwrap_or(0)))
 }
 
 impl Archive {

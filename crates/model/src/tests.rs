@@ -3,10 +3,14 @@
 //! Above: `cargo test`. Below: everything in this crate. Not here: published weights (`taper-zoo`).
 
 mod channels;
+#[cfg(feature = "pth")]
+mod checkpoints;
 mod file;
 mod keymap;
+#[cfg(feature = "pth")]
 mod pickle;
 mod property;
+#[cfg(feature = "pth")]
 mod pth;
 
 use taper_graph::{Activation, Bias, Conv, Graph, GraphBuilder, PoolKind};

@@ -1,7 +1,8 @@
 //! Efficient convolutional networks on candle: every Taper crate behind one door.
 //!
 //! Each module is a crate of its own, `taper-<module>`, and a feature of this one. All are on by default except `cost`; with
-//! `default-features = false, features = ["classifier"]` a program that classifies needs no candle. With `hub`, `zoo` finds and downloads weights.
+//! `default-features = false, features = ["classifier"]` a program that classifies needs no candle. With `hub`, `zoo` finds and
+//! downloads weights; with `pth`, `model` reads the files of `torch.save`.
 //!
 //! ```
 //! use taper::recipes::{PredictOptions, predict};

@@ -1,68 +1,24 @@
 //! A pickle interpreter that knows tensors and nothing else.
 //!
-//! Above: `pth`. Below: nothing. Not here: the tensors' numbers (`pth`).
-//! It executes nothing: a `GLOBAL` is looked up in a fixed list and is only a label; everything off the list is refused by name.
+//! Above: `pth`. Below: `object`, `element`. Not here: the tensors' numbers (`pth`), which of the values is wanted (`pth::search`).
+//! It executes nothing: a `GLOBAL` is a label, and what is off a fixed list makes a value that is passed over.
 //! Objects live in one flat list and refer to each other by index, so neither depth nor cycles can exhaust the stack, and every
-//! opcode allocates no more than a constant and what it takes off the stack.
-//! Source: Python's `pickletools`, protocols 2 to 5; torch/_utils.py `_rebuild_tensor_v2`.
+//! opcode allocates no more than a constant and what it takes off the stack; what is copied is counted.
+//! Source: Python's `pickletools`, protocols 0 to 5; torch/_utils.py `_rebuild_tensor_v2` and its siblings.
 
 mod call;
+mod object;
 mod opcode;
+mod text;
 
 use std::collections::BTreeMap;
 
-use super::element::Element;
 use crate::{Error, Result};
+pub(super) use object::{Foreign, Global, Handle, Object, Odd, Storage, Stored, Strided};
 use opcode::Op;
 
 /// Most objects of a pickle: 200 MB of them, a hundred times what a large network has.
 const MAX_OBJECTS: usize = 1 << 22;
-
-/// Index of an object.
-pub(super) type Handle = usize;
-
-/// What a pickle made. Strings are those of the file.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Object<'a> {
-    None,
-    Bool,
-    Int(i64),
-    Float,
-    Str(&'a str),
-    Tuple(Vec<Handle>),
-    List(Vec<Handle>),
-    Dict(Vec<(Handle, Handle)>),
-    Global(Global),
-    Storage(Storage<'a>),
-    Tensor(Box<Strided<'a>>),
-}
-
-/// The callables and types that a state dict of torch refers to.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Global {
-    OrderedDict,
-    RebuildTensor,
-    RebuildParameter,
-    Elements(Element),
-}
-
-/// A run of elements that the file keeps elsewhere.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Storage<'a> {
-    pub(super) key: &'a str,
-    pub(super) element: Element,
-    /// Elements.
-    pub(super) len: usize,
-}
-
-/// A view of a storage.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Strided<'a> {
-    pub(super) storage: Storage<'a>,
-    pub(super) offset: usize,
-    pub(super) shape: Vec<usize>,
-    pub(super) stride: Vec<usize>,
-}
 
 /// All objects, and the one that the pickle ends with.
 pub(super) struct Pickle<'a> {
@@ -72,31 +28,40 @@ pub(super) struct Pickle<'a> {
     pub(super) len: usize,
 }
 
-/// A global of that name, if a state dict may refer to it.
-fn global(module: &str, name: &str) -> Option<Global> {
-    Some(match (module, name) {
-        ("collections", "OrderedDict") => Global::OrderedDict,
-        ("torch._utils", "_rebuild_tensor_v2") => Global::RebuildTensor,
-        ("torch._utils", "_rebuild_parameter") => Global::RebuildParameter,
-        ("torch", "DoubleStorage") => Global::Elements(Element::F64),
-        ("torch", "FloatStorage") => Global::Elements(Element::F32),
-        ("torch", "HalfStorage") => Global::Elements(Element::F16),
-        ("torch", "BFloat16Storage") => Global::Elements(Element::BF16),
-        ("torch", "LongStorage") => Global::Elements(Element::I64),
-        ("torch", "IntStorage") => Global::Elements(Element::I32),
-        ("torch", "ShortStorage") => Global::Elements(Element::I16),
-        ("torch", "CharStorage") => Global::Elements(Element::I8),
-        ("torch", "ByteStorage") => Global::Elements(Element::U8),
-        ("torch", "BoolStorage") => Global::Elements(Element::Bool),
-        _ => return None,
-    })
+impl Pickle<'_> {
+    /// The text of an object, if it is some: Python 2 and files that were read as bytes have bytes for names.
+    pub(super) fn text(&self, handle: Handle) -> Option<&str> {
+        match &self.objects[handle] {
+            Object::Str(text) => Some(text),
+            Object::Bytes(bytes) => str::from_utf8(bytes).ok(),
+            _ => None,
+        }
+    }
+
+    /// What a function or class is called, up to 200 letters.
+    pub(super) fn name(&self, mut handle: Handle) -> String {
+        for _ in 0..8 {
+            match &self.objects[handle] {
+                Object::Foreign(foreign) => handle = foreign.class,
+                Object::Global(Global::Other { module, name }) => {
+                    let part = |at: Handle| self.text(at).unwrap_or_default().to_owned();
+                    return format!("{}.{}", part(*module), part(*name))
+                        .chars()
+                        .take(200)
+                        .collect();
+                }
+                object => return object.kind().to_owned(),
+            }
+        }
+        "something".to_owned()
+    }
 }
 
 /// Interprets one pickle at the beginning of `bytes`.
 pub(super) fn read(bytes: &[u8]) -> Result<Pickle<'_>> {
     let mut machine = Machine::new(bytes);
     while !machine.step()? {
-        if machine.objects.len() > MAX_OBJECTS {
+        if machine.objects.len() + machine.copied > MAX_OBJECTS {
             return Err(machine.damaged("it has more objects than any network"));
         }
     }
@@ -113,12 +78,14 @@ struct Machine<'a> {
     marks: Vec<usize>,
     /// Sparse: a hostile index costs nothing.
     memo: BTreeMap<usize, Handle>,
+    /// Items that were copied from one container to another.
+    copied: usize,
 }
 
 impl<'a> Machine<'a> {
     fn new(bytes: &'a [u8]) -> Self {
         let (objects, stack, marks) = (Vec::new(), Vec::new(), Vec::new());
-        Self { bytes, at: 0, objects, stack, marks, memo: BTreeMap::new() }
+        Self { bytes, at: 0, objects, stack, marks, memo: BTreeMap::new(), copied: 0 }
     }
 
     /// Executes one opcode; true at the end.
@@ -129,7 +96,12 @@ impl<'a> Machine<'a> {
             Op::Skip => {}
             Op::Mark => self.marks.push(self.stack.len()),
             Op::Push(object) => self.push(object),
-            Op::EmptyTuple => self.push(Object::Tuple(Vec::new())),
+            Op::Pop => self.discard()?,
+            Op::PopMark => drop(self.pop_mark()?),
+            Op::Dup => {
+                let top = self.top()?;
+                self.stack.push(top);
+            }
             Op::TupleOf(n) => {
                 let items = self.pop_n(n)?;
                 self.push(Object::Tuple(items));
@@ -137,6 +109,15 @@ impl<'a> Machine<'a> {
             Op::Tuple => {
                 let items = self.pop_mark()?;
                 self.push(Object::Tuple(items));
+            }
+            Op::List => {
+                let items = self.pop_mark()?;
+                self.push(Object::List(items));
+            }
+            Op::Dict => {
+                let items = self.pop_mark()?;
+                self.push(Object::Dict(Vec::new()));
+                self.extend_dict(&items)?;
             }
             Op::Append => {
                 let items = self.pop_n(1)?;
@@ -154,22 +135,20 @@ impl<'a> Machine<'a> {
                 let items = self.pop_mark()?;
                 self.extend_dict(&items)?;
             }
-            Op::Put(slot) => {
-                let top = self.top()?;
-                self.memo.insert(slot, top);
-            }
-            Op::Memoize => {
-                let top = self.top()?;
-                self.memo.insert(self.memo.len(), top);
-            }
+            Op::Put(slot) => self.put(slot)?,
+            Op::Memoize => self.put(self.memo.len())?,
             Op::Get(slot) => match self.memo.get(&slot) {
                 Some(&handle) => self.stack.push(handle),
                 None => return Err(self.damaged(format!("memo {slot} is empty"))),
             },
-            Op::Global(module, name) => self.push_global(module, name)?,
+            Op::Global(module, name) => self.push_global(module, name),
             Op::StackGlobal => self.stack_global()?,
-            Op::PersistentId => self.storage()?,
-            Op::Reduce => self.reduce()?,
+            Op::PersistentId => self.persistent()?,
+            Op::Call { keywords } => {
+                let call = self.pop_n(if keywords { 3 } else { 2 })?;
+                self.call(call[0], call[1])?;
+            }
+            Op::Construct(class) => self.construct(class)?,
             Op::Build => self.build()?,
         }
         Ok(false)
@@ -179,9 +158,21 @@ impl<'a> Machine<'a> {
         Error::Pickle { offset: self.at, reason: reason.into() }
     }
 
-    fn push(&mut self, object: Object<'a>) {
-        self.stack.push(self.objects.len());
+    /// Adds an object without putting it on the stack.
+    fn add(&mut self, object: Object<'a>) -> Handle {
         self.objects.push(object);
+        self.objects.len() - 1
+    }
+
+    fn push(&mut self, object: Object<'a>) {
+        let handle = self.add(object);
+        self.stack.push(handle);
+    }
+
+    fn put(&mut self, slot: usize) -> Result<()> {
+        let top = self.top()?;
+        self.memo.insert(slot, top);
+        Ok(())
     }
 
     /// Items below a mark belong to it: popping stops there.
@@ -200,6 +191,15 @@ impl<'a> Machine<'a> {
         Ok(top)
     }
 
+    /// The top, or the mark if nothing is above it.
+    fn discard(&mut self) -> Result<()> {
+        if self.marks.last() == Some(&self.stack.len()) {
+            self.marks.pop();
+            return Ok(());
+        }
+        self.pop().map(drop)
+    }
+
     fn pop_n(&mut self, n: usize) -> Result<Vec<Handle>> {
         if self.stack.len() - self.floor() < n {
             return Err(self.damaged("the stack is empty"));
@@ -214,15 +214,15 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// What is appended to an object of a foreign class (a deque, a list of one's own) is of no interest.
     fn extend_list(&mut self, items: Vec<Handle>) -> Result<()> {
         let list = self.top()?;
         match &mut self.objects[list] {
-            Object::List(list) => {
-                list.extend(items);
-                Ok(())
-            }
-            _ => Err(self.damaged("items are appended to no list")),
+            Object::List(list) => list.extend(items),
+            Object::Foreign(_) => {}
+            _ => return Err(self.damaged("items are appended to no list")),
         }
+        Ok(())
     }
 
     fn extend_dict(&mut self, items: &[Handle]) -> Result<()> {
@@ -231,29 +231,38 @@ impl<'a> Machine<'a> {
             return Err(self.damaged("a key has no value"));
         }
         let dict = self.top()?;
-        match &mut self.objects[dict] {
-            Object::Dict(dict) => {
-                dict.extend(pairs.iter().map(|&[key, value]| (key, value)));
-                Ok(())
-            }
-            _ => Err(self.damaged("items are set in no dict")),
-        }
-    }
-
-    fn push_global(&mut self, module: &str, name: &str) -> Result<()> {
-        let Some(global) = global(module, name) else {
-            let name = format!("{module}.{name}").chars().take(200).collect();
-            return Err(Error::Global { name });
+        let entries = match &mut self.objects[dict] {
+            Object::Dict(entries) => entries,
+            Object::Foreign(foreign) => &mut foreign.items,
+            _ => return Err(self.damaged("items are set in no dict")),
         };
-        self.push(Object::Global(global));
+        entries.extend(pairs.iter().map(|&[key, value]| (key, value)));
         Ok(())
     }
 
     fn stack_global(&mut self) -> Result<()> {
         let names = self.pop_n(2)?;
-        match (&self.objects[names[0]], &self.objects[names[1]]) {
-            (&Object::Str(module), &Object::Str(name)) => self.push_global(module, name),
+        let names: [Handle; 2] = [names[0], names[1]];
+        match names.map(|name| &self.objects[name]) {
+            [Object::Str(module), Object::Str(name)] => {
+                let global = object::global(module, name);
+                self.push_known(global, names);
+                Ok(())
+            }
             _ => Err(self.damaged("a global has no name")),
         }
+    }
+
+    fn push_global(&mut self, module: &'a str, name: &'a str) {
+        let global = object::global(module, name);
+        let names = match global {
+            Some(_) => [0; 2],
+            None => [module, name].map(|part| self.add(Object::Str(part.into()))),
+        };
+        self.push_known(global, names);
+    }
+
+    fn push_known(&mut self, global: Option<Global>, [module, name]: [Handle; 2]) {
+        self.push(Object::Global(global.unwrap_or(Global::Other { module, name })));
     }
 }

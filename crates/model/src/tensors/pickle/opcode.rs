@@ -1,7 +1,7 @@
 //! Opcodes of pickles and their arguments.
 //!
-//! Above: `pickle`. Below: nothing. Not here: what they do (`pickle`).
-//! Those that torch's state dicts use, protocols 2 to 5; every other opcode is refused.
+//! Above: `pickle`. Below: `text`. Not here: what they do (`pickle`).
+//! All of protocols 0 to 5, but numbers from a registry of the writer's process and buffers that are not in the file.
 
 use super::{Machine, Object};
 use crate::{Error, Result};
@@ -12,9 +12,13 @@ pub(super) enum Op<'a> {
     Skip,
     Mark,
     Push(Object<'a>),
-    EmptyTuple,
+    Pop,
+    PopMark,
+    Dup,
     TupleOf(usize),
     Tuple,
+    List,
+    Dict,
     Append,
     Appends,
     SetItem,
@@ -25,7 +29,12 @@ pub(super) enum Op<'a> {
     Global(&'a str, &'a str),
     StackGlobal,
     PersistentId,
-    Reduce,
+    /// Function or class, arguments, and those with keywords.
+    Call {
+        keywords: bool,
+    },
+    /// A class by name or above the mark, with arguments above the mark.
+    Construct(Option<(&'a str, &'a str)>),
     Build,
 }
 
@@ -41,45 +50,70 @@ impl<'a> Machine<'a> {
                 Op::Skip
             }
             b'(' => Op::Mark,
+            b'0' => Op::Pop,
+            b'1' => Op::PopMark,
+            b'2' => Op::Dup,
             b'}' => Op::Push(Object::Dict(Vec::new())),
-            b']' => Op::Push(Object::List(Vec::new())),
-            b')' => Op::EmptyTuple,
+            b']' | 0x8f => Op::Push(Object::List(Vec::new())), // EMPTY_LIST, EMPTY_SET
+            b')' => Op::TupleOf(0),
             0x85 => Op::TupleOf(1),
             0x86 => Op::TupleOf(2),
             0x87 => Op::TupleOf(3),
             b't' => Op::Tuple,
+            b'l' | 0x91 => Op::List, // LIST, FROZENSET
+            b'd' => Op::Dict,
             b'a' => Op::Append,
-            b'e' => Op::Appends,
+            b'e' | 0x90 => Op::Appends, // APPENDS, ADDITEMS
             b's' => Op::SetItem,
             b'u' => Op::SetItems,
-            b'N' => Op::Push(Object::None),
-            0x88 | 0x89 => Op::Push(Object::Bool), // NEWTRUE, NEWFALSE
-            b'J' => self.int(i32::from_le_bytes)?, // BININT
-            b'K' => self.int(u8::from_le_bytes)?,  // BININT1
-            b'M' => self.int(u16::from_le_bytes)?, // BININT2
-            0x8a => self.long()?,                  // LONG1
-            b'G' => {
-                self.array::<8>()?; // BINFLOAT: hyperparameters in a checkpoint
-                Op::Push(Object::Float)
-            }
-            b'X' => {
-                let len = self.length(u32::from_le_bytes)?; // BINUNICODE
-                Op::Push(Object::Str(self.text(len)?))
-            }
-            0x8c => {
-                let len = self.length(u8::from_le_bytes)?; // SHORT_BINUNICODE
-                Op::Push(Object::Str(self.text(len)?))
-            }
             b'q' => Op::Put(self.length(u8::from_le_bytes)?), // BINPUT
             b'r' => Op::Put(self.length(u32::from_le_bytes)?), // LONG_BINPUT
+            b'p' => Op::Put(self.index()?),
             0x94 => Op::Memoize,
             b'h' => Op::Get(self.length(u8::from_le_bytes)?), // BINGET
             b'j' => Op::Get(self.length(u32::from_le_bytes)?), // LONG_BINGET
+            b'g' => Op::Get(self.index()?),
             b'c' => Op::Global(self.line()?, self.line()?),
             0x93 => Op::StackGlobal,
-            b'Q' => Op::PersistentId, // BINPERSID
-            b'R' => Op::Reduce,
+            b'Q' => Op::PersistentId,                    // BINPERSID
+            b'R' | 0x81 => Op::Call { keywords: false }, // REDUCE, NEWOBJ
+            0x92 => Op::Call { keywords: true },         // NEWOBJ_EX
+            b'i' => Op::Construct(Some((self.line()?, self.line()?))), // INST
+            b'o' => Op::Construct(None),                 // OBJ
             b'b' => Op::Build,
+            opcode => Op::Push(self.value(opcode)?),
+        })
+    }
+
+    /// Numbers, text and bytes.
+    fn value(&mut self, opcode: u8) -> Result<Object<'a>> {
+        Ok(match opcode {
+            b'N' => Object::None,
+            0x88 | 0x89 => Object::Number,         // NEWTRUE, NEWFALSE
+            b'J' => self.int(i32::from_le_bytes)?, // BININT
+            b'K' => self.int(u8::from_le_bytes)?,  // BININT1
+            b'M' => self.int(u16::from_le_bytes)?, // BININT2
+            b'I' | b'L' => self.int_in_text()?,    // INT, LONG
+            0x8a => self.long(u8::from_le_bytes)?, // LONG1
+            0x8b => self.long(u32::from_le_bytes)?, // LONG4
+            b'G' => {
+                self.array::<8>()?; // BINFLOAT
+                Object::Number
+            }
+            b'F' => {
+                self.line()?; // FLOAT
+                Object::Number
+            }
+            b'X' => self.unicode(u32::from_le_bytes)?, // BINUNICODE
+            0x8c => self.unicode(u8::from_le_bytes)?,  // SHORT_BINUNICODE
+            0x8d => self.unicode(u64::from_le_bytes)?, // BINUNICODE8
+            b'V' => self.escaped_unicode()?,           // UNICODE
+            b'S' => self.quoted()?,                    // STRING
+            b'T' => self.string(u32::from_le_bytes)?,  // BINSTRING
+            b'U' => self.string(u8::from_le_bytes)?,   // SHORT_BINSTRING
+            b'B' => self.bytes(u32::from_le_bytes)?,   // BINBYTES
+            b'C' => self.bytes(u8::from_le_bytes)?,    // SHORT_BINBYTES
+            0x8e | 0x96 => self.bytes(u64::from_le_bytes)?, // BINBYTES8, BYTEARRAY8
             other => {
                 return Err(self.damaged(format!("opcode {other:#04x} is not one that torch uses")));
             }
@@ -88,50 +122,42 @@ impl<'a> Machine<'a> {
 
     fn protocol(&mut self) -> Result<Op<'a>> {
         match self.array()? {
-            [2..=5] => Ok(Op::Skip),
+            [0..=5] => Ok(Op::Skip),
             [other] => Err(self.damaged(format!("pickle protocol {other} is unknown"))),
         }
     }
 
-    fn int<const N: usize, T: Into<i64>>(&mut self, from: fn([u8; N]) -> T) -> Result<Op<'a>> {
-        Ok(Op::Push(Object::Int(from(self.array()?).into())))
+    fn int<const N: usize, T: Into<i64>>(&mut self, from: fn([u8; N]) -> T) -> Result<Object<'a>> {
+        Ok(Object::Int(from(self.array()?).into()))
     }
 
-    /// A two's complement number of up to 8 bytes.
-    fn long(&mut self) -> Result<Op<'a>> {
-        let len = self.length(u8::from_le_bytes)?;
+    /// A two's complement number; one of more than 8 bytes is nothing's size.
+    fn long<const N: usize, T: TryInto<usize>>(
+        &mut self,
+        from: fn([u8; N]) -> T,
+    ) -> Result<Object<'a>>
+    where
+        T::Error: std::fmt::Display,
+    {
+        let len = self.length(from)?;
         let bytes = self.take(len)?;
         let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
         let mut wide = if negative { [0xff; 8] } else { [0; 8] };
-        let Some(low) = wide.get_mut(..len) else {
-            return Err(self.damaged(format!("a number of {len} bytes is too large")));
-        };
+        let Some(low) = wide.get_mut(..len) else { return Ok(Object::Number) };
         low.copy_from_slice(bytes);
-        Ok(Op::Push(Object::Int(i64::from_le_bytes(wide))))
+        Ok(Object::Int(i64::from_le_bytes(wide)))
     }
 
-    fn length<const N: usize, T: TryInto<usize>>(&mut self, from: fn([u8; N]) -> T) -> Result<usize>
+    /// The number that says how much follows.
+    pub(super) fn length<const N: usize, T: TryInto<usize>>(
+        &mut self,
+        from: fn([u8; N]) -> T,
+    ) -> Result<usize>
     where
         T::Error: std::fmt::Display,
     {
         let len = from(self.array()?).try_into();
         len.map_err(|error| self.damaged(format!("a length is too large: {error}")))
-    }
-
-    fn text(&mut self, len: usize) -> Result<&'a str> {
-        let bytes = self.take(len)?;
-        str::from_utf8(bytes).map_err(|error| self.damaged(format!("text is no UTF-8: {error}")))
-    }
-
-    /// Text up to a line feed.
-    fn line(&mut self) -> Result<&'a str> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let Some(len) = rest.iter().position(|&byte| byte == b'\n') else {
-            return Err(self.ended());
-        };
-        let line = self.text(len)?;
-        self.take(1)?;
-        Ok(line)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
@@ -141,14 +167,14 @@ impl<'a> Machine<'a> {
         Ok(array)
     }
 
-    fn take(&mut self, len: usize) -> Result<&'a [u8]> {
+    pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8]> {
         let rest = self.bytes.get(self.at..).and_then(|rest| rest.get(..len));
         let taken = rest.ok_or_else(|| self.ended())?;
         self.at += len;
         Ok(taken)
     }
 
-    fn ended(&self) -> Error {
+    pub(super) fn ended(&self) -> Error {
         self.damaged("it ends early")
     }
 }

@@ -5,28 +5,42 @@
 
 use std::collections::BTreeMap;
 
-use super::super::pickle::{self, Object, Pickle, Storage};
 use super::{Storages, wrong};
+use crate::tensors::pickle::{self, Object, Pickle, Storage};
 use crate::{Error, Result};
 
-/// Pickle of torch's magic number, `0x1950a86a20f9469cfc6c`, protocol 2.
-pub(super) const MAGIC: [u8; 15] =
-    [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.'];
+/// torch's magic number, `0x1950a86a20f9469cfc6c`, as protocols 2 to 5 write it, and as 0 and 1 do.
+const MAGIC: [u8; 13] =
+    [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.'];
+const MAGIC_IN_TEXT: &[u8] = b"L119547037146038801333356L\n.";
+
+/// Where the pickle of the magic number ends, if the bytes begin with it.
+pub(super) fn recognize(bytes: &[u8]) -> Option<usize> {
+    let mut rest = bytes;
+    if let [0x80, 2..=5, after @ ..] = rest {
+        rest = after;
+    }
+    if let [0x95, after @ ..] = rest {
+        rest = after.get(8..)?;
+    }
+    let rest = rest.strip_prefix(&MAGIC).or_else(|| rest.strip_prefix(MAGIC_IN_TEXT))?;
+    Some(bytes.len() - rest.len())
+}
 
 /// Where the storages are.
 pub(super) struct Stream<'a> {
     bytes: &'a [u8],
-    keys: Vec<&'a str>,
+    keys: Vec<String>,
     start: usize,
     /// Elements and first byte of each.
-    places: BTreeMap<&'a str, (u64, usize)>,
+    places: BTreeMap<String, (u64, usize)>,
     /// Bytes of an element of each.
     sizes: BTreeMap<String, usize>,
 }
 
-/// The state dict, and where storages are.
-pub(super) fn open(bytes: &[u8]) -> Result<(Pickle<'_>, Stream<'_>)> {
-    let mut at = MAGIC.len();
+/// The state dict, and where storages are; the pickle of the magic number ends at `start`.
+pub(super) fn open(bytes: &[u8], start: usize) -> Result<(Pickle<'_>, Stream<'_>)> {
+    let mut at = start;
     at += pickle::read(&bytes[at..])?.len; // protocol version
     at += pickle::read(&bytes[at..])?.len; // sizes of C types on the writer's machine
     let state = pickle::read(&bytes[at..])?;
@@ -36,7 +50,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<(Pickle<'_>, Stream<'_>)> {
     let mut sizes = BTreeMap::new();
     for object in &state.objects {
         if let Object::Storage(storage) = object {
-            sizes.insert(storage.key.to_owned(), storage.element.size());
+            sizes.insert(storage.key.to_string(), storage.stored.size());
         }
     }
     let keys = keys(&listed).ok_or_else(|| Error::Pickle {
@@ -48,20 +62,18 @@ pub(super) fn open(bytes: &[u8]) -> Result<(Pickle<'_>, Stream<'_>)> {
     Ok((state, stream))
 }
 
-fn keys<'a>(listed: &Pickle<'a>) -> Option<Vec<&'a str>> {
+/// The keys; one that is longer than any of torch's is none.
+fn keys(listed: &Pickle<'_>) -> Option<Vec<String>> {
     let Object::List(items) = &listed.objects[listed.root] else { return None };
-    let text = |&item: &usize| match listed.objects[item] {
-        Object::Str(key) => Some(key),
-        _ => None,
-    };
-    items.iter().map(text).collect()
+    let text = |&item: &usize| listed.text(item).filter(|key| key.len() <= 100);
+    items.iter().map(|item| text(item).map(str::to_owned)).collect()
 }
 
 impl<'a> Stream<'a> {
     /// Walks the storages, each of which says how many elements it has.
     fn locate(&mut self) -> Result<()> {
         let mut at = self.start;
-        for &key in &self.keys {
+        for key in &self.keys {
             let short = || wrong(key, "its storage is cut off: the file ends early");
             let count =
                 self.bytes.get(at..).and_then(|rest| rest.first_chunk()).ok_or_else(short)?;
@@ -72,7 +84,7 @@ impl<'a> Stream<'a> {
             let len = usize::try_from(count).ok().and_then(|count| count.checked_mul(*size));
             let end = len.and_then(|len| (at + 8).checked_add(len));
             let end = end.filter(|&end| end <= self.bytes.len()).ok_or_else(short)?;
-            self.places.insert(key, (count, at + 8));
+            self.places.insert(key.clone(), (count, at + 8));
             at = end;
         }
         Ok(())
@@ -80,9 +92,10 @@ impl<'a> Stream<'a> {
 }
 
 impl<'a> Storages<'a> for Stream<'a> {
-    fn bytes(&mut self, name: &str, storage: Storage<'_>) -> Result<&'a [u8]> {
-        let len = storage.len.checked_mul(storage.element.size());
-        let place = self.places.get(storage.key).filter(|(count, _)| *count == storage.len as u64);
+    fn bytes(&mut self, name: &str, storage: &Storage<'_>) -> Result<&'a [u8]> {
+        let len = storage.len.checked_mul(storage.stored.size());
+        let place =
+            self.places.get(&*storage.key).filter(|(count, _)| *count == storage.len as u64);
         let bytes =
             place.zip(len).and_then(|((_, start), len)| self.bytes.get(*start..)?.get(..len));
         let missing =

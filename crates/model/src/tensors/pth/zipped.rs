@@ -92,9 +92,9 @@ fn entry_error(name: &str, reason: &str) -> Error {
 }
 
 impl<'a> Storages<'a> for Archive<'a> {
-    fn bytes(&mut self, name: &str, storage: Storage<'_>) -> Result<&'a [u8]> {
+    fn bytes(&mut self, name: &str, storage: &Storage<'_>) -> Result<&'a [u8]> {
         let bytes = self.entry(&format!("data/{}", storage.key))?;
-        let expected = storage.len.checked_mul(storage.element.size());
+        let expected = storage.len.checked_mul(storage.stored.size());
         if expected != Some(bytes.len()) {
             let got = bytes.len();
             let reason = format!("its storage has {got} bytes, not {} elements", storage.len);
