@@ -73,10 +73,10 @@ HEAD = '''//! Published weights as a table.
 //! Above: `record`. Below: nothing. Not here: weights that `cargo xtask weights add` found (`added`).
 //! Written by `tests/generators/records.py` from TIMM and TORCHVISION; do not edit by hand.
 //! Columns: name, aliases, height and width in evaluation, multiply-accumulates of such an image, share that the crop keeps,
-//! resize kernel, mean and standard deviation of colors, top-1, licence, norms if they are not the architecture's, files.
+//! resize kernel, mean and standard deviation of colors, top-1, licence, files.
 
 use super::row::{hub, package, row, url};
-use super::{Norms, Record};
+use super::Record;
 
 '''
 
@@ -111,7 +111,7 @@ def timm_rows(architecture, top1):
         color = COLORS[tuple(cfg.mean), tuple(cfg.std)]
         licence = LICENCES.get(cfg.license, cfg.license)
         kernel = cfg.interpolation.capitalize()
-        yield name, [], size, number(crop), kernel, color, percent, licence, "None", files
+        yield name, [], size, number(crop), kernel, color, percent, licence, files
 
 
 def tagged(architecture):
@@ -130,10 +130,7 @@ def norms(model):
 def torchvision_rows(architecture, peers):
     name, keys = TORCHVISION[architecture]
     with torch.device("meta"):
-        theirs, ours = get_model(name), timm.create_model(architecture)
-    theirs_norms, ours_norms = norms(theirs), norms(ours)
-    differ = theirs_norms != ours_norms
-    override = f"Some(Norms {{ eps: {number(theirs_norms[0])}, momentum: {number(theirs_norms[1])} }})" if differ else "None"
+        theirs = get_model(name)
     for weights in get_model_weights(name):
         if not weights.name.startswith("IMAGENET1K_V"):
             continue
@@ -156,7 +153,7 @@ def torchvision_rows(architecture, peers):
         kernel = transform.interpolation.value.capitalize()
         peers.append(peer(full, theirs, size, resize))
         aliases = [] if same else [f"{name}.{tag}"]
-        yield full, aliases, size, crop, kernel, color, float(top1), "BSD-3-Clause", override, files
+        yield full, aliases, size, crop, kernel, color, float(top1), "BSD-3-Clause", files
 
 
 def squashed(name):
@@ -164,9 +161,11 @@ def squashed(name):
 
 
 def peer(name, model, size, resize):
-    """What torchvision's module is: sizes, counts, and digests as in peers.txt."""
+    """What torchvision's module is: sizes, counts, eps and momentum of its norms, and digests as in peers.txt."""
     params, macs, tensors, operations = zoo.describe(model, size)
-    return f"{name} {size} {resize} {params} {macs} {zoo.digest(tensors)} {zoo.digest(as_convolutions(name, operations))}"
+    eps, momentum = norms(model) or (0.0, 0.0)
+    counts = f"{name} {size} {resize} {params} {macs} {number(eps)} {number(momentum)}"
+    return f"{counts} {zoo.digest(tensors)} {zoo.digest(as_convolutions(name, operations))}"
 
 
 def as_convolutions(name, operations):
@@ -199,7 +198,7 @@ def lite_rows(architecture):
         files = [f'package!("{package}", "0.1.0", "{path}", "{sha256}", EfficientNetLitePytorch)']
         crop = f"{float(size)} / {float(size + 32)}"
         percent = 100 * Fraction(top1)
-        yield f"{architecture}.ml_illustrated_in1k", [], size, crop, "Bicubic", "TF_LITE", float(percent), "Apache-2.0", "None", files
+        yield f"{architecture}.ml_illustrated_in1k", [], size, crop, "Bicubic", "TF_LITE", float(percent), "Apache-2.0", files
 
 
 @functools.cache
@@ -209,13 +208,13 @@ def macs(architecture, size):
 
 
 def rust(row):
-    name, aliases, size, crop, kernel, color, percent, licence, override, files = row
+    name, aliases, size, crop, kernel, color, percent, licence, files = row
     quoted = ", ".join(f'"{alias}"' for alias in aliases)
     top1 = f"{percent / 100:.5f}"
     top1 = f"{top1[:5]}_{top1[5:]}"
     count = f"{macs(name.split('.')[0], size):_}"
     return (
-        f'    row!("{name}", [{quoted}], {size}, {count}, {crop}, {kernel}, {color}, {top1}, "{licence}", {override}, [\n'
+        f'    row!("{name}", [{quoted}], {size}, {count}, {crop}, {kernel}, {color}, {top1}, "{licence}", [\n'
         + "".join(f"        {file},\n" for file in files)
         + "    ]),\n"
     )

@@ -1,10 +1,11 @@
 //! Names of other projects' weights, translated by table.
 //!
-//! Above: `Model::from_tensors`. Below: `naming`. Not here: reading files (`tensors`).
+//! Above: `Model::from_tensors`. Below: `naming`, `trained`. Not here: reading files (`tensors`).
 //! A table maps a module of the file to a node of the graph; the last part of a name (`weight`, `running_var`) stays.
 //! timm's names need no table.
 
 mod naming;
+mod trained;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +14,7 @@ use taper_graph::Graph;
 use crate::{Error, Result, Tensor};
 
 pub use naming::Naming;
+use trained::Trained;
 
 /// A table of modules and nodes.
 ///
@@ -23,11 +25,12 @@ pub use naming::Naming;
 /// assert_eq!(map.rename("features.0.0.weight"), "conv_stem.weight");
 /// assert_eq!(map.rename("classifier.weight"), "classifier.weight");
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct KeyMap {
     nodes: BTreeMap<String, String>,
     /// Nodes that are convolutions here and linear layers in the file.
     linear: BTreeSet<String>,
+    trained: Trained,
 }
 
 impl KeyMap {
@@ -43,7 +46,7 @@ impl KeyMap {
         pairs: impl IntoIterator<Item = (A, B)>,
     ) -> Self {
         let nodes = pairs.into_iter().map(|(module, node)| (module.into(), node.into()));
-        Self { nodes: nodes.collect(), linear: BTreeSet::new() }
+        Self { nodes: nodes.collect(), ..Self::default() }
     }
 
     /// The same table for a file in which these nodes are linear layers: their weights of `(out, in)` become convolutions of
@@ -52,6 +55,11 @@ impl KeyMap {
     pub fn with_linear<A: Into<String>>(mut self, nodes: impl IntoIterator<Item = A>) -> Self {
         self.linear.extend(nodes.into_iter().map(Into::into));
         self
+    }
+
+    /// The same table for weights that were trained so.
+    fn with_trained(self, trained: Trained) -> Self {
+        Self { trained, ..self }
     }
 
     /// The graph's name for a tensor of the file; modules that are not in the table keep theirs.
@@ -74,12 +82,14 @@ impl KeyMap {
         found.map_or_else(|| name.to_owned(), |(module, _)| format!("{module}.{slot}"))
     }
 
-    /// Renames all tensors, gives linear layers the shape of convolutions, and drops PyTorch's `num_batches_tracked`, which only a cumulative mean would need.
+    /// Renames all tensors, gives linear layers the shape of convolutions, and drops PyTorch's `num_batches_tracked`, which only a
+    /// cumulative mean would need. A network with other norms or paddings than the weights were trained with is refused.
     pub(crate) fn apply(
         &self,
         tensors: BTreeMap<String, Tensor>,
         graph: &Graph,
     ) -> Result<BTreeMap<String, Tensor>> {
+        self.trained.check(graph)?;
         let mut renamed = BTreeMap::new();
         for (name, mut tensor) in tensors {
             if name.ends_with(".num_batches_tracked") {

@@ -73,7 +73,8 @@ impl Model {
     /// `num_batches_tracked` is dropped.
     ///
     /// # Errors
-    /// As [`Model::new`].
+    /// As [`Model::new`]; [`Error::Norms`] and [`Error::Paddings`] if the names are those of weights that were trained in a network
+    /// with others.
     pub fn from_tensors(
         graph: Graph,
         tensors: BTreeMap<String, Tensor>,

@@ -10,14 +10,14 @@ mod source;
 
 use std::collections::BTreeMap;
 
-use taper_graph::{Graph, Op};
+use taper_graph::Graph;
 use taper_model::{Model, Preprocess, Provenance, Tensor};
 
 use crate::architecture::unknown;
 use crate::{Architecture, Error, Options, Result, architecture, imagenet};
 use added::ADDED;
 use published::PUBLISHED;
-pub use source::{Keys, Place, Source};
+pub use source::{Check, Keys, Place, Source};
 
 /// One set of weights, for ImageNet's 1000 classes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,15 +38,6 @@ pub struct Record {
     pub licence: &'static str,
     /// Files with these weights, in the order to try.
     pub sources: &'static [Source],
-    norms: Option<Norms>,
-}
-
-/// Batch norms that weights were trained with, where they are not the architecture's: torchvision's MobileNetV3, `MNASNet` and
-/// larger EfficientNets have those of the papers.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Norms {
-    eps: f64,
-    momentum: f64,
 }
 
 const N: usize = PUBLISHED.len() + ADDED.len();
@@ -111,19 +102,19 @@ impl Record {
         architecture(self.name)
     }
 
-    /// The network with the norms that the weights were trained with.
+    /// The network with the norms that the weights were trained with: torchvision's MobileNetV3, MnasNet and larger EfficientNets
+    /// have others than the architecture, which are timm's.
     ///
     /// # Errors
     /// As [`Architecture::graph_with`].
     pub fn graph_with(&self, options: &Options) -> Result<Graph> {
         let graph = self.architecture()?.graph_with(options)?;
-        let Some(Norms { eps, momentum }) = self.norms else { return Ok(graph) };
-        let changed = graph.map_ops(|node| match node.op() {
-            Op::BatchNorm { .. } => Op::BatchNorm { eps, momentum: Some(momentum) },
-            op => op.clone(),
-        });
-        changed
-            .map_err(|source| Error::Graph { name: self.name.to_owned(), source: Box::new(source) })
+        let Some(naming) = self.sources.iter().find_map(|source| source.keys.naming()) else {
+            return Ok(graph);
+        };
+        naming
+            .with_norms(&graph)
+            .map_err(|source| Error::Model { name: self.name.to_owned(), source: Box::new(source) })
     }
 
     /// The model that the tensors of one of [`Record::sources`] make.

@@ -83,7 +83,7 @@ fn checked(wish: &Wish<'_>, config: &Config, file: &Path) -> Result<String> {
         .with_context(|| format!("`{}` is no file of `{}`", file.display(), architecture.name))?;
     let sha256 = hub::sha256(file)?;
     Ok(format!(
-        "    row!(\"{name}\", [], {h}, {macs}, {:?}, {:?}, {}, {:?}, \"{licence}\", None, [\n        hub!(\"{}\", \"{sha256}\"),\n    ]),\n",
+        "    row!(\"{name}\", [], {h}, {macs}, {:?}, {:?}, {}, {:?}, \"{licence}\", [\n        hub!(\"{}\", \"{sha256}\"),\n    ]),\n",
         config.preprocess.crop_pct,
         config.preprocess.interpolation,
         config.colors,

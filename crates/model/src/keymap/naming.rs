@@ -3,7 +3,7 @@
 //! Above: the zoo's records. Below: `taper_graph`'s scopes. Not here: applying a table (`keymap`).
 //! A template has three numbers in braces: `{n}` of a block from the first to the last of the network, `{stage}`, and
 //! `{block}` inside its stage; outside of blocks, `{n}` and `{stage}` are those after the last. A block takes the first
-//! table that names all its layers and no other.
+//! table that names all its layers and no other. Weights belong to norms: which eps a project trained with is in its table too.
 //! Source: torchvision 0.26 `models/{mobilenetv2,mobilenetv3,efficientnet,mnasnet,vgg}.py`; `efficientnet_lite_pytorch` 0.1.0 `model.py`.
 
 use std::collections::BTreeSet;
@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 use taper_graph::{Graph, ScopeKind};
 
 use super::KeyMap;
+use super::trained::{Depth, Norms, Paddings, Trained};
+use crate::Result;
 
 /// A project's names for the networks of a family, at any depth.
 ///
@@ -29,7 +31,7 @@ use super::KeyMap;
 /// assert_eq!(map.rename("features.1.1.bias"), "blocks.0.0.bn1.bias");
 /// # Ok(()) }
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Naming {
     /// What stands outside of blocks: module of the file, node of the graph.
     outside: &'static [(&'static str, &'static str)],
@@ -38,6 +40,9 @@ pub struct Naming {
     /// Number of the first block and of the first stage.
     first: [usize; 2],
     kinds: &'static [Kind],
+    /// Norms of the project's networks, by depth, the deepest first.
+    norms: &'static [(Depth, Norms)],
+    paddings: Paddings,
 }
 
 /// One kind of block.
@@ -112,6 +117,8 @@ impl Naming {
                 layers: &[("0.0", "conv_dw"), ("0.1", "bn1"), ("1", "conv_pw"), ("2", "bn2")],
             },
         ],
+        norms: &[(Depth::Any, Norms::PYTORCH)],
+        paddings: Paddings::Symmetric,
     };
 
     /// `mobilenet_v3_*`: the last convolution counts as a block here, and the head is a linear layer there.
@@ -131,6 +138,8 @@ impl Naming {
             Kind { at: "features.{n}.block", layers: UNEXPANDED },
             Kind { at: "features.{n}", layers: &[("0", "conv"), ("1", "bn1")] },
         ],
+        norms: &[(Depth::Any, Norms { eps: 1e-3, momentum: Some(0.01) })],
+        paddings: Paddings::Symmetric,
     };
 
     /// `efficientnet_b*` and `efficientnet_v2_*`: `features.S.B` is block B of the S-th stage.
@@ -150,6 +159,12 @@ impl Naming {
             Kind { at: "features.{stage}.{block}.block", layers: FUSED },
             Kind { at: "features.{stage}.{block}.block", layers: CONV },
         ],
+        norms: &[
+            (Depth::Fused, Norms { eps: 1e-3, momentum: Some(0.1) }), // V2
+            (Depth::Blocks(39), Norms { eps: 1e-3, momentum: Some(0.01) }), // B5 to B7
+            (Depth::Any, Norms::PYTORCH),
+        ],
+        paddings: Paddings::Symmetric,
     };
 
     /// `mnasnet*`: one sequence of layers, activations counted, in which the first block has no module of its own.
@@ -180,6 +195,8 @@ impl Naming {
                 layers: &[("3", "conv_dw"), ("4", "bn1"), ("6", "conv_pw"), ("7", "bn2")],
             },
         ],
+        norms: &[(Depth::Any, Norms { eps: 1e-5, momentum: Some(3e-4) })],
+        paddings: Paddings::Symmetric,
     };
 
     /// `vgg*`: two of the linear layers are convolutions here.
@@ -192,6 +209,8 @@ impl Naming {
         linear: &["pre_logits.fc1", "pre_logits.fc2"],
         first: [0, 0],
         kinds: &[],
+        norms: &[(Depth::Any, Norms::PYTORCH)],
+        paddings: Paddings::Symmetric,
     };
 
     /// `efficientnet_lite_pytorch`: `_blocks.N`, numbered through from 0.
@@ -227,6 +246,8 @@ impl Naming {
                 ],
             },
         ],
+        norms: &[(Depth::Any, Norms { eps: 1e-3, momentum: None })],
+        paddings: Paddings::TensorFlow,
     };
 
     /// The table for one network. Blocks of a kind that the project does not have keep their names.
@@ -247,7 +268,30 @@ impl Naming {
         let after = [n, stage + 1, 0];
         let outside = self.outside.iter();
         pairs.extend(outside.map(|(module, node)| (filled(module, after), (*node).to_owned())));
-        KeyMap::from_pairs(pairs).with_linear(self.linear.iter().copied())
+        let map = KeyMap::from_pairs(pairs).with_linear(self.linear.iter().copied());
+        map.with_trained(self.trained(graph))
+    }
+
+    /// The network with the norms that the project's weights were trained with; [`KeyMap`]s of this naming refuse all others.
+    ///
+    /// # Errors
+    /// Never, for a graph that is one.
+    pub fn with_norms(&self, graph: &Graph) -> Result<Graph> {
+        self.trained(graph).norms.map_or_else(|| Ok(graph.clone()), |norms| norms.of(graph))
+    }
+
+    /// How the project's weights for a network of this depth were trained.
+    fn trained(&self, graph: &Graph) -> Trained {
+        let is_block = |scope: &&taper_graph::Scope| scope.kind() == ScopeKind::Block;
+        let blocks = graph.scopes().iter().filter(is_block).count();
+        let is_fused = || graph.nodes().iter().any(|node| node.name().ends_with(".conv_exp"));
+        let is_this = |depth: Depth| match depth {
+            Depth::Fused => is_fused(),
+            Depth::Blocks(fewest) => blocks >= fewest,
+            Depth::Any => true,
+        };
+        let found = self.norms.iter().find(|(depth, _)| is_this(*depth));
+        Trained { norms: found.map(|(_, norms)| *norms), paddings: Some(self.paddings) }
     }
 
     /// The pairs of one block.

@@ -19,7 +19,7 @@ pub(super) const TF_LITE: Colors = [[127.0 / 255.0; 3], [128.0 / 255.0; 3]];
 macro_rules! row {
     (
         $name:literal, [$($alias:literal),*], $size:literal, $macs:literal, $crop_pct:expr,
-        $kernel:ident, $colors:ident, $top1:literal, $licence:literal, $norms:expr, [$($file:expr),* $(,)?]
+        $kernel:ident, $colors:ident, $top1:literal, $licence:literal, [$($file:expr),* $(,)?]
     ) => {
         $crate::Record {
             name: $name,
@@ -35,7 +35,6 @@ macro_rules! row {
             top1: $top1,
             licence: $licence,
             sources: &[$($file),*],
-            norms: $norms,
         }
     };
 }

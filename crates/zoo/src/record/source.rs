@@ -29,6 +29,18 @@ impl Source {
         path.rsplit('/').next().unwrap_or(path)
     }
 
+    /// What its bytes are checked against.
+    #[must_use]
+    pub fn check(&self) -> Check {
+        Check::of(
+            self.sha256,
+            match self.place {
+                Place::Hub { .. } => Check::Server,
+                Place::Url(_) | Place::Python { .. } => Check::Length,
+            },
+        )
+    }
+
     /// Whether a file of this hash is this one: the published digits, 8 or more, are its first.
     ///
     /// # Examples
@@ -47,6 +59,46 @@ impl Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.place.fmt(f)
+    }
+}
+
+/// What the bytes of a file are checked against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Check {
+    /// The whole hash, which the record has: nobody but its author can have changed the file.
+    Sha256,
+    /// The beginning of the hash, which the file's publisher put into its name: against damage and mistakes, and with few digits not
+    /// against malice.
+    Prefix {
+        /// Hexadecimal digits.
+        digits: usize,
+    },
+    /// The hash that the hub tells when it is asked, and that names the file in its cache: against damage on the way, not against a
+    /// server that is not the hub. A mirror that tells no hash is believed.
+    Server,
+    /// The length that the server tells.
+    Length,
+}
+
+impl Check {
+    /// By the digits of a hash that are published; `otherwise` if none are.
+    pub(crate) fn of(sha256: &str, otherwise: Self) -> Self {
+        match sha256.len() {
+            0 => otherwise,
+            64 => Self::Sha256,
+            digits => Self::Prefix { digits },
+        }
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sha256 => f.write_str("sha256"),
+            Self::Prefix { digits } => write!(f, "{digits} digits of sha256"),
+            Self::Server => f.write_str("the hub's word"),
+            Self::Length => f.write_str("length"),
+        }
     }
 }
 
@@ -107,18 +159,23 @@ pub enum Keys {
 }
 
 impl Keys {
-    /// The table that brings the names of a file to those of `graph`.
+    /// The table that brings the names of a file to those of `graph`. It refuses a graph whose norms are not those of the
+    /// project: [`Record::graph_with`](crate::Record::graph_with) makes the right one.
     #[must_use]
     pub fn keymap(self, graph: &Graph) -> KeyMap {
-        let naming = match self {
-            Self::Timm => return KeyMap::identity(),
+        self.naming().map_or_else(KeyMap::identity, |naming| naming.keymap(graph))
+    }
+
+    /// How the project names things; none for those who use our names.
+    pub(crate) fn naming(self) -> Option<Naming> {
+        Some(match self {
+            Self::Timm => return None,
             Self::TorchvisionMobileNetV2 => Naming::TORCHVISION_MOBILENET_V2,
             Self::TorchvisionMobileNetV3 => Naming::TORCHVISION_MOBILENET_V3,
             Self::TorchvisionEfficientNet => Naming::TORCHVISION_EFFICIENTNET,
             Self::TorchvisionMnasNet => Naming::TORCHVISION_MNASNET,
             Self::TorchvisionVgg => Naming::TORCHVISION_VGG,
             Self::EfficientNetLitePytorch => Naming::EFFICIENTNET_LITE_PYTORCH,
-        };
-        naming.keymap(graph)
+        })
     }
 }

@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use taper_graph::{Graph, ParamSpec};
-use taper_model::{Model, Tensor};
+use taper_graph::{Graph, Op, ParamSpec};
+use taper_model::Error::{Misfit, Norms, Paddings};
+use taper_model::{Model, Preprocess, Provenance, Tensor};
 
 use super::peers::{self, Peer};
 use crate::architecture::squashed;
-use crate::{Architecture, Keys, Options, Place, Record, architecture, architectures};
-use crate::{record, records};
+use crate::{Architecture, Check, Keys, Options, Place, Record, architecture, architectures};
+use crate::{create, record, records};
 
 const PEERS: &str = include_str!("records.txt");
 /// Licences with an SPDX name, and one that only its publisher has.
@@ -55,6 +56,25 @@ fn records_are_well_formed() {
             }
         }
     }
+}
+
+#[test]
+fn every_file_says_what_it_is_checked_against() {
+    let mut counts: BTreeMap<Check, usize> = BTreeMap::new();
+    for source in records().iter().flat_map(|record| record.sources) {
+        let expected = match (source.sha256, source.place) {
+            ("", Place::Hub { .. }) => Check::Server,
+            ("", _) => Check::Length,
+            (whole, _) if whole.len() == 64 => Check::Sha256,
+            (part, _) => Check::Prefix { digits: part.len() },
+        };
+        assert_eq!(source.check(), expected, "{source}");
+        *counts.entry(source.check()).or_default() += 1;
+    }
+    let told: Vec<_> = counts.iter().map(|(check, n)| format!("{n}: {check}")).collect();
+    let expected =
+        ["6: sha256", "65: 8 digits of sha256", "2: 10 digits of sha256", "74: the hub's word"];
+    assert_eq!(told, expected);
 }
 
 fn is_hex(char: char) -> bool {
@@ -104,12 +124,16 @@ fn networks_cost_what_their_records_say_at_the_size_of_evaluation() {
     }
 }
 
+/// Lines of `records.txt`.
+fn rows() -> impl Iterator<Item = [&'static str; 9]> {
+    let lines = PEERS.lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| line.split(' ').collect::<Vec<_>>().try_into().unwrap())
+}
+
 /// What torchvision's module is, and the size of its pictures.
 fn published() -> impl Iterator<Item = (&'static Record, Peer)> {
-    let lines = PEERS.lines().filter(|line| !line.starts_with('#'));
-    lines.map(|line| {
-        let [name, size, _resize, params, macs, tensors, operations] =
-            line.split(' ').collect::<Vec<_>>().try_into().unwrap();
+    rows().map(|row| {
+        let [name, size, _resize, params, macs, _, _, tensors, operations] = row;
         let (tensors, operations) = (tensors.to_owned(), operations.to_owned());
         let input_size = size.parse().unwrap();
         let [params, macs] = [params, macs].map(|count| count.parse().unwrap());
@@ -128,6 +152,79 @@ fn torchvisions_weights_are_for_our_networks_to_the_last_tensor_and_operation() 
     }
     let ours = records().iter().filter(|record| record.tag().starts_with("tv"));
     assert_eq!(published().count(), ours.count());
+}
+
+/// eps and momentum of all norms.
+fn norms(graph: &Graph) -> BTreeSet<String> {
+    let norms = graph.nodes().iter().filter_map(|node| match node.op() {
+        Op::BatchNorm { eps, momentum } => Some(format!("{eps} {}", momentum.unwrap())),
+        _ => None,
+    });
+    norms.collect()
+}
+
+/// Why no tensors, under the names of a project, do not make a model of a graph: they are missing, unless the graph is refused first.
+fn refusal(keys: Keys, graph: &Graph) -> taper_model::Error {
+    let (keymap, preprocess) = (keys.keymap(graph), Preprocess::imagenet());
+    let (none, provenance) = (BTreeMap::new(), Provenance::default());
+    Model::from_tensors(graph.clone(), none, &keymap, preprocess, vec![], provenance).unwrap_err()
+}
+
+#[test]
+fn torchvisions_weights_go_into_networks_with_torchvisions_norms_only() {
+    let (mut with_norms, mut apart) = (0, 0);
+    for [name, _, _, _, _, eps, momentum, ..] in rows() {
+        let record = record(name).unwrap();
+        let graph = record.graph_with(&Options::classes(10)).unwrap();
+        let (eps, momentum): (f64, f64) = (eps.parse().unwrap(), momentum.parse().unwrap());
+        let expected = (eps > 0.0).then(|| format!("{eps} {momentum}"));
+        assert_eq!(norms(&graph), expected.into_iter().collect(), "{name}");
+
+        let Some(keys) = record.sources.iter().map(|it| it.keys).find(|keys| *keys != Keys::Timm)
+        else {
+            continue; // timm's own copies, of networks whose norms are torchvision's
+        };
+        assert!(matches!(refusal(keys, &graph), Misfit { .. }), "{name}");
+        let plain = create(record.architecture_name(), 10).unwrap();
+        match refusal(keys, &plain) {
+            Misfit { .. } => {
+                let is_same = |norm: &String| norm.starts_with(&format!("{eps} "));
+                assert!(norms(&plain).iter().all(is_same), "{name}");
+            }
+            Norms { got, expected, .. } => {
+                assert_eq!((got, expected), (1e-5, eps), "{name}");
+                apart += 1;
+            }
+            error => panic!("{name}: {error}"),
+        }
+        // Any other eps is refused, for all families.
+        let other = graph.map_ops(|node| match node.op() {
+            Op::BatchNorm { eps, momentum } => {
+                Op::BatchNorm { eps: 2.0 * eps, momentum: *momentum }
+            }
+            op => op.clone(),
+        });
+        if !norms(&graph).is_empty() {
+            assert!(matches!(refusal(keys, &other.unwrap()), Norms { .. }), "{name}");
+            with_norms += 1;
+        }
+    }
+    // MobileNetV3, EfficientNet B5 to B7 and V2 differ from timm's.
+    assert!(apart == 9 && with_norms > 20, "{apart} of {with_norms}");
+}
+
+#[test]
+fn torchvisions_weights_do_not_go_into_tensorflows_paddings() {
+    for (record, twin) in [
+        ("mobilenetv3_small_100.tv_in1k", "tf_mobilenetv3_small_100"),
+        ("efficientnet_b0.tv_in1k", "tf_efficientnet_b0"),
+        ("tf_efficientnet_lite0.ml_illustrated_in1k", "efficientnet_lite0"),
+    ] {
+        let Ok(graph) = create(twin, 10) else { panic!("{twin}") };
+        let keys = self::record(record).unwrap().sources[0].keys;
+        let graph = keys.naming().unwrap().with_norms(&graph).unwrap();
+        assert!(matches!(refusal(keys, &graph), Paddings { .. }), "{twin}");
+    }
 }
 
 /// The names and shapes that a file must have, by the key map read backward.

@@ -67,7 +67,7 @@ fn a_repository_becomes_a_line_with_what_evaluation_needs_and_the_hash() {
     let macs = taper_cost::macs(&graph, 192, 192).unwrap().0;
     let sha256 = hub::sha256(&repository.dir.path().join("model.safetensors")).unwrap();
     let expected = format!(
-        "    row!(\"test_efficientnet.mine_in1k\", [], 192, {macs}, 0.95, Bicubic, HALF, 0.465, \"Apache-2.0\", None, [\n        \
+        "    row!(\"test_efficientnet.mine_in1k\", [], 192, {macs}, 0.95, Bicubic, HALF, 0.465, \"Apache-2.0\", [\n        \
          hub!(\"me/mine\", \"{sha256}\"),\n    ]),\n"
     );
     assert_eq!(line, expected);
