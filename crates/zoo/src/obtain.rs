@@ -66,7 +66,7 @@ fn cure(record: &Record) -> String {
 }
 
 impl Hub {
-    /// The verified path of a source's file, downloaded if it is not here.
+    /// The path of a source's file, downloaded if it is not here, checked as [`Source::check`] says.
     ///
     /// # Errors
     /// Why it cannot be had; see [`hub::Error`].
@@ -84,7 +84,7 @@ impl Hub {
         }
     }
 
-    /// The verified path of a source's file, if it is here. Nothing is asked of the network.
+    /// The path of a source's file, if it is here and as [`Source::check`] wants it. Nothing is asked of the network.
     ///
     /// # Errors
     /// As [`Hub::find`].
@@ -99,14 +99,14 @@ impl Hub {
 }
 
 impl Record {
-    /// A verified file of the weights that is here, and which one it is; none that cannot be read.
+    /// A file of the weights that is here and passes its [`Source::check`], and which one it is; none that cannot be read.
     #[must_use]
     pub fn find(&self, hub: &Hub) -> Option<(&'static Source, PathBuf)> {
         let find = |source| Some((source, hub.find_source(source).ok().flatten()?));
         self.sources.iter().find_map(find)
     }
 
-    /// A verified file of the weights and which one it is: of those that are here, else the first that can be downloaded.
+    /// A file of the weights that passes its [`Source::check`], and which one it is: of those that are here, else the first that can be downloaded.
     ///
     /// # Errors
     /// [`Error::NotObtained`]; [`Error::Hub`] if the listener stopped it.

@@ -1,4 +1,4 @@
-//! From an address to a verified file under its name.
+//! From an address to a checked file under its name.
 //!
 //! Above: `hub`. Below: `transfer`, `digest`. Not here: which address and which name (`hub`).
 
@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use super::digest::{Published, is_html, move_aside, sha256};
 use super::error::{Error, Result};
 use super::patience::{Patience, Trouble};
-use super::progress::{Listener, Progress};
+use super::progress::{Listener, Progress, arrived};
 use super::transfer::{Means, Order, Outcome, Way, transfer};
+use crate::Check;
 
 /// A file and what is known about it.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +23,16 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
+    /// The strongest thing that the bytes are checked against.
+    fn check(&self) -> Check {
+        match (self.published.whole(), self.told.whole(), self.published.0.len()) {
+            (Some(_), _, _) => Check::Sha256,
+            (None, Some(_), _) => Check::Server,
+            (None, None, 0) => Check::Length,
+            (None, None, digits) => Check::Prefix { digits },
+        }
+    }
+
     /// The hash that a file of hash `got` should have had.
     pub(super) fn missed(&self, got: &str) -> Option<String> {
         let hashes = [self.published, self.told];
@@ -54,6 +65,7 @@ pub(super) fn bring(
         Verdict::Right { sha256 } => {
             let target = name(&sha256);
             install(part, &target)?;
+            arrived(listener, wanted.order.file, wanted.check());
             Ok(target)
         }
         verdict => Err(refuse(wanted, verdict)?),

@@ -15,7 +15,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::digest::{Published, is_sha256, move_aside, sha256};
+use super::digest::{Published, is_complete, is_sha256, move_aside, sha256};
 use super::error::{Error, Result};
 
 /// The folder of one repository.
@@ -44,17 +44,21 @@ impl Repository {
         self.snapshots().iter().any(|commit| self.pointer(commit, file).is_file())
     }
 
-    /// A file that is the published one. What is not what its name says is moved aside on the way.
+    /// A whole file that is the published one, of any snapshot. What is not what its name says is moved aside on the way.
+    ///
+    /// # Errors
+    /// What is wrong with the first snapshot, if no other has the file.
     pub(super) fn find(&self, file: &str, published: Published<'_>) -> Result<Option<PathBuf>> {
+        let mut trouble = None;
         for commit in self.snapshots() {
             let pointer = self.pointer(&commit, file);
-            if let Some(got) = intact(&pointer)?
-                && published.accepts(&got)
-            {
-                return Ok(Some(pointer));
+            match whole(&pointer, published) {
+                Ok(true) => return Ok(Some(pointer)),
+                Ok(false) => {}
+                Err(error) => trouble = trouble.or(Some(error)),
             }
         }
-        Ok(None)
+        trouble.map_or(Ok(None), Err)
     }
 
     /// Names a blob in a snapshot, and the snapshot as the branch's.
@@ -90,8 +94,23 @@ impl Repository {
     }
 }
 
+/// Whether `pointer` leads to the published file. Where no hash is published, a file that is shorter than its own header says was
+/// left by a download or a copy that broke off.
+fn whole(pointer: &Path, published: Published<'_>) -> Result<bool> {
+    let Some(Intact { sha256, named }) = intact(pointer)? else { return Ok(false) };
+    let is_known = named || !published.is_empty();
+    Ok(published.accepts(&sha256) && (is_known || is_complete(pointer)?))
+}
+
+/// A file that is not another one than its name says.
+struct Intact {
+    sha256: String,
+    /// Whether its name says anything: a blob's is its hash.
+    named: bool,
+}
+
 /// The hash of the file that `pointer` leads to, unless the blob that it names by its hash has another one.
-fn intact(pointer: &Path) -> Result<Option<String>> {
+fn intact(pointer: &Path) -> Result<Option<Intact>> {
     // One link, not more: what a blob may be a link to has a name of another kind.
     let blob = match fs::read_link(pointer) {
         Ok(target) => Some(pointer.parent().unwrap_or(pointer).join(target)),
@@ -100,21 +119,24 @@ fn intact(pointer: &Path) -> Result<Option<String>> {
     match fs::metadata(pointer) {
         Ok(metadata) if metadata.is_file() => {}
         Err(error) if error.kind() == ErrorKind::NotFound && blob.is_some() => {
-            return fs::remove_file(pointer).map_err(Error::file("remove", pointer)).map(|()| None);
+            // In a cache that is only read it stays, and is no file either.
+            drop(fs::remove_file(pointer));
+            return Ok(None);
         }
         _ => return Ok(None),
     }
     let got = sha256(pointer)?;
     let claimed = blob.as_ref().and_then(|blob| blob.file_name()?.to_str().map(str::to_owned));
+    let claimed = claimed.filter(|claimed| is_sha256(claimed));
+    let named = claimed.is_some();
     if let (Some(blob), Some(claimed)) = (blob, claimed)
-        && is_sha256(&claimed)
         && claimed != got
     {
         move_aside(&blob, &got)?;
         fs::remove_file(pointer).map_err(Error::file("remove", pointer))?;
         return Ok(None);
     }
-    Ok(Some(got))
+    Ok(Some(Intact { sha256: got, named }))
 }
 
 fn temporary(path: &Path) -> PathBuf {

@@ -3,6 +3,7 @@
 //! Above: `hub`, `remote`, `transfer`. Below: ureq. Not here: trying again (`patience`), the bytes (`transfer`).
 //! The token goes to the endpoint's own scheme, host and port, and nowhere else.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ use super::patience::Trouble;
 pub(super) struct Client {
     agent: Agent,
     token: Option<Token>,
+    /// Where a token may be that cannot be read.
+    unread_token: Option<PathBuf>,
     /// Who may see the token.
     endpoint: Option<Origin>,
     redirects: usize,
@@ -68,6 +71,7 @@ impl Client {
         Ok(Self {
             agent: config.build().into(),
             token: environment.token.clone(),
+            unread_token: environment.unread_token.clone(),
             endpoint,
             redirects: limits.redirects,
         })
@@ -87,7 +91,7 @@ impl Client {
         for _ in 0..=self.redirects {
             let response = self.ask(method, &at, headers)?;
             if !is_redirect(response.status()) {
-                return judge(&at, response, self.sees_token(&at));
+                return judge(&at, response, || self.unauthorized(&at));
             }
             let next = next(&at, response.headers())?;
             if Origin::of(&next) != start && is_enough(response.headers()) {
@@ -115,6 +119,11 @@ impl Client {
         let request = request.body(());
         let request = request.map_err(|error| unreachable(uri, &error))?;
         self.agent.run(request).map_err(|error| failure(uri, &error))
+    }
+
+    fn unauthorized(&self, uri: &Uri) -> Error {
+        let (url, with_token) = (shown(uri), self.sees_token(uri));
+        Error::Unauthorized { url, with_token, unread: self.unread_token.clone() }
     }
 
     fn sees_token(&self, uri: &Uri) -> bool {
@@ -169,7 +178,7 @@ fn next(at: &Uri, headers: &HeaderMap) -> Result<Uri> {
 fn judge(
     uri: &Uri,
     response: Response<Body>,
-    with_token: bool,
+    unauthorized: impl FnOnce() -> Error,
 ) -> std::result::Result<Response<Body>, Trouble> {
     let url = shown(uri);
     let status = response.status();
@@ -186,7 +195,7 @@ fn judge(
             let (reason, after) = (format!("it answers {status}"), after.map(Duration::from_secs));
             return Err(Trouble::Again { url, reason, after });
         }
-        401 => Error::Unauthorized { url, with_token },
+        401 => unauthorized(),
         403 => Error::Forbidden { url },
         404 | 410 => Error::NotFound { url, status: status.as_u16() },
         other => Error::Status { url, status: other },

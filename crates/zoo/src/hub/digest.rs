@@ -77,6 +77,17 @@ pub(super) fn is_html(path: &Path) -> Result<bool> {
     Ok(["<!doctype html", "<html", "<head", "<?xml"].iter().any(|tag| text.starts_with(tag)))
 }
 
+/// Whether a safetensors file is as long as its header says; of files of other kinds nothing is known.
+pub(super) fn is_complete(path: &Path) -> Result<bool> {
+    if path.extension().is_none_or(|extension| extension != "safetensors") {
+        return Ok(true);
+    }
+    let file = File::open(path).map_err(Error::file("read", path))?;
+    let len = file.metadata().map_err(Error::file("read", path))?.len();
+    let announced = taper_model::tensors::announced_len(file).map_err(Error::file("read", path))?;
+    Ok(announced == Some(len))
+}
+
 /// Moves a file that is not what its name says out of the way, beside it: `<name>.wrong-<8 digits>`.
 pub(super) fn move_aside(path: &Path, got: &str) -> Result<PathBuf> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();

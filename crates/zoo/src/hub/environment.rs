@@ -32,7 +32,7 @@ const INDEX: &str = "https://pypi.org/simple";
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Environment {
-    /// Hugging Face's cache: `$HF_HUB_CACHE`, `$HF_HOME/hub`, `$XDG_CACHE_HOME/huggingface/hub` or
+    /// Hugging Face's cache: `$HF_HUB_CACHE`, `$HUGGINGFACE_HUB_CACHE`, `$HF_HOME/hub`, `$XDG_CACHE_HOME/huggingface/hub` or
     /// `~/.cache/huggingface/hub`.
     pub hub_cache: PathBuf,
     /// torch.hub's folder of checkpoints, where files from other addresses are: `$TORCH_HOME/hub/checkpoints`,
@@ -46,6 +46,9 @@ pub struct Environment {
     pub network: Network,
     /// `$HF_TOKEN`, or what `$HF_TOKEN_PATH` or `$HF_HOME/token` holds. Only the host of the endpoint is ever told.
     pub token: Option<Token>,
+    /// The file that a token may be in and that cannot be read: public files need none, so that it matters only to a server that
+    /// wants to know who asks.
+    pub unread_token: Option<PathBuf>,
     /// `$SSL_CERT_FILE`: certificates to trust in place of the built-in ones.
     pub certificates: Option<PathBuf>,
     pub(super) proxy: Option<ureq::Proxy>,
@@ -93,7 +96,7 @@ impl Environment {
     /// What the variables of this process say, those for a proxy (`HTTPS_PROXY`, `NO_PROXY`, …) included.
     ///
     /// # Errors
-    /// [`Error::Variable`] for an endpoint that is no address; [`Error::File`] for a token that cannot be read.
+    /// [`Error::Variable`] for an endpoint that is no address.
     pub fn from_env() -> Result<Self> {
         let environment = Self::from_variables(|name| std::env::var_os(name))?;
         Ok(Self { proxy: ureq::Proxy::try_from_env(), ..environment })
@@ -113,12 +116,14 @@ impl Environment {
         let hf_home = path("HF_HOME").unwrap_or_else(|| caches.join("huggingface"));
         let torch_home = path("TORCH_HOME").unwrap_or_else(|| caches.join("torch"));
         let token_file = path("HF_TOKEN_PATH").unwrap_or_else(|| hf_home.join("token"));
-        let token = match text("HF_TOKEN").as_deref().and_then(Token::new) {
-            Some(token) => Some(token),
-            None => read_token(&token_file)?,
+        let (token, unread_token) = match text("HF_TOKEN").as_deref().and_then(Token::new) {
+            Some(token) => (Some(token), None),
+            None => read_token(token_file),
         };
         Ok(Self {
-            hub_cache: path("HF_HUB_CACHE").unwrap_or_else(|| hf_home.join("hub")),
+            hub_cache: path("HF_HUB_CACHE")
+                .or_else(|| path("HUGGINGFACE_HUB_CACHE"))
+                .unwrap_or_else(|| hf_home.join("hub")),
             checkpoints: torch_home.join("hub").join("checkpoints"),
             endpoint: text("HF_ENDPOINT").map_or_else(
                 || Ok(Endpoint::Url(HUB.to_owned())),
@@ -133,6 +138,7 @@ impl Environment {
                 false => Network::Online,
             },
             token,
+            unread_token,
             certificates: path("SSL_CERT_FILE"),
             proxy: None,
         })
@@ -169,11 +175,12 @@ fn expanded(value: &OsString, home: &Path) -> PathBuf {
     path.strip_prefix("~").map_or_else(|_| path.to_owned(), |rest| home.join(rest))
 }
 
-fn read_token(path: &Path) -> Result<Option<Token>> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Token::new(&text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::File { action: "read", path: path.to_owned(), source }),
+/// The token in a file, or the file if it is there and cannot be read: another user's, a folder, no text.
+fn read_token(path: PathBuf) -> (Option<Token>, Option<PathBuf>) {
+    match std::fs::read_to_string(&path) {
+        Ok(text) => (Token::new(&text), None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => (None, None),
+        Err(_) => (None, Some(path)),
     }
 }
 
@@ -205,6 +212,10 @@ mod tests {
         assert_eq!(homes.checkpoints, Path::new("/t/hub/checkpoints"));
         let cache = with(&[("HF_HOME", "/hf"), ("HF_HUB_CACHE", "/c")]).unwrap();
         assert_eq!(cache.hub_cache, Path::new("/c"));
+        let old = with(&[("HF_HOME", "/hf"), ("HUGGINGFACE_HUB_CACHE", "~/o")]).unwrap();
+        assert_eq!(old.hub_cache, Path::new("o")); // no home is known
+        let both = [("HF_HUB_CACHE", "/c"), ("HUGGINGFACE_HUB_CACHE", "/o"), ("HF_HOME", "/hf")];
+        assert_eq!(with(&both).unwrap().hub_cache, Path::new("/c"));
     }
 
     #[test]
@@ -242,6 +253,26 @@ mod tests {
         let from_variable = with(&[("HF_HOME", home), ("HF_TOKEN", "hf_variable")]).unwrap();
         assert_eq!(from_variable.token, Token::new("hf_variable"));
         assert!(!format!("{from_variable:?}").contains("hf_variable"));
-        assert!(matches!(with(&[("HF_TOKEN_PATH", home)]), Err(Error::File { .. })));
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_read_keeps_nothing_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let (home, file) = (folder.path().to_str().unwrap(), folder.path().join("token"));
+        let is_unread = |variables: &[(&str, &str)], file: &Path| {
+            let environment = with(variables).unwrap();
+            assert_eq!(
+                (environment.token, environment.unread_token),
+                (None, Some(file.to_owned()))
+            );
+        };
+        is_unread(&[("HF_TOKEN_PATH", home)], folder.path()); // a folder
+        std::fs::write(&file, [0xff, 0xfe]).unwrap();
+        is_unread(&[("HF_HOME", home)], &file); // no text
+        let from_variable = with(&[("HF_HOME", home), ("HF_TOKEN", "hf_variable")]).unwrap();
+        assert_eq!(
+            (from_variable.token, from_variable.unread_token),
+            (Token::new("hf_variable"), None)
+        );
     }
 }

@@ -3,7 +3,7 @@
 //! Above: all of `hub`. Below: thiserror. Not here: names and weights that do not fit (`crate::Error`).
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The result of getting a file.
@@ -41,8 +41,8 @@ pub enum Error {
     #[error("cannot reach {url}: {reason}")]
     Unreachable { url: String, reason: String },
     /// 401.
-    #[error("{url} answers 401: {}", if *with_token { "HF_TOKEN is not valid there" } else { "there is no such repository, or it is private: set HF_TOKEN" })]
-    Unauthorized { url: String, with_token: bool },
+    #[error("{url} answers 401: {}", unauthorized(*with_token, unread.as_deref()))]
+    Unauthorized { url: String, with_token: bool, unread: Option<PathBuf> },
     /// 403.
     #[error(
         "{url} answers 403: the account has no access; a gated repository wants its terms accepted on its page"
@@ -93,6 +93,18 @@ pub enum Error {
     /// The caller does not want it any more.
     #[error("stopped; what came is kept and gone on with")]
     Stopped,
+}
+
+/// What to do about a 401.
+fn unauthorized(with_token: bool, unread: Option<&Path>) -> String {
+    match (with_token, unread) {
+        (true, _) => "HF_TOKEN is not valid there".to_owned(),
+        (false, None) => "there is no such repository, or it is private: set HF_TOKEN".to_owned(),
+        (false, Some(path)) => format!(
+            "there is no such repository, or it is private: the token in `{}` cannot be read, set HF_TOKEN",
+            path.display()
+        ),
+    }
 }
 
 impl Error {

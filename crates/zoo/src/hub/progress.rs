@@ -1,9 +1,11 @@
 //! What is told while a file comes.
 //!
-//! Above: `hub`, its callers. Below: nothing. Not here: how it is shown.
+//! Above: `hub`, its callers. Below: `record`. Not here: how it is shown.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
+
+use crate::Check;
 
 /// One thing to tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +19,13 @@ pub enum Progress<'a> {
         bytes: u64,
         /// Bytes of the whole, once the server has told.
         total: Option<u64>,
+    },
+    /// The whole file is here under its name.
+    Arrived {
+        /// What was downloaded.
+        file: &'a str,
+        /// What its bytes were checked against.
+        check: Check,
     },
     /// Somebody else is downloading the same file and is waited for.
     Waiting {
@@ -38,4 +47,11 @@ pub type Listener<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
 /// Listens to nothing.
 pub fn silent(_: Progress<'_>) -> ControlFlow<()> {
     ControlFlow::Continue(())
+}
+
+/// Tells that a file is whole, which is too late to stop.
+pub(super) fn arrived(listener: &mut Listener<'_>, file: &str, check: Check) {
+    match listener(Progress::Arrived { file, check }) {
+        ControlFlow::Continue(()) | ControlFlow::Break(()) => {}
+    }
 }

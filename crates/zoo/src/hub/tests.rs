@@ -19,6 +19,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::{Environment, Error, Hub, Limits, Progress, Result, digest, silent};
+use crate::Check;
 use server::{Fault, Server, Site};
 
 const REPO: &str = "timm/tiny.in1k";
@@ -140,6 +141,34 @@ fn a_file_arrives_in_hugging_faces_layout() {
     assert_eq!(std::fs::read_to_string(main).unwrap(), COMMIT);
     let asked = server.asked();
     assert_eq!(asked, ["HEAD bytes=", "GET bytes=0-4999"]);
+}
+
+#[test]
+fn the_listener_hears_what_the_bytes_were_checked_against() {
+    let site = Site::new(content(1_000));
+    let plain = Site { is_plain: true, ..site.clone() };
+    let whole = site.sha256.clone();
+    for (site, sha256, expected) in [
+        (&site, &whole[..], Check::Sha256),
+        (&site, "", Check::Server),
+        (&site, &whole[..10], Check::Server), // and against the ten digits
+        (&plain, &whole[..10], Check::Prefix { digits: 10 }),
+        (&plain, &whole[..], Check::Sha256),
+        (&plain, "", Check::Length),
+    ] {
+        let server = Server::start(site.clone());
+        let here = Here::new(&server.url);
+        let mut heard = Vec::new();
+        let mut listener = |progress: Progress<'_>| {
+            if let Progress::Arrived { check, .. } = progress {
+                heard.push(check);
+            }
+            ControlFlow::Continue(())
+        };
+        here.hub.fetch(REPO, FILE, sha256, &mut listener).unwrap();
+        here.hub.fetch(REPO, FILE, sha256, &mut listener).unwrap(); // out of the cache
+        assert_eq!(heard, [expected], "`{sha256}`, plain: {}", site.is_plain);
+    }
 }
 
 #[test]

@@ -2,6 +2,11 @@
 //!
 //! Above: `hub::tests`. Below: `server`. Not here: downloads that fail (`faults`).
 
+use std::collections::BTreeMap;
+
+use taper_model::tensors::to_safetensors;
+use taper_model::{Precision, Tensor};
+
 use super::*;
 
 const OFFLINE: (&str, &str) = ("HF_HUB_OFFLINE", "1");
@@ -31,6 +36,48 @@ fn files_of_pythons_programs_are_found_offline() {
     filled(&here, &"f".repeat(40), b"newer weights");
     assert_eq!(here.fetch(&sha256(b"weights")).unwrap(), pointer);
     assert_ne!(here.fetch("").unwrap(), pointer);
+}
+
+#[test]
+fn of_two_snapshots_the_whole_one_is_used() {
+    let weights = weights();
+    let newer = "f".repeat(40);
+    // What the branch's snapshot has in place of the file.
+    type Spoil = fn(&Path, &[u8]);
+    let spoils: [Spoil; 6] = [
+        |pointer, _| std::fs::remove_file(pointer).unwrap(),
+        |pointer, _| std::fs::remove_file(pointer.canonicalize().unwrap()).unwrap(),
+        |pointer, whole| replaced(pointer, &whole[..whole.len() - 1]),
+        |pointer, whole| replaced(pointer, &whole[..20]),
+        |pointer, _| replaced(pointer, b""),
+        |pointer, _| {
+            std::fs::remove_file(pointer).unwrap();
+            std::fs::create_dir(pointer).unwrap();
+        },
+    ];
+    for (number, spoil) in spoils.iter().enumerate() {
+        let here = Here::with("http://127.0.0.1:9", &[OFFLINE]);
+        let whole = filled(&here, COMMIT, &weights);
+        let newest = filled(&here, &newer, b"newer weights");
+        // Blobs of files that are not kept as such are named by another hash.
+        let broken = here.folder.path().join("hf/hub/models--timm--tiny.in1k/blobs/0123");
+        std::fs::write(&broken, &weights).unwrap();
+        std::fs::remove_file(&newest).unwrap();
+        std::os::unix::fs::symlink("../../blobs/0123", &newest).unwrap();
+        spoil(&newest, &weights);
+        assert_eq!(here.fetch("").unwrap(), whole, "{number}");
+    }
+}
+
+/// A file of one tensor.
+fn weights() -> Vec<u8> {
+    let tensor = Tensor { shape: vec![3], data: vec![1.0, 2.0, 3.0] };
+    to_safetensors([("w", &tensor, Precision::F32)], &BTreeMap::new())
+}
+
+fn replaced(pointer: &Path, bytes: &[u8]) {
+    std::fs::remove_file(pointer).unwrap();
+    std::fs::write(pointer, bytes).unwrap();
 }
 
 #[test]
