@@ -1,19 +1,87 @@
 //! Every variant of the zoo: its graph and its tensors say the same.
 
-use taper_graph::{Graph, Init, ParamRole};
+use taper_graph::{Conv, Extent, Graph, Init, Op, ParamRole};
 use taper_model::{Model, Preprocess};
 
+/// The shapes that the parameters of a node must have by the maps before and behind it, in order; none if it must have none.
+fn shapes_by_maps(op: &Op, [from, to]: [Extent; 2]) -> Vec<Vec<usize>> {
+    let (from, to) = (from.channels(), to.channels());
+    match op {
+        Op::Conv(Conv { window, groups, .. }) => {
+            let [h, w] = window.kernel;
+            vec![vec![to, from / groups, h, w], vec![to]]
+        }
+        Op::Linear { .. } => vec![vec![to, from], vec![to]],
+        Op::BatchNorm { .. } => vec![vec![from]; 4],
+        Op::LayerNorm { .. } | Op::GroupNorm { .. } => vec![vec![from]; 2],
+        Op::ChannelScale => vec![vec![from]],
+        _ => Vec::new(),
+    }
+}
+
 #[test]
-fn tensors_are_what_the_graph_says_for_every_variant() {
+fn parameters_have_the_shapes_that_the_maps_around_them_ask_for() {
+    let mut checked = 0;
+    for architecture in taper_zoo::architectures() {
+        let graph = architecture.graph(7).unwrap();
+        let extents = graph.extents(architecture.input_size, architecture.input_size).unwrap();
+        let mut owned = vec![0; graph.params().len()];
+        for id in graph.node_ids() {
+            let (node, name) = (graph.node(id), architecture.name);
+            let from =
+                node.inputs().first().map_or(extents[id.index()], |from| extents[from.index()]);
+            let expected = shapes_by_maps(node.op(), [from, extents[id.index()]]);
+            let got: Vec<_> =
+                node.params().iter().map(|id| graph.param(*id).shape.clone()).collect();
+            let without_bias = &expected[..expected.len().saturating_sub(1)];
+            let is_layer = matches!(node.op(), Op::Conv(_) | Op::Linear { .. });
+            assert!(
+                got == expected || (is_layer && got == without_bias),
+                "{} of {name}: {got:?}, not {expected:?}",
+                node.name()
+            );
+            node.params().iter().for_each(|id| owned[id.index()] += 1);
+            checked += got.len();
+        }
+        assert!(owned.iter().all(|owners| *owners == 1), "{}", architecture.name);
+        let logits = extents[graph.output("logits").unwrap().index()];
+        assert_eq!(logits, Extent::Vector { c: 7 }, "{}", architecture.name);
+    }
+    assert!(checked > 20_000, "{checked}");
+}
+
+#[test]
+fn random_weights_are_those_of_their_role_in_every_small_network() {
     // Larger ones only repeat what these have.
-    for architecture in taper_zoo::architectures().filter(|it| it.params < 10_000_000) {
+    for architecture in taper_zoo::architectures().filter(|it| it.params < 4_000_000) {
         let graph = architecture.graph(10).unwrap();
         let model = Model::random(graph, 1, Preprocess::imagenet(), Vec::new()).unwrap();
-        assert_eq!(model.graph().params().len(), model.tensors().len(), "{}", architecture.name);
+        let mut seen = Vec::new();
         for (spec, tensor) in model.graph().params().iter().zip(model.tensors()) {
-            assert_eq!(spec.shape, tensor.shape, "{} of {}", spec.name, architecture.name);
-            assert_eq!(tensor.data.len(), tensor.shape.iter().product::<usize>(), "{}", spec.name);
+            let what = format!("{} of {}", spec.name, architecture.name);
+            let all = |value: f32| tensor.data.iter().all(|v| v.to_bits() == value.to_bits());
+            match spec.role {
+                ParamRole::RunningVar => assert!(all(1.0), "{what}"),
+                ParamRole::RunningMean | ParamRole::NormShift => assert!(all(0.0), "{what}"),
+                ParamRole::NormScale => assert!(all(1.0) || all(0.0), "{what}"),
+                ParamRole::Weight => {
+                    let n = tensor.data.len() as f64;
+                    let mean = tensor.data.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
+                    let square = tensor.data.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / n;
+                    // A mean of n numbers is within five of its standard deviations, always with a fixed seed.
+                    assert!(
+                        square > 0.0 && mean.abs() < 5.0 * (square / n).sqrt(),
+                        "{what}: {mean}"
+                    );
+                    seen.push(tensor.data[..8.min(tensor.data.len())].to_vec());
+                }
+                _ => assert!(tensor.data.iter().all(|v| v.is_finite()), "{what}"),
+            }
         }
+        let all = seen.len();
+        seen.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        seen.dedup();
+        assert_eq!(seen.len(), all, "two weights of {} begin alike", architecture.name);
     }
 }
 
