@@ -10,6 +10,10 @@ fn the_zoo_is_listed_with_its_numbers() {
     assert_eq!(full["params"], 3_504_872);
     assert_eq!(full["input"], 224);
     assert_eq!(full["cached"], true);
+    assert_eq!(full["checks"], serde_json::json!(["sha256", "sha256"]));
+    let mirrored =
+        models.iter().find(|model| model["name"] == "mobilenetv2_050.lamb_in1k").unwrap();
+    assert_eq!(mirrored["checks"], serde_json::json!(["the hub's word", "8 digits of sha256"]));
     assert!(full["macs"].as_u64().unwrap() > 300_000_000);
     assert!(taper(&["models"]).succeeds().stdout.contains("mobilenetv2_100.tv_in1k"));
 }

@@ -81,8 +81,8 @@ pub(crate) fn all(root: &Path) -> Result<Vec<Generated>> {
     Ok(all)
 }
 
-const HEAD: &str =
-    "| name | parameters | MACs | input | top-1 | license |\n|---|--:|--:|--:|--:|---|\n";
+const HEAD: &str = "| name | parameters | MACs | input | top-1 | license | checked against |\n\
+                    |---|--:|--:|--:|--:|---|---|\n";
 
 fn short() -> Result<String> {
     let rows = BEGIN_WITH.iter().map(|name| anyhow::Ok(row_of(record(name)?)?));
@@ -110,13 +110,22 @@ fn row(record: &Record, architecture: &Architecture) -> String {
     let (params, macs) = (Params(architecture.params), Macs(record.macs));
     let Record { name, preprocess, top1, licence, .. } = record;
     let size = preprocess.input_size[0];
-    format!("| `{name}` | {params} | {macs} | {size} | {:.1} % | {licence} |\n", 100.0 * top1)
+    let (top1, check) = (100.0 * top1, checks(record));
+    format!("| `{name}` | {params} | {macs} | {size} | {top1:.1} % | {licence} | {check} |\n")
 }
 
 fn bare(architecture: &Architecture) -> String {
     let (params, macs) = (Params(architecture.params), Macs(architecture.macs));
     let Architecture { name, input_size, .. } = architecture;
-    format!("| `{name}` | {params} | {macs} | {input_size} | – | – |\n")
+    format!("| `{name}` | {params} | {macs} | {input_size} | – | – | – |\n")
+}
+
+/// What its files are checked against, in the order in which they are tried.
+fn checks(record: &Record) -> String {
+    let mut checks: Vec<String> =
+        record.sources.iter().map(|source| source.check().to_string()).collect();
+    checks.dedup();
+    checks.join("; ")
 }
 
 #[cfg(test)]
@@ -129,7 +138,7 @@ mod tests {
         for record in records() {
             assert!(text.contains(&format!("| `{}` |", record.name)), "{}", record.name);
         }
-        let without = text.lines().filter(|line| line.ends_with("| – | – |")).count();
+        let without = text.lines().filter(|line| line.ends_with("| – | – | – |")).count();
         let networks: usize = families().iter().map(|family| family.architectures.len()).sum();
         let lines = text.lines().filter(|line| line.starts_with("| `")).count();
         assert_eq!(lines, records().len() + without);
@@ -140,7 +149,7 @@ mod tests {
     fn the_first_lines_are_the_defaults() {
         let text = short().unwrap();
         assert!(text.contains(
-            "| `mobilenetv2_100.tv_in1k` | 3.50 M | 301 M | 224 | 71.9 % | BSD-3-Clause |\n"
+            "| `mobilenetv2_100.tv_in1k` | 3.50 M | 301 M | 224 | 71.9 % | BSD-3-Clause | sha256 |\n"
         ));
         assert_eq!(text.lines().count(), 2 + BEGIN_WITH.len());
     }

@@ -75,13 +75,27 @@ impl Download {
         }
     }
 
+    /// The file is whole.
+    pub(crate) fn whole(&mut self, file: &str, check: &str) {
+        let bytes = self.file.as_ref().filter(|(known, _)| known == file).map(|(_, bytes)| *bytes);
+        self.clear();
+        let bytes = bytes.map_or_else(|| "it is".to_owned(), |it| format!("{} are", megabytes(it)));
+        self.output.say(format!("{file}: {bytes} here, checked against {check}"));
+    }
+
     /// No more bytes come.
     pub(crate) fn end(&mut self) {
+        let file = self.file.take();
+        self.clear();
+        if let Some((file, bytes)) = file {
+            self.output.say(format!("{file}: {} are here", megabytes(bytes)));
+        }
+    }
+
+    fn clear(&mut self) {
+        self.file = None;
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
-        }
-        if let Some((file, bytes)) = self.file.take() {
-            self.output.say(format!("{file}: {} are here", megabytes(bytes)));
         }
     }
 

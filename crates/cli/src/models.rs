@@ -40,23 +40,31 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Each thing that the files are checked against once.
+fn checks(model: &ZooModel) -> String {
+    let mut checks = model.checks.clone();
+    checks.dedup();
+    if checks.is_empty() { "–".to_owned() } else { checks.join("; ") }
+}
+
 fn table(models: &[ZooModel]) -> String {
     let width = models.iter().map(|model| model.name.len()).max().unwrap_or(0);
     let mut text = format!(
-        "{:width$}  {:>8}  {:>8}  {:>5}  {:>6}  {:<14}  {}",
-        "name", "params", "MACs", "input", "top-1", "license", "here"
+        "{:width$}  {:>8}  {:>8}  {:>5}  {:>6}  {:<14}  {:<4}  {}",
+        "name", "params", "MACs", "input", "top-1", "license", "here", "checked against"
     );
     for model in models {
         let top1 =
             model.top1.map_or_else(|| "–".to_owned(), |top1| format!("{:.1} %", 100.0 * top1));
         text.push_str(&format!(
-            "\n{:width$}  {:>6.2} M  {:>6.1} M  {:>5}  {top1:>6}  {:<14}  {}",
+            "\n{:width$}  {:>6.2} M  {:>6.1} M  {:>5}  {top1:>6}  {:<14}  {:<4}  {}",
             model.name,
             model.params as f64 / 1e6,
             model.macs as f64 / 1e6,
             model.input,
             model.license.as_deref().unwrap_or("–"),
-            if model.cached { "yes" } else { "no" }
+            if model.cached { "yes" } else { "no" },
+            checks(model)
         ));
         if !model.aliases.is_empty() {
             text.push_str(&format!("\n{:width$}  also: {}", "", model.aliases.join(", ")));

@@ -109,6 +109,7 @@ impl Observer for Progress {
         let is_download = matches!(
             event,
             Event::Downloading { .. }
+                | Event::Downloaded { .. }
                 | Event::DownloadingElsewhere { .. }
                 | Event::DownloadPaused { .. }
         );
@@ -117,6 +118,7 @@ impl Observer for Progress {
         }
         match event {
             Event::Downloading { file, bytes, total } => self.download.came(file, *bytes, *total),
+            Event::Downloaded { file, check } => self.download.whole(file, check),
             Event::DownloadingElsewhere { file } => self.download.elsewhere(file),
             Event::DownloadPaused { pause, reason } => self.download.paused(*pause, reason),
             Event::Planned(plan) => self.planned(plan),

@@ -68,6 +68,9 @@ pub(crate) fn listener<'a>(
             Progress::Received { file, bytes, total } => {
                 observer.event(&Event::Downloading { file, bytes, total });
             }
+            Progress::Arrived { file, check } => {
+                observer.event(&Event::Downloaded { file, check: &check.to_string() });
+            }
             Progress::Waiting { file } => observer.event(&Event::DownloadingElsewhere { file }),
             Progress::Pausing { pause, reason } => {
                 observer.event(&Event::DownloadPaused { pause, reason });

@@ -39,6 +39,13 @@ pub enum Event<'a> {
         /// Bytes of the whole, once the server has told.
         total: Option<u64>,
     },
+    /// A download is whole and has its name.
+    Downloaded {
+        /// What was downloaded.
+        file: &'a str,
+        /// What its bytes were checked against.
+        check: &'a str,
+    },
     /// Another process downloads the same weights and is waited for.
     DownloadingElsewhere {
         /// What is waited for.

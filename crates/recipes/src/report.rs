@@ -211,6 +211,9 @@ pub struct ZooModel {
     pub license: Option<String>,
     /// Whether the weights are on this machine.
     pub cached: bool,
+    /// What the bytes of the weights' files are checked against, in the order in which they are tried: `sha256`, `8 digits of
+    /// sha256`, `the hub's word` or `length`.
+    pub checks: Vec<String>,
 }
 
 #[cfg(test)]

@@ -84,6 +84,7 @@ pub fn models() -> Result<Vec<ZooModel>> {
             top1: None,
             license: None,
             cached: false,
+            checks: Vec::new(),
         };
         if records.peek().is_none() {
             models.push(bare.clone());
@@ -102,6 +103,7 @@ pub fn models() -> Result<Vec<ZooModel>> {
                 top1: Some(record.top1),
                 license: Some(record.licence.to_owned()),
                 cached: record.is_cached(&environment),
+                checks: record.sources.iter().map(|source| source.check().to_string()).collect(),
                 ..bare.clone()
             });
         }
