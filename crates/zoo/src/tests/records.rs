@@ -210,7 +210,7 @@ fn torchvisions_weights_go_into_networks_with_torchvisions_norms_only() {
         }
     }
     // MobileNetV3, EfficientNet B5 to B7 and V2 differ from timm's.
-    assert!(apart == 9 && with_norms > 20, "{apart} of {with_norms}");
+    assert_eq!((apart, with_norms), (9, 20));
 }
 
 #[test]
