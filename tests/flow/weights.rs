@@ -1,12 +1,14 @@
 //! Weights that are not in the binary: from a folder, from a server, and what is said when they cannot be had.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
-use taper_model::{Model, Preprocess};
+use taper_model::tensors::to_safetensors;
+use taper_model::{Model, Precision, Preprocess};
 
 use crate::pictures;
 use crate::taper::{Ran, arg, ran};
@@ -17,7 +19,8 @@ const TINY: &str = "test_efficientnet.r160_in1k";
 fn taper(home: &Path, endpoint: &str, offline: &str, args: &[&str]) -> Ran {
     let mut command: Command = crate::taper::command(args);
     command.env("HF_HOME", home.join("hf")).env("TORCH_HOME", home.join("torch"));
-    command.env_remove("HF_HUB_CACHE").env_remove("HF_TOKEN").env("NO_PROXY", "127.0.0.1");
+    command.env_remove("HF_HUB_CACHE").env_remove("HUGGINGFACE_HUB_CACHE");
+    command.env_remove("HF_TOKEN").env("NO_PROXY", "127.0.0.1");
     command.env("HF_ENDPOINT", endpoint).env("HF_HUB_OFFLINE", offline);
     ran(command)
 }
@@ -106,4 +109,34 @@ fn weights_that_cannot_be_had_are_told_with_a_way_to_get_them() {
     let ran = taper(home.path(), &page, "0", &["predict", "--model", TINY, "x.png"]);
     let ran = ran.refuses(1, &[TINY]);
     assert!(ran.stderr.contains("HTML"), "{}", ran.stderr);
+}
+
+#[test]
+fn weights_without_a_network_are_used_with_arch() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("best.safetensors");
+    let graph = taper_zoo::create("mobilenetv2_035", 3).unwrap();
+    let model = Model::random(graph, 1, Preprocess::imagenet(), Vec::new()).unwrap();
+    let names: Vec<String> =
+        model.graph().params().iter().map(|spec| format!("module.{}", spec.name)).collect();
+    let entries = names.iter().zip(model.tensors());
+    let entries = entries.map(|(name, tensor)| (name.as_str(), tensor, Precision::F32));
+    fs::write(&file, to_safetensors(entries, &BTreeMap::new())).unwrap();
+    let (file, picture) = (arg(&file), picture(dir.path()));
+    let run = |args: &[&str]| taper(dir.path(), "http://127.0.0.1:9", "1", args);
+    let predict = |model: &str, more: &[&str]| {
+        let args = ["predict", "--model", model, "--json", &picture];
+        run(&[&args[..], more].concat())
+    };
+    let ran = predict(&file, &["--arch", "mobilenetv2_035"]).succeeds();
+    let named = ran.json()["predictions"].as_array().unwrap().len();
+    assert_eq!(named, 3, "as many as the file's classifier has");
+    assert_eq!(predict(&format!("mobilenetv2_035@{file}"), &[]).succeeds().stdout, ran.stdout);
+    predict(&file, &[]).refuses(2, &["best.safetensors"]);
+    predict(&file, &["--arch", "mobilenetv2_053"])
+        .refuses(2, &["mobilenetv2_053", "mobilenetv2_035"]);
+    predict(&file, &["--arch", "lenet5"]).refuses(2, &["best.safetensors", "lenet5"]);
+    let bench = ["--image-size", "32", "--seconds", "0"];
+    run(&[&["bench", "--model", &file, "--arch", "mobilenetv2_035"], &bench[..]].concat())
+        .succeeds();
 }

@@ -52,6 +52,25 @@ pub(crate) struct Shared {
     pub(crate) json: bool,
 }
 
+/// What a file of weights does not say of itself.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Arch {
+    /// The network that the weights in the model's FILE are of, if it is none of taper's: any .pth or .safetensors of torch's tensors.
+    /// Of several state dicts in it, FILE#KEY is one
+    #[arg(long, value_name = "NETWORK")]
+    arch: Option<String>,
+}
+
+impl Arch {
+    /// The model that is meant.
+    pub(crate) fn of(&self, model: String) -> String {
+        match &self.arch {
+            Some(network) => taper_recipes::weights_of(network, &model),
+            None => model,
+        }
+    }
+}
+
 /// A parsed command line, with what was said and what is default.
 #[derive(Debug)]
 pub(crate) struct Request {

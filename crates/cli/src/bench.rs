@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use taper_recipes::{BenchMode, BenchOptions, BenchReport};
 
-use crate::args::Shared;
+use crate::args::{Arch, Shared};
 use crate::output::Output;
 
 fn defaults() -> BenchOptions {
@@ -24,6 +24,8 @@ pub(crate) struct Flags {
     /// Name (see `taper models`) or model file
     #[arg(long, value_name = "NAME|FILE")]
     model: String,
+    #[command(flatten)]
+    arch: Arch,
     /// Images a batch
     #[arg(long, value_name = "N", default_value_t = defaults().batch)]
     batch: usize,
@@ -49,7 +51,7 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
         image_size: flags.image_size,
         seconds: flags.seconds,
         threads: flags.shared.threads,
-        ..BenchOptions::new(flags.model)
+        ..BenchOptions::new(flags.arch.of(flags.model))
     };
     let report = taper_recipes::bench(&options)?;
     output.say(words(&options.model, &report));

@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Args;
 use taper_recipes::{EvaluateOptions, Labels};
 
-use crate::args::Shared;
+use crate::args::{Arch, Shared};
 use crate::confusion;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -23,6 +23,8 @@ pub(crate) struct Flags {
     /// Name (see `taper models`) or model file
     #[arg(long, value_name = "NAME|FILE")]
     model: String,
+    #[command(flatten)]
+    arch: Arch,
     /// Folder of pictures: its val if it has one, otherwise all of it
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
@@ -47,7 +49,7 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
         batch_size: flags.batch_size,
         strict: flags.strict,
         threads: flags.shared.threads,
-        ..EvaluateOptions::new(flags.model, flags.data)
+        ..EvaluateOptions::new(flags.arch.of(flags.model), flags.data)
     };
     let mut progress = Progress::new(output);
     let report = taper_recipes::evaluate(&options, &mut progress);

@@ -14,7 +14,7 @@ use taper_recipes::{
     ResumeOptions, ScheduleKind,
 };
 
-use crate::args::Shared;
+use crate::args::{Arch, Shared};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::{confusion, signals};
@@ -23,7 +23,7 @@ use crate::{confusion, signals};
 const MISTAKES: usize = 5;
 
 /// What may be said again together with `--resume`.
-const WITH_RESUME: [&str; 5] = ["resume", "data", "model", "threads", "json"];
+const WITH_RESUME: [&str; 6] = ["resume", "data", "model", "arch", "threads", "json"];
 
 fn defaults() -> FineTuneOptions {
     FineTuneOptions::default()
@@ -56,6 +56,8 @@ pub(crate) struct Flags {
     /// Name (see `taper models`) or model file
     #[arg(long, value_name = "NAME|FILE", default_value_t = defaults().model)]
     model: String,
+    #[command(flatten)]
+    arch: Arch,
     /// Begin with the model's weights, or with random ones
     #[arg(long, value_name = "yes|none", default_value_t = defaults().pretrained)]
     pretrained: Pretrained,
@@ -148,7 +150,7 @@ impl Flags {
     fn into_options(self) -> FineTuneOptions {
         FineTuneOptions {
             data: self.data,
-            model: self.model,
+            model: self.arch.of(self.model),
             pretrained: self.pretrained,
             epochs: self.epochs,
             batch_size: self.batch_size,
@@ -185,7 +187,7 @@ fn resume_options(run: PathBuf, flags: Flags, said: &ArgMatches) -> Result<Resum
     }
     Ok(ResumeOptions {
         run,
-        model: is_said("model").then_some(flags.model),
+        model: is_said("model").then(|| flags.arch.of(flags.model)),
         data: flags.data,
         threads: is_said("threads").then_some(flags.shared.threads),
     })

@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Args;
 use taper_recipes::{LookOptions, LookReport};
 
-use crate::args::Shared;
+use crate::args::{Arch, Shared};
 use crate::download;
 use crate::output::Output;
 
@@ -31,6 +31,8 @@ pub(crate) struct Flags {
     /// Name (see `taper models`) or model file
     #[arg(long, value_name = "NAME|FILE")]
     model: String,
+    #[command(flatten)]
+    arch: Arch,
     /// Folder for the page and the pictures; files of the same names are replaced
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -62,7 +64,7 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
         top: flags.top,
         channels: flags.channels,
         threads: flags.shared.threads,
-        ..LookOptions::new(flags.model, flags.images, flags.out)
+        ..LookOptions::new(flags.arch.of(flags.model), flags.images, flags.out)
     };
     download::before(&options.model, output)?;
     let report = taper_recipes::look(&options)?;

@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Args;
 use taper_recipes::{PredictOptions, Prediction};
 
-use crate::args::Shared;
+use crate::args::{Arch, Shared};
 use crate::download;
 use crate::output::Output;
 
@@ -22,6 +22,8 @@ pub(crate) struct Flags {
     /// Name (see `taper models`) or model file
     #[arg(long, value_name = "NAME|FILE")]
     model: String,
+    #[command(flatten)]
+    arch: Arch,
     /// Classes to name for each picture
     #[arg(long, value_name = "K", default_value_t = 5)]
     top: usize,
@@ -38,7 +40,7 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
     let options = PredictOptions {
         top: flags.top,
         threads: flags.shared.threads,
-        ..PredictOptions::new(flags.model, flags.images)
+        ..PredictOptions::new(flags.arch.of(flags.model), flags.images)
     };
     download::before(&options.model, output)?;
     let mut failed = 0;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use taper_zoo::hub::{Environment, Hub, Progress};
 use taper_zoo::record;
 
+use crate::bare_weights::BareWeights;
 use crate::error::{Error, Result};
 use crate::observer::{Event, Observer};
 use crate::source;
@@ -26,7 +27,7 @@ use crate::source;
 /// # Ok::<(), taper_recipes::Error>(())
 /// ```
 pub fn download(name_or_file: &str, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<()> {
-    if source::is_file(name_or_file) {
+    if BareWeights::parse(name_or_file)?.is_some() || source::is_file(name_or_file) {
         return Ok(());
     }
     let record = record(name_or_file).map_err(zoo)?;

@@ -154,12 +154,26 @@ pub enum Error {
         name: String,
     },
     /// A file of tensors that is no model file and no published weights.
-    #[error("`{}` holds tensors without a network, and they are none of the published weights that `taper models` lists (sha256 {sha256})", path.display())]
+    #[error("`{}` holds tensors without a network, and they are none of the published weights that `taper models` lists (sha256 {sha256}); say which network they are of: `NETWORK@{}`", path.display(), path.display())]
     UnknownWeights {
         /// The file.
         path: PathBuf,
         /// Of its bytes.
         sha256: String,
+    },
+    /// A network is named for a file that has one.
+    #[error("`{}` is a model file, which has its network: name the file alone", path.display())]
+    HasNetwork {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A checkpoint with several state dicts.
+    #[error("say which weights of `{}` are meant: `{}#KEY`", path.display(), path.display())]
+    StateDicts {
+        /// The file.
+        path: PathBuf,
+        /// Which there are.
+        source: taper_model::Error,
     },
     /// The pictures cannot be used.
     #[error(transparent)]

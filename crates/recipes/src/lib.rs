@@ -4,6 +4,7 @@
 //! step when asked, and returns a report. It prints nothing and knows no command line, although its errors name the
 //! binary's flags, which are its options' fields with `-` for `_`.
 
+mod bare_weights;
 mod bench;
 mod classification;
 mod data;
@@ -25,6 +26,7 @@ mod tune;
 mod warm_head;
 mod zoo;
 
+pub use bare_weights::weights_of;
 pub use bench::bench;
 pub use download::download;
 pub use error::{Error, Result};

@@ -34,7 +34,7 @@ pub struct FineTuneOptions {
     /// A folder of pictures, `DIR/<class>/*` or `DIR/train/<class>/*` with `DIR/val/<class>/*`; the embedded pictures
     /// when absent.
     pub data: Option<PathBuf>,
-    /// A name of the zoo or a model file.
+    /// A name of the zoo, a model file, or what [`weights_of`](crate::weights_of) says.
     pub model: String,
     /// Whether training begins with the model's weights or with random ones.
     pub pretrained: Pretrained,
@@ -186,7 +186,7 @@ impl FineTuneOptions {
 /// What evaluating needs to know.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EvaluateOptions {
-    /// A name of the zoo or a model file.
+    /// A name of the zoo, a model file, or what [`weights_of`](crate::weights_of) says.
     pub model: String,
     /// A folder of pictures: its `val` if it has one, otherwise all of it.
     pub data: PathBuf,
@@ -225,7 +225,7 @@ impl EvaluateOptions {
 /// What predicting needs to know.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PredictOptions {
-    /// A name of the zoo or a model file.
+    /// A name of the zoo, a model file, or what [`weights_of`](crate::weights_of) says.
     pub model: String,
     /// Files to look at.
     pub images: Vec<PathBuf>,
@@ -256,7 +256,7 @@ impl PredictOptions {
 /// What measuring needs to know.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BenchOptions {
-    /// A name of the zoo or a model file.
+    /// A name of the zoo, a model file, or what [`weights_of`](crate::weights_of) says.
     pub model: String,
     /// What is measured.
     pub mode: BenchMode,

@@ -1,6 +1,6 @@
 //! Models by name or by file.
 //!
-//! Above: `fine_tune`, `evaluate`, `predict`. Below: `taper_zoo`, `taper_model`. Not here: changing them (`taper_transfer`).
+//! Above: `fine_tune`, `evaluate`, `predict`. Below: `bare_weights`, `taper_zoo`, `taper_model`. Not here: changing them (`taper_transfer`).
 //! What looks like a path, or is there, is a file; everything else is a name. A file is a model file, or published weights
 //! in the format they are published in, told by their hash.
 
@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use taper_model::{Model, Preprocess, tensors};
 use taper_zoo::{Record, Source};
 
+use crate::bare_weights::BareWeights;
 use crate::download::{self, zoo};
 use crate::error::{Error, Result};
 use crate::observer::{Observer, Silent};
@@ -25,6 +26,9 @@ pub(crate) fn load(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<Model> {
+    if let Some(weights) = BareWeights::parse(name_or_file)? {
+        return weights.load();
+    }
     if is_file(name_or_file) {
         return of_file(Path::new(name_or_file));
     }
@@ -38,6 +42,9 @@ pub(crate) fn load(
 
 /// The same without a network: none for a name whose weights are not on this machine.
 pub(crate) fn load_here(name_or_file: &str) -> Result<Option<Model>> {
+    if let Some(weights) = BareWeights::parse(name_or_file)? {
+        return weights.load().map(Some);
+    }
     if is_file(name_or_file) {
         return of_file(Path::new(name_or_file)).map(Some);
     }
@@ -63,7 +70,10 @@ fn of_file(path: &Path) -> Result<Model> {
 
 /// The same network with random weights.
 pub(crate) fn random(name_or_file: &str, seed: u64) -> Result<Model> {
-    let (graph, preprocess, classes) = if is_file(name_or_file) {
+    let (graph, preprocess, classes) = if let Some(weights) = BareWeights::parse(name_or_file)? {
+        let model = weights.load()?.into_parts();
+        (model.graph, model.preprocess, model.classes)
+    } else if is_file(name_or_file) {
         let model = of_file(Path::new(name_or_file))?.into_parts();
         (model.graph, model.preprocess, model.classes)
     } else {

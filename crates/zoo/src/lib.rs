@@ -40,6 +40,7 @@ mod record;
 mod rep_vit;
 mod resnet;
 mod scaling;
+mod trained;
 mod vgg;
 
 pub use architecture::{Architecture, Family, architecture, architectures, create, families};

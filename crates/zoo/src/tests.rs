@@ -6,6 +6,7 @@ mod families;
 mod peers;
 mod published;
 mod records;
+mod trained;
 
 use taper_graph::{Extent, Graph, Op, ParamRole, ScopeKind};
 use taper_model::{Model, Preprocess};

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct LookOptions {
-    /// A name of the zoo or a model file.
+    /// A name of the zoo, a model file, or what [`weights_of`](crate::weights_of) says.
     pub model: String,
     /// Files to look at.
     pub images: Vec<PathBuf>,

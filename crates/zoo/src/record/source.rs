@@ -159,6 +159,17 @@ pub enum Keys {
 }
 
 impl Keys {
+    /// All, our own first.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Timm,
+        Self::TorchvisionMobileNetV2,
+        Self::TorchvisionMobileNetV3,
+        Self::TorchvisionEfficientNet,
+        Self::TorchvisionMnasNet,
+        Self::TorchvisionVgg,
+        Self::EfficientNetLitePytorch,
+    ];
+
     /// The table that brings the names of a file to those of `graph`. It refuses a graph whose norms are not those of the
     /// project: [`Record::graph_with`](crate::Record::graph_with) makes the right one.
     #[must_use]
