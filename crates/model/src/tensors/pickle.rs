@@ -20,6 +20,9 @@ use opcode::Op;
 /// Most objects of a pickle: 200 MB of them, a hundred times what a large network has.
 const MAX_OBJECTS: usize = 1 << 22;
 
+/// Bytes of a name; an honest one has a few dozen.
+pub(super) const LONGEST: usize = 1 << 10;
+
 /// All objects, and the one that the pickle ends with.
 pub(super) struct Pickle<'a> {
     pub(super) objects: Vec<Object<'a>>,
@@ -29,11 +32,12 @@ pub(super) struct Pickle<'a> {
 }
 
 impl Pickle<'_> {
-    /// The text of an object, if it is some: Python 2 and files that were read as bytes have bytes for names.
+    /// The text of an object, if it is some and not longer than a name: Python 2 and files that were read as bytes have bytes for
+    /// names.
     pub(super) fn text(&self, handle: Handle) -> Option<&str> {
         match &self.objects[handle] {
-            Object::Str(text) => Some(text),
-            Object::Bytes(bytes) => str::from_utf8(bytes).ok(),
+            Object::Str(text) if text.len() <= LONGEST => Some(text),
+            Object::Bytes(bytes) if bytes.len() <= LONGEST => str::from_utf8(bytes).ok(),
             _ => None,
         }
     }

@@ -277,4 +277,19 @@ fn small_files_cannot_grow_without_end() {
     }
     let refused = refusal(&[b"\x80\x02", &bomb[..], b"."].concat());
     assert!(refused.contains("`mine.Net`"), "{refused}");
+    // 30,000 objects, all of which have the same 30,000 attributes.
+    let state = [b"}q\x00(".as_slice(), &b"K\x01N".repeat(30_000), b"u0"].concat();
+    let objects = b"cmine\nNet\n)Rh\x00b".repeat(30_000);
+    let refused = refusal(&[b"\x80\x02", &state[..], b"(", &objects, b"l."].concat());
+    assert!(refused.contains("`mine.Net`"), "{refused}");
+    // A name in bytes, as long and as often.
+    let name = [b"B\x40\x42\x0f\x00".as_slice(), &[b'a'; 1_000_000], b"q\x01"].concat();
+    let pickle =
+        [b"\x80\x03}", TENSOR, b"q\x02s", &name, b"h\x02s(", &b"h\x01h\x02".repeat(100_000), b"u."];
+    assert_eq!(read(&pickle.concat()).unwrap(), ["w"]);
+    // Calls in calls in calls.
+    let function = b"ctorch._tensor\n_rebuild_from_type_v2\n";
+    let deep = [&function[..], b"N".as_slice()].concat().repeat(50);
+    let deep = [b"\x80\x02", &function[..], &deep, b"N", &b"\x87".repeat(50), b"R."].concat();
+    assert!(refusal(&deep).contains("without end"), "{}", refusal(&deep));
 }

@@ -6,6 +6,8 @@
 use super::{Foreign, Global, Handle, Machine, Object, Odd, Storage, Stored, Strided};
 use crate::Result;
 
+/// Calls in the arguments of calls.
+const INNER_CALLS: usize = 4;
 /// Bytes of a storage's key, which is a number in decimal.
 const LONGEST_KEY: usize = 100;
 
@@ -61,6 +63,7 @@ impl<'a> Machine<'a> {
     /// Notes what a call would make.
     pub(super) fn call(&mut self, function: Handle, arguments: Handle) -> Result<()> {
         let (mut class, mut arguments) = (function, arguments);
+        let mut inner_calls = 0;
         let known = loop {
             let known = match &self.objects[class] {
                 Object::Global(known) => *known,
@@ -70,8 +73,12 @@ impl<'a> Machine<'a> {
             if known != Global::RebuildFromType {
                 break known;
             }
-            // A call in the arguments of another one; a tuple cannot hold itself, so this ends.
+            // A call in the arguments of another one, of a subclass of a subclass of tensors at most.
+            inner_calls += 1;
             match self.tuple(arguments)?[..] {
+                _ if inner_calls > INNER_CALLS => {
+                    return Err(self.damaged("calls stand in calls without end"));
+                }
                 [function, _, inner, ..] => (class, arguments) = (function, inner),
                 _ => return Err(self.damaged("a tensor's type has no function")),
             }

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::pickle::{Foreign, Handle, Object, Pickle};
+use super::super::pickle::{Foreign, Handle, LONGEST, Object, Pickle};
 use crate::{Error, Result};
 
 /// Names under which training scripts keep the weights; and all that end with `state_dict`.
@@ -29,12 +29,12 @@ const WRAPPERS: [&str; 14] = [
 ];
 /// Levels of dicts and lists above a state dict.
 const DEPTH: usize = 6;
-/// Levels of modules, and entries of all of them.
-const MODULES: (usize, usize) = (64, 1 << 16);
+/// Levels of modules.
+const MODULES: usize = 64;
+/// Entries that are looked at, a hundred times those of a large checkpoint: what a file refers to again and again is not free.
+const MOST: usize = 1 << 22;
 /// Candidates or keys that a message lists.
 const NAMED: usize = 10;
-/// Bytes of a name; an honest one has a few dozen.
-const LONGEST: usize = 1 << 10;
 
 /// Names of tensors, and where those are.
 type Tensors<'p> = BTreeMap<Cow<'p, str>, Handle>;
@@ -128,15 +128,18 @@ struct Place {
 /// All dicts and modules with tensors, the nearest first, each once.
 fn candidates<'p>(pickle: &'p Pickle<'_>) -> Result<Vec<Candidate<'p>>> {
     let (mut candidates, mut seen) = (Vec::new(), BTreeSet::from([pickle.root]));
+    let mut left = Budget(MOST);
     let mut places = vec![Place { value: pickle.root, above: None, depth: 0 }];
     for here in 0.. {
         let Some(&Place { value, depth, .. }) = places.get(here) else { break };
-        if let Some(tensors) = module(pickle, value)? {
+        if let Some(tensors) = module(pickle, value, &mut left)? {
             candidates.push(Candidate { path: path(pickle, &places, here), tensors });
             continue;
         }
         let mut tensors = Tensors::new();
-        for (key, value) in entries(pickle, value) {
+        let entries = entries(pickle, value);
+        left.take(entries.len(), pickle, value)?;
+        for (key, value) in entries {
             match &pickle.objects[value] {
                 Object::Tensor(_) | Object::OddTensor(_) => {
                     key.named(pickle).map(|name| tensors.insert(name.into(), value));
@@ -154,6 +157,17 @@ fn candidates<'p>(pickle: &'p Pickle<'_>) -> Result<Vec<Candidate<'p>>> {
         }
     }
     Ok(candidates)
+}
+
+/// Entries that may still be looked at.
+struct Budget(usize);
+
+impl Budget {
+    fn take(&mut self, entries: usize, pickle: &Pickle<'_>, value: Handle) -> Result<()> {
+        let left = self.0.checked_sub(entries + 1);
+        self.0 = left.ok_or_else(|| Error::Global { name: pickle.name(value) })?;
+        Ok(())
+    }
 }
 
 fn path(pickle: &Pickle<'_>, places: &[Place], mut here: usize) -> Vec<String> {
@@ -176,7 +190,7 @@ enum Key {
 impl Key {
     fn named<'p>(self, pickle: &'p Pickle<'_>) -> Option<&'p str> {
         match self {
-            Self::Object(key) => pickle.text(key).filter(|name| name.len() <= LONGEST),
+            Self::Object(key) => pickle.text(key),
             Self::Index(_) => None,
         }
     }
@@ -244,16 +258,20 @@ fn attributes<'p>(pickle: &'p Pickle<'_>, foreign: &Foreign) -> Option<&'p [(Han
 
 /// The parameters and buffers of a module that was saved whole, under the names they have in its state dict. Its code is not in
 /// the file and is not needed.
-fn module<'p>(pickle: &'p Pickle<'_>, value: Handle) -> Result<Option<Tensors<'p>>> {
-    if parts(pickle, value).is_none() {
+fn module<'p>(
+    pickle: &'p Pickle<'_>,
+    value: Handle,
+    left: &mut Budget,
+) -> Result<Option<Tensors<'p>>> {
+    if parts(pickle, value, left)?.is_none() {
         return Ok(None);
     }
-    let (mut tensors, mut visited) = (Tensors::new(), 0usize);
+    let mut tensors = Tensors::new();
     let mut open = vec![(String::new(), value, 0usize)];
     while let Some((prefix, value, depth)) = open.pop() {
-        let Some([params, buffers, modules]) = parts(pickle, value) else { continue };
-        visited += 1 + params.len() + buffers.len() + modules.len();
-        if depth > MODULES.0 || visited > MODULES.1 {
+        let Some([params, buffers, modules]) = parts(pickle, value, left)? else { continue };
+        left.take(params.len() + buffers.len() + modules.len(), pickle, value)?;
+        if depth > MODULES {
             return Err(Error::Global { name: pickle.name(value) });
         }
         for &(key, value) in [params, buffers, modules].into_iter().flatten() {
@@ -272,10 +290,18 @@ fn module<'p>(pickle: &'p Pickle<'_>, value: Handle) -> Result<Option<Tensors<'p
     Ok((!tensors.is_empty()).then_some(tensors))
 }
 
+/// Entries of three dicts.
+type Parts<'p> = [&'p [(Handle, Handle)]; 3];
+
 /// Parameters, buffers and modules of a module.
-fn parts<'p>(pickle: &'p Pickle<'_>, value: Handle) -> Option<[&'p [(Handle, Handle)]; 3]> {
-    let Object::Foreign(foreign) = &pickle.objects[value] else { return None };
-    let attributes = attributes(pickle, foreign)?;
+fn parts<'p>(
+    pickle: &'p Pickle<'_>,
+    value: Handle,
+    left: &mut Budget,
+) -> Result<Option<Parts<'p>>> {
+    let Object::Foreign(foreign) = &pickle.objects[value] else { return Ok(None) };
+    let Some(attributes) = attributes(pickle, foreign) else { return Ok(None) };
+    left.take(attributes.len(), pickle, value)?;
     let part = |wanted: &str| {
         let (_, value) = attributes.iter().find(|(key, _)| pickle.text(*key) == Some(wanted))?;
         match &pickle.objects[*value] {
@@ -283,5 +309,5 @@ fn parts<'p>(pickle: &'p Pickle<'_>, value: Handle) -> Option<[&'p [(Handle, Han
             _ => None,
         }
     };
-    Some([part("_parameters")?, part("_buffers")?, part("_modules")?])
+    Ok(part("_parameters").zip(part("_buffers")).zip(part("_modules")).map(|((a, b), c)| [a, b, c]))
 }
