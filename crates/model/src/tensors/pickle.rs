@@ -1,6 +1,6 @@
 //! A pickle interpreter that knows tensors and nothing else.
 //!
-//! Above: `pth`. Below: `object`, `element`. Not here: the tensors' numbers (`pth`), which of the values is wanted (`pth::search`).
+//! Above: `pth`. Below: `object`, `opcode`, `call`. Not here: the tensors' numbers (`pth`), which of the values is wanted (`pth::search`).
 //! It executes nothing: a `GLOBAL` is a label, and what is off a fixed list makes a value that is passed over.
 //! Objects live in one flat list and refer to each other by index, so neither depth nor cycles can exhaust the stack, and every
 //! opcode allocates no more than a constant and what it takes off the stack; what is copied is counted.

@@ -1,6 +1,6 @@
 //! What is told while a file comes.
 //!
-//! Above: `hub`, its callers. Below: `record`. Not here: how it is shown.
+//! Above: `hub`, its callers. Below: `Check`. Not here: how it is shown.
 
 use std::ops::ControlFlow;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Opcodes of pickles and their arguments.
 //!
-//! Above: `pickle`. Below: `text`. Not here: what they do (`pickle`).
+//! Above: `pickle`. Below: `object`. Not here: what they do (`pickle`).
 //! All of protocols 0 to 5, but numbers from a registry of the writer's process and buffers that are not in the file.
 
 use super::{Machine, Object};
