@@ -43,6 +43,12 @@ pub enum Error {
     /// The first bytes are those of no known picture format.
     #[error("it is no JPEG, PNG, WebP, BMP or GIF file")]
     UnknownFormat,
+    /// The first bytes are those of a picture in a format that is not read.
+    #[error("it is a {format} file; JPEG, PNG, WebP, BMP and GIF are read (convert it)")]
+    OtherFormat {
+        /// The file's format.
+        format: &'static str,
+    },
     /// The picture has no pixels, or more than are read.
     #[error("it is {width}x{height} pixels; between 1 and {limit} in all are read")]
     Dimensions {
@@ -58,6 +64,24 @@ pub enum Error {
     Truncated {
         /// The file format.
         format: &'static str,
+    },
+    /// The picture contradicts its format's definition, so that pixels would have to be guessed.
+    #[error("the {format} data is damaged: {what}")]
+    Damaged {
+        /// The file format.
+        format: &'static str,
+        /// What is wrong.
+        what: String,
+    },
+    /// The picture uses a part of its format that is not read.
+    #[error(
+        "its kind of {format} is not read: {what} (save it again as an ordinary {format} or PNG file)"
+    )]
+    Unsupported {
+        /// The file format.
+        format: &'static str,
+        /// What is not read.
+        what: String,
     },
     /// The decoder refused the picture.
     #[error("it cannot be decoded")]
@@ -382,8 +406,12 @@ impl Error {
         let mut line = self.to_string();
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
-            line.push_str(": ");
-            line.push_str(&error.to_string());
+            let message = error.to_string();
+            // Some libraries say their cause themselves.
+            if !line.ends_with(&message) {
+                line.push_str(": ");
+                line.push_str(&message);
+            }
             cause = error.source();
         }
         line

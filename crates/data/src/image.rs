@@ -1,13 +1,21 @@
 //! A picture's bytes to 8-bit RGB pixels, upright, on white.
 //!
-//! Above: `dataset`. Below: the `image` crate, `jpeg`. Not here: resizing (`transform`), which files to read (`folder`).
-//! Pixels are `(h, w, 3)`, row by row. The format is found from the content, never from the file's name. The EXIF
-//! orientation is applied (torchvision's loader ignores it), transparency is composed on white (torchvision drops
-//! it), 16-bit samples are rounded to 8 bits, of an animation the first frame is read, CMYK follows Adobe's inverted
-//! convention as in Pillow. JPEG pixels are libjpeg-turbo's to the bit, and so Pillow's. Files are hostile: sizes are
+//! Above: `dataset`. Below: the `image` crate, `format`, `jpeg`, `png`, `webp`, `bmp`, `gif`. Not here: resizing (`transform`),
+//! which files to read (`folder`).
+//! Pixels are `(h, w, 3)`, row by row. The format is found from the content, never from the file's name. Pillow is the reference:
+//! what it reads is read within 2 of its pixels (JPEG to the bit), and what it refuses as damaged is refused. Where it differs: the
+//! orientation is applied, as by `ImageOps.exif_transpose` (torchvision's loader ignores it); transparency is composed on white
+//! (torchvision drops it); 16-bit samples are rounded to 8 bits (of grey ones Pillow cuts off what is above 255); a file is refused
+//! where Pillow shows grey or black for what is missing, and read where only its metadata is damaged. Files are hostile: sizes are
 //! checked before memory is asked for, nothing panics.
 
+mod bmp;
+mod format;
+mod gif;
 mod jpeg;
+mod orientation;
+mod png;
+mod webp;
 
 use std::fs::File;
 use std::io::{Cursor, Read};
@@ -18,6 +26,7 @@ use ::image::metadata::Orientation;
 use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use crate::error::{Error, Result};
+use format::Format;
 
 /// The largest `width * height` that is read: 134 million, more than today's largest camera sensors.
 pub const MAX_PIXELS: usize = 1 << 27;
@@ -88,8 +97,8 @@ pub fn read(path: &Path) -> Result<Image> {
 /// Decodes a JPEG, PNG, WebP, BMP or GIF file given as bytes.
 ///
 /// # Errors
-/// [`Error::UnknownFormat`], [`Error::Dimensions`] (before any pixel is allocated), [`Error::Truncated`],
-/// [`Error::Decode`]; [`Error::Decoder`] if the decoder panics.
+/// [`Error::UnknownFormat`], [`Error::OtherFormat`]; [`Error::Dimensions`] (before any pixel is allocated); [`Error::Truncated`],
+/// [`Error::Damaged`], [`Error::Decode`] if it is broken; [`Error::Unsupported`]; [`Error::Decoder`] if the decoder panics.
 ///
 /// # Examples
 /// ```
@@ -105,18 +114,12 @@ pub fn read(path: &Path) -> Result<Image> {
 /// ```
 pub fn decode(bytes: &[u8]) -> Result<Image> {
     guarded(|| {
-        let (mut decoder, format) = open(bytes)?;
-        if format == ImageFormat::Jpeg && !jpeg::is_complete(bytes) {
-            return Err(Error::Truncated { format: "JPEG" });
-        }
-        // Metadata that cannot be parsed is no reason to refuse the pixels.
-        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        let as_libjpeg = (format == ImageFormat::Jpeg).then(|| jpeg::decode(bytes)).flatten();
-        let mut image = match as_libjpeg {
-            Some(image) => DynamicImage::ImageRgb8(image),
-            None => {
-                DynamicImage::from_decoder(decoder).map_err(|source| Error::Decode { source })?
-            }
+        let (mut image, orientation) = match Format::of(bytes)? {
+            Format::Jpeg => jpeg::decode(bytes)?,
+            Format::Png => png::decode(bytes)?,
+            Format::WebP => webp::decode(bytes)?,
+            Format::Bmp => (bmp::decode(bytes)?, Orientation::NoTransforms),
+            Format::Gif => (gif::decode(bytes)?, Orientation::NoTransforms),
         };
         image.apply_orientation(orientation);
         let (width, height) = (image.width() as usize, image.height() as usize);
@@ -130,22 +133,30 @@ pub fn decode(bytes: &[u8]) -> Result<Image> {
 /// Those of [`decode`] that the header can show.
 pub fn header(bytes: &[u8]) -> Result<(usize, usize)> {
     guarded(|| {
-        let (width, height) = open(bytes)?.0.dimensions();
-        Ok((height as usize, width as usize))
+        let of = |format| open(bytes, format).map(|decoder| decoder.dimensions());
+        let (width, height) = match Format::of(bytes)? {
+            Format::Jpeg => jpeg::dimensions(bytes)?,
+            Format::Gif => gif::dimensions(bytes)?,
+            Format::Png => sides(of(ImageFormat::Png)?),
+            Format::WebP => sides(of(ImageFormat::WebP)?),
+            Format::Bmp => sides(of(ImageFormat::Bmp)?),
+        };
+        Ok((height, width))
     })
+}
+
+fn sides((width, height): (u32, u32)) -> (usize, usize) {
+    (width as usize, height as usize)
+}
+
+/// Whether a file begins like one that is read.
+pub(crate) fn sniff(path: &Path) -> Result<()> {
+    Format::of(&first_bytes(path, format::LONGEST_MAGIC)?).map(|_| ())
 }
 
 /// The bytes of a regular file of sensible length.
 pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>> {
-    let wrap = |source| Error::Read { path: path.to_path_buf(), source };
-    // Asked before opening: opening a pipe would wait for a writer.
-    if !std::fs::metadata(path).map_err(wrap)?.is_file() {
-        return Err(Error::NotRegular);
-    }
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(wrap)?;
+    let bytes = first_bytes(path, MAX_FILE_BYTES + 1)?;
     let got = bytes.len() as u64;
     if got > MAX_FILE_BYTES {
         return Err(Error::FileTooLong { got, limit: MAX_FILE_BYTES });
@@ -153,40 +164,31 @@ pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A decoder that has read the header and found its dimensions acceptable.
-fn open(bytes: &[u8]) -> Result<(impl ImageDecoder + '_, ImageFormat)> {
-    let mut reader = ImageReader::new(Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(|source| Error::Decode { source: ::image::ImageError::IoError(source) })?;
-    let Some(
-        format @ (ImageFormat::Jpeg
-        | ImageFormat::Png
-        | ImageFormat::WebP
-        | ImageFormat::Bmp
-        | ImageFormat::Gif),
-    ) = reader.format()
-    else {
-        return Err(Error::UnknownFormat);
-    };
-    if let (ImageFormat::Png, Some((width, height))) = (format, png_dimensions(bytes)) {
+/// The first `limit` bytes of a regular file, or all.
+fn first_bytes(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let wrap = |source| Error::Read { path: path.to_path_buf(), source };
+    // Asked before opening: opening a pipe would wait for a writer.
+    if !std::fs::metadata(path).map_err(wrap)?.is_file() {
+        return Err(Error::NotRegular);
+    }
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(wrap)?;
+    Ok(bytes)
+}
+
+/// A decoder of the `image` crate that has read the header and found its dimensions acceptable.
+fn open(bytes: &[u8], format: ImageFormat) -> Result<impl ImageDecoder + '_> {
+    if let (ImageFormat::Png, Some((width, height))) = (format, png::dimensions(bytes)) {
         check_dimensions(width, height)?; // the decoder asks for a row's memory while it reads the header
     }
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MAX_DECODER_BYTES);
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(|source| Error::Decode { source })?;
-    let (width, height) = decoder.dimensions();
-    check_dimensions(width as usize, height as usize)?;
-    Ok((decoder, format))
-}
-
-/// Width and height that a PNG announces: the first chunk is the header, by the format's definition.
-fn png_dimensions(bytes: &[u8]) -> Option<(usize, usize)> {
-    let side = |at: usize| {
-        let word: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
-        Some(u32::from_be_bytes(word) as usize)
-    };
-    Some((side(16)?, side(20)?))
+    let (width, height) = sides(decoder.dimensions());
+    check_dimensions(width, height)?;
+    Ok(decoder)
 }
 
 fn check_dimensions(width: usize, height: usize) -> Result<()> {
