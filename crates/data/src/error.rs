@@ -1,8 +1,10 @@
 //! What can be wrong with a folder, a file, a transform or a loader.
 //!
-//! Above: every file of this crate. Below: nothing. Not here: which broken files are skipped (`dataset`).
+//! Above: every file of this crate. Below: `dataset`. Not here: which broken files are skipped (`dataset`).
 
 use std::path::PathBuf;
+
+use crate::dataset::Skipped;
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
@@ -145,9 +147,57 @@ pub enum Error {
         /// The data folder.
         path: PathBuf,
         /// The half that exists.
-        has: &'static str,
+        has: String,
         /// The half that is missing.
         lacks: &'static str,
+    },
+    /// Two folders are named for the same part.
+    #[error("`{path}` has both `{}` and `{}` (keep one of them, or give it another name)", names[0], names[1])]
+    TwoParts {
+        /// The data folder.
+        path: PathBuf,
+        /// The two.
+        names: [String; 2],
+    },
+    /// A folder that is named like a part and holds folders lies beside folders of classes.
+    #[error(
+        "`{path}` has `{part}`, which is named like a part of a data set and holds folders, beside `{class}` (move it away, or the classes into `{path}/train`)"
+    )]
+    PartBesideClasses {
+        /// The data folder.
+        path: PathBuf,
+        /// The folder that may be a part.
+        part: String,
+        /// One that may be a class.
+        class: String,
+    },
+    /// Two names lead to the same folder.
+    #[error("in `{path}`, `{}` and `{}` are the same folder (remove the link)", names[0], names[1])]
+    SameFolder {
+        /// The folder that holds both.
+        path: PathBuf,
+        /// The two.
+        names: [String; 2],
+    },
+    /// A folder of classes holds pictures instead.
+    #[error(
+        "`{path}` holds {pictures} pictures and no class folders (expected DIR/train/<class>/* and DIR/val/<class>/*, or DIR/<class>/*)"
+    )]
+    FlatFolder {
+        /// The folder.
+        path: PathBuf,
+        /// Pictures that lie in it.
+        pictures: usize,
+    },
+    /// A folder holds no picture that is read.
+    #[error("`{path}` holds no pictures that are read{}", because(*skipped, first.as_deref()))]
+    NoPictures {
+        /// The folder.
+        path: PathBuf,
+        /// Files that are none.
+        skipped: usize,
+        /// The first of them.
+        first: Option<Box<Skipped>>,
     },
     /// A folder holds no class folders.
     #[error("`{path}` holds no class folders (expected one folder of pictures per class)")]
@@ -164,7 +214,7 @@ pub enum Error {
         class: String,
     },
     /// A class has no usable picture.
-    #[error("class `{class}` in `{path}` has no usable pictures ({skipped} files were skipped)")]
+    #[error("class `{class}` in `{path}` has no usable pictures{}", because(*skipped, first.as_deref()))]
     EmptyClass {
         /// The folder of classes.
         path: PathBuf,
@@ -172,6 +222,8 @@ pub enum Error {
         class: String,
         /// Files of it that were skipped.
         skipped: usize,
+        /// The first of them.
+        first: Option<Box<Skipped>>,
     },
     /// A class is too small to be split into train and val.
     #[error("class `{class}` has {images} picture; at least 2 are needed to train and validate")]
@@ -183,23 +235,17 @@ pub enum Error {
     },
     /// The train and the val folder have different classes.
     #[error(
-        "`{path}` has different classes in train and val (only in train: {only_train:?}, only in val: {only_val:?})"
+        "`{path}` has different classes in {} and {} (only in {}: {only_train:?}, only in {}: {only_val:?})", parts[0], parts[1], parts[0], parts[1]
     )]
     ClassesDiffer {
         /// The data folder.
         path: PathBuf,
+        /// The names of the folders to train and to validate on.
+        parts: Box<[String; 2]>,
         /// Classes without a folder in val.
         only_train: Vec<String>,
         /// Classes without a folder in train.
         only_val: Vec<String>,
-    },
-    /// A class folder leads back to a folder that contains it.
-    #[error("`{path}` is a symbolic link back to `{target}`, which contains it")]
-    SymlinkLoop {
-        /// The link.
-        path: PathBuf,
-        /// Where it leads.
-        target: PathBuf,
     },
     /// A class folder's name is not Unicode.
     #[error("the folder name {path:?} is not valid Unicode (rename it)")]
@@ -383,6 +429,17 @@ pub enum Error {
         #[source]
         source: candle_core::Error,
     },
+}
+
+/// How many files were skipped, and why the first one was.
+fn because(skipped: usize, first: Option<&Skipped>) -> String {
+    match (skipped, first) {
+        (0, _) | (_, None) => String::new(),
+        (1, Some(Skipped { name, reason })) => format!(" (`{name}` was skipped: {reason})"),
+        (n, Some(Skipped { name, reason })) => {
+            format!(" ({n} files were skipped, the first is `{name}`: {reason})")
+        }
+    }
 }
 
 impl Error {

@@ -1,18 +1,24 @@
 //! A folder of pictures to a data set, in torchvision's layout.
 //!
-//! Above: `recipes`. Below: `scan`, `split`, `dataset`. Not here: decoding (`image`), batches (`loader`).
-//! `DIR/train/<class>/**` and `DIR/val/<class>/**`, or `DIR/<class>/**`, which is split. Classes are sorted by name, as
-//! torchvision sorts them. Where it differs: names that begin with a dot are ignored, a file is judged by its content
-//! and not by its extension, and what is no picture is skipped by name instead of ending the run.
+//! Above: `recipes`. Below: `layout`, `scan`, `split`, `listing`, `dataset`. Not here: decoding (`image`), batches (`loader`).
+//! `DIR/train/<class>/**` and `DIR/val/<class>/**` (or other names of the two: `layout`), or `DIR/<class>/**`, which is split.
+//! Classes are sorted by name, as torchvision sorts them. Where it differs: names that begin with a dot and systems' own folders are
+//! ignored, a file is judged by its content and not by its extension, what is no picture is skipped by name instead of ending the
+//! run, and a link makes no picture of one class a picture of another.
 
+mod layout;
+mod listing;
 mod scan;
 mod split;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::dataset::{self, Budget, Check, Dataset, Sample, Skipped};
 use crate::error::{Error, Result};
+use layout::Layout;
 use scan::Class;
+
+pub use listing::{Listing, list_pictures};
 
 /// How a folder is read.
 #[derive(Debug, Clone)]
@@ -42,8 +48,12 @@ pub struct ImageFolder;
 impl ImageFolder {
     /// Opens a folder to train on: `DIR/train/<class>` and `DIR/val/<class>`, or `DIR/<class>`, split in two.
     ///
+    /// `training`, and `valid`, `validation`, `dev` or `eval`, are other names of the two, in any case. `test` (`testing`) is set
+    /// aside if there is a folder to validate on, and validates if there is none.
+    ///
     /// # Errors
-    /// A folder that is missing, has no classes, one class, an empty class, or different classes in its parts; with
+    /// A folder that is missing, has no classes, one class, an empty class, different classes in its parts, or parts that
+    /// cannot be told from classes; with
     /// `strict`, the first file that cannot be used. See the variants of [`Error`].
     ///
     /// # Examples
@@ -59,21 +69,23 @@ impl ImageFolder {
     pub fn open(path: &Path, options: &Options) -> Result<Dataset> {
         check_options(options)?;
         let mut reading = Reading::new(path, options);
-        match layout(path)? {
-            Layout::Split { train, val } => {
-                let train_classes = scan::classes(&train)?;
-                let val_classes = scan::classes(&val)?;
-                let names = same_names(path, &train_classes, &val_classes)?;
-                at_least_two(&train, &names)?;
-                let train = reading.part(&train, "train/", train_classes)?;
-                let val = reading.part(&val, "val/", val_classes)?;
+        match layout::of(path, &mut reading.skipped)? {
+            Layout::Parts { train: Some(train), val: Some(val) } => {
+                scan::distinct(path, &[&train, &val])?;
+                let train_classes = reading.classes(&train.path, &prefix(&train))?;
+                let val_classes = reading.classes(&val.path, &prefix(&val))?;
+                let names = same_names(path, [&train, &val], &train_classes, &val_classes)?;
+                at_least_two(&train.path, &names)?;
+                let train = reading.part(&train.path, &prefix(&train), &train_classes)?;
+                let val = reading.part(&val.path, &prefix(&val), &val_classes)?;
                 reading.finish(names, train, val)
             }
-            Layout::Classes => {
-                let classes = scan::classes(path)?;
+            Layout::Parts { train, val } => Err(half(path, train.or(val).as_ref())),
+            Layout::Classes(classes) => {
+                let classes = reading.checked(path, classes)?;
                 let names = names(&classes);
                 at_least_two(path, &names)?;
-                let samples = reading.part(path, "", classes)?;
+                let samples = reading.part(path, "", &classes)?;
                 let (train, val) =
                     split::stratified(samples, &names, options.val_fraction, options.seed)?;
                 reading.finish(names, train, val)
@@ -81,7 +93,8 @@ impl ImageFolder {
         }
     }
 
-    /// Opens a folder to evaluate on: `DIR/val` if there is one, else all of `DIR/<class>`; everything is in `val`.
+    /// Opens a folder to evaluate on: its folder to validate on, if there are parts (see [`ImageFolder::open`]), else all of
+    /// `DIR/<class>`; everything is in `val`.
     ///
     /// One class is enough; a class without pictures is not an error.
     ///
@@ -89,57 +102,47 @@ impl ImageFolder {
     /// As [`ImageFolder::open`], and [`Error::EmptyClass`] only if all classes are empty.
     pub fn open_to_evaluate(path: &Path, options: &Options) -> Result<Dataset> {
         let mut reading = Reading::new(path, options);
-        let (root, prefix) = if path.join("val").is_dir() {
-            (path.join("val"), "val/")
-        } else {
-            let _ = layout(path)?; // a missing folder
-            (path.to_path_buf(), "")
+        let (root, prefix, classes) = match layout::of(path, &mut reading.skipped)? {
+            Layout::Parts { val: Some(val), .. } => {
+                let classes = reading.classes(&val.path, &prefix(&val))?;
+                (val.path.clone(), prefix(&val), classes)
+            }
+            Layout::Parts { train, val: None } => return Err(half(path, train.as_ref())),
+            Layout::Classes(classes) => {
+                (path.to_path_buf(), String::new(), reading.checked(path, classes)?)
+            }
         };
-        let classes = scan::classes(&root)?;
         let names = names(&classes);
         let Some(first) = names.first().cloned() else {
-            return Err(Error::NoClasses { path: root });
+            return Err(no_classes(&root));
         };
-        let val = reading.samples(prefix, classes)?;
+        let val = reading.samples(&prefix, &classes)?;
         if val.is_empty() {
-            let skipped = reading.skipped.len();
-            return Err(Error::EmptyClass { path: root, class: first, skipped });
+            return Err(reading.empty(&root, &prefix, first));
         }
         reading.finish(names, Vec::new(), val)
     }
 }
 
-/// What a data folder holds.
-enum Layout {
-    Split { train: PathBuf, val: PathBuf },
-    Classes,
+/// What stands before the names of a part's samples.
+fn prefix(part: &Class) -> String {
+    format!("{}/", part.name)
 }
 
-/// Tells the two layouts apart. `train` without `val` is a class only beside other folders (boat, train, …).
-fn layout(path: &Path) -> Result<Layout> {
-    if !path.is_dir() {
-        return match std::fs::metadata(path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::Read { path: path.to_path_buf(), source })
-            }
-            _ => Err(Error::NotAFolder { path: path.to_path_buf() }),
-        };
-    }
-    let (train, val) = (path.join("train"), path.join("val"));
-    match (train.is_dir(), val.is_dir()) {
-        (true, true) => Ok(Layout::Split { train, val }),
-        (false, false) => Ok(Layout::Classes),
-        (has_train, _) => {
-            let others = names(&scan::classes(path)?);
-            let is_part = |name: &String| {
-                ["train", "val", "valid", "validation", "test"].contains(&name.as_str())
-            };
-            if !others.iter().all(is_part) {
-                return Ok(Layout::Classes);
-            }
-            let (has, lacks) = if has_train { ("train", "val") } else { ("val", "train") };
-            Err(Error::HalfSplit { path: path.to_path_buf(), has, lacks })
+/// Only one part is there.
+fn half(path: &Path, part: Option<&Class>) -> Error {
+    let has = part.map(|part| part.name.clone()).unwrap_or_default();
+    let lacks = if layout::is_to_train(&has) { "val" } else { "train" };
+    Error::HalfSplit { path: path.to_path_buf(), has, lacks }
+}
+
+/// No class folder is there; perhaps pictures are.
+fn no_classes(path: &Path) -> Error {
+    match list_pictures(path) {
+        Ok(Listing { pictures, .. }) => {
+            Error::FlatFolder { path: path.to_path_buf(), pictures: pictures.len() }
         }
+        Err(_) => Error::NoClasses { path: path.to_path_buf() },
     }
 }
 
@@ -156,27 +159,49 @@ impl<'a> Reading<'a> {
         Self { path, options, budget: Budget::new(options.check), skipped: Vec::new() }
     }
 
+    /// The class folders of a part, no two of which are one folder.
+    fn classes(&mut self, root: &Path, prefix: &str) -> Result<Vec<Class>> {
+        let classes = scan::classes(root, prefix, &mut self.skipped)?;
+        self.checked(root, classes)
+    }
+
+    fn checked(&self, root: &Path, classes: Vec<Class>) -> Result<Vec<Class>> {
+        scan::distinct(root, &classes.iter().collect::<Vec<_>>())?;
+        Ok(classes)
+    }
+
     /// The usable samples of one part; every class must have one.
-    fn part(&mut self, root: &Path, prefix: &str, classes: Vec<Class>) -> Result<Vec<Sample>> {
-        let names = names(&classes);
+    fn part(&mut self, root: &Path, prefix: &str, classes: &[Class]) -> Result<Vec<Sample>> {
+        let names = names(classes);
         let samples = self.samples(prefix, classes)?;
         for (label, class) in (0_u32..).zip(names) {
             if !samples.iter().any(|sample| sample.class() == Some(label)) {
-                let inside = format!("{prefix}{class}/");
-                let skipped = self.skipped.iter().filter(|s| s.name.starts_with(&inside)).count();
-                return Err(Error::EmptyClass { path: root.to_path_buf(), class, skipped });
+                return Err(self.empty(root, prefix, class));
             }
         }
         Ok(samples)
     }
 
+    /// A class has no usable picture; the first file that was skipped says why.
+    fn empty(&self, root: &Path, prefix: &str, class: String) -> Error {
+        let inside = format!("{prefix}{class}");
+        let of_class = |skipped: &&Skipped| {
+            skipped
+                .name
+                .strip_prefix(&inside)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let skipped = self.skipped.iter().filter(of_class).count();
+        let first = self.skipped.iter().find(of_class).cloned().map(Box::new);
+        Error::EmptyClass { path: root.to_path_buf(), class, skipped, first }
+    }
+
     /// The usable samples of one part.
-    fn samples(&mut self, prefix: &str, classes: Vec<Class>) -> Result<Vec<Sample>> {
+    fn samples(&mut self, prefix: &str, classes: &[Class]) -> Result<Vec<Sample>> {
         let mut samples = Vec::new();
         let mut unusable = Vec::new();
-        for (label, class) in (0_u32..).zip(classes) {
-            let name = format!("{prefix}{}", class.name);
-            let files = scan::files(&class.path, &name, &mut unusable);
+        for (label, at) in (0_u32..).zip(0..classes.len()) {
+            let files = scan::files(classes, at, prefix, &mut unusable);
             samples
                 .extend(files.into_iter().map(|(name, path)| Sample::from_file(name, label, path)));
         }
@@ -203,14 +228,20 @@ fn names(classes: &[Class]) -> Vec<String> {
 
 fn at_least_two(path: &Path, names: &[String]) -> Result<()> {
     match names {
-        [] => Err(Error::NoClasses { path: path.to_path_buf() }),
+        [] => Err(no_classes(path)),
         [class] => Err(Error::OneClass { path: path.to_path_buf(), class: class.clone() }),
         _ => Ok(()),
     }
 }
 
 /// The classes' names, if train and val have the same.
-fn same_names(path: &Path, train: &[Class], val: &[Class]) -> Result<Vec<String>> {
+fn same_names(
+    path: &Path,
+    parts: [&Class; 2],
+    train: &[Class],
+    val: &[Class],
+) -> Result<Vec<String>> {
+    let parts = Box::new(parts.map(|part| part.name.clone()));
     let (train, val) = (names(train), names(val));
     if train == val {
         return Ok(train);
@@ -220,6 +251,7 @@ fn same_names(path: &Path, train: &[Class], val: &[Class]) -> Result<Vec<String>
     };
     Err(Error::ClassesDiffer {
         path: path.to_path_buf(),
+        parts,
         only_train: without(&train, &val),
         only_val: without(&val, &train),
     })

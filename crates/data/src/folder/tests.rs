@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::{ImageFolder, Options};
+use super::{ImageFolder, Options, list_pictures};
 use crate::dataset::{Check, Dataset};
 use crate::error::Error;
 
@@ -128,7 +128,7 @@ fn pixels_are_kept_within_the_budget_and_never_matter() {
 fn wrong_folders_are_refused_with_the_reason() {
     let cases: [(&[&str], &str); 7] = [
         (&[], "holds no class folders"),
-        (&["a.png", "b.png"], "holds no class folders"),
+        (&["a.png", "b.png"], "holds 2 pictures and no class folders (expected DIR/train/<class>"),
         (&["only/a.png", "only/b.png"], "one class only, `only`"),
         (&["train/a/1.png", "train/b/1.png"], "has `train` but no `val`"),
         (&["train/a/1.png", "train/b/1.png", "val/a/1.png", "val/c/1.png"], "only in val: [\"c\"]"),
@@ -160,7 +160,8 @@ fn an_empty_class_is_refused() {
     fs::create_dir(dir.path().join("val/wasp")).unwrap();
     fs::write(dir.path().join("train/wasp/notes.txt"), "none").unwrap();
     let error = open(&dir).unwrap_err().to_string();
-    assert!(error.contains("class `wasp`") && error.contains("1 files were skipped"), "{error}");
+    let expected = "has no usable pictures (`train/wasp/notes.txt` was skipped: it is no JPEG, PNG";
+    assert!(error.contains("class `wasp`") && error.contains(expected), "{error}");
 }
 
 #[test]
@@ -196,8 +197,15 @@ fn links_are_followed_and_loops_end() {
     assert_eq!(skipped, ["train/bee/again", "train/bee/dangling.png", "train/bee/self.png"]);
 
     symlink(dir.path(), dir.path().join("train/loop")).unwrap();
-    let error = open(&dir).unwrap_err();
-    assert!(matches!(error, Error::SymlinkLoop { .. }), "{error:?}");
+    symlink("nowhere", dir.path().join("train/wasp")).unwrap();
+    let dataset = open(&dir).unwrap();
+    assert_eq!(dataset.classes, ["Ant", "bee"]);
+    let reason = |name: &str| {
+        let skipped = dataset.skipped.iter().find(|skipped| skipped.name == name);
+        skipped.map(|skipped| skipped.reason.as_str()).unwrap_or_default()
+    };
+    assert_eq!(reason("train/loop"), "it is a link to a folder above");
+    assert!(reason("train/wasp").starts_with("it is a link to `nowhere`: "));
 
     let looped = tempfile::tempdir().unwrap();
     let own = looped.path().join("own");
@@ -216,4 +224,215 @@ fn a_pipe_is_skipped_and_not_waited_for() {
     let dataset = open(&dir).unwrap();
     assert_eq!(dataset.skipped[0].name, "train/bee/pipe.png");
     assert_eq!(dataset.skipped[0].reason, "it is not a regular file");
+}
+
+fn part_names(files: &[&str]) -> ([Vec<String>; 2], Vec<String>) {
+    let dir = folder(files);
+    let dataset = open(&dir).unwrap_or_else(|error| panic!("{files:?}: {error}"));
+    assert_eq!(dataset.classes, ["a", "b"], "{files:?}");
+    let parts = [&dataset.train, &dataset.val].map(|part| {
+        let mut parts: Vec<String> =
+            part.iter().map(|sample| sample.name().split('/').next().unwrap().to_owned()).collect();
+        parts.dedup();
+        parts
+    });
+    (parts, dataset.skipped.iter().map(|skipped| skipped.name.clone()).collect())
+}
+
+#[test]
+fn parts_are_known_by_their_usual_names_in_any_case() {
+    for train in ["train", "training", "Train", "TRAINING"] {
+        for val in ["val", "Val", "VAL", "valid", "validation", "Validation", "dev", "eval"] {
+            let files = [(train, "a"), (train, "b"), (val, "a"), (val, "b")]
+                .map(|(part, class)| format!("{part}/{class}/1.png"));
+            let (parts, skipped) = part_names(&files.each_ref().map(String::as_str));
+            assert_eq!(parts, [vec![train.to_owned()], vec![val.to_owned()]]);
+            assert!(skipped.is_empty());
+        }
+    }
+}
+
+#[test]
+fn test_is_set_aside_or_validates_where_nothing_else_does() {
+    let all = ["train/a/1.png", "train/b/1.png", "valid/a/1.png", "valid/b/1.png", "Test/a/1.png"];
+    let (parts, skipped) = part_names(&all);
+    assert_eq!(parts, [vec!["train".to_owned()], vec!["valid".to_owned()]]);
+    assert_eq!(skipped, ["Test"]);
+    let two = ["train/a/1.png", "train/b/1.png", "test/a/1.png", "test/b/1.png"];
+    assert_eq!(part_names(&two).0, [vec!["train".to_owned()], vec!["test".to_owned()]]);
+    // Pictures without classes can validate nothing.
+    let flat = folder(&["train/a/1.png", "train/b/1.png", "test/1.png"]);
+    let error = open(&flat).unwrap_err().to_string();
+    assert!(error.contains("has `train` but no `val`"), "{error}");
+    // What lies beside the parts is named.
+    let beside = ["train/a/1.png", "train/b/1.png", "val/a/1.png", "val/b/1.png", "notes/c/1.png"];
+    assert_eq!(part_names(&beside).1, ["notes"]);
+}
+
+#[test]
+fn what_may_be_a_part_or_a_class_is_not_guessed() {
+    // Pictures in it, and others beside it: a class.
+    let classes = folder(&["boat/1.png", "boat/2.png", "test/1.png", "test/2.png"]);
+    assert_eq!(open(&classes).unwrap().classes, ["boat", "test"]);
+    let cases: [(&[&str], &str); 5] = [
+        (
+            &["cat/1.png", "dog/1.png", "test/cat/1.png", "test/dog/1.png"],
+            "has `test`, which is named like",
+        ),
+        (&["train/a/1.png", "training/a/1.png", "val/a/1.png"], "both `train` and `training`"),
+        (&["train/a/1.png", "val/a/1.png", "dev/a/1.png"], "both `dev` and `val`"),
+        (&["training/a/1.png", "training/b/1.png"], "has `training` but no `val`"),
+        (&["Test/a/1.png", "Test/b/1.png"], "has `Test` but no `train`"),
+    ];
+    for (files, expected) in cases {
+        let error = open(&folder(files)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{files:?}: {error}");
+    }
+    let flat = folder(&["train/1.png", "train/2.png", "val/1.png"]);
+    let error = open(&flat).unwrap_err().to_string();
+    assert!(error.contains("train` holds 2 pictures and no class folders"), "{error}");
+}
+
+#[test]
+fn evaluation_knows_the_same_names() {
+    let evaluated = |files: &[&str]| {
+        let dir = folder(files);
+        ImageFolder::open_to_evaluate(dir.path(), &Options::default())
+            .map(|dataset| names(&dataset.val).into_iter().map(str::to_owned).collect::<Vec<_>>())
+            .map_err(|error| error.to_string())
+    };
+    let all = ["training/a/1.png", "Validation/a/2.png", "test/a/3.png"];
+    assert_eq!(evaluated(&all).unwrap(), ["Validation/a/2.png"]);
+    assert_eq!(evaluated(&["train/a/1.png", "test/a/3.png"]).unwrap(), ["test/a/3.png"]);
+    assert_eq!(evaluated(&["test/a/3.png"]).unwrap(), ["test/a/3.png"]);
+    assert_eq!(evaluated(&["test/3.png", "boat/1.png"]).unwrap(), ["boat/1.png", "test/3.png"]);
+    assert!(evaluated(&["train/a/1.png"]).unwrap_err().contains("has `train` but no `val`"));
+    assert!(evaluated(&["cat/1.png", "test/cat/1.png"]).unwrap_err().contains("beside `cat`"));
+}
+
+#[test]
+fn what_systems_put_into_folders_is_passed_over() {
+    let dir = folder(&[
+        "a/1.png",
+        "a/2.png",
+        "a/@eaDir/1.png",
+        "a/Thumbs.db", // a picture, as all of these
+        "a/desktop.ini",
+        "a/.DS_Store",
+        "b/1.PNG",
+        "b/2.Jpg",
+        "b/__MACOSX/1.png",
+        "__MACOSX/a/1.png",
+        "@eaDir/a/1.png",
+        "lost+found/1.png",
+        "$RECYCLE.BIN/1.png",
+        "System Volume Information/1.png",
+        ".AppleDouble/1.png",
+        ".ipynb_checkpoints/1.png",
+    ]);
+    let dataset = open(&dir).unwrap();
+    assert_eq!(dataset.classes, ["a", "b"]);
+    assert_eq!([dataset.train.len(), dataset.val.len(), dataset.skipped.len()], [2, 2, 0]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_makes_no_picture_one_of_another_class() {
+    use std::os::unix::fs::symlink;
+    let dir = folder(&["ants/1.png", "ants/2.png", "bees/1.png", "bees/2.png"]);
+    let elsewhere = folder(&["3.png"]);
+    let bees = dir.path().join("bees");
+    symlink("..", bees.join("above")).unwrap();
+    symlink("../ants", bees.join("also")).unwrap();
+    symlink("../ants/1.png", bees.join("one.png")).unwrap();
+    symlink("1.png", bees.join("same.png")).unwrap(); // within the class
+    symlink(elsewhere.path(), bees.join("more")).unwrap(); // in no class
+    let dataset = open(&dir).unwrap();
+    assert_eq!(dataset.classes, ["ants", "bees"]);
+    let mut bees: Vec<&str> = names(&dataset.train);
+    bees.extend(names(&dataset.val));
+    bees.retain(|name| name.starts_with("bees"));
+    bees.sort_unstable();
+    assert_eq!(bees, ["bees/1.png", "bees/2.png", "bees/more/3.png", "bees/same.png"]);
+    let skipped: Vec<(&str, &str)> =
+        dataset.skipped.iter().map(|s| (s.name.as_str(), s.reason.as_str())).collect();
+    let expected = [
+        ("bees/above", "it is a link to a folder above"),
+        ("bees/also", "it is a link into the class `ants`"),
+        ("bees/one.png", "it is a link into the class `ants`"),
+    ];
+    assert_eq!(skipped, expected);
+
+    symlink("ants", dir.path().join("emmets")).unwrap();
+    let error = open(&dir).unwrap_err().to_string();
+    assert!(error.contains("`ants` and `emmets` are the same folder"), "{error}");
+    let parts = split_folder();
+    fs::remove_dir_all(parts.path().join("val")).unwrap();
+    symlink("train", parts.path().join("val")).unwrap();
+    let error = open(&parts).unwrap_err().to_string();
+    assert!(error.contains("`train` and `val` are the same folder"), "{error}");
+}
+
+#[test]
+fn a_folder_of_other_files_says_what_is_read() {
+    let dir = folder(&["a/1.png", "a/2.png"]);
+    fs::create_dir(dir.path().join("scans")).unwrap();
+    for name in ["1.tif", "2.tif"] {
+        fs::write(dir.path().join("scans").join(name), b"II*\0\x08\0\0\0").unwrap();
+    }
+    let error = open(&dir).unwrap_err().to_string();
+    let expected = "class `scans` in";
+    let reason = "(2 files were skipped, the first is `scans/1.tif`: it is a TIFF file; JPEG, PNG, WebP, BMP and GIF are read (convert it))";
+    assert!(error.contains(expected) && error.contains(reason), "{error}");
+    let error = list_pictures(&dir.path().join("scans")).unwrap_err().to_string();
+    assert!(
+        error.contains("holds no pictures that are read (2 files") && error.contains("TIFF"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_flat_folder_is_listed_by_name() {
+    let dir =
+        folder(&["10.png", "2.PNG", "B.jpg", "a.webp", "deeper/3.png", ".hidden.png", "Thumbs.db"]);
+    fs::write(dir.path().join("labels.csv"), "10.png,cat").unwrap();
+    fs::write(dir.path().join("empty.jpg"), "").unwrap();
+    let listing = list_pictures(dir.path()).unwrap();
+    let expected = ["10.png", "2.PNG", "B.jpg", "a.webp"].map(|name| dir.path().join(name));
+    assert_eq!(listing.pictures, expected);
+    let skipped: Vec<&str> = listing.skipped.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(skipped, ["empty.jpg", "labels.csv"]);
+    assert!(matches!(list_pictures(Path::new("no/such")).unwrap_err(), Error::NotAFolder { .. }));
+    let empty = tempfile::tempdir().unwrap();
+    let error = list_pictures(empty.path()).unwrap_err().to_string();
+    assert!(error.ends_with("holds no pictures that are read"), "{error}");
+}
+
+#[cfg(target_os = "linux")] // other systems refuse such names
+#[test]
+fn names_that_are_not_unicode_are_read_in_files_and_refused_in_classes() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let dir = folder(&["a/1.png", "a/2.png", "b/1.png", "b/2.png"]);
+    let odd = OsStr::from_bytes(b"\xff.png");
+    fs::copy(dir.path().join("a/1.png"), dir.path().join("a").join(odd)).unwrap();
+    let dataset = open(&dir).unwrap();
+    assert_eq!(dataset.train.len() + dataset.val.len(), 5);
+    fs::create_dir(dir.path().join(OsStr::from_bytes(b"\xffbee"))).unwrap();
+    let error = open(&dir).unwrap_err().to_string();
+    assert!(error.contains("is not valid Unicode (rename it)"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_may_not_be_entered_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = folder(&["a/1.png", "a/2.png", "b/1.png", "b/2.png", "b/closed/3.png"]);
+    let closed = dir.path().join("b/closed");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+    let is_closed = fs::read_dir(&closed).is_err(); // not to the superuser
+    let dataset = open(&dir).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    let skipped: Vec<&str> = dataset.skipped.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(skipped, if is_closed { vec!["b/closed"] } else { vec![] });
 }
