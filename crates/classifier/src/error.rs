@@ -59,6 +59,6 @@ pub enum Error {
         input: String,
         /// Why.
         #[source]
-        source: taper_data::Error,
+        source: Box<taper_data::Error>,
     },
 }

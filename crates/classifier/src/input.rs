@@ -36,7 +36,7 @@ impl<'a> Input<'a> {
 
     /// The error that says that it cannot be used.
     pub(crate) fn unusable(self, source: taper_data::Error) -> Error {
-        Error::Picture { input: self.to_string(), source }
+        Error::Picture { input: self.to_string(), source: Box::new(source) }
     }
 }
 

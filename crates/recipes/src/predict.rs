@@ -48,7 +48,7 @@ fn look_at(classifier: &Classifier, path: &Path, top: usize) -> Result<Predictio
     match classifier.classify(path, top) {
         Ok(predictions) => Ok(Prediction { image: path.display().to_string(), predictions }),
         Err(taper_classifier::Error::Picture { source, .. }) => {
-            Err(Error::Picture { path: path.to_path_buf(), source })
+            Err(Error::Picture { path: path.to_path_buf(), source: *source })
         }
         Err(error) => Err(setup::classifier(error)),
     }
