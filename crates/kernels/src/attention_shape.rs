@@ -3,8 +3,12 @@
 //! Above: `device`, `engine`. Below: nothing. Not here: the convolutions that make queries, keys and values.
 //! Source: Vaswani et al. 2017, <https://arxiv.org/abs/1706.03762>; shared keys and values: Shazeer 2019, <https://arxiv.org/abs/1911.02150>.
 
+use crate::sizes::{checked_product, product};
+
 /// Queries `(n, queries, heads · key_dim)`, keys `(n, keys, kv_heads · key_dim)`, values `(n, keys, kv_heads · value_dim)` to
 /// `(n, queries, heads · value_dim)`: each head's `softmax(scale · q · kᵀ) · v`. Head `i` reads key head `i · kv_heads / heads`.
+///
+/// A device checks the sizes before it uses them; [`AttentionShape::lens`] says beforehand whether they are sound.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttentionShape {
     /// Pictures.
@@ -32,10 +36,7 @@ impl AttentionShape {
         if self.kv_heads == 0 || !self.heads.is_multiple_of(self.kv_heads) {
             return None;
         }
-        let len = |sizes: [usize; 4]| {
-            let product = sizes.iter().try_fold(1usize, |p, &s| p.checked_mul(s));
-            product.filter(|&product| product > 0)
-        };
+        let len = |sizes: [usize; 4]| checked_product(sizes).filter(|&len| len > 0);
         Some([
             len([self.n, self.queries, self.heads, self.key_dim])?,
             len([self.n, self.keys, self.kv_heads, self.key_dim])?,
@@ -44,10 +45,11 @@ impl AttentionShape {
         ])
     }
 
-    /// Channels of queries, keys, values and output.
+    /// Channels of queries, keys, values and output; `usize::MAX` where they overflow.
     #[must_use]
     pub fn channels(&self) -> [usize; 4] {
-        let (h, kv) = (self.heads, self.kv_heads);
-        [h * self.key_dim, kv * self.key_dim, kv * self.value_dim, h * self.value_dim]
+        let Self { heads, kv_heads, key_dim, value_dim, .. } = *self;
+        [[heads, key_dim], [kv_heads, key_dim], [kv_heads, value_dim], [heads, value_dim]]
+            .map(product)
     }
 }

@@ -25,6 +25,9 @@ pub struct AlignedBuf<T> {
 
 impl<T: crate::Real> AlignedBuf<T> {
     /// A buffer of `len` zeros.
+    ///
+    /// # Panics
+    /// If there is no memory for it.
     #[must_use]
     pub fn zeroed(len: usize) -> Self {
         let lines = len.saturating_mul(size_of::<T>()).div_ceil(64);
@@ -32,6 +35,9 @@ impl<T: crate::Real> AlignedBuf<T> {
     }
 
     /// Makes the buffer at least `len` long. What it held is lost if it has to grow.
+    ///
+    /// # Panics
+    /// If there is no memory for it.
     pub fn reserve(&mut self, len: usize) {
         if self.len < len {
             *self = Self::zeroed(0);
@@ -40,26 +46,18 @@ impl<T: crate::Real> AlignedBuf<T> {
     }
 }
 
-/// Zeroed memory straight from the allocator, so that untouched pages cost nothing.
+/// Zeroed memory straight from the allocator, so that untouched pages cost nothing. A size may be that of a window nobody has memory
+/// for, so that is a panic and does not end the process.
 fn zeroed_lines(lines: usize) -> Vec<Line> {
-    let mut memory = Vec::new();
-    if lines == 0 {
-        return memory;
-    }
-    let Ok(layout) = std::alloc::Layout::array::<Line>(lines) else {
-        // Larger than the address space: let `Vec` report it as it reports any allocation.
-        memory.reserve_exact(lines);
-        return memory;
-    };
-    // SAFETY: the layout is that of `[Line; lines]`, not empty; the pointer is checked, and handed to `Vec` with the
-    // capacity and length it was allocated with, every byte zero, which is a valid `Line`.
-    unsafe {
-        let pointer = std::alloc::alloc_zeroed(layout);
-        if pointer.is_null() {
-            std::alloc::handle_alloc_error(layout);
-        }
-        Vec::from_raw_parts(pointer.cast::<Line>(), lines, lines)
-    }
+    let layout = std::alloc::Layout::array::<Line>(lines);
+    assert!(layout.is_ok(), "a buffer of {lines} cache lines is larger than the address space");
+    let Some(layout) = layout.ok().filter(|layout| layout.size() > 0) else { return Vec::new() };
+    // SAFETY: the layout is not empty.
+    let pointer = unsafe { std::alloc::alloc_zeroed(layout) };
+    assert!(!pointer.is_null(), "no memory for a buffer of {} bytes", layout.size());
+    // SAFETY: the layout is that of `[Line; lines]`; capacity and length are those the pointer was allocated with, and every byte is
+    // zero, which is a valid `Line`.
+    unsafe { Vec::from_raw_parts(pointer.cast::<Line>(), lines, lines) }
 }
 
 impl<T: crate::Real> Default for AlignedBuf<T> {
@@ -71,7 +69,8 @@ impl<T: crate::Real> Default for AlignedBuf<T> {
 impl<T: crate::Real> Deref for AlignedBuf<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        // SAFETY: `lines` holds at least `len` scalars, aligned to 64 bytes, initialized to zero bytes or by safe writes.
+        // SAFETY: `lines` holds at least `len` scalars, aligned to 64 bytes, initialized to zero bytes or by safe writes; `Real` is
+        // sealed, and zero bytes are a number of each of its types.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
 }
@@ -86,5 +85,22 @@ impl<T: crate::Real> DerefMut for AlignedBuf<T> {
 impl<T: crate::Real> std::fmt::Debug for AlignedBuf<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "AlignedBuf({} scalars)", self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AlignedBuf;
+
+    /// The process goes on: what panics can be caught, what the allocator aborts cannot.
+    #[test]
+    fn a_buffer_nobody_has_memory_for_is_a_panic_that_says_so() {
+        // Miri has no allocator that refuses.
+        let refused = (!cfg!(miri)).then_some((1 << 58, "no memory"));
+        for (len, words) in refused.into_iter().chain([(usize::MAX, "address space")]) {
+            let panic = std::panic::catch_unwind(|| AlignedBuf::<f32>::zeroed(len)).unwrap_err();
+            let message = panic.downcast_ref::<String>().unwrap();
+            assert!(message.contains(words), "{len}: {message}");
+        }
     }
 }

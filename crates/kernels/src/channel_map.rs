@@ -2,6 +2,8 @@
 //!
 //! Above: `device`, `engine`, `ops`. Below: nothing. Not here: anything that adds channels up (`shape`).
 
+use crate::sizes::listed;
+
 /// `count` channels from `from` on become those from `to` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Move {
@@ -43,7 +45,8 @@ impl ChannelMap {
         fits.then(|| Self { in_channels, out_channels, moves: vec![Move { from, to, count }] })
     }
 
-    /// Output channel `i · groups + g` is input channel `g · channels / groups + i`; `None` if the groups do not divide the channels.
+    /// Output channel `i · groups + g` is input channel `g · channels / groups + i`; `None` if the groups do not divide the channels, or
+    /// there are too many to list.
     #[must_use]
     pub fn shuffle(channels: usize, groups: usize) -> Option<Self> {
         if channels == 0 || groups == 0 || !channels.is_multiple_of(groups) {
@@ -51,7 +54,7 @@ impl ChannelMap {
         }
         let per_group = channels / groups;
         let origin = |to: usize| to % groups * per_group + to / groups;
-        let moves = (0..channels).map(|to| Move { from: origin(to), to, count: 1 }).collect();
+        let moves = listed(channels, |to| Some(Move { from: origin(to), to, count: 1 }))?;
         Some(Self { in_channels: channels, out_channels: channels, moves })
     }
 

@@ -1,6 +1,7 @@
 //! The fast device: `f32`, SIMD by runtime detection, all cores.
 //!
-//! Above: `engine`. Below: `cpu::{choice, device, matrix, depthwise, pack, pass, taps, gemm, views, team}`. Not here: the slow twin (`reference`).
+//! Above: `engine`. Below: `device::checks`, `cpu::{choice, device, matrix, depthwise, pack, packed, pass, taps, gemm, views, team}`. Not here:
+//! the slow twin (`reference`).
 //! Work is cut into one part a thread by position, never by chance, and sums over parts run in order: results depend on the
 //! number of threads and on nothing else.
 
@@ -9,12 +10,13 @@ mod choice;
 mod curves;
 mod depthwise;
 mod device;
-mod door;
 mod elementwise;
 mod gemm;
 mod group_norm;
 mod matrix;
 mod pack;
+mod packed;
+mod parts;
 mod pass;
 mod spatial;
 mod taps;
@@ -23,13 +25,13 @@ mod unroll;
 mod views;
 mod windows;
 
-use door::{check_conv, check_sink};
 use elementwise::SumPositions;
-use pack::Panels;
+pub use packed::Packed;
 use pass::Share;
 use team::{Fixed, Shared, Team, part_of};
 use views::{SinkView, SourceView};
 
+use crate::device::checks;
 use crate::{AlignedBuf, ConvShape, Epilogue, Isa, Moments, Sink, Source, Tally};
 
 /// A machine's cores and their scratch memory. Implements [`Device`](crate::Device) for `f32`.
@@ -72,60 +74,41 @@ struct Part {
     rows: Vec<Fixed<f32>>,
 }
 
-/// A weight in the order this device's forward kernels read it. Made by [`Cpu::pack`], shared freely between threads.
-#[derive(Debug)]
-pub struct Packed {
-    data: AlignedBuf<f32>,
-    panels: Panels,
-}
-
-impl Default for Packed {
-    fn default() -> Self {
-        Self { data: AlignedBuf::default(), panels: Panels::new(Isa::Portable, 0, 0) }
-    }
-}
-
 impl std::fmt::Debug for Cpu {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Cpu({:?}, {} threads)", self.isa, self.team.threads())
     }
 }
 
-/// See [`Cpu::pack`]; `run(count, work)` calls `work` with all numbers below `count`.
-fn pack_into(
-    isa: Isa,
-    s: &ConvShape,
-    weight: &[f32],
-    packed: &mut Packed,
-    run: impl FnOnce(usize, &(dyn Fn(usize) + Sync)),
-) {
-    assert_eq!(weight.len(), s.weight_len(), "length of the weight");
-    if s.is_depthwise() {
-        packed.data.reserve(s.kernel[0] * s.kernel[1] * s.c.next_multiple_of(isa.lanes()));
-        depthwise::pack_weight(s, isa.lanes(), weight, &mut packed.data);
-    } else {
-        matrix::pack_forward(isa, s, weight, packed, run);
-    }
-}
-
 impl Cpu {
+    /// The most threads of a device.
+    pub const MOST_THREADS: usize = 1024;
+
     /// A device of `threads` threads (0: all cores), with the machine's best instruction set.
+    ///
+    /// # Panics
+    /// If there are more than [`Cpu::MOST_THREADS`].
     #[must_use]
     pub fn new(threads: usize) -> Self {
         Self::build(threads, Isa::best())
     }
 
     /// A device that uses one instruction set; `None` if this machine does not have it.
+    ///
+    /// # Panics
+    /// If there are more than [`Cpu::MOST_THREADS`].
     #[must_use]
     pub fn with_isa(threads: usize, isa: Isa) -> Option<Self> {
         Isa::here().contains(&isa).then(|| Self::build(threads, isa))
     }
 
     fn build(threads: usize, isa: Isa) -> Self {
+        let most = Self::MOST_THREADS;
+        assert!(threads <= most, "a device of {threads} threads; {most} are the most");
         let team = Team::new(threads);
         let parts = (0..team.threads()).map(|_| Part::default()).collect();
         let [image, finished, turned] = std::array::from_fn(|_| AlignedBuf::default());
-        Self { isa, team, parts, packed: Packed::default(), image, finished, turned }
+        Self { isa, team, parts, packed: Packed::empty(), image, finished, turned }
     }
 
     /// The instruction set in use.
@@ -146,15 +129,17 @@ impl Cpu {
     /// If the weight has another length than the shape says.
     #[must_use]
     pub fn pack(&self, shape: &ConvShape, weight: &[f32]) -> Packed {
-        let mut packed = Packed::default();
-        pack_into(self.isa, shape, weight, &mut packed, |count, work| (0..count).for_each(work));
+        let mut packed = Packed::empty();
+        packed.fill(self.isa, shape, weight, |count, work| (0..count).for_each(work));
         packed
     }
 
-    /// [`Device::conv_forward`](crate::Device::conv_forward) with a weight packed before by this device, for a shape that differs at most in `n`, `h`, `w` and padding.
+    /// [`Device::conv_forward`](crate::Device::conv_forward) with a weight packed before, by a device with the same instruction set, for
+    /// a shape with the same channels, kernel and groups.
     ///
     /// # Panics
-    /// If a slice has another length than the shape says.
+    /// If the weight was packed for another instruction set, other channels, another kernel or other groups, or a slice has another length
+    /// than the shape says.
     pub fn conv_packed(
         &mut self,
         shape: &ConvShape,
@@ -164,10 +149,8 @@ impl Cpu {
         y: &mut [f32],
         moments: Option<Moments<'_, f32>>,
     ) {
-        check_conv(shape, &xs, &epilogue, y);
-        if let Some(moments) = &moments {
-            assert_eq!([moments.mean.len(), moments.var.len()], [shape.oc; 2], "moments");
-        }
+        checks::conv(shape, &xs, &epilogue, y, moments.as_ref());
+        packed.check(self.isa, shape);
         if shape.is_depthwise() {
             depthwise::forward(self, shape, xs, packed, epilogue, y, moments);
         } else {
@@ -182,7 +165,7 @@ impl Cpu {
     /// are fewer numbers.
     ///
     /// # Panics
-    /// If the convolution is not pointwise, or a slice has another length than the shape says.
+    /// If the convolution is not pointwise, or as [`Cpu::conv_packed`].
     ///
     /// # Examples
     /// ```
@@ -203,9 +186,10 @@ impl Cpu {
         y: &mut [f32],
     ) {
         assert!(shape.is_pointwise(), "a gate before a convolution that is not pointwise");
-        assert_eq!(gate.len(), shape.n * shape.c, "length of the gate");
         let xs = Source::plain(xs);
-        check_conv(shape, &xs, &epilogue, y);
+        checks::conv(shape, &xs, &epilogue, y, None);
+        checks::gate(shape, gate);
+        packed.check(self.isa, shape);
         matrix::forward(self, shape, xs, Some(gate), packed, epilogue, y, None);
     }
 
@@ -227,6 +211,11 @@ impl Cpu {
                 work(unsafe { &mut *first.get().add(i) });
             }
         });
+    }
+
+    /// Scratch for a weight; whoever is done with it puts it back.
+    fn take_packed(&mut self) -> Packed {
+        std::mem::replace(&mut self.packed, Packed::empty())
     }
 
     /// Makes every part's totals `len` zeros.
@@ -289,8 +278,8 @@ impl Cpu {
         });
     }
 
+    /// Writes a gradient of whole rows through a sink that was checked for its rows times `share.repeat`.
     fn pass_all(&mut self, c: usize, gradient: &[f32], share: Share, mut sink: Sink<'_, f32>) {
-        check_sink(&sink, gradient.len() * share.repeat, c);
         let view = SinkView::new(&mut sink);
         let rows = gradient.len() / c * share.repeat;
         matrix::pass_rows(self, Fixed(gradient.as_ptr()), share, view, c, rows);

@@ -1,9 +1,10 @@
 //! What an executor asks of a machine: the operations.
 //!
-//! Above: `engine`; `reference` and `cpu` implement it. Below: `device::views`. Not here: who runs what when (`engine::plan`).
+//! Above: `engine`; `reference` and `cpu` implement it. Below: `device::{checks, views}`. Not here: who runs what when (`engine::plan`).
 //! Activations are `(n, h, w, c)` and contiguous; weights are `(oc, c / groups, kh, kw)`.
-//! Slices of wrong lengths are bugs of the caller and panic at the door of each operation.
+//! Slices of wrong lengths are bugs of the caller: every operation panics before it does anything.
 
+pub(crate) mod checks;
 mod views;
 
 use crate::{
@@ -14,7 +15,9 @@ pub use views::{Affine, ConvGradient, Epilogue, Mask, Moments, NormGradient, Sin
 /// What becomes of the values in a pooling window.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pooling {
-    /// The largest; its gradient goes to the first of equals, in row-major order. A NaN is larger than any number.
+    /// The largest; its gradient goes to the first of equals, in row-major order. A NaN is larger than any number, and of several the
+    /// last gets the gradient, as in PyTorch.
+    /// See [`PoolShape::largest`].
     Max,
     /// The mean.
     Mean,
@@ -31,6 +34,9 @@ pub type Attended<'a, T> = [Source<'a, T>; 3];
 /// The operations of an executor.
 ///
 /// Every method may use scratch memory of the device, so it takes `&mut self`; results do not depend on it.
+///
+/// # Panics
+/// Every method of the devices here, if a slice has another length than the shape says, before anything is written.
 pub trait Device<T: Real> {
     /// Convolves: `y = epilogue(w * x)`, and gathers the moments of `y` if asked (then the epilogue must be empty).
     fn conv_forward(
@@ -220,6 +226,7 @@ pub trait Device<T: Real> {
         bias: Option<&[T]>,
         y: &mut [T],
     ) {
+        checks::conv_transpose(shape, xs, weight, bias, y);
         if let Some(bias) = bias {
             y.chunks_exact_mut(bias.len()).for_each(|y| y.copy_from_slice(bias));
         }
@@ -239,6 +246,16 @@ pub trait Device<T: Real> {
         d_bias: Option<&mut [T]>,
         dx: Option<Sink<'_, T>>,
     ) {
+        let (some_weight, some_bias) = (d_weight.as_deref(), d_bias.as_deref());
+        checks::conv_transpose_backward(
+            shape,
+            gradient,
+            xs,
+            weight,
+            some_weight,
+            some_bias,
+            dx.as_ref(),
+        );
         let dy = Source::plain(gradient);
         if d_weight.is_some() {
             let xs = ConvGradient { dz: xs, norm: None };

@@ -45,6 +45,7 @@ mod real;
 mod reference;
 mod shape;
 mod simd;
+mod sizes;
 mod spatial_map;
 
 pub use activation::Activation;

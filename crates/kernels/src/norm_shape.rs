@@ -2,6 +2,8 @@
 //!
 //! Above: `device`, `engine`, `ops`. Below: nothing. Not here: batch norm, which is folded or pending on a `Source`.
 
+use crate::sizes::checked_product;
+
 /// Groups over which mean and variance are taken: `positions` times `c / groups` values each.
 ///
 /// Layer norm over the channels of every position is `n · positions` rows of one position and one group.
@@ -20,7 +22,7 @@ impl NormShape {
         if [n, positions, c, groups].contains(&0) || !c.is_multiple_of(groups) {
             return None;
         }
-        n.checked_mul(positions)?.checked_mul(c)?;
+        checked_product([n, positions, c])?;
         Some(Self { n, positions, c, groups })
     }
 

@@ -3,6 +3,8 @@
 //! Above: `device`, `engine`, `ops`. Below: nothing. Not here: the mean over a whole map, which needs no windows (`Device::pool_forward`).
 //! Source: `torch.nn.MaxPool2d`, `AvgPool2d` (ceil mode, `count_include_pad`) and `AdaptiveAvgPool2d`, PyTorch 2.x.
 
+use crate::sizes::{checked_product, listed};
+
 /// The positions a window covers along one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
@@ -42,7 +44,8 @@ pub struct PoolShape {
 }
 
 impl PoolShape {
-    /// Windows that slide, `out` of them along each axis; `None` if a size is zero or a window lies wholly outside the map.
+    /// Windows that slide, `out` of them along each axis; `None` if a size is zero, a window lies wholly outside the map, or there
+    /// are too many to list.
     ///
     /// ```
     /// use taper_kernels::{PoolShape, PoolWindow};
@@ -55,14 +58,13 @@ impl PoolShape {
         if [n, h, w, c].contains(&0) || window.stride.contains(&0) || window.dilation.contains(&0) {
             return None;
         }
-        let spans = |axis: usize, size: usize| {
-            (0..out[axis]).map(|i| window.span(axis, size, i)).collect::<Option<Vec<Span>>>()
-        };
+        let spans = |axis: usize, size: usize| listed(out[axis], |i| window.span(axis, size, i));
         Self { n, h, w, c, rows: spans(0, h)?, cols: spans(1, w)?, dilation: window.dilation }
             .sound()
     }
 
     /// Windows that cut the map into `out` nearly equal parts along each axis: part `i` of `m` is `⌊i·size/m⌋ .. ⌈(i+1)·size/m⌉`.
+    /// `None` as for [`PoolShape::sliding`].
     #[must_use]
     pub fn adaptive([n, h, w, c]: [usize; 4], out: [usize; 2]) -> Option<Self> {
         if [n, h, w, c].contains(&0) {
@@ -73,16 +75,13 @@ impl PoolShape {
             let count = (i + 1).checked_mul(size)?.div_ceil(out) - start;
             Some(Span { start, count, size: count })
         };
-        let spans = |axis: usize, size: usize| {
-            (0..out[axis]).map(|i| span(i, size, out[axis])).collect::<Option<Vec<Span>>>()
-        };
+        let spans = |axis: usize, size: usize| listed(out[axis], |i| span(i, size, out[axis]));
         Self { n, h, w, c, rows: spans(0, h)?, cols: spans(1, w)?, dilation: [1; 2] }.sound()
     }
 
     fn sound(self) -> Option<Self> {
-        let count = |sizes: [usize; 4]| sizes.iter().try_fold(1usize, |p, &s| p.checked_mul(s));
-        count([self.n, self.h, self.w, self.c])?;
-        count([self.n, self.rows.len(), self.cols.len(), self.c])?;
+        checked_product([self.n, self.h, self.w, self.c])?;
+        checked_product([self.n, self.rows.len(), self.cols.len(), self.c])?;
         (!self.rows.is_empty() && !self.cols.is_empty()).then_some(self)
     }
 
@@ -110,9 +109,30 @@ impl PoolShape {
         [self.rows.len(), self.cols.len()]
     }
 
+    /// The pixel of window `(oh, ow)` that its maximum is taken from, and the gradient of the maximum goes to; `at(pixel)` is a value.
+    /// PyTorch's: of equals the first, and if there are NaNs the last of them.
+    ///
+    /// # Panics
+    /// If there is no such window.
+    ///
+    /// ```
+    /// use taper_kernels::PoolShape;
+    /// let shape = PoolShape::adaptive([1, 1, 4, 1], [1, 1]).unwrap();
+    /// assert_eq!(shape.largest(0, 0, |pixel| [1.0, 3.0, 3.0, 2.0][pixel]), 1);
+    /// assert_eq!(shape.largest(0, 0, |pixel| [f32::NAN, 3.0, f32::NAN, 9.0][pixel]), 2);
+    /// ```
+    pub fn largest<T: PartialOrd>(&self, oh: usize, ow: usize, at: impl Fn(usize) -> T) -> usize {
+        let first = self.rows[oh].start * self.w + self.cols[ow].start;
+        self.pixels(oh, ow).fold(first, |best, pixel| {
+            let x = at(pixel);
+            let is_nan = x.partial_cmp(&x).is_none();
+            if is_nan || x > at(best) { pixel } else { best }
+        })
+    }
+
     /// One over what a mean in this window is divided by.
     pub(crate) fn share(&self, oh: usize, ow: usize) -> f64 {
-        1.0 / (self.rows[oh].size * self.cols[ow].size) as f64
+        1.0 / (self.rows[oh].size as f64 * self.cols[ow].size as f64)
     }
 
     /// Positions of the map that window `(oh, ow)` covers, in row-major order, as indices of pixels of one image.

@@ -5,7 +5,14 @@
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, Sub};
 
-/// A floating-point scalar: `f32` for work, `f64` for truth.
+/// What keeps other types out: a buffer of a [`Real`] begins as zero bytes, which must be a number.
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+/// A floating-point scalar: `f32` for work, `f64` for truth. There are no others.
 pub trait Real:
     Copy
     + Debug
@@ -18,6 +25,7 @@ pub trait Real:
     + Mul<Output = Self>
     + Div<Output = Self>
     + AddAssign
+    + sealed::Sealed
     + 'static
 {
     /// Rounds a double to this type.

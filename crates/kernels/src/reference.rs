@@ -1,6 +1,6 @@
 //! The scalar twin of every kernel: plain loops that read like the formulas, in `f32` or `f64`.
 //!
-//! Above: property suites, `engine` when asked for truth. Below: `device`. Not here: anything fast.
+//! Above: property suites, `engine` when asked for truth. Below: `device`, `device::checks`. Not here: anything fast.
 //! Sums run in row-major order of the weight's taps.
 
 mod around;
@@ -8,7 +8,7 @@ mod attention;
 mod conv;
 mod windows;
 
-use crate::device::Attended;
+use crate::device::{Attended, checks};
 use crate::{
     Activation, Affine, AttentionShape, ChannelMap, ConvGradient, ConvShape, Device, Epilogue,
     Moments, NormShape, PoolShape, Pooling, Real, Sink, Source, SpatialMap,
@@ -36,6 +36,8 @@ impl<T: Real> Device<T> for Reference {
         y: &mut [T],
         moments: Option<Moments<'_, T>>,
     ) {
+        checks::weight(shape, weight);
+        checks::conv(shape, &xs, &epilogue, y, moments.as_ref());
         conv::forward(shape, xs, weight, epilogue, y);
         if let Some(moments) = moments {
             conv::moments(shape.oc, y, moments);
@@ -52,6 +54,8 @@ impl<T: Real> Device<T> for Reference {
         d_bias: Option<&mut [T]>,
         dx: Option<Sink<'_, T>>,
     ) {
+        let (some_weight, some_bias) = (d_weight.as_deref(), d_bias.as_deref());
+        checks::conv_backward(shape, &gradient, &xs, weight, some_weight, some_bias, dx.as_ref());
         if let Some(d_weight) = d_weight {
             conv::weight_gradient(shape, gradient, xs, d_weight);
         }
@@ -75,12 +79,14 @@ impl<T: Real> Device<T> for Reference {
         activation: Activation,
         out: &mut [T],
     ) {
+        checks::add(c, &a, &b, out);
         for (i, out) in out.iter_mut().enumerate() {
             *out = activation.apply(a.at(i, i % c) + b.at(i, i % c));
         }
     }
 
     fn pass(&mut self, c: usize, gradient: &[T], sink: Sink<'_, T>) {
+        checks::pass(c, gradient, &sink);
         let Sink { out, accumulate, mask, tally } = sink;
         for (i, (out, &g)) in out.iter_mut().zip(gradient).enumerate() {
             let total = if accumulate { *out + g } else { g };
@@ -102,13 +108,14 @@ impl<T: Real> Device<T> for Reference {
 
     fn mul(
         &mut self,
-        _n: usize,
+        n: usize,
         positions: usize,
         c: usize,
         xs: Source<'_, T>,
         gate: Source<'_, T>,
         out: &mut [T],
     ) {
+        checks::mul([n, positions, c], &xs, &gate, out.len());
         for (i, out) in out.iter_mut().enumerate() {
             *out = xs.at(i, i % c) * gate.at(i / (positions * c) * c + i % c, i % c);
         }
@@ -120,9 +127,11 @@ impl<T: Real> Device<T> for Reference {
         positions: usize,
         c: usize,
         gradient: &[T],
-        [xs, gate]: [Source<'_, T>; 2],
-        [dx, dgate]: [Option<Sink<'_, T>>; 2],
+        factors: [Source<'_, T>; 2],
+        sinks: [Option<Sink<'_, T>>; 2],
     ) {
+        checks::mul_backward([n, positions, c], gradient, &factors, &sinks);
+        let ([xs, gate], [dx, dgate]) = (factors, sinks);
         let at = |i: usize| i / (positions * c) * c + i % c;
         if let Some(sink) = dgate {
             let mut g = vec![T::default(); n * c];
@@ -146,6 +155,7 @@ impl<T: Real> Device<T> for Reference {
         xs: Source<'_, T>,
         y: &mut [T],
     ) {
+        checks::pool([n, positions, c], &xs, y);
         for image in 0..n {
             for channel in 0..c {
                 let at = |p| (image * positions + p) * c + channel;
@@ -163,6 +173,7 @@ impl<T: Real> Device<T> for Reference {
         gradient: &[T],
         sink: Sink<'_, T>,
     ) {
+        checks::pool_backward([n, positions, c], gradient, &sink);
         let share = |i: usize| gradient[i / (positions * c) * c + i % c];
         let scale = T::from_f64(positions as f64);
         let g: Vec<T> = (0..n * positions * c).map(|i| share(i) / scale).collect();
@@ -176,6 +187,7 @@ impl<T: Real> Device<T> for Reference {
         xs: Source<'_, T>,
         y: &mut [T],
     ) {
+        checks::windows(shape, &xs, y);
         windows::forward(shape, pooling, xs, y);
     }
 
@@ -187,11 +199,13 @@ impl<T: Real> Device<T> for Reference {
         xs: Source<'_, T>,
         sink: Sink<'_, T>,
     ) {
+        checks::windows_backward(shape, gradient, &xs, &sink);
         let g = windows::input_gradient(shape, pooling, gradient, xs);
         self.pass(shape.c, &g, sink);
     }
 
-    fn flatten(&mut self, _n: usize, positions: usize, c: usize, xs: Source<'_, T>, y: &mut [T]) {
+    fn flatten(&mut self, n: usize, positions: usize, c: usize, xs: Source<'_, T>, y: &mut [T]) {
+        checks::flatten([n, positions, c], &xs, y);
         for from in 0..y.len() {
             y[flat_index(from, positions, c)] = xs.at(from, from % c);
         }
@@ -199,26 +213,30 @@ impl<T: Real> Device<T> for Reference {
 
     fn flatten_backward(
         &mut self,
-        _n: usize,
+        n: usize,
         positions: usize,
         c: usize,
         gradient: &[T],
         sink: Sink<'_, T>,
     ) {
+        checks::flatten_backward([n, positions, c], gradient, &sink);
         let at = |i: usize| gradient[flat_index(i, positions, c)];
         let g: Vec<T> = (0..gradient.len()).map(at).collect();
         self.pass(c, &g, sink);
     }
 
     fn resample(&mut self, map: &SpatialMap, xs: Source<'_, T>, y: &mut [T]) {
+        checks::resample(map, &xs, y);
         around::resample(map, xs, y);
     }
 
     fn resample_backward(&mut self, map: &SpatialMap, gradient: &[T], sink: Sink<'_, T>) {
+        checks::resample_backward(map, gradient, &sink);
         self.pass(map.c, &around::resample_gradient(map, gradient), sink);
     }
 
     fn move_channels(&mut self, rows: usize, map: &ChannelMap, xs: Source<'_, T>, y: &mut [T]) {
+        checks::move_channels(rows, map, &xs, y);
         around::move_channels(rows, map, xs, y);
     }
 
@@ -229,6 +247,7 @@ impl<T: Real> Device<T> for Reference {
         gradient: &[T],
         sink: Sink<'_, T>,
     ) {
+        checks::move_channels_backward(rows, map, gradient, &sink);
         let mut g = vec![T::default(); rows * map.in_channels];
         around::move_channels(rows, &map.reversed(), Source::plain(gradient), &mut g);
         self.pass(map.in_channels, &g, sink);
@@ -242,6 +261,7 @@ impl<T: Real> Device<T> for Reference {
         affine: Affine<'_, T>,
         y: &mut [T],
     ) {
+        checks::group_norm(shape, &xs, &affine, y);
         around::group_norm(shape, eps, xs, affine, y);
     }
 
@@ -255,6 +275,7 @@ impl<T: Real> Device<T> for Reference {
         d_affine: [Option<&mut [T]>; 2],
         sink: Option<Sink<'_, T>>,
     ) {
+        checks::group_norm_backward(shape, gradient, &xs, scale, &d_affine, sink.as_ref());
         let g = around::group_norm_gradient(shape, eps, gradient, xs, scale, d_affine);
         if let Some(sink) = sink {
             self.pass(shape.c, &g, sink);
@@ -262,6 +283,7 @@ impl<T: Real> Device<T> for Reference {
     }
 
     fn prelu(&mut self, c: usize, xs: Source<'_, T>, slope: &[T], y: &mut [T]) {
+        checks::prelu(c, &xs, slope, y.len());
         around::prelu(c, xs, slope, y);
     }
 
@@ -274,6 +296,7 @@ impl<T: Real> Device<T> for Reference {
         d_slope: Option<&mut [T]>,
         sink: Option<Sink<'_, T>>,
     ) {
+        checks::prelu_backward(c, gradient, &xs, slope, d_slope.as_deref(), sink.as_ref());
         let g = around::prelu_gradient(c, gradient, xs, slope, d_slope);
         if let Some(sink) = sink {
             self.pass(c, &g, sink);
@@ -281,6 +304,7 @@ impl<T: Real> Device<T> for Reference {
     }
 
     fn attention(&mut self, shape: &AttentionShape, qkv: Attended<'_, T>, y: &mut [T]) {
+        checks::attention(shape, &qkv, y.len());
         attention::forward(shape, qkv, y);
     }
 
@@ -291,6 +315,7 @@ impl<T: Real> Device<T> for Reference {
         qkv: Attended<'_, T>,
         sinks: [Option<Sink<'_, T>>; 3],
     ) {
+        checks::attention_backward(shape, gradient, &qkv, &sinks);
         let gradients = attention::gradients(shape, gradient, qkv);
         for ((g, sink), c) in gradients.iter().zip(sinks).zip(shape.channels()) {
             if let Some(sink) = sink {

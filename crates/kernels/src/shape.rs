@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use crate::sizes::checked_product;
+
 /// A 2-D convolution of an `(n, h, w, c)` tensor to `(n, oh, ow, oc)` with a weight `(oc, c / groups, kh, kw)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvShape {
@@ -24,8 +26,8 @@ pub struct ConvShape {
 }
 
 impl ConvShape {
-    /// Describes a convolution; `None` if a size is zero, the groups do not divide both channel counts, or the window does
-    /// not fit into the padded image.
+    /// Describes a convolution; `None` if a size is zero, the groups do not divide both channel counts, the window does not fit into
+    /// the padded image, or a number overflows.
     ///
     /// `oh = (h + top + bottom − dilation·(kernel − 1) − 1) / stride + 1`, likewise `ow`.
     #[must_use]
@@ -45,16 +47,19 @@ impl ConvShape {
         if !c.is_multiple_of(groups) || !oc.is_multiple_of(groups) {
             return None;
         }
+        let reach = |axis: usize| dilation[axis].checked_mul(kernel[axis] - 1)?.checked_add(1);
         let out = |size: usize, before: usize, after: usize, axis: usize| {
             let padded = size.checked_add(before)?.checked_add(after)?;
-            let reach = dilation[axis].checked_mul(kernel[axis] - 1)?.checked_add(1)?;
-            Some(padded.checked_sub(reach)? / stride[axis] + 1)
+            let steps = padded.checked_sub(reach(axis)?)? / stride[axis];
+            // How far kernels count along the axis: from the first row of padding to a window and a step behind the last.
+            let far = padded.checked_add(reach(axis)?)?.checked_add(stride[axis])?;
+            Some((steps + 1, far))
         };
-        let (oh, ow) = (out(h, top, bottom, 0)?, out(w, left, right, 1)?);
-        let count = |sizes: [usize; 4]| sizes.iter().try_fold(1, |p: usize, &s| p.checked_mul(s));
-        count([n, h, w, c])?;
-        count([n, oh, ow, oc])?;
-        count([oc, c / groups, kernel[0], kernel[1]])?;
+        let ((oh, far_down), (ow, far_right)) = (out(h, top, bottom, 0)?, out(w, left, right, 1)?);
+        checked_product([far_down, far_right, c.max(oc)])?;
+        checked_product([n, h, w, c])?;
+        checked_product([n, oh, ow, oc])?;
+        checked_product([oc, c / groups, kernel[0], kernel[1]])?;
         Some(Self { n, h, w, c, oh, ow, oc, kernel, stride, dilation, top, left, groups })
     }
 
@@ -73,6 +78,10 @@ impl ConvShape {
     }
 
     /// The convolution that computes output rows `rows` alone, and the input rows it reads: an image can be convolved in bands.
+    /// There may be no input rows, where the windows lie in padding alone.
+    ///
+    /// # Panics
+    /// If there are no such rows, or `rows` is empty.
     ///
     /// # Examples
     /// ```
@@ -84,6 +93,8 @@ impl ConvShape {
     /// ```
     #[must_use]
     pub fn band(&self, rows: Range<usize>) -> (Self, Range<usize>) {
+        let fits = rows.start < rows.end && rows.end <= self.oh;
+        assert!(fits, "a band of rows {rows:?} of an output of {} rows", self.oh);
         let (first, above) = (rows.start * self.stride[0], self.top);
         let end = (first + self.rows_under(rows.len())).saturating_sub(above).min(self.h);
         let inputs = first.saturating_sub(above).min(end)..end;
@@ -95,7 +106,7 @@ impl ConvShape {
     #[must_use]
     pub fn rows_under(&self, rows: usize) -> usize {
         let reach = (self.kernel[0] - 1) * self.dilation[0] + 1;
-        rows.saturating_sub(1) * self.stride[0] + reach
+        rows.saturating_sub(1).saturating_mul(self.stride[0]).saturating_add(reach)
     }
 
     /// Rows of the output, and the elements of one.

@@ -5,6 +5,11 @@
 //! pass is the same kernel with the transposed map.
 //! Source: `torch.nn.functional.{pad, interpolate}`, PyTorch 2.x; blur pooling is Zhang 2019, <https://arxiv.org/abs/1904.11486>.
 
+use crate::sizes::{MOST_LISTED, checked_product, listed};
+
+/// Taps an axis of a binomial filter, at most: the outer ones of a longer filter are zero in double precision.
+const MOST_BINOMIAL: usize = 1024;
+
 /// What a position outside a map is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edge {
@@ -63,20 +68,23 @@ impl Axis {
         size: usize,
         out: usize,
         edge: Edge,
-        taps: impl Fn(usize) -> Vec<(isize, f64)>,
+        taps: impl Fn(usize) -> Option<Vec<(isize, f64)>>,
     ) -> Option<Self> {
-        let (mut starts, mut all) = (vec![0], Vec::new());
-        for i in 0..out {
+        (1..=MOST_LISTED).contains(&size).then_some(())?;
+        let mut all: Vec<(usize, f64)> = Vec::new();
+        let starts = listed(out.checked_add(1)?, |i| {
+            // What is before the first output is nothing.
+            let taps = if i == 0 { Vec::new() } else { taps(i - 1)? };
             let first = all.len();
-            for (position, factor) in taps(i) {
+            for (position, factor) in taps {
                 let Some(position) = edge.resolve(position, size)? else { continue };
                 match all[first..].iter_mut().find(|(p, _)| *p == position) {
                     Some((_, sum)) => *sum += factor,
                     None => all.push((position, factor)),
                 }
             }
-            starts.push(all.len());
-        }
+            Some(all.len())
+        })?;
         Some(Self { starts, taps: all })
     }
 
@@ -136,7 +144,7 @@ impl SpatialMap {
                 return None;
             }
             Axis::new(size, lists.len(), Edge::Zeros, |i| {
-                lists[i].iter().map(|&(p, factor)| (p.cast_signed(), factor)).collect()
+                Some(lists[i].iter().map(|&(p, factor)| (p.cast_signed(), factor)).collect())
             })
         };
         Self::of_axes(shape, axis(shape[1], rows)?, axis(shape[2], cols)?)
@@ -145,9 +153,7 @@ impl SpatialMap {
     fn of_axes([n, h, w, c]: [usize; 4], rows: Axis, cols: Axis) -> Option<Self> {
         let map = Self { n, size: [h, w], c, axes: [rows, cols] };
         let [oh, ow] = map.out();
-        let bounded = |sizes: [usize; 4]| {
-            !sizes.contains(&0) && sizes.iter().try_fold(1usize, |p, &s| p.checked_mul(s)).is_some()
-        };
+        let bounded = |sizes| checked_product(sizes).is_some_and(|len| len > 0);
         (bounded([n, h, w, c]) && bounded([n, oh, ow, c])).then_some(map)
     }
 
@@ -155,7 +161,7 @@ impl SpatialMap {
     #[must_use]
     pub fn scale(shape @ [_, h, w, _]: [usize; 4], factor: f64) -> Option<Self> {
         let same = |size: usize, factor: f64| {
-            Axis::new(size, size, Edge::Zeros, |i| vec![(i.cast_signed(), factor)])
+            Axis::new(size, size, Edge::Zeros, |i| Some(vec![(i.cast_signed(), factor)]))
         };
         Self::of_axes(shape, same(h, factor)?, same(w, 1.0)?)
     }
@@ -173,6 +179,7 @@ impl SpatialMap {
     }
 
     /// One filter for all channels, the product of a factor a row and a factor a column: output `i` begins at `i · stride − before`.
+    /// `None` if a size is zero, the edge does not reach so far, a number overflows, or there are too many positions to list.
     #[must_use]
     pub fn filter(
         shape @ [_, h, w, _]: [usize; 4],
@@ -183,16 +190,18 @@ impl SpatialMap {
         edge: Edge,
     ) -> Option<Self> {
         let axis = |axis: usize, size: usize| {
-            let begin = |i: usize| (i * stride[axis]).cast_signed() - before[axis].cast_signed();
+            let before = isize::try_from(before[axis]).ok()?;
             Axis::new(size, out[axis], edge, |i| {
-                let taps = factors[axis].iter().enumerate();
-                taps.map(|(u, &factor)| (begin(i) + u.cast_signed(), factor)).collect()
+                let begin = isize::try_from(i.checked_mul(stride[axis])?).ok()? - before;
+                let taps = (0isize..).zip(factors[axis]);
+                taps.map(|(u, &factor)| Some((begin.checked_add(u)?, factor))).collect()
             })
         };
         Self::of_axes(shape, axis(0, h)?, axis(1, w)?)
     }
 
     /// The binomial filter of `kernel` taps an axis, `before` positions of padding before the map; see [`SpatialMap::filter`].
+    /// `None` also if the filter has no taps, or more than 1024.
     #[must_use]
     pub fn blur(
         shape: [usize; 4],
@@ -202,6 +211,9 @@ impl SpatialMap {
         before: [usize; 2],
         edge: Edge,
     ) -> Option<Self> {
+        if kernel.iter().any(|taps| !(1..=MOST_BINOMIAL).contains(taps)) {
+            return None;
+        }
         let [rows, cols] = kernel.map(binomial);
         Self::filter(shape, out, [&rows, &cols], stride, before, edge)
     }
@@ -214,7 +226,10 @@ impl SpatialMap {
         resampling: Resampling,
     ) -> Option<Self> {
         let axis = |axis: usize, size: usize| {
-            Axis::new(size, out[axis], Edge::Replicate, |i| resampling.taps(i, size, out[axis]))
+            out[axis].checked_mul(size)?;
+            Axis::new(size, out[axis], Edge::Replicate, |i| {
+                Some(resampling.taps(i, size, out[axis]))
+            })
         };
         Self::of_axes(shape, axis(0, h)?, axis(1, w)?)
     }

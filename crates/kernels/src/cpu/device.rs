@@ -1,9 +1,8 @@
-//! The operations of the fast device: checks at the door, then one part a thread.
+//! The operations of the fast device: lengths checked, then one part a thread.
 //!
-//! Above: `cpu`. Below: `cpu::{door, matrix, depthwise, elementwise, views}`. Not here: what a part does.
+//! Above: `cpu`. Below: `device::checks`, `cpu::{matrix, depthwise, elementwise, views}`. Not here: what a part does.
 
 use super::attention::{self, Attend};
-use super::door::{check_attended, check_sink, check_source};
 use super::elementwise::{AddRows, MulRows};
 use super::group_norm::{self, Groups, Normalize, PreluRows};
 use super::pass::Share;
@@ -11,8 +10,8 @@ use super::spatial::{MoveRows, ResampleRows};
 use super::team::{Fixed, Shared, part_of};
 use super::views::SourceView;
 use super::windows::{self, Windows};
-use super::{Cpu, depthwise, matrix, pack_into};
-use crate::device::Attended;
+use super::{Cpu, depthwise, matrix};
+use crate::device::{Attended, checks};
 use crate::{
     Activation, Affine, AttentionShape, ChannelMap, ConvGradient, ConvShape, Device, Epilogue,
     Moments, NormShape, PoolShape, Pooling, Sink, Source, SpatialMap,
@@ -28,9 +27,8 @@ impl Device<f32> for Cpu {
         y: &mut [f32],
         moments: Option<Moments<'_, f32>>,
     ) {
-        let mut packed = std::mem::take(&mut self.packed);
-        let isa = self.isa;
-        pack_into(isa, shape, weight, &mut packed, |count, work| {
+        let (isa, mut packed) = (self.isa, self.take_packed());
+        packed.fill(isa, shape, weight, |count, work| {
             self.for_parts(count, |_, tasks, _| tasks.for_each(work));
         });
         self.conv_packed(shape, xs, &packed, epilogue, y, moments);
@@ -47,21 +45,8 @@ impl Device<f32> for Cpu {
         d_bias: Option<&mut [f32]>,
         dx: Option<Sink<'_, f32>>,
     ) {
-        // What only the weight's gradient reads need not be there without it.
-        if d_weight.is_some() {
-            check_source(&xs, shape.input_len(), shape.c);
-        }
-        assert_eq!(weight.len(), shape.weight_len(), "length of the weight");
-        assert_eq!(gradient.dz.len(), shape.output_len(), "length of the gradient");
-        if let Some(n) = &gradient.norm {
-            assert_eq!(n.y.len(), shape.output_len(), "length of the output");
-            assert_eq!([n.a.len(), n.b.len(), n.c.len()], [shape.oc; 3], "norm gradient");
-        }
-        assert!(d_weight.as_ref().is_none_or(|d| d.len() == weight.len()), "weight gradient");
-        assert!(d_bias.as_ref().is_none_or(|d| d.len() == shape.oc), "bias gradient");
-        if let Some(sink) = &dx {
-            check_sink(sink, shape.input_len(), shape.c);
-        }
+        let (some_weight, some_bias) = (d_weight.as_deref(), d_bias.as_deref());
+        checks::conv_backward(shape, &gradient, &xs, weight, some_weight, some_bias, dx.as_ref());
         if shape.is_depthwise() {
             depthwise::backward(self, shape, gradient, xs, weight, d_weight, d_bias, dx);
         } else {
@@ -77,8 +62,7 @@ impl Device<f32> for Cpu {
         activation: Activation,
         out: &mut [f32],
     ) {
-        check_source(&a, out.len(), c);
-        check_source(&b, out.len(), c);
+        checks::add(c, &a, &b, out);
         let (low, high) = activation.bounds();
         let (a, b, to) = (SourceView::new(a), SourceView::new(b), Shared(out.as_mut_ptr()));
         let (rows, parts, isa) = (out.len() / c, self.team.threads(), self.isa);
@@ -99,9 +83,7 @@ impl Device<f32> for Cpu {
         gate: Source<'_, f32>,
         out: &mut [f32],
     ) {
-        assert_eq!(out.len(), n * positions * c, "length of the output");
-        check_source(&xs, out.len(), c);
-        check_source(&gate, n * c, c);
+        checks::mul([n, positions, c], &xs, &gate, out.len());
         let (xs, gate) = (SourceView::new(xs), SourceView::new(gate));
         let (to, parts, isa) = (Shared(out.as_mut_ptr()), self.team.threads(), self.isa);
         self.team.run(|p| {
@@ -117,12 +99,11 @@ impl Device<f32> for Cpu {
         positions: usize,
         c: usize,
         gradient: &[f32],
-        [xs, gate]: [Source<'_, f32>; 2],
-        [dx, dgate]: [Option<Sink<'_, f32>>; 2],
+        factors: [Source<'_, f32>; 2],
+        sinks: [Option<Sink<'_, f32>>; 2],
     ) {
-        check_source(&xs, gradient.len(), c);
-        check_source(&gate, n * c, c);
-        assert_eq!(gradient.len(), n * positions * c, "length of the gradient");
+        checks::mul_backward([n, positions, c], gradient, &factors, &sinks);
+        let ([xs, gate], [dx, dgate]) = (factors, sinks);
         if let Some(sink) = dgate {
             let mut sums = std::mem::take(&mut self.image);
             sums.reserve(n * c);
@@ -139,6 +120,7 @@ impl Device<f32> for Cpu {
     }
 
     fn pass(&mut self, c: usize, gradient: &[f32], sink: Sink<'_, f32>) {
+        checks::pass(c, gradient, &sink);
         self.pass_all(c, gradient, Share::ALL, sink);
     }
 
@@ -150,8 +132,7 @@ impl Device<f32> for Cpu {
         xs: Source<'_, f32>,
         y: &mut [f32],
     ) {
-        check_source(&xs, n * positions * c, c);
-        assert_eq!(y.len(), n * c, "length of the output");
+        checks::pool([n, positions, c], &xs, y);
         let scale = 1.0 / positions as f32;
         self.sum_positions([n, positions, c], SourceView::new(xs), None, scale, y);
     }
@@ -163,8 +144,7 @@ impl Device<f32> for Cpu {
         xs: Source<'_, f32>,
         y: &mut [f32],
     ) {
-        check_source(&xs, shape.input_len(), shape.c);
-        assert_eq!(y.len(), shape.output_len(), "length of the output");
+        checks::windows(shape, &xs, y);
         let (xs, y, isa) = (SourceView::new(xs), Shared(y.as_mut_ptr()), self.isa);
         self.for_windows(shape, |image, first, end| {
             let windows = Windows { shape, pooling, xs, image, first, end };
@@ -181,8 +161,7 @@ impl Device<f32> for Cpu {
         xs: Source<'_, f32>,
         sink: Sink<'_, f32>,
     ) {
-        check_source(&xs, shape.input_len(), shape.c);
-        assert_eq!(gradient.len(), shape.output_len(), "length of the gradient");
+        checks::windows_backward(shape, gradient, &xs, &sink);
         let mut sums = std::mem::take(&mut self.image);
         sums.reserve(shape.input_len());
         sums[..shape.input_len()].fill(0.0);
@@ -205,8 +184,7 @@ impl Device<f32> for Cpu {
         xs: Source<'_, f32>,
         y: &mut [f32],
     ) {
-        check_source(&xs, n * positions * c, c);
-        assert_eq!(y.len(), xs.data.len(), "length of the output");
+        checks::flatten([n, positions, c], &xs, y);
         if positions == 1 {
             // Nothing moves; the mean over one position is the position.
             return self.pool_forward(n, 1, c, xs, y);
@@ -226,7 +204,7 @@ impl Device<f32> for Cpu {
         gradient: &[f32],
         sink: Sink<'_, f32>,
     ) {
-        assert_eq!(gradient.len(), n * positions * c, "length of the gradient");
+        checks::flatten_backward([n, positions, c], gradient, &sink);
         let mut turned = std::mem::take(&mut self.image);
         turned.reserve(gradient.len());
         for (i, &g) in gradient.iter().enumerate() {
@@ -246,14 +224,13 @@ impl Device<f32> for Cpu {
         gradient: &[f32],
         sink: Sink<'_, f32>,
     ) {
-        assert_eq!(gradient.len(), n * c, "length of the gradient");
+        checks::pool_backward([n, positions, c], gradient, &sink);
         let share = Share { repeat: positions, scale: 1.0 / positions as f32, gate: None };
         self.pass_all(c, gradient, share, sink);
     }
 
     fn resample(&mut self, map: &SpatialMap, xs: Source<'_, f32>, y: &mut [f32]) {
-        check_source(&xs, map.input_len(), map.c);
-        assert_eq!(y.len(), map.output_len(), "length of the output");
+        checks::resample(map, &xs, y);
         let (xs, y, rows) = (SourceView::new(xs), Shared(y.as_mut_ptr()), map.n * map.out()[0]);
         self.for_parts(rows, |isa, rows, _| {
             // SAFETY: `isa` is one of this machine; parts have rows of their own.
@@ -262,14 +239,14 @@ impl Device<f32> for Cpu {
     }
 
     fn resample_backward(&mut self, map: &SpatialMap, gradient: &[f32], sink: Sink<'_, f32>) {
+        checks::resample_backward(map, gradient, &sink);
         self.through_image(map.c, map.input_len(), sink, |cpu, dx| {
             cpu.resample(&map.transposed(), Source::plain(gradient), dx);
         });
     }
 
     fn move_channels(&mut self, rows: usize, map: &ChannelMap, xs: Source<'_, f32>, y: &mut [f32]) {
-        check_source(&xs, rows * map.in_channels, map.in_channels);
-        assert_eq!(y.len(), rows * map.out_channels, "length of the output");
+        checks::move_channels(rows, map, &xs, y);
         let (xs, y) = (SourceView::new(xs), Shared(y.as_mut_ptr()));
         self.for_parts(rows, |isa, rows, _| {
             // SAFETY: `isa` is one of this machine; parts have rows of their own.
@@ -284,6 +261,7 @@ impl Device<f32> for Cpu {
         gradient: &[f32],
         sink: Sink<'_, f32>,
     ) {
+        checks::move_channels_backward(rows, map, gradient, &sink);
         self.through_image(map.in_channels, rows * map.in_channels, sink, |cpu, dx| {
             dx.fill(0.0);
             cpu.move_channels(rows, &map.reversed(), Source::plain(gradient), dx);
@@ -298,9 +276,7 @@ impl Device<f32> for Cpu {
         affine: Affine<'_, f32>,
         y: &mut [f32],
     ) {
-        check_source(&xs, shape.len(), shape.c);
-        assert_eq!(y.len(), shape.len(), "length of the output");
-        assert_eq!([affine.scale.len(), affine.shift.len()], [shape.c; 2], "scale and shift");
+        checks::group_norm(shape, &xs, &affine, y);
         let (xs, scale) = (SourceView::new(xs), Fixed(affine.scale.as_ptr()));
         let groups = Groups { shape: *shape, eps, xs, scale };
         let (shift, y) = (Fixed(affine.shift.as_ptr()), Shared(y.as_mut_ptr()));
@@ -320,9 +296,7 @@ impl Device<f32> for Cpu {
         d_affine: [Option<&mut [f32]>; 2],
         sink: Option<Sink<'_, f32>>,
     ) {
-        check_source(&xs, shape.len(), shape.c);
-        assert_eq!(gradient.len(), shape.len(), "length of the gradient");
-        assert_eq!(scale.len(), shape.c, "length of the scale");
+        checks::group_norm_backward(shape, gradient, &xs, scale, &d_affine, sink.as_ref());
         let (c, xs, scale) = (shape.c, SourceView::new(xs), Fixed(scale.as_ptr()));
         let groups = Groups { shape: *shape, eps, xs, scale };
         let gradient = Fixed(gradient.as_ptr());
@@ -346,8 +320,7 @@ impl Device<f32> for Cpu {
     }
 
     fn prelu(&mut self, c: usize, xs: Source<'_, f32>, slope: &[f32], y: &mut [f32]) {
-        check_source(&xs, y.len(), c);
-        assert!([1, c].contains(&slope.len()), "length of the slopes");
+        checks::prelu(c, &xs, slope, y.len());
         let (xs, to, shared) = (SourceView::new(xs), Shared(y.as_mut_ptr()), slope.len() == 1);
         let slope = Fixed(slope.as_ptr());
         self.for_parts(y.len() / c, |isa, rows, _| {
@@ -367,8 +340,7 @@ impl Device<f32> for Cpu {
         d_slope: Option<&mut [f32]>,
         sink: Option<Sink<'_, f32>>,
     ) {
-        check_source(&xs, gradient.len(), c);
-        assert!([1, c].contains(&slope.len()), "length of the slopes");
+        checks::prelu_backward(c, gradient, &xs, slope, d_slope.as_deref(), sink.as_ref());
         let len = gradient.len();
         let (xs, shared, gradient) =
             (SourceView::new(xs), slope.len() == 1, Fixed(gradient.as_ptr()));
@@ -395,7 +367,7 @@ impl Device<f32> for Cpu {
     }
 
     fn attention(&mut self, shape: &AttentionShape, qkv: Attended<'_, f32>, y: &mut [f32]) {
-        check_attended(shape, &qkv, y.len());
+        checks::attention(shape, &qkv, y.len());
         let (qkv, y, shape) = (qkv.map(SourceView::new), Shared(y.as_mut_ptr()), *shape);
         self.for_parts(shape.n * shape.kv_heads, |isa, tasks, part| {
             let job = Attend { shape, qkv, y, tasks, scratch: &mut part.tile };
@@ -411,7 +383,7 @@ impl Device<f32> for Cpu {
         qkv: Attended<'_, f32>,
         sinks: [Option<Sink<'_, f32>>; 3],
     ) {
-        check_attended(shape, &qkv, gradient.len());
+        checks::attention_backward(shape, gradient, &qkv, &sinks);
         let mut gradients = qkv.map(|source| vec![0.0; source.data.len()]);
         let d = gradients.each_mut().map(|g| Shared(g.as_mut_ptr()));
         let (qkv, gradient, shape) = (qkv.map(SourceView::new), Fixed(gradient.as_ptr()), *shape);

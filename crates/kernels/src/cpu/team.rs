@@ -146,7 +146,8 @@ impl Board {
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(work))
                     && let Ok(mut first) = self.panicked.lock()
                 {
-                    *first = Some(panic);
+                    // Not dropped: what a panic carries may panic when it is, and nothing may unwind from here.
+                    std::mem::forget(first.replace(panic));
                 }
             }
             self.left.0.fetch_sub(1, Ordering::Release);

@@ -13,6 +13,7 @@ use crate::cpu::team::{Fixed, Shared, part_of};
 use crate::cpu::views::{GradientView, SinkChannel, SinkView, SourceView};
 use crate::cpu::{Cpu, Part};
 use crate::simd::{Kernel, Simd};
+use crate::sizes::product;
 use crate::{ConvGradient, ConvShape, Sink, Source};
 
 /// See [`crate::Device::conv_backward`].
@@ -32,7 +33,7 @@ pub(in crate::cpu) fn backward(
     let blocks = s.c.div_ceil(BLOCK * lanes);
     let sink = dx.as_mut().map(SinkView::new);
     cpu.clear_totals(2 * frame.c_padded, true);
-    let mut packed = std::mem::take(&mut cpu.packed);
+    let mut packed = cpu.take_packed();
     packed.data.reserve(taps * frame.c_padded);
     pack_weight(s, lanes, weight, &mut packed.data);
     let back = Back::new(&frame);
@@ -43,8 +44,8 @@ pub(in crate::cpu) fn backward(
     cpu.team.run(|p| {
         // SAFETY: every part has its own scratch, `cpu.parts` being as long as the team.
         let part: &mut Part = unsafe { &mut *scratch.get().add(p) };
-        part.tile.reserve(frame.reach * frame.width * BLOCK * lanes);
-        part.gradient.reserve(back.ring * back.width * BLOCK * lanes);
+        part.tile.reserve(product([frame.reach, frame.width, BLOCK, lanes]));
+        part.gradient.reserve(product([back.ring, back.width, BLOCK, lanes]));
         part.d_weight.reserve(taps * frame.c_padded);
         part.d_weight[..taps * frame.c_padded].fill(0.0);
         part.d_bias.clear();
@@ -153,14 +154,10 @@ impl Kernel for BackwardTask<'_> {
 }
 
 impl BackwardTask<'_> {
-    /// Where row `oh` lies in the gradient ring.
+    /// Where row `oh` begins in the gradient ring, which has `ring` rows of `width` pixels.
     #[inline(always)]
-    unsafe fn gradient_row<S: Simd>(&self, oh: usize, pixel: usize) -> *mut f32 {
-        // SAFETY: the ring has `ring` rows of `width` pixels.
-        unsafe {
-            let ring = self.part.gradient.as_ptr().cast_mut();
-            ring.add(oh % self.back.ring * self.back.width * pixel)
-        }
+    fn gradient_row(&self, oh: usize, pixel: usize) -> usize {
+        oh % self.back.ring * self.back.width * pixel
     }
 
     /// Computes row `oh` of `dy` into its ring, zeros on both sides.
@@ -172,7 +169,8 @@ impl BackwardTask<'_> {
             let lanes = channels.lanes::<S>(c);
             // SAFETY: the ring row has `width` pixels; row `oh` of image `n` has `ow`.
             unsafe {
-                let to = self.gradient_row::<S>(oh, pixel).add(c);
+                let row = self.gradient_row(oh, pixel);
+                let to = self.part.gradient.as_mut_ptr().add(row + c);
                 for column in (0..back.left).chain(back.left + s.ow..back.width) {
                     S::store(to.add(column * pixel), S::zero());
                 }
@@ -225,7 +223,8 @@ impl BackwardTask<'_> {
                         });
                     }
                 }
-                let dy = self.gradient_row::<S>(oh, pixel).add(self.back.left * pixel + c);
+                let dy = self.gradient_row(oh, pixel) + self.back.left * pixel + c;
+                let dy = self.part.gradient.as_ptr().add(dy);
                 let steps = [s.stride[1] * pixel, pixel];
                 dot_taps::<S>(&self.part.taps, steps, dy, s.ow);
             }
@@ -258,7 +257,7 @@ impl BackwardTask<'_> {
                         if !up.is_multiple_of(s.stride[0]) || oh >= s.oh {
                             continue;
                         }
-                        let dy = self.gradient_row::<S>(oh, pixel);
+                        let dy = self.part.gradient.as_ptr().add(self.gradient_row(oh, pixel));
                         for w in 0..s.kernel[1] {
                             // `ow = (pw − w·d) / stride`, counted from the first zero column, so never negative.
                             let ahead = pw + self.back.left * s.stride[1] - w * s.dilation[1];

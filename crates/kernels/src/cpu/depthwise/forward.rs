@@ -9,6 +9,7 @@ use crate::cpu::team::{Fixed, Shared, part_of};
 use crate::cpu::views::SourceView;
 use crate::cpu::{Cpu, Packed, Part};
 use crate::simd::{Kernel, Simd};
+use crate::sizes::product;
 use crate::{Activation, ConvShape, Epilogue, Moments, Source};
 
 /// See [`crate::Device::conv_forward`].
@@ -39,13 +40,12 @@ pub(in crate::cpu) fn forward(
         activation: epilogue.activation,
         counted: moments.is_some(),
     };
-    debug_assert!(!output.counted || epilogue.is_empty(), "moments are those of the bare sums");
     let (source, weight) = (SourceView::new(xs), Fixed(packed.data.as_ptr()));
     let plain = xs.is_plain();
     cpu.team.run(|p| {
         // SAFETY: every part has its own scratch, `cpu.parts` being as long as the team.
         let part: &mut Part = unsafe { &mut *scratch.get().add(p) };
-        part.tile.reserve(frame.reach * s.w * BLOCK * lanes);
+        part.tile.reserve(product([frame.reach, s.w, BLOCK, lanes]));
         for task in part_of(s.n * bands * blocks, 1, p, parts) {
             let (image, block) = (task / blocks, task % blocks);
             let rows = part_of(s.oh, 1, image % bands, bands);

@@ -44,7 +44,7 @@ pub(in crate::cpu) fn backward(
     if d_weight.is_some() && merged.count > 1 {
         spread.resize(s.oc * k, 0.0);
     }
-    let mut packed = std::mem::take(&mut cpu.packed);
+    let mut packed = cpu.take_packed();
     if sink.is_some() {
         pack_backward(cpu, s, &merged.spread(weight), &pass.panels, &mut packed);
     }

@@ -7,6 +7,7 @@
 use crate::ConvShape;
 use crate::cpu::pack::Rows;
 use crate::simd::Simd;
+use crate::sizes::product;
 
 /// Positions of a band's output, about: enough to reuse a panel of weights.
 const POSITIONS: usize = 112;
@@ -43,7 +44,7 @@ impl Band {
 
     /// Elements.
     pub(super) fn len(&self) -> usize {
-        self.inputs(self.rows) * self.width * self.pixel
+        product([self.inputs(self.rows), self.width, self.pixel])
     }
 
     /// Where the taps of a window lie, seen from its first: one segment a row of taps where those are neighbors, else one a tap.

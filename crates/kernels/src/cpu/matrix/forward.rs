@@ -11,6 +11,7 @@ use crate::cpu::team::{Fixed, Shared, part_of};
 use crate::cpu::views::SourceView;
 use crate::cpu::{Cpu, Packed, Part};
 use crate::simd::{Kernel, Simd};
+use crate::sizes::product;
 use crate::{ConvShape, Epilogue, Moments, Source};
 
 /// Rows of a part are a multiple of this, the rows of most tiles.
@@ -89,7 +90,7 @@ pub(in crate::cpu) fn forward(
         match gate {
             Some(Gate { on: Gated::Weights, .. }) => part.tile.reserve(panels.len()),
             _ if pointwise => part.tile.reserve(TILE * s.c.next_multiple_of(panels.lanes)),
-            _ => part.tile.reserve(bands * band.len()),
+            _ => part.tile.reserve(product([bands, band.len()])),
         }
         let mut finish = finish;
         if counted {
@@ -157,6 +158,8 @@ impl Kernel for ForwardPart<'_> {
             };
             if !self.finish.sums.get().is_null() {
                 flush(&mut self.part.sums, &mut self.part.totals);
+                // What `flush` borrowed, older pointers may not write to.
+                self.finish.sums = Shared(self.part.sums.as_mut_ptr());
             }
         }
     }

@@ -14,6 +14,7 @@ use crate::cpu::team::{Fixed, Shared, part_of};
 use crate::cpu::views::GradientView;
 use crate::cpu::{Cpu, Part};
 use crate::simd::{Kernel, Simd};
+use crate::sizes::product;
 
 /// Channels a group below which bands win: with more, a gathered row is long enough to pay for itself.
 const NARROW: usize = 64;
@@ -42,8 +43,8 @@ pub(super) fn weight_gradient(
         // SAFETY: every part has its own scratch, `cpu.parts` being as long as the team.
         let part: &mut Part = unsafe { &mut *scratch.get().add(p) };
         // A vector more than the band, which the last columns' loads may touch.
-        part.tile.reserve(band.len() + lanes);
-        part.gradient.reserve(band.rows * band.width * out_padded);
+        part.tile.reserve(band.len().saturating_add(lanes));
+        part.gradient.reserve(product([band.rows, band.width, out_padded]));
         part.d_weight.reserve(out * k_padded + lanes);
         part.d_weight[..out * k_padded].fill(0.0);
         part.d_bias.clear();

@@ -41,7 +41,7 @@ pub(super) fn input_gradient(
     weight: &[f32],
     mut sink: Sink<'_, f32>,
 ) {
-    let (isa, mut packed) = (cpu.isa, std::mem::take(&mut cpu.packed));
+    let (isa, mut packed) = (cpu.isa, cpu.take_packed());
     pack_turned(cpu, s, turned, weight, &mut packed);
     let mut finished = std::mem::take(&mut cpu.finished);
     let dy = match gradient.norm {

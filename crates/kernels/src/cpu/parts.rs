@@ -1,51 +1,11 @@
-//! At the door of the fast device: lengths checked, work cut into parts, gradients passed on.
+//! Work cut into one part a thread, and gradients passed on.
 //!
 //! Above: `cpu::device`, `cpu::matrix`. Below: `cpu::{pass, team}`. Not here: the operations (`cpu::device`).
 
 use super::pass::Share;
 use super::team::{Shared, part_of};
 use super::{Cpu, Part, SUM_CHANNELS};
-use crate::device::Attended;
-use crate::{AttentionShape, ConvShape, Epilogue, PoolShape, Sink, Source};
-
-pub(super) fn check_source(xs: &Source<'_, f32>, len: usize, c: usize) {
-    assert_eq!(xs.data.len(), len, "length of the input");
-    if let Some(affine) = xs.affine {
-        assert_eq!([affine.scale.len(), affine.shift.len()], [c; 2], "scale and shift");
-    }
-}
-
-pub(super) fn check_conv(
-    shape: &ConvShape,
-    xs: &Source<'_, f32>,
-    epilogue: &Epilogue<'_, f32>,
-    y: &[f32],
-) {
-    check_source(xs, shape.input_len(), shape.c);
-    assert_eq!(y.len(), shape.output_len(), "length of the output");
-    assert!(epilogue.bias.is_none_or(|b| b.len() == shape.oc), "length of the bias");
-    assert!(epilogue.residual.is_none_or(|r| r.len() == y.len()), "length of the residual");
-}
-
-pub(super) fn check_sink(sink: &Sink<'_, f32>, len: usize, c: usize) {
-    assert_eq!(sink.out.len(), len, "length of the input's gradient");
-    if let Some(mask) = sink.mask {
-        check_source(&mask.source, len, c);
-    }
-    if let Some(tally) = &sink.tally {
-        assert_eq!(tally.y.len(), len, "length of the tallied output");
-        assert_eq!([tally.mean.len(), tally.sum.len(), tally.dot.len()], [c; 3], "tally");
-    }
-}
-
-pub(super) fn check_attended(shape: &AttentionShape, qkv: &Attended<'_, f32>, len: usize) {
-    let [queries, keys, values, _] = shape.channels();
-    let lens = shape.lens();
-    assert_eq!(lens, Some([qkv[0].data.len(), qkv[1].data.len(), qkv[2].data.len(), len]));
-    for (source, c) in qkv.iter().zip([queries, keys, values]) {
-        check_source(source, source.data.len(), c);
-    }
-}
+use crate::{PoolShape, Sink};
 
 impl Cpu {
     /// Calls `work(instruction set, tasks, scratch)` for every part of `count` tasks.
