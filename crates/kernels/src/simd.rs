@@ -51,6 +51,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     unsafe fn larger(a: Self::V, b: Self::V) -> Self::V;
     /// `g` where `a = b`, else 0.
     unsafe fn where_equal(g: Self::V, a: Self::V, b: Self::V) -> Self::V;
+    /// Whether any lane is a NaN.
+    unsafe fn has_nan(a: Self::V) -> bool;
     unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
     /// The nearest integer.
     unsafe fn round(a: Self::V) -> Self::V;

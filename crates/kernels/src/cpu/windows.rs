@@ -161,17 +161,48 @@ impl Kernel for Backward<'_> {
     }
 }
 
+impl Backward<'_> {
+    /// Adds a gradient to the pixel a maximum was taken from, one channel at a time: where there is a NaN, which equals nothing, or the
+    /// gradient is not finite, so that nothing is left of it when one pixel has taken it.
+    #[cold]
+    #[inline(never)]
+    unsafe fn pass_by_channel<S: Simd>(&self, place: &Place) {
+        let (Self { windows, gradient, dx }, [oh, ow]) = (self, place.at);
+        for lane in 0..place.lanes {
+            let channel = place.c + lane;
+            // SAFETY: pixels and channels exist; tasks have images and channels of their own.
+            unsafe {
+                let k = windows.xs.channel::<S>(channel, 1);
+                let largest = windows.shape.largest(oh, ow, |pixel| {
+                    let mut x = [0.0];
+                    let value = windows.xs.read::<S>(windows.at(pixel) + channel, 1, &k);
+                    S::store_first(x.as_mut_ptr(), value, 1);
+                    x[0]
+                });
+                let g = *gradient.get().add(place.out + lane);
+                *dx.get().add(windows.at(largest) + channel) += g;
+            }
+        }
+    }
+}
+
 impl Visit for Backward<'_> {
     #[inline(always)]
-    unsafe fn visit<S: Simd>(&self, Place { out, at: [oh, ow], c, lanes }: Place) {
-        let Self { windows, gradient, dx } = self;
+    unsafe fn visit<S: Simd>(&self, place: Place) {
+        let (Self { windows, gradient, dx }, Place { out, at: [oh, ow], c, lanes }) = (self, place);
         // SAFETY: pixels and channels exist; tasks have images and channels of their own.
         unsafe {
             let k = windows.xs.channel::<S>(c, lanes);
             let mut g = S::load_some(gradient.get().add(out), lanes);
             // The largest, or the norm.
             let max = match windows.pooling {
-                Pooling::Max => windows.largest::<S>([oh, ow], c, lanes),
+                Pooling::Max => {
+                    let max = windows.largest::<S>([oh, ow], c, lanes);
+                    if S::has_nan(S::add(max, S::sub(g, g))) {
+                        return self.pass_by_channel::<S>(&place);
+                    }
+                    max
+                }
                 Pooling::Mean => {
                     g = S::mul(g, S::splat(windows.shape.share(oh, ow) as f32));
                     S::zero()

@@ -19,7 +19,10 @@ pub(super) fn forward<T: Real>(s: &PoolShape, pooling: Pooling, xs: Source<'_, T
     outputs(s, |out, c, oh, ow, image| {
         let values = s.pixels(oh, ow).map(|pixel| xs.at(image + pixel * s.c + c, c));
         y[out] = match pooling {
-            Pooling::Max => values.fold(T::from_f64(f64::NEG_INFINITY), larger),
+            Pooling::Max => {
+                let at = |pixel| xs.at(image + pixel * s.c + c, c);
+                at(s.largest(oh, ow, at))
+            }
             Pooling::Mean => {
                 values.fold(T::default(), |sum, x| sum + x) * T::from_f64(s.share(oh, ow))
             }
@@ -45,11 +48,6 @@ fn lp_slope<T: Real>(x: T, norm: T, p: f64) -> T {
     if x < T::default() { T::default() - slope } else { slope }
 }
 
-fn larger<T: Real>(a: T, b: T) -> T {
-    let is_nan = a.partial_cmp(&a).is_none();
-    if is_nan || a >= b { a } else { b }
-}
-
 pub(super) fn input_gradient<T: Real>(
     s: &PoolShape,
     pooling: Pooling,
@@ -61,12 +59,8 @@ pub(super) fn input_gradient<T: Real>(
         let places = s.pixels(oh, ow).map(|pixel| image + pixel * s.c + c);
         match pooling {
             Pooling::Max => {
-                let first = places.reduce(|best, at| {
-                    if larger(xs.at(best, c), xs.at(at, c)) == xs.at(best, c) { best } else { at }
-                });
-                if let Some(first) = first {
-                    dx[first] += gradient[out];
-                }
+                let place = |pixel| image + pixel * s.c + c;
+                dx[place(s.largest(oh, ow, |pixel| xs.at(place(pixel), c)))] += gradient[out];
             }
             Pooling::Mean => {
                 let share = gradient[out] * T::from_f64(s.share(oh, ow));

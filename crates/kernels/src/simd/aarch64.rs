@@ -11,9 +11,9 @@
 use std::arch::aarch64::{
     float32x4_t, vaddq_f32, vaddq_s32, vandq_u32, vceqq_f32, vcgtq_f32, vcltq_f32, vcombine_f32,
     vcvtq_s32_f32, vdivq_f32, vdup_n_f32, vdupq_n_f32, vdupq_n_s32, vfmaq_f32, vget_low_f32,
-    vld1_f32, vld1q_f32, vld1q_lane_f32, vmaxq_f32, vminq_f32, vmulq_f32, vreinterpretq_f32_s32,
-    vreinterpretq_f32_u32, vreinterpretq_u32_f32, vrndnq_f32, vshlq_n_s32, vst1_f32, vst1q_f32,
-    vst1q_lane_f32, vsubq_f32,
+    vld1_f32, vld1q_f32, vld1q_lane_f32, vmaxq_f32, vminq_f32, vminvq_u32, vmulq_f32,
+    vreinterpretq_f32_s32, vreinterpretq_f32_u32, vreinterpretq_u32_f32, vrndnq_f32, vshlq_n_s32,
+    vst1_f32, vst1q_f32, vst1q_lane_f32, vsubq_f32,
 };
 
 use super::{Simd, Task};
@@ -122,6 +122,11 @@ impl Simd for Neon {
     unsafe fn where_equal(g: V, a: V, b: V) -> V {
         // SAFETY: see the card.
         unsafe { [equal_four(g[0], a[0], b[0]), equal_four(g[1], a[1], b[1])] }
+    }
+    #[inline(always)]
+    unsafe fn has_nan(a: V) -> bool {
+        // SAFETY: see the card.
+        unsafe { vminvq_u32(vandq_u32(vceqq_f32(a[0], a[0]), vceqq_f32(a[1], a[1]))) == 0 }
     }
     #[inline(always)]
     unsafe fn div(a: V, b: V) -> V {

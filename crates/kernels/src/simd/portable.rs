@@ -101,6 +101,10 @@ impl Simd for Portable {
         lanes!(I => select(a[I] == b[I], g[I], 0.0))
     }
     #[inline(always)]
+    unsafe fn has_nan(a: V) -> bool {
+        a.iter().any(|a| a.is_nan())
+    }
+    #[inline(always)]
     unsafe fn div(a: V, b: V) -> V {
         lanes!(I => a[I] / b[I])
     }

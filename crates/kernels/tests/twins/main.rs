@@ -6,6 +6,7 @@
 )]
 
 mod around;
+mod maximum;
 
 use proptest::prelude::{Strategy, any, prop_assert, proptest};
 use proptest::test_runner::TestCaseError;

@@ -67,23 +67,11 @@ fn flat<T: Real + candle_core::WithDType>(
     let ([oh, ow], mut indices) = (shape.out(), Vec::new());
     for image in values.chunks_exact(map.positions() * map.c) {
         for (i, j) in (0..oh).flat_map(|i| (0..ow).map(move |j| (i, j))) {
-            let pixels = shape.pixels(i, j);
-            let largest =
-                |c: usize| first_largest(pixels.clone(), |pixel| image[pixel * map.c + c]);
-            indices.extend((0..map.c).map(largest));
+            for c in 0..map.c {
+                let largest = shape.largest(i, j, |pixel| image[pixel * map.c + c]);
+                indices.push(u32::try_from(largest).map_err(candle_core::Error::wrap)?);
+            }
         }
     }
     Ok(indices)
-}
-
-fn first_largest<T: PartialOrd>(
-    pixels: impl Iterator<Item = usize>,
-    at: impl Fn(usize) -> T,
-) -> u32 {
-    let is_nan = |x: &T| x.partial_cmp(x).is_none();
-    let later = |best: usize, pixel: usize| {
-        let (x, max) = (at(pixel), at(best));
-        if x > max || is_nan(&x) { pixel } else { best }
-    };
-    pixels.reduce(later).and_then(|pixel| u32::try_from(pixel).ok()).unwrap_or_default()
 }
