@@ -1,20 +1,22 @@
 //! The steps of `cargo xtask ci` and the commands they are also known by.
 //!
-//! Above: `main`. Below: `shell`, `tidy`. Not here: the rules themselves (`tidy`), long runs (`properties`).
-//! All steps share one target folder and one set of compiler flags, so that dependencies are compiled once for running
-//! and once for checking.
+//! Above: `main`. Below: `instrumented`, `shell`, `tidy`. Not here: the rules themselves (`tidy`), long runs (`properties`).
+//! All steps but those of `instrumented` share one target folder and one set of compiler flags, so that dependencies are compiled once
+//! for running and once for checking.
 
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use crate::{shell, tidy};
+use crate::{instrumented, shell, tidy};
 
-/// fmt, tidy, clippy, test, doc.
+/// fmt, tidy, clippy, checked, sanitize, test, doc.
 pub(crate) fn ci(skip_test: bool) -> Result<()> {
     shell::cargo(&["fmt", "--all", "--check"], &[])?;
     tidy()?;
     shell::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
+    instrumented::checked(None)?;
+    instrumented::sanitize_if_possible()?;
     if !skip_test {
         test(&[])?;
     }

@@ -1,5 +1,5 @@
-//! Maintenance tasks: `cargo xtask ci`, `test`, `tidy`, `proptest`, `cross`, `weights`, `tables`, `bench`,
-//! `golden`, `pictures`, `package`, `msrv`.
+//! Maintenance tasks: `cargo xtask ci`, `test`, `tidy`, `proptest`, `checked`, `sanitize`, `miri`, `cross`, `weights`, `tables`,
+//! `bench`, `golden`, `pictures`, `package`, `msrv`.
 //!
 //! Above: the alias in `.cargo/config.toml`, `.ci/run`. Below: cargo and the modules here. Not here: what a user of the
 //! library runs (`taper`, in `crates/cli`).
@@ -11,6 +11,7 @@ mod ci;
 mod cross;
 mod files;
 mod golden;
+mod instrumented;
 mod marked;
 mod packages;
 mod pictures;
@@ -35,7 +36,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Everything a change must pass, cheapest first: fmt, tidy, clippy, test, doc
+    /// Everything a change must pass, cheapest first: fmt, tidy, clippy, checked, sanitize, test, doc
     #[command(after_help = "Example: cargo xtask ci --skip-test")]
     Ci {
         /// Leave out the tests, because they have just run
@@ -63,6 +64,27 @@ enum Command {
         /// One crate by its folder; all when absent
         #[arg(value_name = "CRATE")]
         name: Option<String>,
+    },
+    /// The kernels' suites with debug assertions and overflow checks
+    #[command(after_help = "Example: cargo xtask checked --cases 64")]
+    Checked {
+        /// Cases a property; few when absent
+        #[arg(long, value_name = "N")]
+        cases: Option<u32>,
+    },
+    /// The kernels' suites under an address sanitizer, debug assertions and overflow checks on
+    #[command(after_help = "Example: cargo xtask sanitize --cases 64")]
+    Sanitize {
+        /// Cases a property; few when absent
+        #[arg(long, value_name = "N")]
+        cases: Option<u32>,
+    },
+    /// The kernels' suites, portable and scalar, under Miri, which a nightly toolchain brings
+    #[command(after_help = "Example: cargo xtask miri -- calls")]
+    Miri {
+        /// Passed on to the tests
+        #[arg(last = true)]
+        rest: Vec<String>,
     },
     /// The kernels' property suite on aarch64 with NEON, under qemu-user
     #[command(after_help = "Example: cargo xtask cross --cases 8")]
@@ -121,6 +143,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test { rest } => ci::test(&rest),
         Command::Tidy => ci::tidy(),
         Command::Proptest { cases, seed, name } => properties::run(cases, seed, name.as_deref()),
+        Command::Checked { cases } => instrumented::checked(cases),
+        Command::Sanitize { cases } => instrumented::sanitize(cases),
+        Command::Miri { rest } => instrumented::miri(&rest),
         Command::Cross { cases } => cross::cross(cases),
         Command::Weights(command) => weights::run(command),
         Command::Bench(args) => bench::run(&args),

@@ -2,6 +2,7 @@
 //!
 //! Above: all of xtask. Below: `std::process`. Not here: what is run and in which order.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -39,10 +40,24 @@ pub(crate) fn cargo_lines(
     Ok(child.wait().context("waiting for cargo")?.success())
 }
 
+/// As [`cargo`], where `+toolchain` comes first: rustup's `cargo` must be asked, and not that of the toolchain this one runs in.
+pub(crate) fn rustup_cargo(args: &[&str], envs: &[(&str, &str)]) -> Result<()> {
+    let status = prepared("cargo".into(), args, envs).status().context("cargo did not start")?;
+    if !status.success() {
+        bail!("`cargo {}` failed", args.join(" "));
+    }
+    Ok(())
+}
+
 fn command(args: &[&str], envs: &[(&str, &str)]) -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    prepared(cargo, args, envs)
+}
+
+fn prepared(cargo: OsString, args: &[&str], envs: &[(&str, &str)]) -> Command {
     let shown: String = envs.iter().map(|(name, value)| format!("{name}={value:?} ")).collect();
     println!("+ {shown}cargo {}", args.join(" "));
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = Command::new(cargo);
     command.args(args).envs(envs.iter().copied()).current_dir(root());
     command
 }
