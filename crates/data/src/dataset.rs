@@ -11,7 +11,7 @@ use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::image::{self, Image};
 use crate::parallel::{for_each, resolve_threads};
-use crate::targets::Target;
+use crate::targets::{Target, Targets};
 
 /// Pictures to train on and pictures to validate on.
 #[derive(Debug, Clone)]
@@ -27,6 +27,79 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// A data set of your own, of files, bytes or pixels, to learn classes from.
+    ///
+    /// # Errors
+    /// As [`Self::validate_targets`].
+    ///
+    /// # Examples
+    /// ```
+    /// use taper_data::{Dataset, Image, Sample};
+    ///
+    /// let grey = |class: u32, level: u8| {
+    ///     Ok(Sample::from_image(format!("{level}"), class, Image::new(8, 8, vec![level; 8 * 8 * 3])?))
+    /// };
+    /// let train = vec![grey(0, 10)?, grey(0, 30)?, grey(1, 200)?, grey(1, 220)?];
+    /// let val = vec![grey(0, 20)?, grey(1, 210)?];
+    /// let dataset = Dataset::new(["dark", "bright"], train, val)?;
+    /// assert_eq!(dataset.count_by_class(&dataset.train), [2, 2]);
+    /// assert!(Dataset::new(["dark", "bright"], vec![grey(2, 0)?], vec![grey(0, 0)?]).is_err());
+    /// # Ok::<(), taper_data::Error>(())
+    /// ```
+    pub fn new<C: Into<String>>(
+        classes: impl IntoIterator<Item = C>,
+        train: Vec<Sample>,
+        val: Vec<Sample>,
+    ) -> Result<Self> {
+        let classes = classes.into_iter().map(Into::into).collect();
+        let dataset = Self { classes, train, val, skipped: Vec::new() };
+        dataset.validate_targets()?;
+        Ok(dataset)
+    }
+
+    /// Refuses samples whose target is not one of the classes.
+    ///
+    /// # Errors
+    /// [`Error::Sample`] with the first of them.
+    pub fn validate_targets(&self) -> Result<()> {
+        for sample in self.train.iter().chain(&self.val) {
+            let source = match sample.class() {
+                Some(class) if (class as usize) < self.classes.len() => continue,
+                Some(class) => Error::Label { got: class as usize, labels: self.classes.len() },
+                None => Error::NotAClass { got: Targets::from(sample.target().clone()).describe() },
+            };
+            let (name, source) = (sample.name.clone(), Box::new(source));
+            return Err(Error::Sample { name, source });
+        }
+        Ok(())
+    }
+
+    /// Refuses what no classes can be learned from.
+    ///
+    /// # Errors
+    /// [`Error::FewClasses`] for fewer than two, [`Error::EmptyPart`] without samples to train on or to validate on, and those of
+    /// [`Self::validate_targets`].
+    pub fn validate_training(&self) -> Result<()> {
+        if self.classes.len() < 2 {
+            return Err(Error::FewClasses { got: self.classes.len() });
+        }
+        for (part, samples) in [("train", &self.train), ("val", &self.val)] {
+            if samples.is_empty() {
+                return Err(Error::EmptyPart { part });
+            }
+        }
+        self.validate_targets()
+    }
+
+    /// Reads every picture once, on `threads` threads (0: all cores), as opening a folder does: those that cannot be used are removed and
+    /// listed in `skipped`, and pixels are kept as far as there is memory for them.
+    pub fn check(&mut self, check: Check, threads: usize) {
+        let budget = Budget::new(check);
+        for part in [&mut self.train, &mut self.val] {
+            self.skipped.append(&mut self::check(part, check, threads, &budget));
+        }
+    }
+
     /// A number that names this data set: of its classes and of every sample's name, target and length in bytes, and of the contents
     /// of samples in memory.
     ///

@@ -371,6 +371,24 @@ pub enum Error {
         /// Their names.
         names: Vec<String>,
     },
+    /// A data set of your own has too few classes.
+    #[error("the data set has {got} classes; a classifier needs at least two")]
+    FewClasses {
+        /// How many it has.
+        got: usize,
+    },
+    /// A part of a data set of your own is empty.
+    #[error("the data set has no samples in `{part}`")]
+    EmptyPart {
+        /// `train` or `val`.
+        part: &'static str,
+    },
+    /// A sample's target is no class where classes are learned.
+    #[error("its target is {got}, expected the index of a class")]
+    NotAClass {
+        /// What it is.
+        got: String,
+    },
     /// A setting is out of range.
     #[error("{setting} is {got}, expected {expected}")]
     Setting {

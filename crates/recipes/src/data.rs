@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use taper_data::folder::Options;
 use taper_data::{Dataset, ImageFolder, sample_set};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::options::{EvaluateOptions, FineTuneOptions};
 use crate::report::{Confusion, Mistake, Review, Skipped};
 use crate::setup::data;
@@ -23,6 +23,16 @@ pub(crate) fn to_train(options: &FineTuneOptions) -> Result<Dataset> {
         ..Options::default()
     };
     ImageFolder::open(path, &reading).map_err(data)
+}
+
+/// The pictures that a program made or found by itself; nobody names a folder beside them.
+pub(crate) fn of_ones_own(dataset: &Dataset, folder: Option<&Path>) -> Result<Dataset> {
+    match folder {
+        Some(folder) => {
+            Err(Error::option("--data", &folder.display(), "absent where a data set is given"))
+        }
+        None => Ok(dataset.clone()),
+    }
 }
 
 /// The pictures to evaluate with, all in `val`.

@@ -42,12 +42,55 @@ const NAMED: usize = 8;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn evaluate(options: &EvaluateOptions, observer: &mut dyn Observer) -> Result<EvaluateReport> {
+    run(None, options, observer)
+}
+
+/// [`evaluate`] on the `val` of a data set of your own, in memory or in files, instead of a folder: `options.data` must be empty, as it is
+/// after [`EvaluateOptions::of_model`].
+///
+/// # Errors
+/// As [`evaluate`], and [`Error::Data`] if its samples have no classes, or others than `dataset.classes`.
+///
+/// # Examples
+/// ```
+/// use taper_data::{Dataset, Image, Sample};
+/// use taper_recipes::{EvaluateOptions, Labels, Silent, evaluate_on};
+///
+/// let grey = |class: u32, level: u8| Sample::from_image(format!("{level}"), class, Image::new(1, 1, vec![level; 3]).unwrap());
+/// let dataset = Dataset::new(["dark", "bright"], vec![grey(0, 9)], vec![grey(0, 20), grey(1, 210)])?;
+/// let options = EvaluateOptions { labels: Labels::Order, ..EvaluateOptions::of_model("mobilenetv2_100") };
+/// assert_eq!(evaluate_on(&dataset, &options, &mut Silent)?.images, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn evaluate_on(
+    dataset: &Dataset,
+    options: &EvaluateOptions,
+    observer: &mut dyn Observer,
+) -> Result<EvaluateReport> {
+    run(Some(dataset), options, observer)
+}
+
+fn run(
+    dataset: Option<&Dataset>,
+    options: &EvaluateOptions,
+    observer: &mut dyn Observer,
+) -> Result<EvaluateReport> {
     options.check()?;
     let model = source::load(&options.model, &AtomicBool::new(false), observer)?;
     let started = Instant::now();
-    let dataset = data::to_evaluate(options)?;
+    let dataset = match dataset {
+        Some(dataset) => {
+            let folder = (!options.data.as_os_str().is_empty()).then_some(&*options.data);
+            dataset.validate_targets().map_err(setup::data)?;
+            data::of_ones_own(dataset, folder)?
+        }
+        None => data::to_evaluate(options)?,
+    };
     for skipped in data::skipped(&dataset, Some(&options.data)) {
         observer.event(&Event::Skipped(&skipped));
+    }
+    if dataset.val.is_empty() {
+        return Err(setup::data(taper_data::Error::EmptyPart { part: "val" }));
     }
     let known = class_names(&model).map_err(setup::classifier)?;
     let labels = labels(&dataset, &known, options.labels)?;

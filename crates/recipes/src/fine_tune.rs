@@ -16,8 +16,8 @@ use crate::observer::{Event, Observer};
 use crate::options::{FineTuneOptions, Pretrained};
 use crate::report::FineTuneReport;
 use crate::run_folder::{RunConfig, RunFolder};
-use crate::source;
 use crate::tune::Tune;
+use crate::{setup, source};
 
 /// What to go on with, and what may differ from the run as it was begun.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,21 +72,94 @@ pub fn fine_tune(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<FineTuneReport> {
+    begin(None, options, stop, observer)
+}
+
+/// [`fine_tune`] on a data set of your own, in memory or in files, instead of a folder: `options.data` must be absent. Pictures are
+/// decoded when they are needed, again in every epoch, unless [`Dataset::check`] has kept them.
+///
+/// # Errors
+/// As [`fine_tune`], and [`Error::Data`] if its samples have no classes, or others than `dataset.classes`.
+///
+/// # Examples
+/// ```
+/// use std::sync::atomic::AtomicBool;
+/// use taper_data::{Dataset, Image, Sample};
+/// use taper_recipes::{Augment, FineTuneOptions, Freeze, Silent, fine_tune_on};
+///
+/// let drawn = |class: u32, level: u8| {
+///     let image = Image::new(16, 16, vec![level; 16 * 16 * 3])?;
+///     taper_data::Result::Ok(Sample::from_image(format!("{level}"), class, image))
+/// };
+/// let train = vec![drawn(0, 10)?, drawn(0, 30)?, drawn(1, 200)?, drawn(1, 220)?];
+/// let dataset = Dataset::new(["dark", "bright"], train, vec![drawn(0, 20)?, drawn(1, 210)?])?;
+/// # let dir = tempfile::tempdir()?;
+/// # let out = Some(dir.path().join("run"));
+/// let options = FineTuneOptions {
+///     freeze: Freeze::Backbone,
+///     augment: Augment::None,
+///     image_size: Some(32),
+///     epochs: 8,
+///     out,
+///     ..FineTuneOptions::default()
+/// };
+/// let report = fine_tune_on(&dataset, &options, &AtomicBool::new(false), &mut Silent)?;
+/// assert_eq!(report.epochs, 8);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn fine_tune_on(
+    dataset: &Dataset,
+    options: &FineTuneOptions,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<FineTuneReport> {
+    begin(Some(dataset), options, stop, observer)
+}
+
+fn begin(
+    dataset: Option<&Dataset>,
+    options: &FineTuneOptions,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<FineTuneReport> {
     let started = Instant::now();
     options.check()?;
     let folder = RunFolder::choose(options.out.as_deref())?;
-    let begun = Begun::read(stop, options, observer)?;
+    let begun = Begun::read(dataset, stop, options, observer)?;
     let config = RunConfig::new(options.clone(), begun.data_print(), begun.model_print.clone());
     let tune = Tune::new(begun, options, &folder)?;
     folder.begin(&config)?;
     tune.run(stop, observer, started)
 }
 
-/// Goes on with a run that was stopped or killed, and ends with the model file it would have had.
+/// Goes on with a run that was stopped or killed, and ends with the model file it would have had. One that [`fine_tune_on`] began goes
+/// on with [`resume_on`].
 ///
 /// # Errors
 /// [`Error::NoRun`] and [`Error::Config`] if there is no run, [`Error::Changed`] if the pictures or the model are others.
 pub fn resume(
+    options: &ResumeOptions,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<FineTuneReport> {
+    go_on(None, options, stop, observer)
+}
+
+/// [`resume`] for a run that [`fine_tune_on`] began; `options.data` must be absent.
+///
+/// # Errors
+/// As [`resume`]; [`Error::Changed`] if a sample's name, target, length or, in memory, content is another one than when the run began.
+pub fn resume_on(
+    dataset: &Dataset,
+    options: &ResumeOptions,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<FineTuneReport> {
+    go_on(Some(dataset), options, stop, observer)
+}
+
+fn go_on(
+    dataset: Option<&Dataset>,
     options: &ResumeOptions,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
@@ -101,7 +174,7 @@ pub fn resume(
         asked.model.clone_from(model);
     }
     asked.threads = options.threads.unwrap_or(asked.threads);
-    let begun = Begun::read(stop, &asked, observer)?;
+    let begun = Begun::read(dataset, stop, &asked, observer)?;
     begun.must_be(&config, &folder)?;
     Tune::new(begun, &asked, &folder)?.run(stop, observer, started)
 }
@@ -117,6 +190,7 @@ pub(crate) struct Begun {
 
 impl Begun {
     fn read(
+        dataset: Option<&Dataset>,
         stop: &AtomicBool,
         options: &FineTuneOptions,
         observer: &mut dyn Observer,
@@ -126,7 +200,13 @@ impl Begun {
             Pretrained::None => source::random(&options.model, options.seed)?,
         };
         let model_print = fingerprint(&model);
-        let dataset = data::to_train(options)?;
+        let dataset = match dataset {
+            Some(dataset) => {
+                dataset.validate_training().map_err(setup::data)?;
+                data::of_ones_own(dataset, options.data.as_deref())?
+            }
+            None => data::to_train(options)?,
+        };
         for skipped in data::skipped(&dataset, options.data.as_deref()) {
             observer.event(&Event::Skipped(&skipped));
         }
@@ -143,7 +223,12 @@ impl Begun {
         let changed = |what, was: &String, is: String| Error::Changed {
             run: folder.path().to_path_buf(),
             what,
-            difference: format!("its fingerprint was {was} and is {is}"),
+            difference: match config.options.data {
+                Some(_) => format!("its fingerprint was {was} and is {is}"),
+                None => format!(
+                    "its fingerprint was {was} and is {is} (a run on a data set of a program's own goes on with that data set: `resume_on`)"
+                ),
+            },
         };
         if self.data_print() != config.data {
             return Err(changed("data set", &config.data, self.data_print()));
@@ -205,3 +290,6 @@ fn fingerprint(model: &Model) -> String {
     }
     format!("{hash:016x}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,9 +30,9 @@ pub use bare_weights::weights_of;
 pub use bench::bench;
 pub use download::download;
 pub use error::{Error, Result};
-pub use evaluate::evaluate;
+pub use evaluate::{evaluate, evaluate_on};
 pub use explain::{AxisSize, ExplainOptions, Explanation, Field, explain};
-pub use fine_tune::{ResumeOptions, fine_tune, resume};
+pub use fine_tune::{ResumeOptions, fine_tune, fine_tune_on, resume, resume_on};
 pub use look::look;
 pub use observer::{Epoch, Event, Observer, Plan, Silent, Step};
 pub use options::{

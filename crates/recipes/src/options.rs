@@ -213,6 +213,11 @@ impl EvaluateOptions {
         }
     }
 
+    /// For a data set that is given to [`evaluate_on`](crate::evaluate_on).
+    pub fn of_model(model: impl Into<String>) -> Self {
+        Self::new(model, PathBuf::new())
+    }
+
     /// Refuses what cannot be meant.
     ///
     /// # Errors
