@@ -12,8 +12,6 @@ mod png;
 mod pooling;
 mod windows;
 
-use std::fs;
-
 use anyhow::{Context, Result};
 
 use crate::shell;
@@ -40,7 +38,8 @@ pub(crate) fn write() -> Result<()> {
     for (name, draw) in PICTURES {
         let path = shell::root().join("docs/images").join(name);
         let svg = draw().with_context(|| format!("drawing {name}"))?;
-        fs::write(&path, svg).with_context(|| format!("writing {}", path.display()))?;
+        taper_files::replace(&path, |file| file.write_all(svg.as_bytes()))
+            .with_context(|| format!("writing {}", path.display()))?;
         println!("docs/images/{name}");
     }
     Ok(())
@@ -48,6 +47,8 @@ pub(crate) fn write() -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

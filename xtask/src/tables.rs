@@ -11,7 +11,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use taper_cost::{Macs, Params};
-use taper_model::write_aside;
 use taper_zoo::{Architecture, Family, Record, families, record, records};
 
 use crate::{marked, shell};
@@ -49,7 +48,7 @@ pub(crate) struct Generated {
 pub(crate) fn write() -> Result<()> {
     let root = shell::root();
     for Generated { path, text, .. } in all(&root)?.iter().filter(|file| !file.is_fresh) {
-        write_aside(root.join(path), text.as_bytes())?;
+        taper_files::replace(root.join(path), |file| file.write_all(text.as_bytes()))?;
         println!("wrote {path}");
     }
     Ok(())

@@ -7,8 +7,6 @@
 
 mod archive;
 
-use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use crate::dataset::{self, Budget, Check, Dataset, Sample};
@@ -78,13 +76,8 @@ pub fn export(dir: &Path) -> Result<()> {
     write(&dir.join("NOTICE"), EMOJI6_NOTICE.as_bytes())
 }
 
-/// Writes a file under a temporary name and renames it, so that it is whole or absent.
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let aside = path.with_extension("tmp");
-    let parent = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(parent)
-        .and_then(|()| fs::File::create(&aside)?.write_all(bytes))
-        .and_then(|()| fs::rename(&aside, path))
+    taper_files::replace_unsynced(path, |file| file.write_all(bytes))
         .map_err(|source| Error::Write { path: path.to_path_buf(), source })
 }
 

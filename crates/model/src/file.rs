@@ -1,13 +1,11 @@
 //! The model file: one safetensors file that holds everything needed to use a network.
 //!
-//! Above: `Model`'s users. Below: `tensors`, `Graph`. Not here: other projects' files (`tensors::read`), run folders.
+//! Above: `Model`'s users. Below: `tensors`, `Graph`, `taper_files`. Not here: other projects' files (`tensors::read`), run folders.
 //! Metadata keys: `taper.version`, `taper.graph`, `taper.preprocess`, `taper.classes`, `taper.provenance`. Reading
 //! executes nothing and trusts no length; equal models give equal bytes.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -46,7 +44,9 @@ impl Model {
     /// # Errors
     /// As [`Model::to_bytes`], and [`Error::Write`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        write_aside(path, &self.to_bytes(Precision::F32)?)
+        let (path, bytes) = (path.as_ref(), self.to_bytes(Precision::F32)?);
+        taper_files::replace(path, |file| file.write_all(&bytes))
+            .map_err(|source| Error::Write { path: path.to_owned(), source })
     }
 
     /// Reads a model file.
@@ -89,31 +89,4 @@ fn entry<'a>(metadata: &'a BTreeMap<String, String>, key: &'static str) -> Resul
 
 fn parse<T: DeserializeOwned>(metadata: &BTreeMap<String, String>, key: &'static str) -> Result<T> {
     serde_json::from_str(entry(metadata, key)?).map_err(|source| Error::Metadata { key, source })
-}
-
-/// Writes a file under a temporary name beside it, flushes it to the disk, and renames it: whoever opens `path` finds the
-/// old file or the whole new one.
-///
-/// # Errors
-/// [`Error::Write`]; the temporary file is removed.
-pub fn write_aside(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
-    let path = path.as_ref();
-    let aside = temporary_name(path);
-    let write = || {
-        let mut file = File::create(&aside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&aside, path)
-    };
-    write().map_err(|source| {
-        // What was left aside is useless now; if even removing it fails, the first error is the one to report.
-        drop(fs::remove_file(&aside));
-        Error::Write { path: path.to_owned(), source }
-    })
-}
-
-fn temporary_name(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".tmp");
-    path.with_file_name(name)
 }

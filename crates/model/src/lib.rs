@@ -24,7 +24,6 @@ pub use card::{Interpolation, Preprocess, Provenance};
 pub use channels::adapt_channels;
 pub use classifier::reset_classifier;
 pub use error::{Error, Result};
-pub use file::write_aside;
 pub use keymap::{KeyMap, Naming};
 pub use misfit::{Misfit, Misshapen};
 pub use model::{Model, ModelParts};

@@ -113,7 +113,10 @@ fn of_torch(bytes: &[u8], _: Option<&str>) -> Option<Result<BTreeMap<String, Ten
 }
 
 /// The bytes of a regular file; a directory or a device is refused before it can block.
-pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// [`Error::Read`] and [`Error::NotAFile`].
+pub fn read_file(path: &Path) -> Result<Vec<u8>> {
     let metadata = fs::metadata(path).map_err(|source| Error::Read { source })?;
     if !metadata.is_file() {
         return Err(Error::NotAFile);

@@ -3,7 +3,7 @@
 //! Above: `pretrained`, `taper-recipes`, xtask. Below: `hub`, `record`, `taper_model::tensors`. Not here: caches and servers
 //! (`hub`).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use taper_model::{Model, tensors};
 
@@ -33,8 +33,7 @@ pub fn pretrained_from(name: &str, hub: &Hub, listener: &mut Listener<'_>) -> Re
         return from_bytes(record, bytes);
     }
     let (source, path) = record.fetch(hub, listener)?;
-    let misfit = |source| Error::Model { name: record.name.to_owned(), source: Box::new(source) };
-    record.model(source, tensors::read(path).map_err(misfit)?)
+    record.load(source, &path)
 }
 
 /// A line about a source, with all causes.
@@ -99,6 +98,15 @@ impl Hub {
 }
 
 impl Record {
+    /// The model that the file of one of [`Record::sources`] makes.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for a file that cannot be read, and as [`Record::model`].
+    pub fn load(&self, source: &Source, path: &Path) -> Result<Model> {
+        let misfit = |source| Error::Model { name: self.name.to_owned(), source: Box::new(source) };
+        self.model(source, tensors::read(path).map_err(misfit)?)
+    }
+
     /// A file of the weights that is here and passes its [`Source::check`], and which one it is; none that cannot be read.
     #[must_use]
     pub fn find(&self, hub: &Hub) -> Option<(&'static Source, PathBuf)> {

@@ -7,7 +7,6 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use taper_model::write_aside;
 
 use super::Measured;
 use super::machine::Machine;
@@ -26,7 +25,6 @@ pub(super) fn write(path: &Path, machine: &Machine, section: &Measured) -> Resul
         .with_context(|| format!("in {shown}"))?;
     for picture in &section.pictures {
         let images = path.with_file_name("images");
-        fs::create_dir_all(&images).with_context(|| format!("making {}", images.display()))?;
         put(&images.join(picture.file()), &picture.svg(&machine.to_string()))?;
     }
     put(path, &text)
@@ -34,7 +32,8 @@ pub(super) fn write(path: &Path, machine: &Machine, section: &Measured) -> Resul
 
 /// Writes a file, and says so.
 fn put(path: &Path, text: &str) -> Result<()> {
-    write_aside(path, text.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
+    taper_files::replace(path, |file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("writing {}", path.display()))?;
     eprintln!("wrote {}", path.display());
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use taper_model::{KeyMap, Model, Provenance, tensors, write_aside};
+use taper_model::{KeyMap, Model, Provenance, tensors};
 use taper_zoo::{architecture, hub, imagenet, records};
 
 use config::Config;
@@ -38,7 +38,8 @@ pub(super) fn add(
     let line = checked(wish, &config, &fetch("model.safetensors")?)?;
     let path = root.join(TABLE);
     let table = fs::read_to_string(&path).with_context(|| format!("reading `{TABLE}`"))?;
-    write_aside(&path, inserted(&table, &line)?.as_bytes())?;
+    let text = inserted(&table, &line)?;
+    taper_files::replace(&path, |file| file.write_all(text.as_bytes()))?;
     Ok(line)
 }
 

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use taper_model::{Model, Precision, tensors, write_aside};
+use taper_model::{Model, Precision, tensors};
 use taper_zoo::{Record, Source};
 
 use crate::shell;
@@ -19,7 +19,7 @@ pub(super) fn embed(record: &Record, source: &Source, file: &Path) -> Result<()>
     let read_back = Model::from_bytes(&bytes).context("the file that was made is wrong")?;
     let (worst, name) = worst_error(&model, &read_back);
     println!("largest rounding error: {worst:.1e} of the largest weight, in {name}");
-    write_aside(shell::root().join(PATH), &bytes)?;
+    taper_files::replace(shell::root().join(PATH), |file| file.write_all(&bytes))?;
     println!("{PATH}: {} bytes", bytes.len());
     Ok(())
 }

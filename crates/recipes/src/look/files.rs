@@ -1,6 +1,6 @@
 //! Pictures of what was seen as files, under names that a file system can hold.
 //!
-//! Above: `look`. Below: `taper_report`, `taper_train::replace_file`. Not here: drawing (`look::eyes`), the page (`look::page`).
+//! Above: `look`. Below: `taper_report`, `taper_files`. Not here: drawing (`look::eyes`), the page (`look::page`).
 //! The names of layers and pictures come from anywhere, so nothing of them but letters, digits, `-`, `_` and `.` enters a
 //! path, and a number stands before them.
 
@@ -76,15 +76,10 @@ pub(crate) fn png(path: PathBuf, picture: &Picture) -> Result<PathBuf> {
 
 /// Writes a file aside and renames it; folders are made.
 pub(crate) fn replace(path: PathBuf, bytes: &[u8]) -> Result<PathBuf> {
-    taper_train::replace_file(&path, |file| file.write_all(bytes)).map_err(
-        |source| match source {
-            taper_train::Error::File { action, path, source } => {
-                Error::File { action, path, source }
-            }
-            source => Error::Write { source },
-        },
-    )?;
-    Ok(path)
+    match taper_files::replace(&path, |file| file.write_all(bytes)) {
+        Ok(()) => Ok(path),
+        Err(source) => Err(Error::File { action: "write", path, source }),
+    }
 }
 
 /// A name without anything that means something in a path.

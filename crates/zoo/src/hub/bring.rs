@@ -2,7 +2,7 @@
 //!
 //! Above: `hub`. Below: `transfer`, `digest`. Not here: which address and which name (`hub`).
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::digest::{Published, is_html, move_aside, sha256};
@@ -120,12 +120,7 @@ fn refuse(wanted: &Wanted<'_>, verdict: Verdict) -> Result<Error> {
 
 /// Gives a whole file its name, so that a crash leaves either.
 pub(super) fn install(part: &Path, target: &Path) -> Result<()> {
-    fs::rename(part, target).map_err(Error::file("write", target))?;
-    if let Some(folder) = target.parent().filter(|_| cfg!(unix)) {
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(Error::file("write", folder))?;
-    }
-    Ok(())
+    taper_files::rename(part, target).map_err(Error::file("write", target))
 }
 
 /// Asks until there is an answer, or it failed too often.

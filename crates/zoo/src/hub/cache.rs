@@ -75,7 +75,8 @@ impl Repository {
             Err(_) => fs::rename(blob, &pointer).map_err(Error::file("write", &pointer))?,
         }
         let main = self.folder.join("refs").join("main");
-        write(&main, commit).map_err(Error::file("write", &main))?;
+        taper_files::replace(&main, |file| file.write_all(commit.as_bytes()))
+            .map_err(Error::file("write", &main))?;
         Ok(pointer)
     }
 
@@ -142,13 +143,6 @@ fn intact(pointer: &Path) -> Result<Option<Intact>> {
 fn temporary(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!("{name}.{}.tmp", std::process::id()))
-}
-
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    fs::create_dir_all(path.parent().unwrap_or(path))?;
-    let aside = temporary(path);
-    fs::write(&aside, text)?;
-    fs::rename(aside, path)
 }
 
 #[cfg(unix)]
