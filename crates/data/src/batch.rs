@@ -2,6 +2,8 @@
 //!
 //! Above: `train`, `transfer`. Below: `targets` (candle behind its feature). Not here: how batches are made (`loader`).
 
+use std::ops::Range;
+
 use crate::dataset::Skipped;
 use crate::targets::Targets;
 
@@ -18,10 +20,34 @@ pub struct Batch {
     pub targets: Targets,
     /// Which samples these are, `(n)`: indices into the loader's list.
     pub indices: Vec<usize>,
-    /// Samples that belong to this batch but could not be read any more; the batch is smaller by them.
+    /// Samples that belong to this batch but could not be read any more; the batch is smaller by them, down to none.
     ///
     /// Empty if every picture was decoded when the data set was opened and no file has changed since.
     pub skipped: Vec<Skipped>,
+}
+
+/// The batches of `n` samples as ranges, in order: `batch_size` each and the rest in a last one. A rest of fewer than `min_batch`
+/// joins the batch before it, so that no sample is left out and none is alone.
+///
+/// # Examples
+/// ```
+/// use taper_data::batch::batch_ranges;
+/// assert_eq!(batch_ranges(9, 4, 1), [0..4, 4..8, 8..9]);
+/// assert_eq!(batch_ranges(9, 4, 2), [0..4, 4..9]);
+/// assert_eq!(batch_ranges(1, 4, 2), [0..1]); // there is none before it
+/// ```
+#[must_use]
+pub fn batch_ranges(n: usize, batch_size: usize, min_batch: usize) -> Vec<Range<usize>> {
+    let size = batch_size.max(1);
+    let mut ranges: Vec<Range<usize>> =
+        (0..n).step_by(size).map(|start| start..n.min(start.saturating_add(size))).collect();
+    if ranges.len() > 1 && ranges.last().is_some_and(|last| last.len() < min_batch) {
+        ranges.pop();
+        if let Some(last) = ranges.last_mut() {
+            last.end = n;
+        }
+    }
+    ranges
 }
 
 #[cfg(feature = "candle")]

@@ -15,6 +15,7 @@ use std::path::Path;
 
 use crate::dataset::{self, Budget, Check, Dataset, Sample, Skipped};
 use crate::error::{Error, Result};
+use crate::parallel::check_threads;
 use layout::Layout;
 use scan::Class;
 
@@ -68,6 +69,7 @@ impl ImageFolder {
     /// ```
     pub fn open(path: &Path, options: &Options) -> Result<Dataset> {
         check_options(options)?;
+        check_threads(options.threads)?;
         let mut reading = Reading::new(path, options);
         match layout::of(path, &mut reading.skipped)? {
             Layout::Parts { train: Some(train), val: Some(val) } => {
@@ -101,6 +103,7 @@ impl ImageFolder {
     /// # Errors
     /// As [`ImageFolder::open`], and [`Error::EmptyClass`] only if all classes are empty.
     pub fn open_to_evaluate(path: &Path, options: &Options) -> Result<Dataset> {
+        check_threads(options.threads)?;
         let mut reading = Reading::new(path, options);
         let (root, prefix, classes) = match layout::of(path, &mut reading.skipped)? {
             Layout::Parts { val: Some(val), .. } => {

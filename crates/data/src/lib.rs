@@ -43,5 +43,6 @@ pub use error::{Error, Result};
 pub use folder::ImageFolder;
 pub use image::Image;
 pub use loader::{Loader, LoaderOptions, Order};
+pub use parallel::MAX_THREADS;
 pub use targets::{Target, Targets};
 pub use transform::{EvalTransform, Interpolation, Normalize, Resize, TrainTransform, Transform};

@@ -6,15 +6,16 @@
 //! One thread makes the batches in order, `prefetch` ahead; the pictures of a batch are shared out over `threads`, each
 //! written straight to its place. Few and short-lived threads, because training uses all cores too.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, batch_ranges};
 use crate::dataset::{Sample, Skipped};
 use crate::error::{Error, Result};
-use crate::parallel::{for_each, resolve_threads};
+use crate::parallel::{check_threads, for_each, resolve_threads};
 use crate::random::Rng;
 use crate::targets::Targets;
 use crate::transform::{Resampler, Transform, output_len};
@@ -37,11 +38,15 @@ pub enum Order {
 pub struct LoaderOptions {
     /// Samples in a batch, the last of an epoch may have fewer. Default 32; at least 1.
     pub batch_size: usize,
+    /// Samples that the last batch of an epoch has at least: fewer of them join the batch before, so that none is left out and
+    /// none is alone, as batch norms may need it. Default 1; at most `batch_size`.
+    pub min_batch: usize,
     /// The order of samples. Default: sequential.
     pub order: Order,
     /// Decides the order and the augmentation. Default 0.
     pub seed: u64,
-    /// Threads that decode and transform, 0 for all cores. Changes no pixel. Default 0.
+    /// Threads that decode and transform, 0 for all cores, at most [`MAX_THREADS`](crate::MAX_THREADS). Changes no pixel.
+    /// Default 0.
     pub threads: usize,
     /// Batches made ahead of the consumer. Changes no pixel. Default 2; at least 1.
     pub prefetch: usize,
@@ -49,7 +54,14 @@ pub struct LoaderOptions {
 
 impl Default for LoaderOptions {
     fn default() -> Self {
-        Self { batch_size: 32, order: Order::Sequential, seed: 0, threads: 0, prefetch: 2 }
+        Self {
+            batch_size: 32,
+            min_batch: 1,
+            order: Order::Sequential,
+            seed: 0,
+            threads: 0,
+            prefetch: 2,
+        }
     }
 }
 
@@ -89,8 +101,9 @@ impl Loader {
     /// A loader of these samples; pixels that they keep are shared, not copied.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a batch size or prefetch of 0, or a transform to pictures of no size; [`Error::MixedTargets`] if the samples'
-    /// targets are not of one kind and shape.
+    /// [`Error::Setting`] for a batch size or prefetch of 0, a least batch above the batch size, more than
+    /// [`MAX_THREADS`](crate::MAX_THREADS), or a transform to pictures of no size; [`Error::MixedTargets`] if the samples' targets are
+    /// not of one kind and shape.
     pub fn new(
         samples: &[Sample],
         transform: Arc<dyn Transform>,
@@ -103,6 +116,15 @@ impl Loader {
         };
         positive("batch size", options.batch_size)?;
         positive("prefetch", options.prefetch)?;
+        check_threads(options.threads)?;
+        if options.min_batch > options.batch_size {
+            let got = options.min_batch.to_string();
+            return Err(Error::Setting {
+                setting: "min_batch",
+                got,
+                expected: "at most the batch size",
+            });
+        }
         must_be_alike(samples)?;
         Ok(Self {
             job: Arc::new(Job {
@@ -124,7 +146,7 @@ impl Loader {
     /// Batches in an epoch.
     #[must_use]
     pub fn batches(&self) -> usize {
-        self.images().div_ceil(self.job.options.batch_size)
+        self.job.slots().len()
     }
 
     /// The samples, by the indices that batches name.
@@ -135,7 +157,7 @@ impl Loader {
 
     /// The batches of one epoch from number `start_batch` on. Work begins now, so call this early.
     ///
-    /// A batch none of whose samples can be read is left out; all others keep their `position`.
+    /// A batch none of whose samples can be read is empty and says why in `skipped`.
     #[must_use]
     pub fn epoch(&self, epoch: usize, start_batch: usize) -> Epoch {
         let (sender, receiver) = sync_channel(self.job.options.prefetch - 1);
@@ -170,13 +192,18 @@ impl Job {
         stop: &AtomicBool,
     ) {
         let order = self.order(epoch);
-        let batches = order.chunks(self.options.batch_size).enumerate().skip(start_batch);
-        for (position, indices) in batches {
-            let batch = self.batch(epoch, position, indices, stop);
+        for (position, slots) in self.slots().into_iter().enumerate().skip(start_batch) {
+            let batch = self.batch(epoch, position, &order[slots], stop);
             if stop.load(Ordering::Relaxed) || sender.send(batch).is_err() {
                 return;
             }
         }
+    }
+
+    /// The batches as ranges of the epoch's order.
+    fn slots(&self) -> Vec<Range<usize>> {
+        let LoaderOptions { batch_size, min_batch, .. } = self.options;
+        batch_ranges(self.samples.len(), batch_size, min_batch)
     }
 
     /// The indices of the samples, in the epoch's order.
@@ -252,21 +279,19 @@ impl Iterator for Epoch {
     type Item = Result<Batch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.left > 0 {
-            match self.receiver.as_ref()?.recv() {
-                Ok(batch) => {
-                    self.left -= 1;
-                    if !batch.as_ref().is_ok_and(|batch| batch.indices.is_empty()) {
-                        return Some(batch);
-                    }
-                }
-                Err(_disconnected) => {
-                    self.left = 0;
-                    return Some(Err(Error::Worker { epoch: self.epoch }));
-                }
+        if self.left == 0 {
+            return None;
+        }
+        match self.receiver.as_ref()?.recv() {
+            Ok(batch) => {
+                self.left -= 1;
+                Some(batch)
+            }
+            Err(_disconnected) => {
+                self.left = 0;
+                Some(Err(Error::Worker { epoch: self.epoch }))
             }
         }
-        None
     }
 }
 

@@ -6,6 +6,20 @@
 use std::sync::Mutex;
 use std::thread;
 
+use crate::error::{Error, Result};
+
+/// The most threads that can be asked for; no machine has use for more.
+pub const MAX_THREADS: usize = 1024;
+
+/// Refuses a number of threads that no machine has.
+pub(crate) fn check_threads(asked: usize) -> Result<()> {
+    if asked > MAX_THREADS {
+        let got = asked.to_string();
+        return Err(Error::Setting { setting: "threads", got, expected: "from 0 to 1024" });
+    }
+    Ok(())
+}
+
 /// The number of threads to use: `asked`, or all cores if it is 0.
 pub(crate) fn resolve_threads(asked: usize) -> usize {
     match asked {

@@ -39,6 +39,14 @@ pub enum Error {
         /// Columns of the map.
         w: usize,
     },
+    /// More threads than any machine has.
+    #[error("threads is {got}, expected from 0, for all cores, to {most}")]
+    Threads {
+        /// How many were asked for.
+        got: usize,
+        /// The most there can be.
+        most: usize,
+    },
     /// An empty batch, or one beyond memory.
     #[error("a batch of {batch} images of {h}x{w} cannot be laid out")]
     Batch {

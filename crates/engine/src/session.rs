@@ -13,6 +13,7 @@ mod runner;
 use std::sync::Arc;
 
 use taper_graph::{Graph, NodeId, ParamId};
+use taper_kernels::Cpu;
 use taper_model::Model;
 
 use crate::error::{check_len, check_params};
@@ -25,7 +26,7 @@ pub use profile::UnitTime;
 /// How a session runs.
 #[derive(Debug, Clone, Default)]
 pub struct SessionOptions {
-    /// Threads; 0 for all cores.
+    /// Threads; 0 for all cores, at most [`Cpu::MOST_THREADS`].
     pub threads: usize,
     /// The outputs to compute, such as `logits`, `pre_logits`, `features`; none named: [`Graph::main_outputs`].
     pub outputs: Vec<String>,
@@ -66,7 +67,7 @@ impl Session {
     /// Compiles a model: folds norms, packs weights.
     ///
     /// # Errors
-    /// For an unknown output, or an operation without a kernel.
+    /// For an unknown output, an operation without a kernel, or more threads than [`Cpu::MOST_THREADS`].
     pub fn new(model: &Model, options: &SessionOptions) -> Result<Self> {
         let mut names = options.outputs.clone();
         if names.is_empty() {
@@ -86,7 +87,7 @@ impl Session {
     /// `params` are in the graph's order; `size` is the height and width of any image the graph can take.
     ///
     /// # Errors
-    /// For parameters of the wrong lengths, an image the graph cannot take, or an operation without a kernel.
+    /// For too many threads, parameters of the wrong lengths, an image the graph cannot take, or an operation without a kernel.
     pub fn of_nodes(
         graph: &Graph,
         params: &[&[f32]],
@@ -95,6 +96,9 @@ impl Session {
         threads: usize,
     ) -> Result<Self> {
         check_params(graph, params)?;
+        if threads > Cpu::MOST_THREADS {
+            return Err(Error::Threads { got: threads, most: Cpu::MOST_THREADS });
+        }
         let team = Runner::new(threads);
         let program = Arc::new(Program::new(graph, params, nodes, size, &team.cpu)?);
         let names = nodes.iter().map(|&node| graph.node(node).name().to_owned()).collect();

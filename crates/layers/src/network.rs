@@ -5,6 +5,7 @@
 //! Images are candle's `(n, c, h, w)`; one whose memory is channels-last is used as it is, any other is copied once.
 
 mod executor;
+mod min_batch;
 mod pixels;
 mod training;
 

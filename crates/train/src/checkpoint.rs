@@ -1,10 +1,8 @@
 //! Checkpoints: everything a run needs to go on with the same bits, in one file that is complete or absent.
 //!
-//! Above: `fit`. Below: `checkpoint::file`, safetensors. Not here: the model file (`taper-model`), when to save (`fit`).
+//! Above: `fit`. Below: `taper_files`, safetensors. Not here: the model file (`taper-model`), when to save (`fit`).
 //! One safetensors file: `param/<name>` (parameters and buffers), `optimizer/<key>`, and in the metadata version,
 //! progress and settings of the run as JSON.
-
-mod file;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -14,8 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::metrics::Scores;
-
-pub use file::replace_file;
 
 const VERSION: u32 = 2;
 /// The one key of the metadata: safetensors writes several in no fixed order, and equal runs write equal files.
@@ -105,7 +101,11 @@ impl Checkpoint {
         tensors.extend(named("optimizer", &self.optimizer));
         let bytes = safetensors::serialize(tensors, Some(metadata))
             .map_err(|source| malformed(source.to_string()))?;
-        replace_file(path, |file| file.write_all(&bytes))
+        taper_files::replace(path, |file| file.write_all(&bytes)).map_err(|source| Error::File {
+            action: "write",
+            path: path.to_owned(),
+            source,
+        })
     }
 
     /// Reads a checkpoint and refuses one of another run.
@@ -114,6 +114,16 @@ impl Checkpoint {
     /// [`Error::NoCheckpoint`] if there is none, [`Error::Malformed`] if the file is something else or broken,
     /// [`Error::OtherRun`] if its `config` is not `expected`.
     pub fn load(path: &Path, expected: &BTreeMap<String, String>) -> Result<Self> {
+        let checkpoint = Self::read(path)?;
+        check_config(path, &checkpoint.config, expected)?;
+        Ok(checkpoint)
+    }
+
+    /// Reads a checkpoint of any run.
+    ///
+    /// # Errors
+    /// [`Error::NoCheckpoint`] if there is none, [`Error::Malformed`] if the file is something else or broken.
+    pub fn read(path: &Path) -> Result<Self> {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
@@ -123,10 +133,8 @@ impl Checkpoint {
                 return Err(Error::File { action: "read", path: path.to_owned(), source });
             }
         };
-        let checkpoint = Self::from_bytes(&bytes)
-            .map_err(|reason| Error::Malformed { path: path.to_owned(), reason })?;
-        check_config(path, &checkpoint.config, expected)?;
-        Ok(checkpoint)
+        Self::from_bytes(&bytes)
+            .map_err(|reason| Error::Malformed { path: path.to_owned(), reason })
     }
 
     fn from_bytes(bytes: &[u8]) -> std::result::Result<Self, String> {

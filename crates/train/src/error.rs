@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 
+use taper_data::Skipped;
+
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -90,6 +92,25 @@ pub enum Error {
     Empty {
         /// Which set.
         set: &'static str,
+    },
+    /// Not one sample of a set can be read any more.
+    #[error(
+        "none of the {} samples of the {set} set can be read any more{}", skipped.len(), first(skipped)
+    )]
+    Unreadable {
+        /// Which set.
+        set: &'static str,
+        /// Its samples, and why.
+        skipped: Vec<Skipped>,
+    },
+    /// No batch of an epoch was large enough for a step.
+    #[error(
+        "no batch has {needed} samples, as many as the network's batch norms need for a variance at this image size; use larger \
+         batches or images, or freeze the norms"
+    )]
+    TooFew {
+        /// Samples that a step needs.
+        needed: usize,
     },
     /// Outputs and targets of a batch do not fit together.
     #[error("{what} has the shape {got:?}, expected {expected}")]
@@ -192,6 +213,30 @@ pub enum Error {
         #[source]
         source: candle_core::Error,
     },
+}
+
+impl Error {
+    /// The error of a set of which nothing was seen: [`Error::Unreadable`] if there are samples that could not be read, otherwise
+    /// [`Error::Empty`].
+    pub fn nothing_left(set: &'static str, skipped: Vec<Skipped>) -> Self {
+        if skipped.is_empty() { Self::Empty { set } } else { Self::Unreadable { set, skipped } }
+    }
+
+    /// The samples that could not be read, if that is the error.
+    pub fn skipped(&self) -> &[Skipped] {
+        match self {
+            Self::Unreadable { skipped, .. } => skipped,
+            _ => &[],
+        }
+    }
+}
+
+/// The first of the samples that could not be read, to go on a sentence.
+fn first(skipped: &[Skipped]) -> String {
+    let first = skipped.first();
+    first.map_or_else(String::new, |Skipped { name, reason }| {
+        format!("; the first is `{name}`: {reason}")
+    })
 }
 
 impl From<taper_layers::Error> for Error {

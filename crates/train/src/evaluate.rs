@@ -8,11 +8,12 @@ use crate::Batches;
 use crate::error::{Error, Result};
 use crate::metrics::{Evaluation, Metric, Output, Predictions, Scores};
 
-/// Evaluates a session on epoch 0 of `batches`: all metrics begin anew, and hold what they saw.
+/// Evaluates a session on epoch 0 of `batches`: all metrics begin anew, and hold what they saw. Samples that cannot be read are left
+/// out of every number and named in [`Evaluation::skipped`].
 ///
 /// # Errors
-/// [`Error::Empty`] if there are no samples, [`Error::Data`] or [`Error::Network`] if a batch cannot be read or run, and what the
-/// metrics refuse.
+/// [`Error::Empty`] if there are no samples, [`Error::Unreadable`] if none can be read, [`Error::Data`] or [`Error::Network`] if a
+/// batch cannot be made or run, and what the metrics refuse.
 ///
 /// # Examples
 /// ```
@@ -43,9 +44,13 @@ pub fn evaluate<'m>(
 ) -> Result<Evaluation> {
     metrics.iter_mut().for_each(|metric| metric.reset());
     let names = session.output_names().to_vec();
-    let mut samples = 0;
+    let (mut samples, mut skipped) = (0, Vec::new());
     for batch in batches.epoch(0, 0) {
         let batch = batch?;
+        skipped.extend(batch.skipped);
+        if batch.indices.is_empty() {
+            continue;
+        }
         let shapes = session.output_shapes(batch.shape).map_err(taper_layers::Error::from)?;
         let values = session.run_all(&batch.xs, batch.shape).map_err(taper_layers::Error::from)?;
         let outputs = names.iter().zip(values).zip(&shapes);
@@ -57,7 +62,7 @@ pub fn evaluate<'m>(
         samples += batch.indices.len();
     }
     if samples == 0 {
-        return Err(Error::Empty { set: "validation" });
+        return Err(Error::nothing_left("validation", skipped));
     }
-    Ok(Evaluation { scores: Scores::of(metrics, samples) })
+    Ok(Evaluation { scores: Scores::of(metrics, samples), skipped })
 }

@@ -20,7 +20,11 @@ pub enum Event<'a> {
         batches_per_epoch: usize,
         /// Samples of an epoch.
         samples_per_epoch: usize,
-        /// The step that comes next: 0, or where the checkpoint was.
+        /// The epoch that comes next: 0, or where the checkpoint was.
+        epoch: usize,
+        /// The batch of that epoch that comes next.
+        batch: usize,
+        /// The step that comes next.
         step: u64,
     },
     /// The parameters moved once.
@@ -40,10 +44,24 @@ pub enum Event<'a> {
         /// Norm of all gradients before clipping; none without clipping.
         grad_norm: Option<f64>,
     },
-    /// Samples could not be read any more; their batch went on without them.
+    /// Samples of the training or of the validation set could not be read any more; their batch went on without them.
     Skipped {
+        /// In which epoch.
+        epoch: usize,
         /// Which ones, and why.
         samples: &'a [Skipped],
+    },
+    /// A batch had fewer samples than the network's batch norms need for a variance: no step was taken with it. Only where samples
+    /// could not be read, or a set does not join a small last batch to the one before.
+    TooFew {
+        /// Its epoch.
+        epoch: usize,
+        /// Its batch in that epoch.
+        batch: usize,
+        /// How many samples it had.
+        samples: usize,
+        /// How many are needed.
+        needed: usize,
     },
     /// An epoch was finished and evaluated.
     EpochEnd {

@@ -1,7 +1,7 @@
 //! The run: epochs of steps, an evaluation after each, checkpoints, and stopping at any step.
 //!
-//! Above: `recipes`. Below: `step`, `evaluate`, `checkpoint`, `log`. Not here: how settings are chosen (`recipes`).
-//! In the run folder: `model.safetensors` (best), `checkpoint/state.safetensors` (last), `metrics.jsonl`.
+//! Above: `recipes`. Below: `step`, `evaluate`, `checkpoint`, `log`. Not here: how settings are chosen (`recipes`), where the
+//! run's files lie (`run_folder`).
 //! Before a checkpoint takes its place, the log it remembers and the best model it knows of are on the disk.
 
 mod settings;
@@ -18,7 +18,7 @@ use crate::metrics::{LOSS, MeanLoss, Metric, Scores};
 use crate::step::{StepReport, StepSettings, finite, step};
 use crate::{
     Batch, Batches, Best, Checkpoint, Evaluation, Event, Goal, Observer, Progress, Running,
-    evaluate,
+    Skipped, evaluate,
 };
 
 pub use settings::{Outcome, Settings, Start};
@@ -66,7 +66,8 @@ impl<R: Rule> Fit<'_, R> {
     /// # Errors
     /// [`Error::Setting`] and [`Error::Empty`] before anything is written; [`Error::NoCheckpoint`], [`Error::Malformed`]
     /// or [`Error::OtherRun`] when resuming; [`Error::At`] with the step if training fails, whose source is
-    /// [`Error::NotFinite`] if it diverged: the last good checkpoint is still there.
+    /// [`Error::NotFinite`] if it diverged, [`Error::Unreadable`] if not one sample of a set can be read any more, [`Error::TooFew`] if
+    /// no batch of an epoch is large enough for a step: the last good checkpoint is still there.
     pub fn run(
         &mut self,
         start: Start,
@@ -80,6 +81,8 @@ impl<R: Rule> Fit<'_, R> {
             epochs: self.settings.epochs,
             batches_per_epoch: self.train.n_batches(),
             samples_per_epoch: self.train.n_samples(),
+            epoch: progress.epoch,
+            batch: progress.batch,
             step: progress.step,
         });
         let mut last = None;
@@ -100,9 +103,19 @@ impl<R: Rule> Fit<'_, R> {
         }
         let last = match last {
             Some(last) => last,
-            None => self.evaluate()?,
+            None => self.evaluate(progress.epoch, observer)?,
         };
         Ok(Outcome { last: Some(last), best: progress.best, steps: progress.step, stopped: false })
+    }
+
+    /// Checks everything and makes the first checkpoint, so that [`Start::Resume`] finds one from now on.
+    ///
+    /// # Errors
+    /// As [`Fit::run`] with [`Start::Fresh`], before the first step.
+    pub fn begin(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        self.settings.check()?;
+        self.check_sets()?;
+        self.start(Start::Fresh, observer).map(drop)
     }
 
     /// Reads where the run is, or makes its first checkpoint, so that it can be resumed whenever it ends.
@@ -111,7 +124,7 @@ impl<R: Rule> Fit<'_, R> {
             Start::Fresh => Progress::default(),
             Start::Resume => self.restore()?,
         };
-        let mut log = Log::open(&self.settings.log_path(), progress.log_bytes)?;
+        let mut log = Log::open(&self.settings.out.log(), progress.log_bytes)?;
         if start == Start::Fresh {
             self.save(&mut progress, &mut log, observer)?;
         }
@@ -136,38 +149,68 @@ impl<R: Rule> Fit<'_, R> {
         observer: &mut dyn Observer,
     ) -> Result<Trained> {
         let train = self.train;
+        let (mut skipped, mut least) = (Vec::new(), LeastBatch::default());
         for batch in train.epoch(progress.epoch, progress.batch) {
             if stop.load(Ordering::Relaxed) {
                 return Ok(Trained::Stopped);
             }
             let batch = batch?;
-            let (position, samples) = (batch.position, batch.targets.len());
-            if !batch.skipped.is_empty() {
-                observer.on_event(&Event::Skipped { samples: &batch.skipped });
+            log.skipped(progress, &batch.skipped)?;
+            tell_skipped(observer, progress.epoch, &batch.skipped);
+            skipped.extend_from_slice(&batch.skipped);
+            let (position, samples) = (batch.position, batch.indices.len());
+            let needed = least.of(self.network, batch.shape)?;
+            if samples >= needed {
+                self.take_step(batch, progress, log, observer)?;
+            } else if samples > 0 {
+                let Progress { epoch, step, .. } = *progress;
+                log.write(&Line::TooFew { epoch, step, batch: position, samples, needed })?;
+                observer.on_event(&Event::TooFew { epoch, batch: position, samples, needed });
             }
-            let settings = self.settings.step(progress.step);
-            let report = self.step(batch, settings, &mut progress.running)?;
-            let StepSettings { lr, .. } = settings;
-            let (loss, grad_norm) = (report.loss, report.grad_norm);
-            let Progress { epoch, step, .. } = *progress;
-            log.write(&Line::Step { epoch, step, loss, lr, grad_norm })?;
-            observer.on_event(&Event::Step {
-                epoch,
-                batch: position,
-                step,
-                samples,
-                loss,
-                lr,
-                grad_norm,
-            });
-            progress.running.add(loss, samples);
             progress.batch = position + 1;
-            progress.step += 1;
-            if self.settings.saves_after(progress.step) {
+            if samples >= needed && self.settings.saves_after(progress.step) {
                 self.save(progress, log, observer)?;
             }
         }
-        Ok(if stop.load(Ordering::Relaxed) { Trained::Stopped } else { Trained::Epoch })
+        if stop.load(Ordering::Relaxed) {
+            return Ok(Trained::Stopped);
+        }
+        match progress.running.samples {
+            0 if least.needed > 1 && skipped.len() < train.n_samples() => {
+                Err(Error::TooFew { needed: least.needed })
+            }
+            0 => Err(Error::nothing_left("training", skipped)),
+            _ => Ok(Trained::Epoch),
+        }
+    }
+
+    /// Moves the parameters by one batch.
+    fn take_step(
+        &mut self,
+        batch: Batch,
+        progress: &mut Progress,
+        log: &mut Log,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        let (position, samples) = (batch.position, batch.indices.len());
+        let settings = self.settings.step(progress.step);
+        let report = self.step(batch, settings, &mut progress.running)?;
+        let StepSettings { lr, .. } = settings;
+        let (loss, grad_norm) = (report.loss, report.grad_norm);
+        let Progress { epoch, step, .. } = *progress;
+        log.write(&Line::Step { epoch, step, loss, lr, grad_norm })?;
+        observer.on_event(&Event::Step {
+            epoch,
+            batch: position,
+            step,
+            samples,
+            loss,
+            lr,
+            grad_norm,
+        });
+        progress.running.add(loss, samples);
+        progress.step += 1;
+        Ok(())
     }
 
     /// Evaluates, keeps the model if it is the best, and saves the checkpoint at the beginning of the next epoch.
@@ -178,7 +221,8 @@ impl<R: Rule> Fit<'_, R> {
         observer: &mut dyn Observer,
     ) -> Result<Evaluation> {
         let train = self.running_scores(&progress.running);
-        let val = self.evaluate()?;
+        let val = self.evaluate(progress.epoch, observer)?;
+        log.skipped(progress, &val.skipped)?;
         finite("the validation loss", val.scores.get(LOSS).unwrap_or(0.0))?;
         let Progress { epoch, step, .. } = *progress;
         let best = progress.best.take();
@@ -196,7 +240,7 @@ impl<R: Rule> Fit<'_, R> {
         Ok(val)
     }
 
-    fn evaluate(&mut self) -> Result<Evaluation> {
+    fn evaluate(&mut self, epoch: usize, observer: &mut dyn Observer) -> Result<Evaluation> {
         let mut all: Vec<Box<dyn Metric + '_>> = Vec::new();
         if self.metrics.iter().all(|metric| metric.name() != LOSS) {
             all.push(Box::new(MeanLoss::new(self.loss)));
@@ -204,7 +248,10 @@ impl<R: Rule> Fit<'_, R> {
         for metric in &mut self.metrics {
             all.push(Box::new(metric.as_mut()));
         }
-        evaluate(&mut self.network.session()?, self.val, &mut all)
+        let evaluated = evaluate(&mut self.network.session()?, self.val, &mut all);
+        let skipped = evaluated.as_ref().map_or_else(Error::skipped, |val| &val.skipped);
+        tell_skipped(observer, epoch, skipped);
+        evaluated
     }
 
     /// A step, shown to the metric that is followed while training.
@@ -257,7 +304,7 @@ impl<R: Rule> Fit<'_, R> {
     }
 
     fn save_best(&self, observer: &mut dyn Observer) -> Result<()> {
-        let path = self.settings.model_path();
+        let path = self.settings.out.model();
         let failed = |source| Error::Model { path: path.clone(), source };
         (self.save_model)(self.network, &path).map_err(failed)?;
         observer.on_event(&Event::Saved { path: &path });
@@ -279,7 +326,7 @@ impl<R: Rule> Fit<'_, R> {
             params: params.map(|p| (p.name.clone(), p.var.as_detached_tensor())).collect(),
             optimizer: self.optimizer.state()?,
         };
-        let path = self.settings.checkpoint_path();
+        let path = self.settings.out.checkpoint();
         checkpoint.save(&path)?;
         observer.on_event(&Event::Saved { path: &path });
         Ok(())
@@ -294,7 +341,7 @@ impl<R: Rule> Fit<'_, R> {
     }
 
     fn restore(&mut self) -> Result<Progress> {
-        let path = self.settings.checkpoint_path();
+        let path = self.settings.out.checkpoint();
         let checkpoint = Checkpoint::load(&path, &self.settings.config)?;
         self.network.load(&checkpoint.params)?;
         self.optimizer.load_state(&checkpoint.optimizer)?;
@@ -317,9 +364,37 @@ impl<R: Rule> Fit<'_, R> {
     }
 
     fn locate(&self, progress: &Progress, source: Error) -> Error {
-        let checkpoint = self.settings.checkpoint_path();
+        let checkpoint = self.settings.out.checkpoint();
         let Progress { step, epoch, .. } = *progress;
         Error::At { step, epoch, checkpoint, source: Box::new(source) }
+    }
+}
+
+/// How many images of the last size asked for a step needs.
+struct LeastBatch {
+    size: Option<[usize; 2]>,
+    needed: usize,
+}
+
+impl Default for LeastBatch {
+    fn default() -> Self {
+        Self { size: None, needed: 1 }
+    }
+}
+
+impl LeastBatch {
+    fn of(&mut self, network: &Network, [_, h, w]: [usize; 3]) -> Result<usize> {
+        if self.size != Some([h, w]) {
+            self.needed = network.min_batch([h, w])?;
+            self.size = Some([h, w]);
+        }
+        Ok(self.needed)
+    }
+}
+
+fn tell_skipped(observer: &mut dyn Observer, epoch: usize, samples: &[Skipped]) {
+    if !samples.is_empty() {
+        observer.on_event(&Event::Skipped { epoch, samples });
     }
 }
 

@@ -13,10 +13,11 @@ mod event;
 mod fit;
 mod log;
 mod metrics;
+mod run_folder;
 mod step;
 
 pub use batches::{Batches, Vectors};
-pub use checkpoint::{Best, Checkpoint, Progress, Running, replace_file};
+pub use checkpoint::{Best, Checkpoint, Progress, Running};
 pub use error::{Error, Result};
 pub use evaluate::evaluate;
 pub use event::{Event, Observer};
@@ -25,5 +26,6 @@ pub use metrics::{
     Accuracy, Confusion, Evaluation, Goal, LogLoss, MeanAbsoluteError, MeanIou, MeanLoss, MeanOf,
     Metric, Mistake, MultiLabelAccuracy, MultiLabelF1, Of, Output, Predictions, Review, Scores,
 };
+pub use run_folder::RunFolder;
 pub use step::{StepReport, StepSettings, step};
 pub use taper_data::{Batch, Skipped, Target, Targets};

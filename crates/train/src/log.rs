@@ -8,7 +8,9 @@ use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use taper_data::Skipped;
 
+use crate::Progress;
 use crate::error::{Error, Result};
 use crate::metrics::Scores;
 
@@ -23,6 +25,21 @@ pub(crate) enum Line<'a> {
         lr: f64,
         grad_norm: Option<f64>,
     },
+    /// A sample that could not be read.
+    Skipped {
+        epoch: usize,
+        step: u64,
+        name: String,
+        reason: String,
+    },
+    /// A batch that was too small for a step.
+    TooFew {
+        epoch: usize,
+        step: u64,
+        batch: usize,
+        samples: usize,
+        needed: usize,
+    },
     Epoch {
         epoch: usize,
         step: u64,
@@ -33,16 +50,17 @@ pub(crate) enum Line<'a> {
     },
 }
 
-/// Scores of training, each in a field of its own: `train_loss`, `train_top1`.
+/// Scores of training, each in a field of its own, and how many samples they are over: `train_loss`, `train_top1`, `train_samples`.
 #[derive(Debug)]
 pub(crate) struct Train<'a>(pub(crate) &'a Scores);
 
 impl Serialize for Train<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.values.len()))?;
+        let mut map = serializer.serialize_map(Some(self.0.values.len() + 1))?;
         for (name, value) in &self.0.values {
             map.serialize_entry(&format!("train_{name}"), value)?;
         }
+        map.serialize_entry("train_samples", &self.0.samples)?;
         map.end()
     }
 }
@@ -88,6 +106,15 @@ impl Log {
         self.file.write_all(text.as_bytes()).map_err(|source| failed(&self.path, source))?;
         self.bytes += text.len() as u64;
         Ok(())
+    }
+
+    /// Appends a line for each sample that could not be read.
+    pub(crate) fn skipped(&mut self, progress: &Progress, samples: &[Skipped]) -> Result<()> {
+        let Progress { epoch, step, .. } = *progress;
+        samples.iter().try_for_each(|Skipped { name, reason }| {
+            let (name, reason) = (name.clone(), reason.clone());
+            self.write(&Line::Skipped { epoch, step, name, reason })
+        })
     }
 
     /// Makes everything written so far survive, and returns the length.

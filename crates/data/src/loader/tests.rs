@@ -22,7 +22,13 @@ fn samples() -> Vec<Sample> {
 }
 
 fn shuffled() -> LoaderOptions {
-    LoaderOptions { batch_size: 10, order: Order::Shuffled, seed: 4, threads: 1, prefetch: 2 }
+    LoaderOptions {
+        batch_size: 10,
+        order: Order::Shuffled,
+        seed: 4,
+        threads: 1,
+        ..LoaderOptions::default()
+    }
 }
 
 fn batches(options: &LoaderOptions, epoch: usize, start: usize) -> Vec<Batch> {
@@ -107,14 +113,38 @@ fn a_file_that_vanishes_leaves_the_others_as_they_are() {
         fs::remove_file(samples[index].path().unwrap()).unwrap();
     }
     let after: Vec<Batch> = loader.epoch(0, 0).collect::<Result<_>>().unwrap();
-    assert_eq!(after.len(), before.len() - 1);
+    assert_eq!(after.len(), before.len());
     assert_eq!(after[0].indices, [0, 1, 2, 4]);
     assert_eq!(after[0].shape, [4, 16, 16]);
     assert_eq!(after[0].skipped[0].name, samples[3].name());
     let n = 16 * 16 * 3;
     assert_eq!(after[0].xs[..3 * n], before[0].xs[..3 * n]);
     assert_eq!(after[0].xs[3 * n..], before[0].xs[4 * n..]);
-    assert_eq!(after[1], before[2]);
+    assert_eq!((after[1].shape, after[1].skipped.len()), ([0, 16, 16], 5));
+    assert!(after[1].xs.is_empty() && after[1].targets.is_empty() && after[1].indices.is_empty());
+    assert_eq!(after[1].skipped[4].name, samples[9].name());
+    assert_eq!(after[2], before[2]);
+}
+
+#[test]
+fn a_small_rest_joins_the_batch_before_it_and_every_sample_is_there_once() {
+    let sizes = |batch_size, min_batch| -> Vec<usize> {
+        let options = LoaderOptions { batch_size, min_batch, ..shuffled() };
+        let all = batches(&options, 1, 0);
+        let mut seen: Vec<usize> = all.iter().flat_map(|batch| batch.indices.clone()).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..54).collect::<Vec<_>>());
+        for start in 0..=all.len() {
+            assert_eq!(batches(&options, 1, start), all[start..]);
+        }
+        let loader = Loader::new(&samples(), train_transform(), &options).unwrap();
+        assert_eq!(loader.batches(), all.len());
+        all.iter().map(|batch| batch.targets.len()).collect()
+    };
+    assert_eq!(sizes(53, 1), [53, 1]);
+    assert_eq!(sizes(53, 2), [54]);
+    assert_eq!(sizes(25, 4), [25, 25, 4]);
+    assert_eq!(sizes(25, 5), [25, 29]);
 }
 
 #[test]
@@ -133,6 +163,12 @@ fn empty_lists_and_wrong_options() {
     let none = Loader::new(&[], train_transform(), &shuffled()).unwrap();
     assert_eq!((none.images(), none.batches()), (0, 0));
     assert!(none.epoch(0, 0).next().is_none());
+    let many = LoaderOptions { threads: 100_000, ..shuffled() };
+    let error = Loader::new(&samples(), train_transform(), &many).unwrap_err();
+    assert!(error.to_string().contains("threads is 100000, expected from 0 to 1024"), "{error}");
+    let odd = LoaderOptions { min_batch: 11, ..shuffled() };
+    let error = Loader::new(&samples(), train_transform(), &odd).unwrap_err();
+    assert!(error.to_string().contains("is 11, expected at most the batch size"), "{error}");
     for options in
         [LoaderOptions { batch_size: 0, ..shuffled() }, LoaderOptions { prefetch: 0, ..shuffled() }]
     {

@@ -2,6 +2,9 @@
 //!
 //! Above: `recipes`. Below: `data::random`. Not here: computing them (`transfer::features`).
 
+use std::ops::Range;
+
+use taper_data::batch::batch_ranges;
 use taper_data::random::Rng;
 use taper_data::{Batch, Targets};
 
@@ -27,6 +30,9 @@ pub struct Vectors {
     targets: Targets,
     dim: usize,
     batch_size: usize,
+    min_batch: usize,
+    /// Indices of the samples in the set they are from.
+    indices: Vec<usize>,
     seed: Option<u64>,
 }
 
@@ -44,7 +50,32 @@ impl Vectors {
         if dim * targets.len() != values.len() || (dim == 0 && !targets.is_empty()) {
             return Err(Error::Vectors { values: values.len(), labels: targets.len(), dim });
         }
-        Ok(Self { values, targets, dim, batch_size, seed: None })
+        let indices = (0..targets.len()).collect();
+        Ok(Self { values, targets, dim, batch_size, min_batch: 1, indices, seed: None })
+    }
+
+    /// Names the samples that the vectors are of, where they are not 0, 1, 2, … of their set.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if there are not as many as vectors.
+    pub fn with_indices(mut self, indices: Vec<usize>) -> Result<Self> {
+        if indices.len() != self.targets.len() {
+            let (name, got) = ("indices", format!("a list of {}", indices.len()));
+            return Err(Error::Setting { name, got, expected: "one index a vector" });
+        }
+        self.indices = indices;
+        Ok(self)
+    }
+
+    /// The last batch of an epoch has `min_batch` vectors or more: fewer join the batch before.
+    #[must_use]
+    pub fn with_min_batch(mut self, min_batch: usize) -> Self {
+        self.min_batch = min_batch;
+        self
+    }
+
+    fn ranges(&self) -> Vec<Range<usize>> {
+        batch_ranges(self.targets.len(), self.batch_size, self.min_batch)
     }
 
     /// Shuffles every epoch; the order depends on seed and epoch alone.
@@ -54,6 +85,7 @@ impl Vectors {
         self
     }
 
+    /// The batch of these vectors.
     fn gather(&self, position: usize, indices: &[usize]) -> Batch {
         let vector = |i: usize| &self.values[i * self.dim..(i + 1) * self.dim];
         Batch {
@@ -61,7 +93,7 @@ impl Vectors {
             xs: indices.iter().flat_map(|&i| vector(i)).copied().collect(),
             shape: [indices.len(), 1, 1],
             targets: self.targets.select(indices),
-            indices: indices.to_vec(),
+            indices: indices.iter().map(|&i| self.indices[i]).collect(),
             skipped: Vec::new(),
         }
     }
@@ -73,7 +105,7 @@ impl Batches for Vectors {
     }
 
     fn n_batches(&self) -> usize {
-        self.targets.len().div_ceil(self.batch_size)
+        self.ranges().len()
     }
 
     fn epoch(
@@ -86,11 +118,8 @@ impl Batches for Vectors {
         if let Some(seed) = self.seed {
             Rng::keyed([seed, ORDER, epoch as u64]).shuffle(&mut order);
         }
-        let batches = (start_batch..self.n_batches()).map(move |position| {
-            let start = position * self.batch_size;
-            Ok(self.gather(position, &order[start..n.min(start + self.batch_size)]))
-        });
-        Box::new(batches)
+        let ranges = self.ranges().into_iter().enumerate().skip(start_batch);
+        Box::new(ranges.map(move |(position, range)| Ok(self.gather(position, &order[range]))))
     }
 }
 
@@ -129,6 +158,21 @@ mod tests {
                 assert_eq!(batch.indices[i], target as usize);
             }
         }
+    }
+
+    #[test]
+    fn a_rest_of_one_joins_the_batch_before_and_samples_keep_their_indices() {
+        let set = set().with_indices(vec![0, 2, 4, 6, 8, 10, 12]).unwrap();
+        let set = set.with_min_batch(2);
+        let batches: Vec<Batch> = set.epoch(2, 0).collect::<Result<_>>().unwrap();
+        assert_eq!(batches.iter().map(|b| b.shape[0]).collect::<Vec<_>>(), [3, 4]);
+        assert_eq!(set.n_batches(), 2);
+        for batch in &batches {
+            for (&index, &target) in batch.indices.iter().zip(batch.targets.classes().unwrap()) {
+                assert_eq!(index, 2 * target as usize);
+            }
+        }
+        assert!(set.with_indices(vec![1]).is_err());
     }
 
     #[test]

@@ -1,16 +1,15 @@
-//! The settings of a run, what it returns, and where its files lie.
+//! The settings of a run and what it returns.
 //!
 //! Above: `recipes`. Below: `optim::Schedule`, `data::random`. Not here: the defaults (`recipes`), they are measured choices.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use taper_data::random::Rng;
 use taper_optim::Schedule;
 
 use crate::error::{Error, Result};
 use crate::step::StepSettings;
-use crate::{Best, Evaluation};
+use crate::{Best, Evaluation, RunFolder};
 
 /// The purpose of the random streams made here.
 const DROPOUT: u64 = 0x6472_6f70;
@@ -28,8 +27,8 @@ pub struct Settings {
     pub seed: u64,
     /// Saves a checkpoint after so many steps, besides the one after each epoch.
     pub save_every: Option<u64>,
-    /// The run folder; made if it is not there.
-    pub out: PathBuf,
+    /// Where the run's files lie; made if it is not there.
+    pub out: RunFolder,
     /// What makes the run what it is, by name: settings and fingerprints of data and first model. A checkpoint is
     /// resumed only if all of it is the same.
     pub config: BTreeMap<String, String>,
@@ -60,21 +59,6 @@ impl Settings {
 
     pub(super) fn saves_after(&self, steps: u64) -> bool {
         self.save_every.is_some_and(|every| every > 0 && steps.is_multiple_of(every))
-    }
-
-    /// Where the best model is written.
-    pub fn model_path(&self) -> PathBuf {
-        self.out.join("model.safetensors")
-    }
-
-    /// Where the last checkpoint is written.
-    pub fn checkpoint_path(&self) -> PathBuf {
-        self.out.join("checkpoint").join("state.safetensors")
-    }
-
-    /// Where steps and epochs are logged.
-    pub fn log_path(&self) -> PathBuf {
-        self.out.join("metrics.jsonl")
     }
 }
 

@@ -1,5 +1,8 @@
 //! Whole runs of a tiny network: learning, stopping, being killed, resuming, diverging.
 
+mod small_batches;
+mod unreadable;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +19,7 @@ use taper_optim::{AdamW, Optimizer, Rule, Schedule, Sgd, split_by_decay};
 use super::{Fit, Outcome, Settings, Start};
 use crate::{
     Accuracy, Batch, Batches, Checkpoint, Error, Event, LogLoss, MeanIou, MeanLoss, Metric, Result,
+    RunFolder,
 };
 
 const SIDE: usize = 6;
@@ -75,11 +79,19 @@ impl Batches for Pictures {
 
 /// A convolution, a norm, a pool, a dropout and a classifier.
 fn test_net() -> Network {
+    net(&[1])
+}
+
+/// A convolution and a norm for each stride, a pool, a dropout and a classifier.
+fn net(strides: &[usize]) -> Network {
     let build = || -> taper_graph::Result<Graph> {
         let mut b = GraphBuilder::new(3)?;
-        let xs = b.conv("conv", b.input(), Conv::dense(8, 3, 1), Bias::Without)?;
-        let xs = b.batch_norm("bn", xs, 1e-5, 0.1)?;
-        let xs = b.activation("act", xs, Activation::Relu6)?;
+        let mut xs = b.input();
+        for (i, &stride) in strides.iter().enumerate() {
+            xs = b.conv(&format!("conv{i}"), xs, Conv::dense(8, 3, stride), Bias::Without)?;
+            xs = b.batch_norm(&format!("bn{i}"), xs, 1e-5, 0.1)?;
+            xs = b.activation(&format!("act{i}"), xs, Activation::Relu6)?;
+        }
         let xs = b.global_pool("pool", xs, PoolKind::Avg, true)?;
         let xs = b.dropout("drop", xs, 0.2)?;
         let logits = b.linear("classifier", xs, 3, Bias::With)?;
@@ -100,7 +112,7 @@ fn settings(out: &Path, lr: f64) -> Settings {
         clip_norm: Some(1.0),
         seed: 9,
         save_every: None,
-        out: out.to_owned(),
+        out: RunFolder::new(out),
         config: BTreeMap::from([("lr".to_owned(), lr.to_string())]),
     }
 }
@@ -116,9 +128,11 @@ fn run_with<R: Rule>(
     stop: &AtomicBool,
     observe: impl FnMut(&Event<'_>),
 ) -> Result<Outcome> {
-    let metrics: Vec<Box<dyn Metric>> =
-        vec![Box::new(LogLoss::new()), Box::new(Accuracy::top(1)), Box::new(Accuracy::top(5))];
-    run_judged(rule, metrics, settings, start, stop, observe)
+    run_judged(rule, classified(), settings, start, stop, observe)
+}
+
+fn classified() -> Vec<Box<dyn Metric>> {
+    vec![Box::new(LogLoss::new()), Box::new(Accuracy::top(1)), Box::new(Accuracy::top(5))]
 }
 
 fn run_judged<R: Rule>(
@@ -127,9 +141,19 @@ fn run_judged<R: Rule>(
     settings: &Settings,
     start: Start,
     stop: &AtomicBool,
-    mut observe: impl FnMut(&Event<'_>),
+    observe: impl FnMut(&Event<'_>),
 ) -> Result<Outcome> {
-    let network = test_net();
+    run_on((&test_net(), metrics), [&TRAIN, &VAL], rule, settings, start, (stop, observe))
+}
+
+fn run_on<R: Rule>(
+    (network, metrics): (&Network, Vec<Box<dyn Metric>>),
+    [train, val]: [&dyn Batches; 2],
+    rule: R,
+    settings: &Settings,
+    start: Start,
+    (stop, mut observe): (&AtomicBool, impl FnMut(&Event<'_>)),
+) -> Result<Outcome> {
     let params = network.params().iter().filter(|param| param.is_trained());
     let params =
         params.map(|param| (param.name.clone(), param.var.clone(), param.role.is_decayed()));
@@ -139,12 +163,12 @@ fn run_judged<R: Rule>(
         Ok(())
     };
     let mut fit = Fit {
-        network: &network,
+        network,
         optimizer,
         loss: &CrossEntropy::new().with_label_smoothing(0.1)?,
         metrics,
-        train: &TRAIN,
-        val: &VAL,
+        train,
+        val,
         settings,
         save_model: &save_model,
     };
@@ -161,7 +185,7 @@ fn run(settings: &Settings, start: Start, observe: impl FnMut(&Event<'_>)) -> Re
 
 /// The bytes of the three files of a run.
 fn files(settings: &Settings) -> [Vec<u8>; 3] {
-    [settings.model_path(), settings.checkpoint_path(), settings.log_path()]
+    [settings.out.model(), settings.out.checkpoint(), settings.out.log()]
         .map(|path| std::fs::read(&path).unwrap_or_else(|error| panic!("{path:?}: {error}")))
 }
 
@@ -173,7 +197,7 @@ fn a_tiny_network_learns_and_tells_what_happens() {
     settings.schedule = Schedule::cosine(0.3, 48).with_warmup(2);
     let (mut steps, mut epochs, mut losses) = (0, 0, Vec::new());
     let outcome = run(&settings, Start::Fresh, |event| match event {
-        Event::Started { epochs, batches_per_epoch, samples_per_epoch, step } => {
+        Event::Started { epochs, batches_per_epoch, samples_per_epoch, step, .. } => {
             assert_eq!((*epochs, *batches_per_epoch, *samples_per_epoch, *step), (12, 4, 22, 0));
         }
         Event::Step { step, loss, grad_norm, .. } => {
@@ -196,7 +220,7 @@ fn a_tiny_network_learns_and_tells_what_happens() {
     assert!(outcome.best.unwrap().scores.get("top1") >= last.get("top1"));
     let log = String::from_utf8(files(&settings)[2].clone()).unwrap();
     assert_eq!(log.lines().count(), 48 + 12);
-    let saved = Model::load(settings.model_path()).unwrap();
+    let saved = Model::load(settings.out.model()).unwrap();
     assert_eq!(saved.classes(), ["red", "green", "blue"]);
 }
 
@@ -248,7 +272,7 @@ fn a_run_killed_at_any_event_and_resumed_is_one_never_killed_bit_for_bit() {
     whole.save_every = Some(3);
     let mut kills = 0;
     run(&whole, Start::Fresh, |_| {
-        snapshot(&whole.out, &dir.path().join(format!("kill-{kills}")));
+        snapshot(whole.out.path(), &dir.path().join(format!("kill-{kills}")));
         kills += 1;
     })
     .unwrap();
@@ -307,12 +331,12 @@ fn the_checkpoint_of_other_settings_is_not_resumed() {
 fn a_model_that_cannot_be_written_leaves_the_checkpoint_before_it() {
     let dir = tempfile::tempdir().unwrap();
     let settings = settings(dir.path(), 0.1);
-    std::fs::create_dir_all(settings.model_path().join("in the way")).unwrap();
+    std::fs::create_dir_all(settings.out.model().join("in the way")).unwrap();
     let error = run(&settings, Start::Fresh, |_| ()).unwrap_err();
     let Error::At { source, step: 4, .. } = error else { panic!("{error:?}") };
     assert!(source.to_string().contains("model.safetensors"), "{source}");
     assert_eq!(
-        Checkpoint::load(&settings.checkpoint_path(), &settings.config).unwrap().progress.step,
+        Checkpoint::load(&settings.out.checkpoint(), &settings.config).unwrap().progress.step,
         0
     );
 }
@@ -383,7 +407,7 @@ fn without_a_metric_the_mean_of_the_loss_function_picks_the_best_model() {
     assert_eq!(outcome.unwrap().best.unwrap().scores.get("loss"), Some(lowest));
     // The mean is that of the smoothed loss, in double precision or not.
     let smoothed = CrossEntropy::new().with_label_smoothing(0.1).unwrap();
-    let model = Model::load(settings.model_path()).unwrap();
+    let model = Model::load(settings.out.model()).unwrap();
     let mut session = Network::new(&model, &Device::Cpu).unwrap().session().unwrap();
     let scores = crate::evaluate(&mut session, &VAL, &mut [Box::new(MeanLoss::new(&smoothed))])
         .unwrap()

@@ -4,6 +4,7 @@
 
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use taper_data::Skipped;
 
 use super::{Goal, Metric};
 
@@ -23,6 +24,8 @@ pub struct Scores {
 pub struct Evaluation {
     /// The values of the metrics.
     pub scores: Scores,
+    /// Samples of the set that could not be read and are not counted in the scores.
+    pub skipped: Vec<Skipped>,
 }
 
 /// The name of the mean loss among scores.

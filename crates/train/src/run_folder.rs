@@ -1,0 +1,52 @@
+//! Where the files of a run lie.
+//!
+//! Above: `fit`, `recipes`. Below: nothing. Not here: what is in them (`checkpoint`, `log`, `recipes`), how they are written
+//! (`files`).
+//! All paths follow from the folder's, so a folder can be moved and its run goes on.
+
+use std::path::{Path, PathBuf};
+
+/// The folder of one run and the names of what lies in it.
+///
+/// # Examples
+/// ```
+/// use std::path::Path;
+/// let folder = taper_train::RunFolder::new("runs/finetune-1");
+/// assert_eq!(folder.checkpoint(), Path::new("runs/finetune-1/checkpoint/state.safetensors"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// The run in the folder at `path`, which need not be there yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the run was asked and what it was made with; written before the first step.
+    pub fn config(&self) -> PathBuf {
+        self.path.join("config.json")
+    }
+
+    /// The model of the best epoch so far; absent before the end of the first.
+    pub fn model(&self) -> PathBuf {
+        self.path.join("model.safetensors")
+    }
+
+    /// The last checkpoint.
+    pub fn checkpoint(&self) -> PathBuf {
+        self.path.join("checkpoint").join("state.safetensors")
+    }
+
+    /// Steps and epochs, one line of JSON each.
+    pub fn log(&self) -> PathBuf {
+        self.path.join("metrics.jsonl")
+    }
+}
