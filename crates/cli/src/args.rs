@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use taper_recipes::MAX_THREADS;
 
 use crate::{bench, eval, explain, finetune, look, models, predict};
 
@@ -45,7 +46,7 @@ enum Command {
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Shared {
     /// Threads of computing and of reading pictures; 0 for all there are
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
     pub(crate) threads: usize,
     /// End standard output with one JSON object; everything else goes to standard error
     #[arg(long)]
@@ -71,6 +72,14 @@ impl Arch {
     }
 }
 
+/// A number of threads that a machine may have.
+fn threads(text: &str) -> std::result::Result<usize, String> {
+    match text.parse() {
+        Ok(threads) if threads <= MAX_THREADS => Ok(threads),
+        _ => Err(format!("expected a number from 0, for all there are, to {MAX_THREADS}")),
+    }
+}
+
 /// A parsed command line, with what was said and what is default.
 #[derive(Debug)]
 pub(crate) struct Request {
@@ -78,9 +87,9 @@ pub(crate) struct Request {
     said: ArgMatches,
 }
 
-/// Reads the command line; help, the version and mistakes end the program here.
+/// Reads the command line; help, the version and mistakes are errors of clap's.
 pub(crate) fn parse() -> Result<Request> {
-    let matches = Cli::command().get_matches();
+    let matches = Cli::command().try_get_matches()?;
     let command = Cli::from_arg_matches(&matches)?.command;
     let said = matches.subcommand().map(|(_, said)| said.clone()).unwrap_or_default();
     Ok(Request { command, said })

@@ -1,28 +1,16 @@
 //! Weights that come over the network: a bar on a terminal, plain lines elsewhere.
 //!
-//! Above: `progress`, `predict`, `look`. Below: `indicatif`, `taper_recipes::download`. Not here: training (`progress`).
+//! Above: `progress`. Below: `indicatif`. Not here: training (`progress`).
 
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output::Output;
-use crate::progress::Progress;
-use crate::signals;
 
 /// How often plain lines tell of bytes.
 const EVERY: Duration = Duration::from_secs(10);
-
-/// Has the weights of a name on this machine before a command that cannot show how they come.
-pub(crate) fn before(model: &str, output: Output) -> Result<()> {
-    let stop = signals::stop_flag()?;
-    let mut progress = Progress::new(output);
-    let downloaded = taper_recipes::download(model, &stop, &mut progress);
-    progress.end();
-    Ok(downloaded?)
-}
 
 /// Shows one download after the other.
 #[derive(Debug)]

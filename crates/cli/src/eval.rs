@@ -51,7 +51,7 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
         threads: flags.shared.threads,
         ..EvaluateOptions::new(flags.arch.of(flags.model), flags.data)
     };
-    let mut progress = Progress::new(output);
+    let mut progress = Progress::new(output.clone());
     let report = taper_recipes::evaluate(&options, &mut progress);
     progress.end();
     let report = report?;

@@ -5,16 +5,18 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use taper_recipes::{
-    Augment, Error, FineTuneOptions, FineTuneReport, Freeze, OptimizerKind, Pretrained,
-    ResumeOptions, ScheduleKind,
+    Augment, FineTuneOptions, FineTuneReport, Freeze, OptimizerKind, Pretrained, ResumeOptions,
+    ScheduleKind,
 };
 
 use crate::args::{Arch, Shared};
+use crate::failure::Remembered;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::{confusion, signals};
@@ -129,9 +131,9 @@ pub(crate) struct Flags {
 
 /// Runs the command.
 pub(crate) fn run(flags: Flags, said: &ArgMatches) -> Result<ExitCode> {
-    let output = Output::new(flags.shared.json);
     let stop = signals::stop_flag()?;
-    let mut progress = Progress::new(output);
+    let output = Output::stopping(flags.shared.json, Arc::clone(&stop));
+    let mut progress = Progress::new(output.clone());
     let report = match flags.resume.clone() {
         Some(run) => {
             let options = resume_options(run, flags, said)?;
@@ -141,7 +143,7 @@ pub(crate) fn run(flags: Flags, said: &ArgMatches) -> Result<ExitCode> {
     };
     progress.end();
     let report = report?;
-    say(&report, output);
+    say(&report, &output);
     output.json(&report)?;
     Ok(if report.stopped { ExitCode::from(signals::STOPPED) } else { ExitCode::SUCCESS })
 }
@@ -183,7 +185,7 @@ fn resume_options(run: PathBuf, flags: Flags, said: &ArgMatches) -> Result<Resum
     let command = Flags::augment_args(Command::new("finetune"));
     let mut flags_said = command.get_arguments().filter(|flag| is_said(flag.get_id().as_str()));
     if let Some(flag) = flags_said.find(|flag| !WITH_RESUME.contains(&flag.get_id().as_str())) {
-        bail!(Error::ResumeWith { flag: format!("--{}", flag.get_long().unwrap_or_default()) });
+        bail!(Remembered { flag: flag.get_long().unwrap_or_default().to_owned() });
     }
     Ok(ResumeOptions {
         run,
@@ -193,7 +195,7 @@ fn resume_options(run: PathBuf, flags: Flags, said: &ArgMatches) -> Result<Resum
     })
 }
 
-fn say(report: &FineTuneReport, output: Output) {
+fn say(report: &FineTuneReport, output: &Output) {
     if report.stopped {
         let run = report.out.display();
         output
@@ -206,13 +208,17 @@ fn say(report: &FineTuneReport, output: Output) {
     }
     let percent = |share: Option<f64>| 100.0 * share.unwrap_or(0.0);
     output.say(format!(
-        "val top-1 {:.1} % (best epoch {:.1} %), loss {:.3}, {:.0} s, {:.0} images/s",
+        "val top-1 {:.1} % of {} pictures (best epoch {:.1} %), loss {:.3}, {} skipped, {:.0} s, {:.0} images/s",
         percent(report.val_top1),
+        report.val_images.unwrap_or(0),
         percent(report.best_val_top1),
         report.val_loss.unwrap_or(0.0),
+        report.skipped,
         report.seconds,
         report.images_per_second
     ));
-    let model = report.model.display();
-    output.say(format!("model: {model}\nuse it: taper predict --model {model} PICTURE.jpg"));
+    if let Some(model) = &report.model {
+        let model = model.display();
+        output.say(format!("model: {model}\nuse it: taper predict --model {model} PICTURE.jpg"));
+    }
 }

@@ -1,17 +1,19 @@
 //! `taper look`: what a network makes of pictures, in pictures.
 //!
-//! Above: `args`. Below: `taper_recipes::look`. Not here: the classes alone (`predict`).
+//! Above: `args`. Below: `taper_recipes::look_observed`. Not here: the classes alone (`predict`).
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
 use taper_recipes::{LookOptions, LookReport};
 
 use crate::args::{Arch, Shared};
-use crate::download;
 use crate::output::Output;
+use crate::progress::Progress;
+use crate::signals;
 
 fn defaults() -> LookOptions {
     LookOptions::new("", Vec::new(), "")
@@ -57,7 +59,8 @@ pub(crate) struct Flags {
 
 /// Runs the command. A picture that cannot be read is named, and the others are still looked at.
 pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
-    let output = Output::new(flags.shared.json);
+    let stop = signals::stop_flag()?;
+    let output = Output::stopping(flags.shared.json, Arc::clone(&stop));
     let options = LookOptions {
         layers: flags.layers,
         class: flags.class,
@@ -66,8 +69,10 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
         threads: flags.shared.threads,
         ..LookOptions::new(flags.arch.of(flags.model), flags.images, flags.out)
     };
-    download::before(&options.model, output)?;
-    let report = taper_recipes::look(&options)?;
+    let mut progress = Progress::new(output.clone());
+    let report = taper_recipes::look_observed(&options, &stop, &mut progress);
+    progress.end();
+    let report = report?;
     output.say(words(&report));
     for skipped in &report.skipped {
         let path = skipped.path.display();

@@ -1,8 +1,6 @@
 //! The `taper` binary: parses, calls `taper_recipes`, prints.
 //!
 //! Exit codes: 0 done; 1 the work failed; 2 the request was wrong; 130 stopped by Ctrl-C with everything saved.
-#![expect(clippy::print_stdout, reason = "a command-line tool speaks on standard output")]
-#![expect(clippy::print_stderr, reason = "a command-line tool complains on standard error")]
 
 mod args;
 mod bench;
@@ -10,6 +8,7 @@ mod confusion;
 mod download;
 mod eval;
 mod explain;
+mod failure;
 mod finetune;
 mod look;
 mod models;
@@ -23,9 +22,6 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     match args::parse().and_then(args::Request::run) {
         Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            output::exit_code(&error)
-        }
+        Err(error) => failure::end(&error),
     }
 }

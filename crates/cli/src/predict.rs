@@ -1,17 +1,20 @@
 //! `taper predict`: what pictures show.
 //!
-//! Above: `args`. Below: `taper_recipes::predict`. Not here: comparing with the truth (`eval`).
+//! Above: `args`. Below: `taper_recipes::predict_observed`. Not here: comparing with the truth (`eval`).
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use anyhow::Result;
 use clap::Args;
 use taper_recipes::{PredictOptions, Prediction};
 
 use crate::args::{Arch, Shared};
-use crate::download;
 use crate::output::Output;
+use crate::progress::Progress;
+use crate::signals;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -36,15 +39,22 @@ pub(crate) struct Flags {
 
 /// Runs the command. A picture that cannot be read is named, and the others are still looked at.
 pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
-    let output = Output::new(flags.shared.json);
+    let stop = signals::stop_flag()?;
+    let output = Output::stopping(flags.shared.json, Arc::clone(&stop));
     let options = PredictOptions {
         top: flags.top,
         threads: flags.shared.threads,
         ..PredictOptions::new(flags.arch.of(flags.model), flags.images)
     };
-    download::before(&options.model, output)?;
+    let mut progress = Progress::new(output.clone());
+    let predictions = taper_recipes::predict_observed(&options, &stop, &mut progress);
+    progress.end();
     let mut failed = 0;
-    for prediction in taper_recipes::predict(&options)? {
+    for prediction in predictions? {
+        output.check()?;
+        if stop.load(Ordering::Relaxed) {
+            return Ok(ExitCode::from(signals::STOPPED));
+        }
         match prediction {
             Ok(prediction) => {
                 output.json(&prediction)?;
@@ -58,6 +68,7 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
             }
         }
     }
+    output.check()?;
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

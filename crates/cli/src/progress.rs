@@ -33,9 +33,9 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn new(output: Output) -> Self {
         Progress {
+            download: Download::new(output.clone()),
             output,
             bar: None,
-            download: Download::new(output),
             is_terminal: io::stderr().is_terminal(),
             last_line: Instant::now(),
             skipped: 0,
@@ -56,6 +56,14 @@ impl Progress {
         match &self.bar {
             Some(bar) => bar.suspend(|| self.output.say(line)),
             None => self.output.say(line),
+        }
+    }
+
+    /// Complains above the bar.
+    fn warn(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| self.output.warn(line)),
+            None => self.output.warn(line),
         }
     }
 
@@ -93,12 +101,13 @@ impl Progress {
 
     fn epoch(&mut self, epoch: &Epoch) {
         self.say(&format!(
-            "epoch {}/{}  train loss {:.3}  val loss {:.3}  val top-1 {:.1} %{}",
+            "epoch {}/{}  train loss {:.3}  val loss {:.3}  val top-1 {:.1} % of {}{}",
             epoch.epoch,
             epoch.epochs,
             epoch.train_loss,
             epoch.val_loss,
             100.0 * epoch.val_top1,
+            epoch.val_images,
             if epoch.is_best { "  best so far" } else { "" }
         ));
     }
@@ -126,11 +135,14 @@ impl Observer for Progress {
                 self.skipped += 1;
                 if self.skipped <= NAMED {
                     let path = skipped.path.display();
-                    self.output.warn(format!("skipped `{path}`: {}", skipped.reason));
+                    self.warn(&format!("skipped `{path}`: {}", skipped.reason));
                 } else if self.skipped == NAMED + 1 {
-                    self.output.warn("skipped: more files, counted below");
+                    self.warn("skipped: more files, counted below");
                 }
             }
+            Event::TooFew { epoch, step, images, needed } => self.warn(&format!(
+                "epoch {epoch} step {step} is left out: {images} of its pictures could be read, and batch norms need {needed}"
+            )),
             Event::Caching { done, total } if done == total => {
                 self.say(&format!("the frozen backbone has seen all {total} pictures, once"));
             }
@@ -150,7 +162,6 @@ fn describe(plan: &Plan) -> Vec<String> {
         None => "built-in pictures (emoji6)".to_owned(),
     };
     let size = options.image_size.unwrap_or(0);
-    let clip = options.clip_norm.map_or_else(|| "none".to_owned(), |norm| norm.to_string());
     vec![
         format!(
             "data: {data}: {} pictures to train with, {} held out, {} skipped; {} classes: {}",
@@ -164,25 +175,7 @@ fn describe(plan: &Plan) -> Vec<String> {
             "model: {}, pretrained {}, freeze {}: {} of {} parameters are trained, at {size}x{size} pixels",
             options.model, options.pretrained, options.freeze, plan.trained_params, plan.params
         ),
-        format!(
-            "recipe: head epochs {}, epochs {}, batch size {}, {} lr {} (head x{}), momentum {}, weight decay {}, schedule {}, warmup {} steps, \
-             label smoothing {}, clip norm {clip}, augment {} (min crop {}), val fraction {}, seed {}",
-            if options.warms_head() { options.head_epochs } else { 0 },
-            options.epochs,
-            options.batch_size,
-            options.optimizer,
-            options.peak_lr(),
-            options.head_scale(),
-            options.momentum,
-            options.weight_decay,
-            options.schedule,
-            options.warmup,
-            options.label_smoothing,
-            options.augment,
-            options.min_crop,
-            options.val_fraction,
-            options.seed
-        ),
+        format!("recipe: {}", options.recipe()),
         format!("run: {}", plan.out.display()),
     ]
 }

@@ -20,7 +20,8 @@ use crate::classification::LOGITS;
 use crate::error::{Error, Result};
 use crate::options::{BenchMode, BenchOptions, FineTuneOptions};
 use crate::report::BenchReport;
-use crate::{setup, source};
+use crate::setup;
+use crate::source::Source;
 
 /// Runs that are measured at least, however long they take.
 const FEWEST: usize = 5;
@@ -46,9 +47,10 @@ const LR: f64 = 1e-6;
 /// ```
 pub fn bench(options: &BenchOptions) -> Result<BenchReport> {
     options.check()?;
-    let model = match source::load_here(&options.model)? {
+    let source = Source::resolve(&options.model)?;
+    let model = match source.load_here()? {
         Some(model) => model,
-        None => source::random(&options.model, 0)?,
+        None => source.random(0)?,
     };
     let size = options.image_size.map_or(model.preprocess().input_size, |size| [size; 2]);
     let shape = [options.batch, size[0], size[1]];
@@ -56,7 +58,7 @@ pub fn bench(options: &BenchOptions) -> Result<BenchReport> {
         BenchMode::Infer => infer(&model, shape, options)?,
         BenchMode::Train => train(&model, shape, options)?,
     };
-    let spread = Spread::of(&ms).ok_or_else(|| Error::option("--seconds", &0, "positive"))?;
+    let spread = Spread::of(&ms).ok_or_else(|| Error::option("seconds", &0, "positive"))?;
     Ok(BenchReport {
         median_ms: spread.median,
         p10_ms: spread.p10,

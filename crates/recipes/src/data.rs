@@ -2,12 +2,14 @@
 //!
 //! Above: `fine_tune`, `evaluate`. Below: `taper_data`. Not here: transforms and batches (`setup`).
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use taper_data::folder::Options;
 use taper_data::{Dataset, ImageFolder, sample_set};
 
 use crate::error::{Error, Result};
+use crate::observer::{Event, Observer};
 use crate::options::{EvaluateOptions, FineTuneOptions};
 use crate::report::{Confusion, Mistake, Review, Skipped};
 use crate::setup::data;
@@ -29,7 +31,7 @@ pub(crate) fn to_train(options: &FineTuneOptions) -> Result<Dataset> {
 pub(crate) fn of_ones_own(dataset: &Dataset, folder: Option<&Path>) -> Result<Dataset> {
     match folder {
         Some(folder) => {
-            Err(Error::option("--data", &folder.display(), "absent where a data set is given"))
+            Err(Error::option("data", &folder.display(), "absent where a data set is given"))
         }
         None => Ok(dataset.clone()),
     }
@@ -42,15 +44,40 @@ pub(crate) fn to_evaluate(options: &EvaluateOptions) -> Result<Dataset> {
     ImageFolder::open_to_evaluate(&options.data, &reading).map_err(data)
 }
 
-/// The files that are no pictures, by their path.
-pub(crate) fn skipped<'d>(
-    dataset: &'d Dataset,
-    root: Option<&'d Path>,
-) -> impl Iterator<Item = Skipped> + 'd {
-    dataset.skipped.iter().map(move |skipped| Skipped {
-        path: root.map_or_else(|| PathBuf::from(&skipped.name), |root| root.join(&skipped.name)),
-        reason: skipped.reason.clone(),
-    })
+/// Files that were skipped, by their path, each once.
+#[derive(Debug)]
+pub(crate) struct SkippedFiles<'a> {
+    root: Option<&'a Path>,
+    files: Vec<Skipped>,
+    known: HashSet<PathBuf>,
+}
+
+impl<'a> SkippedFiles<'a> {
+    /// None yet, of the folder `root` or of the embedded pictures.
+    pub(crate) fn new(root: Option<&'a Path>) -> Self {
+        Self { root, files: Vec::new(), known: HashSet::new() }
+    }
+
+    /// Remembers files, and tells those that are new.
+    pub(crate) fn tell(&mut self, samples: &[taper_data::Skipped], observer: &mut dyn Observer) {
+        for taper_data::Skipped { name, reason } in samples {
+            let path = self.root.map_or_else(|| PathBuf::from(name), |root| root.join(name));
+            if self.known.insert(path.clone()) {
+                let skipped = Skipped { path, reason: reason.clone() };
+                observer.event(&Event::Skipped(&skipped));
+                self.files.push(skipped);
+            }
+        }
+    }
+
+    /// Hands over what is known.
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::new(self.root))
+    }
+
+    pub(crate) fn into_files(self) -> Vec<Skipped> {
+        self.files
+    }
 }
 
 /// A review of `dataset.val` with names instead of indices. The model's classes are `classes`.

@@ -12,10 +12,10 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// An option has a value that cannot be meant.
-    #[error("{flag} is {got}, it must be {expected}")]
+    #[error("`{field}` is {got}, it must be {expected}")]
     Option {
-        /// The flag of the binary, which is also the field with `-` for `_`.
-        flag: &'static str,
+        /// The field of the options.
+        field: &'static str,
         /// The value.
         got: String,
         /// What is allowed.
@@ -41,7 +41,7 @@ pub enum Error {
         hint: &'static str,
     },
     /// The output folder already holds a run.
-    #[error("`{}` already holds a run: choose another --out, or go on with --resume {}", path.display(), path.display())]
+    #[error("`{}` already holds a run: choose another folder for `out`, or resume that one", path.display())]
     OutExists {
         /// The folder.
         path: PathBuf,
@@ -53,12 +53,6 @@ pub enum Error {
         path: PathBuf,
         /// What is missing or wrong there.
         reason: String,
-    },
-    /// An option was given that a run remembers.
-    #[error("{flag} cannot be changed with --resume: the run remembers it")]
-    ResumeWith {
-        /// The flag.
-        flag: String,
     },
     /// The run was made with something else.
     #[error("`{}` was made with another {what}: {difference}", run.display())]
@@ -72,7 +66,7 @@ pub enum Error {
     },
     /// Classes of a folder are not among the model's.
     #[error(
-        "the model does not know {unknown}; it knows {known}; `--labels order` goes by position instead of by name"
+        "the model does not know {unknown}; it knows {known}; with `labels` by order, classes go by position instead of by name"
     )]
     UnknownClasses {
         /// The folder's classes that the model lacks.
@@ -131,13 +125,6 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// A file of the run could not be written.
-    #[error("the run cannot be saved")]
-    Write {
-        /// Which file, and the system's reason.
-        #[source]
-        source: taper_train::Error,
-    },
     /// A configuration file is no configuration.
     #[error("`{}` is not the configuration of a run", path.display())]
     Config {
@@ -147,14 +134,8 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
-    /// A picture was there when the run began, and is gone.
-    #[error("`{name}` could be read when the run began and cannot be read any more")]
-    Vanished {
-        /// The picture.
-        name: String,
-    },
     /// A file of tensors that is no model file and no published weights.
-    #[error("`{}` holds tensors without a network, and they are none of the published weights that `taper models` lists (sha256 {sha256}); say which network they are of: `NETWORK@{}`", path.display(), path.display())]
+    #[error("`{}` holds tensors without a network, and they are none of the published weights that are known by name (sha256 {sha256}); say which network they are of: `NETWORK@{}`", path.display(), path.display())]
     UnknownWeights {
         /// The file.
         path: PathBuf,
@@ -205,8 +186,10 @@ pub enum Error {
         /// A name that there is.
         nearest: String,
     },
-    /// A download was stopped.
-    #[error("stopped while downloading; what came is kept, and the same command goes on with it")]
+    /// A recipe was stopped.
+    #[error(
+        "stopped; what was downloaded or written is kept, and the same request goes on with it"
+    )]
     Stopped,
     /// No such model in the zoo, or its weights cannot be had.
     #[error(transparent)]
@@ -261,11 +244,11 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn option(
-        flag: &'static str,
+        field: &'static str,
         got: &impl ToString,
         expected: impl Into<String>,
     ) -> Self {
-        Error::Option { flag, got: got.to_string(), expected: expected.into() }
+        Error::Option { field, got: got.to_string(), expected: expected.into() }
     }
 
     /// Whether the request was wrong (exit code 2 of the binary) and not the work (exit code 1).
@@ -273,11 +256,9 @@ impl Error {
         match self {
             Error::File { source, .. } => source.kind() != std::io::ErrorKind::StorageFull,
             Error::Zoo { source: taper_zoo::Error::NotObtained { .. } } => false,
-            Error::Stopped
-            | Error::Train { .. }
-            | Error::Engine { .. }
-            | Error::Draw { .. }
-            | Error::Vanished { .. } => false,
+            Error::Stopped | Error::Train { .. } | Error::Engine { .. } | Error::Draw { .. } => {
+                false
+            }
             _ => true,
         }
     }

@@ -9,14 +9,17 @@ use std::time::Instant;
 use taper_classifier::class_names;
 use taper_data::{Dataset, Loader, LoaderOptions, Targets};
 use taper_engine::{Session, SessionOptions};
+use taper_model::Model;
 use taper_train::{Batch, Batches};
 
 use crate::classification::{ClassificationScores, LOGITS, Metrics};
+use crate::data::SkippedFiles;
 use crate::error::{Error, Result};
-use crate::observer::{Event, Observer};
+use crate::observer::Observer;
 use crate::options::{EvaluateOptions, Labels};
 use crate::report::EvaluateReport;
-use crate::{data, setup, source};
+use crate::source::Source;
+use crate::{data, setup};
 
 /// Classes that are named in a message.
 const NAMED: usize = 8;
@@ -76,7 +79,7 @@ fn run(
     observer: &mut dyn Observer,
 ) -> Result<EvaluateReport> {
     options.check()?;
-    let model = source::load(&options.model, &AtomicBool::new(false), observer)?;
+    let model = Source::resolve(&options.model)?.load(&AtomicBool::new(false), observer)?;
     let started = Instant::now();
     let dataset = match dataset {
         Some(dataset) => {
@@ -86,16 +89,26 @@ fn run(
         }
         None => data::to_evaluate(options)?,
     };
-    for skipped in data::skipped(&dataset, Some(&options.data)) {
-        observer.event(&Event::Skipped(&skipped));
-    }
+    judge(&dataset, &model, options, observer, started)
+}
+
+/// Runs a model over the pictures of `dataset.val`.
+fn judge(
+    dataset: &Dataset,
+    model: &Model,
+    options: &EvaluateOptions,
+    observer: &mut dyn Observer,
+    started: Instant,
+) -> Result<EvaluateReport> {
+    let mut skipped = SkippedFiles::new(Some(&options.data));
+    skipped.tell(&dataset.skipped, observer);
     if dataset.val.is_empty() {
         return Err(setup::data(taper_data::Error::EmptyPart { part: "val" }));
     }
-    let known = class_names(&model).map_err(setup::classifier)?;
-    let labels = labels(&dataset, &known, options.labels)?;
+    let known = class_names(model).map_err(setup::classifier)?;
+    let labels = labels(dataset, &known, options.labels)?;
     let session = SessionOptions { threads: options.threads, outputs: vec![LOGITS.to_owned()] };
-    let mut session = Session::new(&model, &session).map_err(|source| Error::Engine { source })?;
+    let mut session = Session::new(model, &session).map_err(|source| Error::Engine { source })?;
     let loading = LoaderOptions {
         batch_size: options.batch_size,
         threads: options.threads,
@@ -105,17 +118,21 @@ fn run(
     let loader = Loader::new(&dataset.val, transform, &loading).map_err(setup::data)?;
     let batches = Relabeled { images: loader, labels };
     let mut metrics = Metrics::new();
-    let evaluation = taper_train::evaluate(&mut session, &batches, &mut metrics.all())
-        .map_err(|source| Error::Train { source })?;
+    let evaluated = taper_train::evaluate(&mut session, &batches, &mut metrics.all());
+    let gone = evaluated.as_ref().map_or_else(taper_train::Error::skipped, |seen| &seen.skipped);
+    skipped.tell(gone, observer);
+    let evaluation = evaluated.map_err(|source| Error::Train { source })?;
+    let skipped_files = skipped.into_files();
     let (scores, images) =
         (ClassificationScores::from(&evaluation.scores), evaluation.scores.samples);
     Ok(EvaluateReport {
         top1: scores.top1,
         top5: scores.top5,
         images,
-        skipped: dataset.skipped.len(),
+        skipped: skipped_files.len(),
+        skipped_files,
         images_per_second: images as f64 / started.elapsed().as_secs_f64(),
-        review: data::review(&metrics.review, &dataset, &known),
+        review: data::review(&metrics.review, dataset, &known),
     })
 }
 
@@ -182,4 +199,74 @@ fn listed<'c>(classes: impl Iterator<Item = &'c String>) -> String {
         String::new()
     };
     format!("{}{more}", shown.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use taper_data::folder::Options;
+    use taper_data::{Check, ImageFolder, sample_set};
+
+    use super::*;
+
+    /// Remembers what was skipped.
+    #[derive(Default)]
+    struct Told(Vec<PathBuf>);
+
+    impl Observer for Told {
+        fn event(&mut self, event: &crate::observer::Event<'_>) {
+            if let crate::observer::Event::Skipped(skipped) = event {
+                self.0.push(skipped.path.clone());
+            }
+        }
+    }
+
+    fn evaluated(spoil: impl FnOnce(&Dataset)) -> (Result<EvaluateReport>, Vec<PathBuf>) {
+        let dir = tempfile::tempdir().unwrap();
+        sample_set::export(dir.path()).unwrap();
+        let reading = Options { check: Check::Headers, ..Options::default() };
+        let dataset = ImageFolder::open_to_evaluate(dir.path(), &reading).unwrap();
+        let small = Source::resolve("mobilenetv2_035").unwrap().random(1).unwrap();
+        let options = EvaluateOptions {
+            labels: Labels::Order,
+            batch_size: 8,
+            ..EvaluateOptions::new("", dir.path())
+        };
+        spoil(&dataset);
+        let mut told = Told::default();
+        let report = judge(&dataset, &small, &options, &mut told, Instant::now());
+        (report, told.0)
+    }
+
+    #[test]
+    fn pictures_that_are_gone_are_named_and_not_counted() {
+        let mut gone = Vec::new();
+        let (report, told) = evaluated(|dataset| {
+            for index in [0, 8, 9, 10, 11, 12, 13, 14, 15, 50] {
+                let path = dataset.val[index].path().unwrap();
+                fs::remove_file(path).unwrap();
+                gone.push(path.to_path_buf());
+            }
+        });
+        let report = report.unwrap();
+        assert_eq!((report.images, report.skipped), (95, 10));
+        assert_eq!(told, gone);
+        let named: Vec<PathBuf> =
+            report.skipped_files.iter().map(|skipped| skipped.path.clone()).collect();
+        assert_eq!(named, gone);
+        let seen: u64 = (0..6).map(|class| report.review.confusion.total(class)).sum();
+        assert_eq!(seen, 95);
+    }
+
+    #[test]
+    fn a_folder_of_which_nothing_is_left_is_an_error() {
+        let (report, told) = evaluated(|dataset| {
+            dataset.val.iter().for_each(|sample| fs::remove_file(sample.path().unwrap()).unwrap());
+        });
+        let error = report.unwrap_err();
+        assert!(error.to_string().contains("none of the 105 samples"), "{error}");
+        assert_eq!(told.len(), 105);
+    }
 }

@@ -103,7 +103,7 @@ pub struct Explanation {
 pub fn explain(options: &ExplainOptions) -> Result<Explanation> {
     let ExplainOptions { op, in_channels, input: [h, w], batch, bias, before } = options;
     if !(1..=1 << 20).contains(batch) {
-        return Err(Error::option("--batch", batch, "from 1 to a million"));
+        return Err(Error::option("batch", batch, "from 1 to a million"));
     }
     let graph = graph(op, *in_channels, *bias).map_err(|source| Error::Graph { source })?;
     let extents = graph.extents(*h, *w).map_err(|source| Error::Graph { source })?;

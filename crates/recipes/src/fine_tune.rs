@@ -1,6 +1,6 @@
 //! Fine-tuning: a folder of pictures and a pretrained network become a model file.
 //!
-//! Above: the binary, Rust users. Below: `source`, `data`, `tune`, `run_folder`. Not here: the steps (`taper_train`).
+//! Above: the binary, Rust users. Below: `source`, `data`, `tune`, `run`. Not here: the steps (`taper_train`).
 //! The same options give the same model file, also when the run was stopped or killed and gone on with.
 
 use std::path::PathBuf;
@@ -10,14 +10,15 @@ use std::time::Instant;
 use taper_data::Dataset;
 use taper_model::{Model, Preprocess};
 
-use crate::data;
+use crate::data::{self, SkippedFiles};
 use crate::error::{Error, Result};
-use crate::observer::{Event, Observer};
+use crate::observer::Observer;
 use crate::options::{FineTuneOptions, Pretrained};
 use crate::report::FineTuneReport;
-use crate::run_folder::{RunConfig, RunFolder};
+use crate::run::{self, Run, RunConfig};
+use crate::setup;
+use crate::source::Source;
 use crate::tune::Tune;
-use crate::{setup, source};
 
 /// What to go on with, and what may differ from the run as it was begun.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,7 +65,7 @@ impl ResumeOptions {
 /// };
 /// let report = fine_tune(&options, &AtomicBool::new(false), &mut Silent)?;
 /// assert_eq!(report.epochs, 2);
-/// assert!(report.model.is_file());
+/// assert!(report.model.is_some_and(|model| model.is_file()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn fine_tune(
@@ -124,19 +125,18 @@ fn begin(
 ) -> Result<FineTuneReport> {
     let started = Instant::now();
     options.check()?;
-    let folder = RunFolder::choose(options.out.as_deref())?;
+    let folder = run::vacant(options.out.as_deref())?;
     let begun = Begun::read(dataset, stop, options, observer)?;
     let config = RunConfig::new(options.clone(), begun.data_print(), begun.model_print.clone());
-    let tune = Tune::new(begun, options, &folder)?;
-    folder.begin(&config)?;
-    tune.run(stop, observer, started)
+    let tune = Tune::new(begun, options)?;
+    tune.run(&Run::begin(folder, config)?, stop, observer, started)
 }
 
 /// Goes on with a run that was stopped or killed, and ends with the model file it would have had. One that [`fine_tune_on`] began goes
 /// on with [`resume_on`].
 ///
 /// # Errors
-/// [`Error::NoRun`] and [`Error::Config`] if there is no run, [`Error::Changed`] if the pictures or the model are others.
+/// [`Error::NoRun`] and [`Error::Config`] if there is no run or its checkpoint is gone, [`Error::Changed`] if the pictures or the model are others.
 pub fn resume(
     options: &ResumeOptions,
     stop: &AtomicBool,
@@ -165,8 +165,8 @@ fn go_on(
     observer: &mut dyn Observer,
 ) -> Result<FineTuneReport> {
     let started = Instant::now();
-    let (folder, config) = RunFolder::open(&options.run)?;
-    let mut asked = config.options.clone();
+    let run = Run::open(&options.run)?;
+    let mut asked = run.config.options.clone();
     if options.data.is_some() {
         asked.data.clone_from(&options.data);
     }
@@ -174,32 +174,35 @@ fn go_on(
         asked.model.clone_from(model);
     }
     asked.threads = options.threads.unwrap_or(asked.threads);
+    asked.check()?;
     let begun = Begun::read(dataset, stop, &asked, observer)?;
-    begun.must_be(&config, &folder)?;
-    Tune::new(begun, &asked, &folder)?.run(stop, observer, started)
+    begun.must_be(&run)?;
+    Tune::new(begun, &asked)?.run(&run, stop, observer, started)
 }
 
 /// What a run begins with.
-pub(crate) struct Begun {
+pub(crate) struct Begun<'a> {
     pub(crate) dataset: Dataset,
     /// With a new head for the data set's classes.
     pub(crate) model: Model,
+    /// Files that were skipped, which the observer knows.
+    pub(crate) skipped: SkippedFiles<'a>,
     /// Fingerprint of the model before it got a new head.
     model_print: String,
 }
 
-impl Begun {
+impl<'a> Begun<'a> {
     fn read(
         dataset: Option<&Dataset>,
         stop: &AtomicBool,
-        options: &FineTuneOptions,
+        options: &'a FineTuneOptions,
         observer: &mut dyn Observer,
     ) -> Result<Self> {
+        let source = Source::resolve(&options.model)?;
         let model = match options.pretrained {
-            Pretrained::Yes => source::load(&options.model, stop, observer)?,
-            Pretrained::None => source::random(&options.model, options.seed)?,
+            Pretrained::Yes => source.load(stop, observer)?,
+            Pretrained::None => source.random(options.seed)?,
         };
-        let model_print = fingerprint(&model);
         let dataset = match dataset {
             Some(dataset) => {
                 dataset.validate_training().map_err(setup::data)?;
@@ -207,11 +210,21 @@ impl Begun {
             }
             None => data::to_train(options)?,
         };
-        for skipped in data::skipped(&dataset, options.data.as_deref()) {
-            observer.event(&Event::Skipped(&skipped));
-        }
+        Begun::with(model, dataset, options, observer)
+    }
+
+    /// The network with a new head, on these pictures.
+    pub(crate) fn with(
+        model: Model,
+        dataset: Dataset,
+        options: &'a FineTuneOptions,
+        observer: &mut dyn Observer,
+    ) -> Result<Self> {
+        let model_print = fingerprint(&model);
+        let mut skipped = SkippedFiles::new(options.data.as_deref());
+        skipped.tell(&dataset.skipped, observer);
         let model = prepare(model, &dataset, options)?;
-        Ok(Begun { dataset, model, model_print })
+        Ok(Begun { dataset, model, skipped, model_print })
     }
 
     fn data_print(&self) -> String {
@@ -219,7 +232,7 @@ impl Begun {
     }
 
     /// Refuses other pictures and another model than the run was begun with.
-    fn must_be(&self, config: &RunConfig, folder: &RunFolder) -> Result<()> {
+    fn must_be(&self, Run { folder, config, .. }: &Run) -> Result<()> {
         let changed = |what, was: &String, is: String| Error::Changed {
             run: folder.path().to_path_buf(),
             what,
@@ -247,6 +260,8 @@ fn prepare(mut model: Model, dataset: &Dataset, options: &FineTuneOptions) -> Re
         let preprocess = Preprocess { input_size: [size, size], ..*model.preprocess() };
         model = model.with_preprocess(preprocess).map_err(|source| transfer(source.into()))?;
     }
+    let size = model.preprocess().input_size[0];
+    let options = &FineTuneOptions { image_size: Some(size), ..options.clone() };
     let model =
         taper_transfer::replace_head(&model, &dataset.classes, options.seed).map_err(transfer)?;
     let mut provenance = model.provenance().clone();
@@ -254,28 +269,10 @@ fn prepare(mut model: Model, dataset: &Dataset, options: &FineTuneOptions) -> Re
     Ok(model.with_provenance(provenance))
 }
 
-/// How the model is trained, in one line, after what was said before; without paths, so that equal runs give equal files.
+/// How the model is trained, in one line, after what was said before.
 fn training(before: Option<String>, options: &FineTuneOptions) -> String {
     let before = before.map_or_else(String::new, |before| format!("{before}; "));
-    format!(
-        "{before}fine-tuned with head epochs {}, epochs {}, batch size {}, {} lr {} (head x{}), momentum {}, weight decay {}, schedule {}, \
-         warmup {}, label smoothing {}, augment {} (min crop {}), freeze {}, seed {}",
-        if options.warms_head() { options.head_epochs } else { 0 },
-        options.epochs,
-        options.batch_size,
-        options.optimizer,
-        options.peak_lr(),
-        options.head_scale(),
-        options.momentum,
-        options.weight_decay,
-        options.schedule,
-        options.warmup,
-        options.label_smoothing,
-        options.augment,
-        options.min_crop,
-        options.freeze,
-        options.seed
-    )
+    format!("{before}fine-tuned with {}", options.recipe())
 }
 
 /// The 64-bit FNV-1a hash of a model's weights and graph; it tells models apart and protects from nothing.

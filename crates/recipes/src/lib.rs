@@ -1,8 +1,7 @@
 //! Fine-tune, evaluate, predict, measure and explain: what the `taper` binary does, as functions with typed options and reports.
 //!
 //! A recipe takes options that are checked before any work begins, tells an [`Observer`] what happens, stops at the next
-//! step when asked, and returns a report. It prints nothing and knows no command line, although its errors name the
-//! binary's flags, which are its options' fields with `-` for `_`.
+//! step when asked, and returns a report. It prints nothing and knows no command line: its errors name its options' fields.
 
 mod bare_weights;
 mod bench;
@@ -19,7 +18,7 @@ mod options;
 mod predict;
 mod relay;
 mod report;
-mod run_folder;
+mod run;
 mod setup;
 mod source;
 mod tune;
@@ -28,18 +27,17 @@ mod zoo;
 
 pub use bare_weights::weights_of;
 pub use bench::bench;
-pub use download::download;
 pub use error::{Error, Result};
 pub use evaluate::{evaluate, evaluate_on};
 pub use explain::{AxisSize, ExplainOptions, Explanation, Field, explain};
 pub use fine_tune::{ResumeOptions, fine_tune, fine_tune_on, resume, resume_on};
-pub use look::look;
+pub use look::{look, look_observed};
 pub use observer::{Epoch, Event, Observer, Plan, Silent, Step};
 pub use options::{
     Augment, BenchMode, BenchOptions, EvaluateOptions, FineTuneOptions, Labels, LookOptions,
-    OptimizerKind, PredictOptions, Pretrained, ScheduleKind,
+    MAX_THREADS, OptimizerKind, OptionValue, PredictOptions, Pretrained, Role, ScheduleKind,
 };
-pub use predict::predict;
+pub use predict::{predict, predict_observed};
 pub use report::{
     BenchReport, ClassProbability, Confusion, EvaluateReport, FineTuneReport, Look, LookLayer,
     LookReport, Mistake, Prediction, Review, Skipped, ZooModel,

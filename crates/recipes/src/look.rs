@@ -9,16 +9,16 @@ mod layers;
 mod page;
 mod reader;
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use taper_model::Model;
 use taper_report::{Page, Section};
 
 use crate::error::{Error, Result};
-use crate::observer::Silent;
+use crate::observer::{Observer, Silent};
 use crate::options::LookOptions;
 use crate::report::{LookReport, Skipped};
-use crate::source;
+use crate::source::Source;
 use eyes::Eyes;
 
 /// Filters that are drawn at most.
@@ -45,13 +45,28 @@ const MOST_FILTERS: usize = 256;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn look(options: &LookOptions) -> Result<LookReport> {
+    look_observed(options, &AtomicBool::new(false), &mut Silent)
+}
+
+/// As [`look`], and tells an observer when weights have to be downloaded. Ends before the next picture when `stop` is set.
+///
+/// # Errors
+/// As [`look`]; [`Error::Stopped`].
+pub fn look_observed(
+    options: &LookOptions,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<LookReport> {
     options.check()?;
-    let model = source::load(&options.model, &AtomicBool::new(false), &mut Silent)?;
+    let model = Source::resolve(&options.model)?.load(stop, observer)?;
     let mut eyes = Eyes::new(&model, options)?;
     let mut report =
         LookReport { page: None, filters: None, images: Vec::new(), skipped: Vec::new() };
     let mut sections = Vec::new();
     for (number, image) in (1..).zip(&options.images) {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Error::Stopped);
+        }
         let seen = match eyes.look_at(image) {
             Ok(seen) => seen,
             Err(Error::Picture { path, source }) => {

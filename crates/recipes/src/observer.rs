@@ -28,8 +28,19 @@ impl Observer for Silent {
 pub enum Event<'a> {
     /// All is read and nothing computed yet.
     Planned(&'a Plan),
-    /// A file of the folder is no picture.
+    /// A file of the folder is no picture, or could not be read any more while the run was under way. Each file once.
     Skipped(&'a Skipped),
+    /// So few pictures of a batch could be read that the network's batch norms have no variance: no step was taken with it.
+    TooFew {
+        /// From 1.
+        epoch: usize,
+        /// In its epoch, from 1.
+        step: usize,
+        /// Pictures that could be read.
+        images: usize,
+        /// Pictures that a step needs.
+        needed: usize,
+    },
     /// Weights come over the network.
     Downloading {
         /// What is downloaded.
@@ -81,7 +92,7 @@ pub enum Event<'a> {
 /// What a run is going to do.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// All options; `lr`, `image_size` and `out` are filled in.
+    /// All options, [resolved](FineTuneOptions::resolved), and with the `image_size`.
     pub options: FineTuneOptions,
     /// The classes, in the order of their index.
     pub classes: Vec<String>,
@@ -135,6 +146,10 @@ pub struct Epoch {
     pub val_loss: f64,
     /// Share of held-out pictures whose likeliest class is right.
     pub val_top1: f64,
+    /// Held-out pictures that could be read: those that the numbers are over.
+    pub val_images: usize,
+    /// Training pictures that could be read.
+    pub train_images: usize,
     /// Share of held-out pictures whose class is among the five likeliest.
     pub val_top5: f64,
     /// Whether this is the best epoch so far, and its model the one in `model.safetensors`.

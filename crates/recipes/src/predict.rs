@@ -9,13 +9,14 @@ use std::sync::atomic::AtomicBool;
 use taper_classifier::{Classifier, ClassifierOptions};
 
 use crate::error::{Error, Result};
-use crate::observer::Silent;
+use crate::observer::{Observer, Silent};
 use crate::options::PredictOptions;
 use crate::report::Prediction;
-use crate::{setup, source};
+use crate::setup;
+use crate::source::Source;
 
 /// Loads a model and returns what it sees in each picture, one after the other as the iterator is drawn. Weights that are not
-/// on this machine are downloaded without a word; [`download`](crate::download) them before to hear of it.
+/// on this machine are downloaded without a word; [`predict_observed`] tells of it.
 ///
 /// # Errors
 /// For the request as a whole; a picture that cannot be read is an error of its own item.
@@ -36,8 +37,20 @@ use crate::{setup, source};
 pub fn predict(
     options: &PredictOptions,
 ) -> Result<impl Iterator<Item = Result<Prediction>> + use<>> {
+    predict_observed(options, &AtomicBool::new(false), &mut Silent)
+}
+
+/// As [`predict`], and tells an observer when weights have to be downloaded, which ends when `stop` is set.
+///
+/// # Errors
+/// As [`predict`]; [`Error::Stopped`].
+pub fn predict_observed(
+    options: &PredictOptions,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<impl Iterator<Item = Result<Prediction>> + use<>> {
     options.check()?;
-    let model = source::load(&options.model, &AtomicBool::new(false), &mut Silent)?;
+    let model = Source::resolve(&options.model)?.load(stop, observer)?;
     let classifying = ClassifierOptions::default().with_threads(options.threads);
     let classifier = Classifier::new(&model, &classifying).map_err(setup::classifier)?;
     let (images, top) = (options.images.clone(), options.top);

@@ -1,16 +1,19 @@
-//! Passes the events of training on as the recipe's own, with the speed.
+//! Passes the events of training on as the recipe's own, with the speed and with what could not be read.
 //!
 //! Above: `tune`. Below: `taper_train::Event`. Not here: what is shown (`cli`).
 
 use std::time::{Duration, Instant};
 
 use crate::classification::ClassificationScores;
+use crate::data::SkippedFiles;
 use crate::observer::{Epoch, Event, Observer, Plan, Step};
+use crate::report::Skipped;
 
 /// Listens to `taper_train` and tells a recipe's observer.
 pub(crate) struct Relay<'a> {
     observer: &'a mut dyn Observer,
     plan: &'a Plan,
+    skipped: SkippedFiles<'a>,
     /// Since when the next step has been under way.
     since: Instant,
     training: Duration,
@@ -19,10 +22,16 @@ pub(crate) struct Relay<'a> {
 }
 
 impl<'a> Relay<'a> {
-    pub(crate) fn new(observer: &'a mut dyn Observer, plan: &'a Plan) -> Self {
+    /// `skipped` are the files that were told already.
+    pub(crate) fn new(
+        observer: &'a mut dyn Observer,
+        plan: &'a Plan,
+        skipped: SkippedFiles<'a>,
+    ) -> Self {
         Relay {
             observer,
             plan,
+            skipped,
             since: Instant::now(),
             training: Duration::ZERO,
             images: 0,
@@ -35,6 +44,11 @@ impl<'a> Relay<'a> {
         self.observer.event(&Event::Caching { done, total });
     }
 
+    /// Pictures could not be read any more.
+    pub(crate) fn skip(&mut self, samples: &[taper_data::Skipped]) {
+        self.skipped.tell(samples, self.observer);
+    }
+
     /// Epochs that are done, those of earlier calls included.
     pub(crate) fn epochs_done(&self) -> usize {
         self.epochs_done
@@ -45,48 +59,60 @@ impl<'a> Relay<'a> {
         let seconds = self.training.as_secs_f64();
         if seconds > 0.0 { self.images as f64 / seconds } else { 0.0 }
     }
+
+    /// Every file that was skipped, once.
+    pub(crate) fn into_skipped(self) -> Vec<Skipped> {
+        self.skipped.into_files()
+    }
+
+    fn step(&mut self, epoch: usize, batch: usize, images: usize, [loss, lr]: [f64; 2]) {
+        self.training += self.since.elapsed();
+        self.since = Instant::now();
+        self.images += images;
+        let images_per_second = self.images_per_second();
+        self.observer.event(&Event::Step(Step {
+            epoch: epoch + 1,
+            epochs: self.plan.options.epochs,
+            step: batch + 1,
+            steps: self.plan.steps_per_epoch,
+            loss,
+            lr,
+            images,
+            images_per_second,
+        }));
+    }
 }
 
 impl taper_train::Observer for Relay<'_> {
     fn on_event(&mut self, event: &taper_train::Event<'_>) {
-        let epochs = self.plan.options.epochs;
         match *event {
-            taper_train::Event::Started { batches_per_epoch, step, .. } => {
-                let (step, steps) =
-                    (usize::try_from(step).unwrap_or(usize::MAX), batches_per_epoch.max(1));
-                self.epochs_done = step / steps;
-                if step > 0 {
-                    self.observer
-                        .event(&Event::Resumed { epoch: step / steps, step: step % steps });
+            taper_train::Event::Started { epoch, batch, .. } => {
+                self.epochs_done = epoch;
+                if (epoch, batch) != (0, 0) {
+                    self.observer.event(&Event::Resumed { epoch, step: batch });
                 }
                 self.since = Instant::now();
             }
             taper_train::Event::Step { epoch, batch, samples, loss, lr, .. } => {
-                self.training += self.since.elapsed();
-                self.since = Instant::now();
-                self.images += samples;
-                let images_per_second = self.images_per_second();
-                self.observer.event(&Event::Step(Step {
-                    epoch: epoch + 1,
-                    epochs,
-                    step: batch + 1,
-                    steps: self.plan.steps_per_epoch,
-                    loss,
-                    lr,
-                    images: samples,
-                    images_per_second,
-                }));
+                self.step(epoch, batch, samples, [loss, lr]);
+            }
+            taper_train::Event::Skipped { samples, .. } => self.skip(samples),
+            taper_train::Event::TooFew { epoch, batch, samples, needed } => {
+                let (epoch, step, images) = (epoch + 1, batch + 1, samples);
+                self.observer.event(&Event::TooFew { epoch, step, images, needed });
             }
             taper_train::Event::EpochEnd { epoch, ref train, val, is_best } => {
                 self.epochs_done = epoch + 1;
-                let val = ClassificationScores::from(&val.scores);
+                let scores = ClassificationScores::from(&val.scores);
                 self.observer.event(&Event::Epoch(Epoch {
                     epoch: epoch + 1,
-                    epochs,
+                    epochs: self.plan.options.epochs,
                     train_loss: ClassificationScores::from(train).loss,
-                    val_loss: val.loss,
-                    val_top1: val.top1,
-                    val_top5: val.top5,
+                    val_loss: scores.loss,
+                    val_top1: scores.top1,
+                    val_images: val.scores.samples,
+                    train_images: train.samples,
+                    val_top5: scores.top5,
                     is_best,
                 }));
                 self.since = Instant::now();

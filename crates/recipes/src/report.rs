@@ -20,14 +20,20 @@ pub struct FineTuneReport {
     pub best_val_top1: Option<f64>,
     /// Mean cross-entropy on the held-out pictures, in nats, with `val_top1`.
     pub val_loss: Option<f64>,
+    /// Held-out pictures that these numbers are over, with `val_top1`.
+    pub val_images: Option<usize>,
+    /// Files that are no pictures or could not be read any more.
+    pub skipped: usize,
+    /// Which ones, and why, each once.
+    pub skipped_files: Vec<Skipped>,
     /// Epochs that are done.
     pub epochs: usize,
     /// Seconds of this call.
     pub seconds: f64,
     /// Training pictures a second, evaluating and saving between epochs left out.
     pub images_per_second: f64,
-    /// The best epoch's model file.
-    pub model: PathBuf,
+    /// The best epoch's model file; absent when the run was stopped before the end of an epoch and there is none yet.
+    pub model: Option<PathBuf>,
     /// The run's folder.
     #[serde(skip)]
     pub out: PathBuf,
@@ -118,10 +124,12 @@ pub struct EvaluateReport {
     pub top1: f64,
     /// Share of pictures whose class is among the five likeliest.
     pub top5: f64,
-    /// Pictures looked at.
+    /// Pictures looked at, which the shares are of.
     pub images: usize,
-    /// Files that are no pictures.
+    /// Files that are no pictures or could not be read any more.
     pub skipped: usize,
+    /// Which ones, and why, each once.
+    pub skipped_files: Vec<Skipped>,
     /// Pictures a second, reading and decoding included.
     pub images_per_second: f64,
     /// Confusion and mistakes.
@@ -183,7 +191,7 @@ pub struct LookLayer {
     pub picture: PathBuf,
 }
 
-/// A file that is no picture.
+/// A file that is no picture, or could not be read any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Skipped {
     /// The file.

@@ -34,15 +34,16 @@ pub(crate) fn train_transform(
     }
 }
 
-/// Batches in a shuffled or the given order.
+/// Batches in a shuffled or the given order, the last one of `min_batch` samples or more.
 pub(crate) fn loader(
     samples: &[Sample],
     transform: Arc<dyn Transform>,
-    order: Order,
+    (order, min_batch): (Order, usize),
     options: &FineTuneOptions,
 ) -> Result<Loader> {
     let FineTuneOptions { batch_size, seed, threads, .. } = *options;
-    let options = LoaderOptions { batch_size, order, seed, threads, ..LoaderOptions::default() };
+    let options =
+        LoaderOptions { batch_size, min_batch, order, seed, threads, ..LoaderOptions::default() };
     Loader::new(samples, transform, &options).map_err(data)
 }
 

@@ -4,13 +4,12 @@
 //! What looks like a path, or is there, is a file; everything else is a name. A file is a model file, or published weights
 //! in the format they are published in, told by their hash.
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use sha2::{Digest, Sha256};
 use taper_model::{Model, Preprocess, tensors};
-use taper_zoo::{Record, Source};
+use taper_zoo::{Architecture, Record};
 
 use crate::bare_weights::BareWeights;
 use crate::download::{self, zoo};
@@ -20,101 +19,128 @@ use crate::observer::{Observer, Silent};
 /// Classes of a network that comes without weights; its head is replaced anyway.
 const CLASSES: usize = 1000;
 
-/// Loads a model file, published weights, or a model of the zoo with its weights, which may have to be downloaded first.
-pub(crate) fn load(
-    name_or_file: &str,
-    stop: &AtomicBool,
-    observer: &mut dyn Observer,
-) -> Result<Model> {
-    if let Some(weights) = BareWeights::parse(name_or_file)? {
-        return weights.load();
-    }
-    if is_file(name_or_file) {
-        return of_file(Path::new(name_or_file));
-    }
-    let record = taper_zoo::record(name_or_file).map_err(zoo)?;
-    if taper_zoo::embedded(record).is_some() {
-        return taper_zoo::pretrained(record.name).map_err(zoo);
-    }
-    let listener = &mut download::listener(stop, observer);
-    taper_zoo::pretrained_from(record.name, &download::hub()?, listener).map_err(zoo)
+/// Where a model comes from, as a name or a path says: looked up once, read and hashed at most once.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// A model file, or published weights.
+    File(PathBuf),
+    /// Weights that somebody trained, with the name of their network.
+    Weights(BareWeights),
+    /// Published weights by name, in the binary, on this machine or to be downloaded.
+    Published(&'static Record),
+    /// A network by name that has no published weights.
+    Bare(&'static Architecture),
 }
 
-/// The same without a network: none for a name whose weights are not on this machine.
-pub(crate) fn load_here(name_or_file: &str) -> Result<Option<Model>> {
-    if let Some(weights) = BareWeights::parse(name_or_file)? {
-        return weights.load().map(Some);
+impl Source {
+    /// What a name or a path means; nothing is read yet.
+    ///
+    /// # Errors
+    /// [`Error::Zoo`] for a name that is not known.
+    pub(crate) fn resolve(name_or_file: &str) -> Result<Self> {
+        if let Some(weights) = BareWeights::parse(name_or_file)? {
+            return Ok(Self::Weights(weights));
+        }
+        if is_file(name_or_file) {
+            return Ok(Self::File(PathBuf::from(name_or_file)));
+        }
+        match taper_zoo::record(name_or_file) {
+            Ok(record) => Ok(Self::Published(record)),
+            Err(taper_zoo::Error::NoWeights { .. }) => {
+                taper_zoo::architecture(name_or_file).map(Self::Bare).map_err(zoo)
+            }
+            Err(error) => Err(zoo(error)),
+        }
     }
-    if is_file(name_or_file) {
-        return of_file(Path::new(name_or_file)).map(Some);
+
+    /// The model with its weights, which may have to be downloaded first.
+    pub(crate) fn load(&self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Model> {
+        match self {
+            Self::File(path) => of_file(path),
+            Self::Weights(weights) => weights.load(),
+            Self::Published(record) if taper_zoo::embedded(record).is_some() => {
+                taper_zoo::pretrained(record.name).map_err(zoo)
+            }
+            Self::Published(record) => {
+                let listener = &mut download::listener(stop, observer);
+                taper_zoo::pretrained_from(record.name, &download::hub()?, listener).map_err(zoo)
+            }
+            // Says which weights there are.
+            Self::Bare(architecture) => match taper_zoo::record(architecture.name) {
+                Ok(record) => Self::Published(record).load(stop, observer),
+                Err(error) => Err(zoo(error)),
+            },
+        }
     }
-    let record = match taper_zoo::record(name_or_file) {
-        Ok(record) => record,
-        Err(taper_zoo::Error::NoWeights { .. }) => return Ok(None),
-        Err(error) => return Err(zoo(error)),
-    };
-    let is_here = taper_zoo::embedded(record).is_some() || record.find(&download::hub()?).is_some();
-    is_here.then(|| load(record.name, &AtomicBool::new(false), &mut Silent)).transpose()
+
+    /// The same without a network: none for weights that are not on this machine.
+    pub(crate) fn load_here(&self) -> Result<Option<Model>> {
+        let stop = AtomicBool::new(false);
+        match self {
+            Self::Bare(_) => Ok(None),
+            Self::Published(record) if taper_zoo::embedded(record).is_none() => {
+                match record.find(&download::hub()?) {
+                    Some((source, path)) => record.load(source, &path).map(Some).map_err(zoo),
+                    None => Ok(None),
+                }
+            }
+            Self::File(_) | Self::Weights(_) | Self::Published(_) => {
+                self.load(&stop, &mut Silent).map(Some)
+            }
+        }
+    }
+
+    /// The same network with random weights.
+    pub(crate) fn random(&self, seed: u64) -> Result<Model> {
+        let (graph, preprocess, classes) = match self {
+            Self::File(path) => {
+                let model = of_file(path)?.into_parts();
+                (model.graph, model.preprocess, model.classes)
+            }
+            Self::Weights(weights) => {
+                let model = weights.load()?.into_parts();
+                (model.graph, model.preprocess, model.classes)
+            }
+            Self::Published(record) => {
+                let architecture = record.architecture().map_err(zoo)?;
+                (architecture.graph(CLASSES).map_err(zoo)?, record.preprocess, Vec::new())
+            }
+            Self::Bare(architecture) => {
+                let input_size = [architecture.input_size; 2];
+                let preprocess = Preprocess { input_size, ..Preprocess::imagenet() };
+                (architecture.graph(CLASSES).map_err(zoo)?, preprocess, Vec::new())
+            }
+        };
+        Model::random(graph, seed, preprocess, classes).map_err(|source| Error::Model { source })
+    }
 }
 
+/// The model of a model file, or the one that published weights make.
 fn of_file(path: &Path) -> Result<Model> {
-    match Model::load(path) {
-        Ok(model) => Ok(model),
-        Err(source) => match published(path) {
-            Some(Ok(model)) => Ok(model),
-            Some(Err(error)) => Err(error),
-            None => Err(Error::Model { source }),
-        },
-    }
-}
-
-/// The same network with random weights.
-pub(crate) fn random(name_or_file: &str, seed: u64) -> Result<Model> {
-    let (graph, preprocess, classes) = if let Some(weights) = BareWeights::parse(name_or_file)? {
-        let model = weights.load()?.into_parts();
-        (model.graph, model.preprocess, model.classes)
-    } else if is_file(name_or_file) {
-        let model = of_file(Path::new(name_or_file))?.into_parts();
-        (model.graph, model.preprocess, model.classes)
-    } else {
-        let architecture = taper_zoo::architecture(name_or_file).map_err(zoo)?;
-        let graph = architecture.graph(CLASSES).map_err(zoo)?;
-        let bare =
-            Preprocess { input_size: [architecture.input_size; 2], ..Preprocess::imagenet() };
-        let preprocess = taper_zoo::record(name_or_file).map_or(bare, |record| record.preprocess);
-        (graph, preprocess, Vec::new())
+    let failed = |source: taper_model::Error| {
+        let source = taper_model::Error::File { path: path.to_owned(), source: Box::new(source) };
+        Error::Model { source }
     };
-    Model::random(graph, seed, preprocess, classes).map_err(|source| Error::Model { source })
-}
-
-/// The model that published weights make, if `path` holds some.
-fn published(path: &Path) -> Option<Result<Model>> {
-    if !path.is_file() {
-        return None;
-    }
-    let read = |source| Error::File { action: "read", path: path.to_path_buf(), source };
-    let sha256 = match fs::read(path) {
-        Ok(bytes) => hex(&Sha256::digest(bytes)),
-        Err(source) => return Some(Err(read(source))),
+    let bytes = tensors::read_file(path).map_err(failed)?;
+    let error = match Model::from_bytes(&bytes) {
+        Ok(model) => return Ok(model),
+        Err(error) => error,
     };
+    let sha256 = hex(&Sha256::digest(&bytes));
     let mut files = taper_zoo::records()
         .iter()
         .flat_map(|record| record.sources.iter().map(move |source| (record, source)));
-    let known = files.find(|(_, source)| source.has_sha256(&sha256));
-    let is_model_file = path.extension().is_some_and(|extension| extension == "safetensors");
-    match known {
-        Some((record, source)) => Some(model_of(record, source, path)),
-        None if is_model_file => None,
-        None => Some(Err(match tensors::read(path) {
-            Ok(_) => Error::UnknownWeights { path: path.to_path_buf(), sha256 },
-            Err(source) => Error::Model { source },
-        })),
+    if let Some((record, source)) = files.find(|(_, source)| source.has_sha256(&sha256)) {
+        let tensors = tensors::from_bytes(&bytes).map_err(failed)?;
+        return record.model(source, tensors).map_err(zoo);
     }
-}
-
-fn model_of(record: &Record, source: &Source, path: &Path) -> Result<Model> {
-    let tensors = tensors::read(path).map_err(|source| Error::Model { source })?;
-    record.model(source, tensors).map_err(zoo)
+    if path.extension().is_some_and(|extension| extension == "safetensors") {
+        return Err(failed(error));
+    }
+    match tensors::from_bytes(&bytes) {
+        Ok(_) => Err(Error::UnknownWeights { path: path.to_path_buf(), sha256 }),
+        Err(source) => Err(failed(source)),
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -142,11 +168,12 @@ mod tests {
 
     #[test]
     fn a_name_without_weights_begins_with_random_ones() {
-        let model = random("mobilenetv2_035", 3).unwrap();
+        let source = |name| Source::resolve(name).unwrap();
+        let model = source("mobilenetv2_035").random(3).unwrap();
         assert_eq!(model.preprocess().input_size, [224, 224]);
-        assert_eq!(model, random("mobilenetv2_035", 3).unwrap());
-        assert_eq!(load_here("mobilenetv2_035").unwrap(), None);
-        assert!(load_here("mobilenetv2_36").unwrap_err().is_request());
-        assert_eq!(random("lenet5", 3).unwrap().preprocess().input_size, [32, 32]);
+        assert_eq!(model, source("mobilenetv2_035").random(3).unwrap());
+        assert_eq!(source("mobilenetv2_035").load_here().unwrap(), None);
+        assert!(Source::resolve("mobilenetv2_36").unwrap_err().is_request());
+        assert_eq!(source("lenet5").random(3).unwrap().preprocess().input_size, [32, 32]);
     }
 }

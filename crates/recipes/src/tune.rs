@@ -1,20 +1,23 @@
-//! One run: what is planned, the features of a frozen backbone computed once, the optimizer, the loop, the report.
+//! One run: what is planned, the optimizer, the loop, the report.
 //!
-//! Above: `fine_tune`. Below: `taper_train::Fit`, `taper_transfer`, `taper_optim`. Not here: where the network and the pictures
-//! come from (`fine_tune`).
+//! Above: `fine_tune`. Below: `tune::features`, `taper_train::Fit`, `taper_transfer`, `taper_optim`. Not here: where the network
+//! and the pictures come from (`fine_tune`).
+
+mod features;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use candle_core::Device;
-use taper_data::{Order, Sample, Targets};
+use taper_data::Order;
+use taper_data::batch::batch_ranges;
 use taper_layers::{Network, Parameter};
 use taper_model::Model;
 use taper_optim::{AdamW, Optimizer, Rule, Sgd};
-use taper_train::{Batches, Fit, Outcome, Settings, Start, Vectors};
-use taper_transfer::{Features, Freeze};
+use taper_train::{Batches, Checkpoint, Fit, Outcome, Settings, Start};
+use taper_transfer::Freeze;
 
 use crate::classification::{self, ClassificationScores, LOGITS, Metrics};
 use crate::data;
@@ -24,7 +27,7 @@ use crate::observer::{Event, Observer, Plan};
 use crate::options::{Augment, FineTuneOptions, OptimizerKind};
 use crate::relay::Relay;
 use crate::report::FineTuneReport;
-use crate::run_folder::RunFolder;
+use crate::run::Run;
 use crate::setup;
 use crate::warm_head;
 
@@ -33,84 +36,95 @@ const SAVE_EVERY: u64 = 50;
 
 /// A run that is ready to go.
 pub(crate) struct Tune<'a> {
-    begun: Begun,
+    begun: Begun<'a>,
     options: &'a FineTuneOptions,
-    folder: &'a RunFolder,
     /// The whole network, frozen as asked.
     network: Network,
+    /// The fewest pictures that a step can do with: a last batch of fewer joins the one before.
+    min_batch: usize,
 }
 
 impl<'a> Tune<'a> {
-    pub(crate) fn new(
-        begun: Begun,
-        options: &'a FineTuneOptions,
-        folder: &'a RunFolder,
-    ) -> Result<Self> {
+    pub(crate) fn new(begun: Begun<'a>, options: &'a FineTuneOptions) -> Result<Self> {
         let mut network = new_network(&begun.model, options)?;
         options.freeze.apply(&mut network).map_err(|source| Error::Transfer { source })?;
         if network.trainable().is_empty() {
-            return Err(Error::option(
-                "--freeze",
-                &options.freeze,
-                "a part that leaves something to train",
-            ));
+            let expected = "a part that leaves something to train";
+            return Err(Error::option("freeze", &options.freeze, expected));
         }
-        Ok(Tune { begun, options, folder, network })
+        let [h, w] = begun.model.preprocess().input_size;
+        let min_batch =
+            network.min_batch([h, w]).map_err(|source| Error::Train { source: source.into() })?;
+        if options.batch_size < min_batch {
+            let expected = format!(
+                "{min_batch} or more: batch norms of this network see maps of one position at {h}x{w} pixels, and one picture has no \
+                 variance there; larger pictures or frozen norms can do with fewer"
+            );
+            return Err(Error::option("batch_size", &options.batch_size, expected));
+        }
+        Ok(Tune { begun, options, network, min_batch })
     }
 
     /// Trains to the end, or until `stop` is set.
     pub(crate) fn run(
-        self,
+        mut self,
+        run: &Run,
         stop: &AtomicBool,
         observer: &mut dyn Observer,
         started: Instant,
     ) -> Result<FineTuneReport> {
-        let plan = self.plan();
+        let plan = self.plan(run);
         observer.event(&Event::Planned(&plan));
         let once = self.options.freeze == Freeze::Backbone && self.options.augment == Augment::None;
-        let mut relay = Relay::new(observer, &plan);
+        let mut relay = Relay::new(observer, &plan, self.begun.skipped.take());
         let mut metrics = Metrics::new();
+        let watch = (&mut metrics, stop, &mut relay);
         let outcome = match once {
-            true => self.run_on_features(&mut metrics, stop, &mut relay)?,
-            false => self.run_on_images(&mut metrics, stop, &mut relay)?,
+            true => self.run_on_features(run, watch)?,
+            false => self.run_on_images(run, watch)?,
         };
-        Ok(self.report(outcome.as_ref(), &metrics, &relay, started))
+        self.report(outcome, run, (&metrics, relay), started)
     }
 
     /// Every step sees pictures; nothing if stopped before the first step.
     fn run_on_images(
         &self,
-        metrics: &mut Metrics,
-        stop: &AtomicBool,
-        relay: &mut Relay<'_>,
+        run: &Run,
+        (metrics, stop, relay): Watch<'_, '_>,
     ) -> Result<Option<Outcome>> {
-        if self.options.warms_head() && !self.folder.checkpoint_file().exists() {
-            let Some(train) = self.features(&self.begun.dataset.train, stop, relay)? else {
+        let dataset = &self.begun.dataset;
+        if self.options.warms_head() && run.start == Start::Fresh {
+            let Some(train) = self.features("training", &dataset.train, stop, relay)? else {
                 return Ok(None);
             };
             warm_head::train(&self.network, &self.begun.model, train, self.options)?;
         }
         let preprocess = self.begun.model.preprocess();
         let transform = setup::train_transform(preprocess, self.options)?;
-        let train =
-            setup::loader(&self.begun.dataset.train, transform, Order::Shuffled, self.options)?;
+        let order = (Order::Shuffled, self.min_batch);
+        let train = setup::loader(&dataset.train, transform, order, self.options)?;
         let transform = setup::eval_transform(preprocess)?;
-        let val = &self.begun.dataset.val;
-        let val = setup::loader(val, transform, Order::Sequential, self.options)?;
+        let order = (Order::Sequential, 1);
+        let val = setup::loader(&dataset.val, transform, order, self.options)?;
         let save = |network: &Network, path: &Path| Ok(network.to_model()?.save(path)?);
-        self.fit(&self.network, [&train, &val], &save, (metrics, stop, relay)).map(Some)
+        // `config.json` has been compared already.
+        let job = Job { run, save: &save, config: BTreeMap::new() };
+        self.fit(&self.network, [&train, &val], &job, (metrics, stop, relay)).map(Some)
     }
 
     /// The frozen backbone sees every picture once, and steps see its vectors; nothing if stopped before the first step.
     fn run_on_features(
         &self,
-        metrics: &mut Metrics,
-        stop: &AtomicBool,
-        relay: &mut Relay<'_>,
+        run: &Run,
+        (metrics, stop, relay): Watch<'_, '_>,
     ) -> Result<Option<Outcome>> {
         let dataset = &self.begun.dataset;
-        let Some(train) = self.features(&dataset.train, stop, relay)? else { return Ok(None) };
-        let Some(val) = self.features(&dataset.val, stop, relay)? else { return Ok(None) };
+        let Some(train) = self.features("training", &dataset.train, stop, relay)? else {
+            return Ok(None);
+        };
+        let Some(val) = self.features("validation", &dataset.val, stop, relay)? else {
+            return Ok(None);
+        };
         let train = train.shuffled(self.options.seed);
         let model = &self.begun.model;
         let head =
@@ -118,52 +132,30 @@ impl<'a> Tune<'a> {
         let save = |head: &Network, path: &Path| {
             Ok(taper_transfer::attach_head(model, &head.to_model()?)?.save(path)?)
         };
-        let network = new_network(&head, self.options)?;
-        self.fit(&network, [&train, &val], &save, (metrics, stop, relay)).map(Some)
-    }
-
-    /// The `pre_logits` vectors of `samples`, or nothing if stopped.
-    fn features(
-        &self,
-        samples: &[Sample],
-        stop: &AtomicBool,
-        relay: &mut Relay<'_>,
-    ) -> Result<Option<Vectors>> {
-        let transfer = |source| Error::Transfer { source };
-        let model = &self.begun.model;
-        let transform = setup::eval_transform(model.preprocess())?;
-        let loader = setup::loader(samples, transform, Order::Sequential, self.options)?;
-        let mut features = Features::new(model, self.options.threads).map_err(transfer)?;
-        let mut targets = Targets::default();
-        for batch in loader.epoch(0, 0) {
-            let batch = batch.map_err(setup::data)?;
-            if let Some(gone) = batch.skipped.first() {
-                return Err(Error::Vanished { name: gone.name.clone() });
-            }
-            features.extend(&batch.xs, batch.shape).map_err(transfer)?;
-            targets.append(&batch.targets).map_err(setup::data)?;
-            relay.cached(targets.len(), samples.len());
-            if stop.load(Ordering::Relaxed) {
-                return Ok(None);
-            }
-        }
-        let vectors = Vectors::new(features.finish(), targets, self.options.batch_size);
-        vectors.map(Some).map_err(|source| Error::Train { source })
+        // A call that can read other pictures than the one before would not go on with the same run.
+        let count = |what: &str, set: &dyn Batches| (what.to_owned(), set.n_samples().to_string());
+        let config = BTreeMap::from([
+            count("readable training pictures", &train),
+            count("readable validation pictures", &val),
+        ]);
+        let job = Job { run, save: &save, config };
+        self.fit(&new_network(&head, self.options)?, [&train, &val], &job, (metrics, stop, relay))
+            .map(Some)
     }
 
     fn fit(
         &self,
         network: &Network,
         sets: [&dyn Batches; 2],
-        save: &SaveModel<'_>,
-        watch: (&mut Metrics, &AtomicBool, &mut Relay<'_>),
+        job: &Job<'_>,
+        watch: Watch<'_, '_>,
     ) -> Result<Outcome> {
         match self.options.optimizer {
             OptimizerKind::Sgd => {
                 let rule = Sgd { momentum: self.options.momentum, ..Sgd::default() };
-                self.fit_with(rule, network, sets, save, watch)
+                self.fit_with(rule, network, sets, job, watch)
             }
-            OptimizerKind::AdamW => self.fit_with(AdamW::default(), network, sets, save, watch),
+            OptimizerKind::AdamW => self.fit_with(AdamW::default(), network, sets, job, watch),
         }
     }
 
@@ -172,17 +164,14 @@ impl<'a> Tune<'a> {
         rule: R,
         network: &Network,
         [train, val]: [&dyn Batches; 2],
-        save_model: &SaveModel<'_>,
-        (metrics, stop, relay): (&mut Metrics, &AtomicBool, &mut Relay<'_>),
+        job: &Job<'_>,
+        (metrics, stop, relay): Watch<'_, '_>,
     ) -> Result<Outcome> {
+        let failed = |source| Error::Train { source };
         let groups = setup::groups(network, self.options);
-        let optimizer = Optimizer::from_groups(groups, rule)
-            .map_err(|source| Error::Train { source: source.into() })?;
-        let settings = self.settings(train.n_batches());
-        let start = match self.folder.checkpoint_file().exists() {
-            true => Start::Resume,
-            false => Start::Fresh,
-        };
+        let optimizer =
+            Optimizer::from_groups(groups, rule).map_err(|source| failed(source.into()))?;
+        let settings = self.settings(train.n_batches(), job);
         let mut fit = Fit {
             network,
             optimizer,
@@ -191,12 +180,16 @@ impl<'a> Tune<'a> {
             train,
             val,
             settings: &settings,
-            save_model,
+            save_model: job.save,
         };
-        fit.run(start, stop, relay).map_err(|source| Error::Train { source })
+        if job.run.start == Start::Fresh {
+            fit.begin(relay).map_err(failed)?;
+            job.run.has_begun()?;
+        }
+        fit.run(Start::Resume, stop, relay).map_err(failed)
     }
 
-    fn settings(&self, steps_per_epoch: usize) -> Settings {
+    fn settings(&self, steps_per_epoch: usize, job: &Job<'_>) -> Settings {
         let options = self.options;
         let steps = (options.epochs * steps_per_epoch) as u64;
         Settings {
@@ -205,61 +198,90 @@ impl<'a> Tune<'a> {
             clip_norm: options.clip_norm,
             seed: options.seed,
             save_every: Some(SAVE_EVERY),
-            out: self.folder.path().to_path_buf(),
-            config: BTreeMap::new(), // config.json has been compared already
+            out: job.run.folder.clone(),
+            config: job.config.clone(),
         }
     }
 
-    fn plan(&self) -> Plan {
-        let model = &self.begun.model;
-        let mut options = self.options.clone();
-        options.lr = Some(options.peak_lr());
+    fn plan(&self, run: &Run) -> Plan {
+        let Begun { dataset, model, .. } = &self.begun;
+        let mut options = self.options.resolved();
         options.image_size = Some(model.preprocess().input_size[0]);
         let params = self.network.params();
         let count = |is_counted: &dyn Fn(&Parameter) -> bool| -> usize {
             params.iter().filter(|p| is_counted(p)).map(|p| p.var.elem_count()).sum()
         };
+        let train_images = dataset.train.len();
         Plan {
-            options,
-            classes: self.begun.dataset.classes.clone(),
-            train_images: self.begun.dataset.train.len(),
-            val_images: self.begun.dataset.val.len(),
-            skipped: self.begun.dataset.skipped.len(),
+            classes: dataset.classes.clone(),
+            train_images,
+            val_images: dataset.val.len(),
+            skipped: dataset.skipped.len(),
             trained_params: count(&Parameter::is_trained),
             params: count(&|param| param.role.is_trained()),
-            steps_per_epoch: self.begun.dataset.train.len().div_ceil(self.options.batch_size),
-            out: self.folder.path().to_path_buf(),
+            steps_per_epoch: batch_ranges(train_images, options.batch_size, self.min_batch).len(),
+            out: run.folder.path().to_path_buf(),
+            options,
         }
     }
 
     fn report(
         &self,
-        outcome: Option<&Outcome>,
-        metrics: &Metrics,
-        relay: &Relay<'_>,
+        outcome: Option<Outcome>,
+        run: &Run,
+        (metrics, relay): (&Metrics, Relay<'_>),
         started: Instant,
-    ) -> FineTuneReport {
-        let last = outcome.and_then(|outcome| outcome.last.as_ref()).map(|last| &last.scores);
-        let best = outcome.and_then(|outcome| outcome.best.as_ref()).map(|best| &best.scores);
+    ) -> Result<FineTuneReport> {
+        let mut epochs = relay.epochs_done();
+        let outcome = match outcome {
+            Some(outcome) => outcome,
+            None => {
+                let begun = match run.start {
+                    Start::Fresh => None,
+                    Start::Resume => Some(Checkpoint::read(&run.folder.checkpoint())),
+                };
+                let begun = begun.transpose().map_err(|source| Error::Train { source })?;
+                let progress = begun.map(|checkpoint| checkpoint.progress).unwrap_or_default();
+                epochs = progress.epoch;
+                Outcome { last: None, best: progress.best, steps: progress.step, stopped: true }
+            }
+        };
+        let last = outcome.last.as_ref().map(|last| &last.scores);
+        let best = outcome.best.as_ref().map(|best| &best.scores);
+        let (val_images, has_best) = (last.map(|last| last.samples), best.is_some());
         let [last, best] = [last, best].map(|scores| scores.map(ClassificationScores::from));
-        FineTuneReport {
+        let (images_per_second, skipped_files) = (relay.images_per_second(), relay.into_skipped());
+        Ok(FineTuneReport {
             val_top1: last.map(|last| last.top1),
             best_val_top1: best.map(|best| best.top1),
             val_loss: last.map(|last| last.loss),
-            epochs: relay.epochs_done(),
+            val_images,
+            skipped: skipped_files.len(),
+            skipped_files,
+            epochs,
             seconds: started.elapsed().as_secs_f64(),
-            images_per_second: relay.images_per_second(),
-            model: self.folder.model(),
-            out: self.folder.path().to_path_buf(),
-            stopped: outcome.is_none_or(|outcome| outcome.stopped),
+            images_per_second,
+            model: has_best.then(|| run.folder.model()),
+            out: run.folder.path().to_path_buf(),
+            stopped: outcome.stopped,
             review: last.map(|_| {
                 data::review(&metrics.review, &self.begun.dataset, self.begun.model.classes())
             }),
-        }
+        })
     }
 }
 
-/// Writes the best model.
+/// What a run on pictures and one on features do not share.
+struct Job<'a> {
+    run: &'a Run,
+    /// Writes the best model.
+    save: &'a SaveModel<'a>,
+    config: BTreeMap<String, String>,
+}
+
+/// What is told and asked on the way.
+type Watch<'w, 'r> = (&'w mut Metrics, &'w AtomicBool, &'w mut Relay<'r>);
+
 type SaveModel<'a> = dyn Fn(&Network, &Path) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>
     + 'a;
 
@@ -269,3 +291,6 @@ pub(crate) fn new_network(model: &Model, options: &FineTuneOptions) -> Result<Ne
     let network = network.map_err(|source| Error::Train { source: source.into() })?;
     Ok(network.with_threads(options.threads))
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,7 +88,7 @@ impl Flags {
 
     /// A pool over windows that slide.
     fn windows(&self, op: impl FnOnce(Window, bool) -> Op) -> Result<Op> {
-        let kernel = self.kernel.ok_or_else(|| missing("--kernel", "a size such as 3 or 2x2"))?;
+        let kernel = self.kernel.ok_or_else(|| missing("kernel", "a size such as 3 or 2x2"))?;
         let (padding, dilation, mode) = (self.padding, self.dilation, PadMode::Zeros);
         let stride = self.stride.unwrap_or(kernel);
         Ok(op(Window { kernel, stride, dilation, padding, mode }, self.ceil))
@@ -96,11 +96,11 @@ impl Flags {
 
     /// A pool over parts of the map.
     fn parts(&self, kind: PoolKind) -> Result<Op> {
-        let out = self.out.ok_or_else(|| missing("--out", "a size such as 7 or 7x7"))?;
+        let out = self.out.ok_or_else(|| missing("out", "a size such as 7 or 7x7"))?;
         Ok(Op::AdaptivePool { kind, out })
     }
 }
 
-fn missing(flag: &'static str, expected: &str) -> Error {
-    Error::Option { flag, got: "missing".to_owned(), expected: expected.to_owned() }
+fn missing(field: &'static str, expected: &str) -> Error {
+    Error::Option { field, got: "missing".to_owned(), expected: expected.to_owned() }
 }

@@ -106,7 +106,7 @@ fn what_cannot_be_is_refused_with_the_formula() {
     assert!(refused(Op::Flatten, 4, [8, 8]).contains("fixed size"));
     assert!(refused(Op::ChannelScale, 4, [8, 8]).contains("not one of conv"));
     let none = ExplainOptions { batch: 0, ..ExplainOptions::new(pool(2, 2, false), 4, [8, 8]) };
-    assert!(explain(&none).unwrap_err().to_string().contains("--batch"));
+    assert!(explain(&none).unwrap_err().to_string().contains("`batch`"));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::at_least;
+use super::{at_least, check_threads};
 use crate::error::{Error, Result};
 
 /// What looking into a network needs to know.
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 /// let options = LookOptions::new("mobilenetv2_100", vec!["bee.jpg".into()], "bee");
 /// assert_eq!((options.top, options.channels), (5, 16));
 /// let error = LookOptions { channels: 0, ..options }.check().unwrap_err();
-/// assert_eq!(error.to_string(), "--channels is 0, it must be 1 or more");
+/// assert_eq!(error.to_string(), "`channels` is 0, it must be 1 or more");
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct LookOptions {
@@ -60,7 +60,8 @@ impl LookOptions {
         if self.images.is_empty() {
             return Err(Error::NoImages);
         }
-        at_least("--top", self.top, 1)?;
-        at_least("--channels", self.channels, 1)
+        check_threads(self.threads)?;
+        at_least("top", self.top, 1)?;
+        at_least("channels", self.channels, 1)
     }
 }

@@ -1,0 +1,105 @@
+//! Options that are one word of a few.
+//!
+//! Above: `options`, the binary's flags. Below: `error`. Not here: what the words do (`setup`, `evaluate`, `bench`).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Declares an enum that is spelled the same on the command line and in `config.json`.
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$variant_doc])* #[serde(rename = $word)] $variant,)+
+        }
+
+        impl $name {
+            /// Every choice by the word it has on the command line.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $($name::$variant => $word,)+ })
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Error;
+
+            fn from_str(word: &str) -> Result<Self> {
+                match word {
+                    $($word => Ok($name::$variant),)+
+                    _ => Err(Error::Choice { got: word.to_owned(), expected: Self::WORDS.join(", ") }),
+                }
+            }
+        }
+    };
+}
+
+choice! {
+    /// What training begins with.
+    Pretrained {
+        /// The model's weights, with a new head.
+        Yes = "yes",
+        /// Random weights.
+        None = "none",
+    }
+}
+
+choice! {
+    /// The rule of a step.
+    OptimizerKind {
+        /// Stochastic gradient descent with momentum.
+        Sgd = "sgd",
+        /// Adam with decoupled weight decay.
+        AdamW = "adamw",
+    }
+}
+
+choice! {
+    /// How the learning rate falls after the warm-up.
+    ScheduleKind {
+        /// Half a cosine, to 0 at the last step.
+        Cosine = "cosine",
+        /// To a tenth after each third of the steps.
+        Step = "step",
+        /// Not at all.
+        Constant = "constant",
+    }
+}
+
+choice! {
+    /// Whether training pictures are changed at random.
+    Augment {
+        /// A random crop of a random shape, resized, and a flip every other time.
+        Yes = "yes",
+        /// Resized and cropped in the middle, as for evaluating.
+        None = "none",
+    }
+}
+
+choice! {
+    /// How the classes of a folder are matched with a model's.
+    Labels {
+        /// By name; every class of the folder must be one of the model's.
+        Name = "name",
+        /// By position: the folder's first class in sorted order is the model's first.
+        Order = "order",
+    }
+}
+
+choice! {
+    /// What is measured.
+    BenchMode {
+        /// A batch through the compiled network.
+        Infer = "infer",
+        /// A step that trains everything: forward, backward, SGD with momentum.
+        Train = "train",
+    }
+}

@@ -1,0 +1,234 @@
+//! What fine-tuning needs to know, each option once: its documentation, type, default and role.
+//!
+//! Above: `fine_tune`, the binary's flags. Below: `options::list`. Not here: how options become a network and an optimizer
+//! (`setup`).
+//! `config.json`, the line of provenance in a model file and the first lines of a run are made of this list.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use taper_transfer::Freeze;
+
+use super::choice::{Augment, OptimizerKind, Pretrained, ScheduleKind};
+use super::list::{OptionValue, Role, options};
+use super::{at_least, check_size, check_threads, require};
+use crate::error::Result;
+
+options! {
+    /// What fine-tuning needs to know. [`Default`] fine-tunes the embedded MobileNetV2 on the embedded pictures.
+    ///
+    /// ```
+    /// use taper_recipes::{FineTuneOptions, Freeze};
+    ///
+    /// let options = FineTuneOptions { epochs: 3, freeze: Freeze::Backbone, ..FineTuneOptions::default() };
+    /// assert!(options.check().is_ok());
+    /// let error = FineTuneOptions { batch_size: 0, ..options }.check().unwrap_err();
+    /// assert!(error.is_request());
+    /// assert_eq!(error.to_string(), "`batch_size` is 0, it must be 1 or more");
+    /// ```
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct FineTuneOptions {
+        /// A folder of pictures, `DIR/<class>/*` or `DIR/train/<class>/*` with `DIR/val/<class>/*`; the embedded pictures
+        /// when absent.
+        data: Option<PathBuf> = None => Place,
+        /// A name of the zoo, a model file, or what [`weights_of`](crate::weights_of) says.
+        model: String = "mobilenetv2_100.tv_in1k".to_owned() => Place,
+        /// Whether training begins with the model's weights or with random ones.
+        pretrained: Pretrained = Pretrained::Yes => Recipe,
+        /// Passes over the training pictures, 1 or more.
+        epochs: usize = 6 => Recipe,
+        /// Pictures a step, 1 or more; the last batch of an epoch may be smaller, and takes one picture more where it would be alone
+        /// and the network's batch norms need two.
+        batch_size: usize = 32 => Recipe,
+        /// Highest learning rate; [`FineTuneOptions::default_lr`] when absent.
+        lr: Option<f64> = None => Recipe,
+        /// Passes over the training pictures' features with which the new head is trained alone before everything is, so that the first
+        /// steps do not pull trained layers after a random head (Kumar et al. 2022, <https://arxiv.org/abs/2202.10054>). 0 for none; with a
+        /// frozen backbone or without pretrained weights there are none.
+        head_epochs: usize = 20 => Recipe,
+        /// Factor on the learning rate of the new head, above 0; see [`FineTuneOptions::head_scale`] when absent.
+        head_lr_scale: Option<f64> = None => Recipe,
+        /// The rule of a step.
+        optimizer: OptimizerKind = OptimizerKind::Sgd => Recipe,
+        /// SGD's momentum, in `[0, 1)`; PyTorch's convention, without dampening.
+        momentum: f64 = 0.9 => Recipe,
+        /// Weight decay of weights, 0 or more; norms and biases have none. Coupled in SGD, decoupled in AdamW.
+        weight_decay: f64 = 1e-4 => Recipe,
+        /// How the learning rate falls.
+        schedule: ScheduleKind = ScheduleKind::Cosine => Recipe,
+        /// Steps over which the learning rate rises from 0.
+        warmup: u64 = 10 => Recipe,
+        /// Label smoothing, in `[0, 1)`.
+        label_smoothing: f64 = 0.0 => Recipe,
+        /// Largest norm of all gradients together; no limit when absent.
+        clip_norm: Option<f64> = None => Recipe,
+        /// Whether training pictures are cropped and flipped at random.
+        augment: Augment = Augment::Yes => Recipe,
+        /// Smallest share of a picture's area that a random crop keeps, in `(0, 1]`; torchvision's default is 0.08.
+        min_crop: f64 = 0.25 => Recipe,
+        /// What is not trained. A frozen norm keeps its running statistics and uses them.
+        #[serde(with = "as_word")]
+        freeze: Freeze = Freeze::None => Recipe,
+        /// Height and width of the network's input, in pixels, 32 or more; the model's own when absent.
+        image_size: Option<usize> = None => Recipe,
+        /// Share of each class held out when the folder has no `val`, in `(0, 1)`.
+        val_fraction: f64 = 0.2 => Recipe,
+        /// Refuse a folder with files that are no pictures, instead of skipping them.
+        strict: bool = false => Place,
+        /// Decides the new head's weights, the split, the order and the crops.
+        seed: u64 = 0 => Recipe,
+        /// The run's folder; the first free one of `runs/finetune-1`, `runs/finetune-2`, … when absent.
+        out: Option<PathBuf> = None => Place,
+        /// Threads of computing and of reading pictures; 0 for all there are.
+        threads: usize = 0 => Place,
+    }
+}
+
+impl FineTuneOptions {
+    /// The learning rate when none is given.
+    pub fn default_lr(optimizer: OptimizerKind, freeze: &Freeze) -> f64 {
+        match (optimizer, freeze) {
+            (OptimizerKind::Sgd, Freeze::Backbone) => 0.01,
+            (OptimizerKind::Sgd, _) => 1e-3,
+            (OptimizerKind::AdamW, Freeze::Backbone) => 3e-3,
+            (OptimizerKind::AdamW, _) => 1e-4,
+        }
+    }
+
+    /// The learning rate of this request.
+    pub fn peak_lr(&self) -> f64 {
+        self.lr.unwrap_or_else(|| Self::default_lr(self.optimizer, &self.freeze))
+    }
+
+    /// Whether the new head is trained alone first.
+    pub fn warms_head(&self) -> bool {
+        self.head_epochs > 0
+            && self.pretrained == Pretrained::Yes
+            && self.freeze != Freeze::Backbone
+    }
+
+    /// The factor of this request: 10 for a new head over trained layers that was not trained alone first, for it has
+    /// further to go than they; otherwise 1.
+    pub fn head_scale(&self) -> f64 {
+        let is_new = self.pretrained == Pretrained::Yes && self.freeze != Freeze::Backbone;
+        let default = if is_new && !self.warms_head() { 10.0 } else { 1.0 };
+        self.head_lr_scale.unwrap_or(default)
+    }
+
+    /// The same request with what depends on other options filled in: the learning rates, and no epochs of the head alone where
+    /// there are none.
+    #[must_use]
+    pub fn resolved(&self) -> Self {
+        FineTuneOptions {
+            lr: Some(self.peak_lr()),
+            head_lr_scale: Some(self.head_scale()),
+            head_epochs: if self.warms_head() { self.head_epochs } else { 0 },
+            ..self.clone()
+        }
+    }
+
+    /// What makes the result what it is, in one line, [`resolved`](Self::resolved): `pretrained yes, epochs 6, batch size 32, …`.
+    /// Without paths, so that equal runs have equal lines.
+    pub fn recipe(&self) -> String {
+        let is_recipe = |option: &OptionValue| option.role == Role::Recipe;
+        let options = self.resolved().list().into_iter().filter(is_recipe);
+        let words = options
+            .map(|OptionValue { name, value, .. }| format!("{} {value}", name.replace('_', " ")));
+        words.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Refuses what cannot be meant, before anything is read or written.
+    ///
+    /// # Errors
+    /// [`Error::Option`] with the field, what came and what is expected.
+    pub fn check(&self) -> Result<()> {
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        check_threads(self.threads)?;
+        at_least("epochs", self.epochs, 1)?;
+        at_least("batch_size", self.batch_size, 1)?;
+        check_size(self.image_size)?;
+        if let Some(lr) = self.lr {
+            require("lr", lr, positive(lr), "a positive number")?;
+        }
+        if let Some(scale) = self.head_lr_scale {
+            require("head_lr_scale", scale, positive(scale), "a positive number")?;
+        }
+        let crop = self.min_crop;
+        require("min_crop", crop, crop > 0.0 && crop <= 1.0, "above 0 and at most 1")?;
+        if let Some(norm) = self.clip_norm {
+            require("clip_norm", norm, positive(norm), "a positive number")?;
+        }
+        let share = |value: f64| (0.0..1.0).contains(&value);
+        require("momentum", self.momentum, share(self.momentum), "from 0 to below 1")?;
+        let smoothing = self.label_smoothing;
+        require("label_smoothing", smoothing, share(smoothing), "from 0 to below 1")?;
+        let decay = self.weight_decay;
+        require("weight_decay", decay, decay.is_finite() && decay >= 0.0, "0 or more")?;
+        let fraction = self.val_fraction;
+        require(
+            "val_fraction",
+            fraction,
+            share(fraction) && fraction > 0.0,
+            "between 0 and 1, both excluded",
+        )
+    }
+}
+
+/// Spells [`Freeze`] in `config.json` as on the command line.
+mod as_word {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use taper_transfer::Freeze;
+
+    pub(super) fn serialize<S: Serializer>(freeze: &Freeze, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(freeze)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Freeze, D::Error> {
+        let word = String::deserialize(from)?;
+        word.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every key of `config.json` is an option of the list, in order, and every option that makes the result is in the line.
+    #[test]
+    fn one_list_is_behind_the_configuration_and_the_line() {
+        let options = FineTuneOptions { clip_norm: Some(0.5), ..FineTuneOptions::default() };
+        let json = serde_json::to_value(&options).unwrap();
+        let keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        let list = options.list();
+        assert_eq!(list.iter().map(|option| option.name).collect::<Vec<_>>(), keys);
+        let line = options.recipe();
+        for OptionValue { name, role, .. } in &list {
+            let is_there = format!(", {line}").contains(&format!(", {} ", name.replace('_', " ")));
+            assert_eq!(is_there, *role == Role::Recipe, "{name}: {line}");
+        }
+        assert!(line.contains("clip norm 0.5") && line.contains("head lr scale 1,"), "{line}");
+    }
+
+    #[test]
+    fn what_depends_on_other_options_is_filled_in_once() {
+        let options = FineTuneOptions { freeze: Freeze::Backbone, ..FineTuneOptions::default() };
+        let resolved = options.resolved();
+        assert_eq!(
+            (resolved.head_epochs, resolved.lr, resolved.head_lr_scale),
+            (0, Some(0.01), Some(1.0))
+        );
+        assert_eq!(resolved.resolved(), resolved);
+        assert_eq!(resolved.recipe(), options.recipe());
+        let cold = FineTuneOptions { head_epochs: 0, ..FineTuneOptions::default() };
+        assert_eq!(cold.resolved().resolved().head_lr_scale, Some(10.0));
+    }
+
+    #[test]
+    fn threads_beyond_any_machine_are_refused() {
+        let options = FineTuneOptions { threads: 100_000, ..FineTuneOptions::default() };
+        let error = options.check().unwrap_err();
+        assert_eq!(error.to_string(), "`threads` is 100000, it must be from 0 to 1024");
+        assert!(error.is_request());
+    }
+}

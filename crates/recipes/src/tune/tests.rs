@@ -1,0 +1,214 @@
+//! Pictures that are gone after the folder was read, on pictures and on features; last batches of one; what a stopped run reports.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use taper_data::folder::Options;
+use taper_data::{Check, Dataset, ImageFolder, Sample, sample_set};
+use taper_model::{Model, Preprocess};
+use taper_transfer::Freeze;
+
+use super::Tune;
+use crate::error::{Error, Result};
+use crate::fine_tune::Begun;
+use crate::observer::{Event, Observer};
+use crate::options::{Augment, FineTuneOptions};
+use crate::report::FineTuneReport;
+use crate::run::{self, Run, RunConfig};
+
+/// Remembers what it is told, and stops after so many steps.
+struct Listener<'a> {
+    skipped: Vec<PathBuf>,
+    epochs: Vec<[usize; 2]>,
+    batches: Vec<usize>,
+    stop: &'a AtomicBool,
+    stop_after: usize,
+}
+
+impl Observer for Listener<'_> {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Skipped(skipped) => self.skipped.push(skipped.path.clone()),
+            Event::Epoch(epoch) => self.epochs.push([epoch.train_images, epoch.val_images]),
+            Event::Step(step) => self.batches.push(step.images),
+            _ => {}
+        }
+        if self.batches.len() >= self.stop_after {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A network for pictures of 32x32, whose last maps have one position.
+fn small_model() -> Model {
+    use taper_zoo::mobilenet_v2::{Scaling, mobilenet_v2};
+    let graph = mobilenet_v2(Scaling::width(0.1), 10).unwrap();
+    let preprocess = Preprocess { input_size: [32, 32], ..Preprocess::imagenet() };
+    Model::random(graph, 7, preprocess, (0..10).map(|class| class.to_string()).collect()).unwrap()
+}
+
+/// Sixty pictures to train with and 105 to validate on, none of which is kept in memory.
+fn pictures(dir: &Path) -> Dataset {
+    let data = dir.join("data");
+    sample_set::export(&data).unwrap();
+    let options = Options { check: Check::Headers, ..Options::default() };
+    let mut dataset = ImageFolder::open(&data, &options).unwrap();
+    dataset.train = dataset.train.into_iter().step_by(7).take(60).collect();
+    dataset
+}
+
+fn options(dir: &Path, features: bool) -> FineTuneOptions {
+    FineTuneOptions {
+        data: Some(dir.join("data")),
+        epochs: 2,
+        batch_size: 8,
+        head_epochs: 2,
+        freeze: if features { Freeze::Backbone } else { Freeze::None },
+        augment: if features { Augment::None } else { Augment::Yes },
+        clip_norm: Some(1.0),
+        ..FineTuneOptions::default()
+    }
+}
+
+/// Runs `dataset` in `dir/run`, after what `spoil` did to the files.
+fn train<'a>(
+    dir: &Path,
+    dataset: Dataset,
+    options: &FineTuneOptions,
+    (stop, stop_after): (&'a AtomicBool, usize),
+    spoil: impl FnOnce(&Dataset),
+) -> (Result<FineTuneReport>, Listener<'a>) {
+    let (skipped, epochs, batches) = (Vec::new(), Vec::new(), Vec::new());
+    let mut listener = Listener { skipped, epochs, batches, stop, stop_after };
+    let begun = Begun::with(small_model(), dataset, options, &mut listener).unwrap();
+    let config = RunConfig::new(options.clone(), String::new(), String::new());
+    let run = Run::begin(run::vacant(Some(&dir.join("run"))).unwrap(), config).unwrap();
+    spoil(&begun.dataset);
+    let tune = Tune::new(begun, options);
+    let report = tune.and_then(|tune| tune.run(&run, stop, &mut listener, Instant::now()));
+    (report, listener)
+}
+
+fn remove(samples: &[Sample]) {
+    samples.iter().for_each(|sample| fs::remove_file(sample.path().unwrap()).unwrap());
+}
+
+#[test]
+fn pictures_that_are_gone_are_named_and_counted_on_pictures_and_on_features() {
+    for features in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let (never, options) = (AtomicBool::new(false), options(dir.path(), features));
+        let dataset = pictures(dir.path());
+        // The whole second batch of validation, one that is cut in half, and three of training.
+        let mut gone: Vec<PathBuf> = dataset.val[8..16]
+            .iter()
+            .chain(&dataset.train[5..8])
+            .chain(&dataset.val[40..41])
+            .map(|sample| sample.path().unwrap().to_path_buf())
+            .collect();
+        let (report, told) =
+            train(dir.path(), dataset, &options, (&never, usize::MAX), |dataset| {
+                remove(&dataset.val[8..16]);
+                remove(&dataset.train[5..8]);
+                let half = dataset.val[40].path().unwrap();
+                let bytes = fs::read(half).unwrap();
+                fs::write(half, &bytes[..bytes.len() / 2]).unwrap();
+            });
+        let report = report.unwrap();
+        let mut skipped: Vec<PathBuf> =
+            report.skipped_files.iter().map(|skipped| skipped.path.clone()).collect();
+        assert_eq!((report.skipped, told.skipped), (12, skipped.clone()), "features: {features}");
+        gone.sort();
+        skipped.sort();
+        assert_eq!(skipped, gone);
+        assert!(report.skipped_files.iter().all(|skipped| !skipped.reason.is_empty()));
+        assert_eq!(told.epochs, [[57, 96]; 2]);
+        assert_eq!(report.val_images, Some(96));
+        let review = report.review.unwrap();
+        let seen: u64 = (0..6).map(|class| review.confusion.total(class)).sum();
+        assert_eq!(seen, 96);
+        for mistake in review.mistakes {
+            assert!(mistake.image.contains(&format!("/{}/", mistake.actual)), "{mistake:?}");
+            assert!(!gone.contains(&PathBuf::from(mistake.image)));
+        }
+    }
+}
+
+#[test]
+fn a_part_of_which_no_picture_is_left_is_an_error_that_names_one() {
+    for (features, part) in
+        [(false, "training"), (false, "validation"), (true, "training"), (true, "validation")]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let (never, options) = (AtomicBool::new(false), options(dir.path(), features));
+        let dataset = pictures(dir.path());
+        let (report, told) =
+            train(dir.path(), dataset, &options, (&never, usize::MAX), |dataset| match part {
+                "training" => remove(&dataset.train),
+                _ => remove(&dataset.val),
+            });
+        let error = report.unwrap_err();
+        let mut words = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            words += &format!(": {cause}");
+            source = cause.source();
+        }
+        assert!(words.contains(part) && words.contains(".png`: "), "{words}");
+        assert!(!error.is_request());
+        assert!(!told.skipped.is_empty());
+    }
+}
+
+/// 57 pictures in batches of 8 leave one, which batch norms cannot use alone on maps of one position.
+#[test]
+fn a_last_picture_joins_the_batch_before_it() {
+    for (features, expected) in [(false, [8, 8, 8, 8, 8, 8, 9]), (true, [8, 8, 8, 8, 8, 8, 8])] {
+        let dir = tempfile::tempdir().unwrap();
+        let (never, options) = (AtomicBool::new(false), options(dir.path(), features));
+        let mut dataset = pictures(dir.path());
+        dataset.train.truncate(57);
+        let (report, told) = train(dir.path(), dataset, &options, (&never, usize::MAX), |_| ());
+        assert_eq!(report.unwrap().epochs, 2);
+        assert_eq!(told.batches[..7], expected);
+        // A frozen norm needs no variance: there the last picture is a batch of its own.
+        assert_eq!(told.batches.len(), if features { 16 } else { 14 });
+        assert_eq!(told.batches.iter().sum::<usize>(), 2 * 57);
+    }
+}
+
+#[test]
+fn a_batch_size_of_one_is_refused_before_training_where_norms_need_two() {
+    let dir = tempfile::tempdir().unwrap();
+    let never = AtomicBool::new(false);
+    let alone = |features| FineTuneOptions { batch_size: 1, ..options(dir.path(), features) };
+    let (report, _) =
+        train(dir.path(), pictures(dir.path()), &alone(false), (&never, usize::MAX), |_| ());
+    let error = report.unwrap_err();
+    assert!(matches!(error, Error::Option { field: "batch_size", .. }) && error.is_request());
+    assert!(error.to_string().contains("2 or more: batch norms"), "{error}");
+    assert!(!dir.path().join("run/checkpoint").exists());
+
+    let other = tempfile::tempdir().unwrap();
+    let frozen = FineTuneOptions { data: Some(other.path().join("data")), ..alone(true) };
+    let (report, _) =
+        train(other.path(), pictures(other.path()), &frozen, (&never, usize::MAX), |_| ());
+    assert_eq!(report.unwrap().epochs, 2);
+}
+
+#[test]
+fn the_report_of_a_stopped_run_names_a_model_that_is_there_or_none() {
+    for (steps, is_there) in [(0, false), (3, false), (9, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let (stop, options) = (AtomicBool::new(false), options(dir.path(), false));
+        let (report, _) = train(dir.path(), pictures(dir.path()), &options, (&stop, steps), |_| ());
+        let report = report.unwrap();
+        assert!(report.stopped, "{steps}");
+        assert_eq!(report.model.is_some(), is_there, "{steps}");
+        assert_eq!(report.best_val_top1.is_some(), is_there);
+        assert!(report.model.is_none_or(|model| model.is_file()));
+        assert!(Run::open(&dir.path().join("run")).is_ok(), "it can go on");
+    }
+}
