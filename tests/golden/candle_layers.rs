@@ -5,7 +5,7 @@
 
 use candle_core::{DType, Device, ModuleT, Result, Tensor, Var, bail};
 use candle_nn::{VarBuilder, VarMap};
-use taper_graph::{Activation as Curve, Bias, Conv, Op, PoolKind};
+use taper_graph::{Activation as Curve, Bias, Conv, Op, PoolKind, ResizeTo};
 use taper_layers::{
     Activate, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, AvgPoolConfig, BatchNorm,
     BatchNormConfig, BlurPool2d, BlurPoolConfig, Conv2d, ConvConfig, ConvTranspose2d,
@@ -131,7 +131,9 @@ fn pool(op: &Op) -> Result<Box<dyn ModuleT>> {
         Op::LpPool { p, window, ceil } => {
             Box::new(LpPool2d::new(LpPoolConfig { p: *p, pool: config(window, ceil) })?)
         }
-        Op::AdaptivePool { kind: PoolKind::Max, out } => Box::new(AdaptiveMaxPool2d::new(*out)?),
+        Op::AdaptivePool { kind: PoolKind::Max, out, .. } => {
+            Box::new(AdaptiveMaxPool2d::new(*out)?)
+        }
         Op::AdaptivePool { out, .. } => Box::new(AdaptiveAvgPool2d::new(*out)?),
         Op::GlobalPool { kind, squeeze } => {
             let global = match kind {
@@ -141,8 +143,8 @@ fn pool(op: &Op) -> Result<Box<dyn ModuleT>> {
             Box::new(if *squeeze { global.add(Flatten) } else { global })
         }
         Op::Pad { sides, mode } => Box::new(Pad2d { sides: *sides, mode: *mode }),
-        Op::Resize { out, mode } => {
-            Box::new(Upsample::new(Target::Size(*out), resampling(*mode)?)?)
+        Op::Resize { out: ResizeTo::Size(out), mode } => {
+            Box::new(Upsample::new(Target::Size(*out), resampling(*mode))?)
         }
         Op::BlurPool { window } => {
             let ([kernel_size, stride], mode) = (blur(window), window.mode);

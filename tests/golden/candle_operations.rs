@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Result, Tensor, bail};
-use taper_graph::{Activation as Curve, Op, PoolKind};
+use taper_graph::{Activation as Curve, Op, PoolKind, ResizeTo};
 use taper_ops as ops;
 use taper_tests::fixture::Golden;
 use taper_tests::operation::Case;
@@ -208,7 +208,7 @@ fn pooled(op: &Op, x: &Tensor) -> Result<Tensor> {
             ops::avg_pool2d(x, window, rounding(*ceil), border(*kind))?
         }
         Op::LpPool { p, window, ceil } => ops::lp_pool2d(x, *p, window, rounding(*ceil))?,
-        Op::AdaptivePool { kind: PoolKind::Max, out } => ops::adaptive_max_pool2d(x, *out)?,
+        Op::AdaptivePool { kind: PoolKind::Max, out, .. } => ops::adaptive_max_pool2d(x, *out)?,
         Op::AdaptivePool { out, .. } => ops::adaptive_avg_pool2d(x, *out)?,
         Op::GlobalPool { kind, squeeze } => {
             let map = match kind {
@@ -225,7 +225,9 @@ fn pooled(op: &Op, x: &Tensor) -> Result<Tensor> {
 fn resampled(op: &Op, x: &Tensor) -> Result<Tensor> {
     let y = match op {
         Op::Pad { sides, mode } => ops::pad(x, *sides, *mode)?,
-        Op::Resize { out, mode } => ops::interpolate(x, *out, resampling(*mode)?)?,
+        Op::Resize { out: ResizeTo::Size(out), mode } => {
+            ops::interpolate(x, *out, resampling(*mode))?
+        }
         Op::BlurPool { window } => {
             let [kernel_size, stride] = blur(window);
             ops::blur_pool2d(x, kernel_size, stride, window.mode)?
@@ -252,7 +254,7 @@ fn line(case: &Case, arguments: &Arguments) -> Result<Tensor> {
             ops::avg_pool1d(x, window, rounding(*ceil), border(*kind))?
         }
         Op::LpPool { p, window, ceil } => ops::lp_pool1d(x, *p, window, rounding(*ceil))?,
-        Op::AdaptivePool { kind: PoolKind::Max, out } => ops::adaptive_max_pool1d(x, out[1])?,
+        Op::AdaptivePool { kind: PoolKind::Max, out, .. } => ops::adaptive_max_pool1d(x, out[1])?,
         Op::AdaptivePool { out, .. } => ops::adaptive_avg_pool1d(x, out[1])?,
         op => bail!("{} has no form for sequences", op.label()),
     };

@@ -182,7 +182,7 @@ fn carry(b: &mut GraphBuilder, name: &str, x: &Golden, feed: Feed, is_sized: boo
     } else if kernel == [1, 1] && is_sized {
         b.global_pool(&copy, node, PoolKind::Avg, false).unwrap()
     } else if feed == Feed::Copied || is_sized {
-        let op = Op::AdaptivePool { kind: PoolKind::Avg, out: kernel };
+        let op = Op::AdaptivePool { kind: PoolKind::Avg, out: kernel, at_least: false };
         b.push(&copy, op, &[node], Bias::Without).unwrap()
     } else {
         node

@@ -1,10 +1,11 @@
-//! Parameters and multiply-accumulates, in all and node by node.
+//! Parameters and multiply-accumulates, in all, node by node and unit by unit.
 //!
-//! Above: `taper models`, `taper cost`, reports. Below: `taper-graph`'s shapes. Not here: bytes, memory, time.
+//! Above: `taper-engine`'s profile, `taper models`, reports. Below: `taper-graph`'s shapes, `taper-plan`'s units. Not here: bytes, memory, time.
 //! Counted as in papers and by torchvision: products of convolutions, linear layers and attention. Norms, activations,
 //! biases, pools and sums count nothing.
 
 use taper_graph::{Conv, Extent, Graph, Node, NodeId, Op, ParamId};
+use taper_plan::{FusedGraph, Unit, UnitOp};
 
 use crate::{Error, Macs, Params, Result};
 
@@ -76,15 +77,59 @@ pub fn nodes(graph: &Graph, h: usize, w: usize) -> Result<Vec<NodeCost>> {
     Ok(costs.collect())
 }
 
+/// What each unit of a plan multiplies, by unit, for one image of `h` rows and `w` columns.
+///
+/// # Errors
+/// [`Error::Size`] if the network does not take such an image.
+///
+/// # Examples
+/// ```
+/// use taper_graph::{Activation, Bias, Conv, GraphBuilder};
+/// use taper_plan::FusedGraph;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut b = GraphBuilder::new(3)?;
+/// let xs = b.conv("conv", b.input(), Conv::dense(8, 3, 2), Bias::Without)?;
+/// let xs = b.batch_norm("bn", xs, 1e-5, 0.1)?;
+/// let xs = b.activation("act", xs, Activation::Relu)?;
+/// b.output("features", xs)?;
+/// let graph = b.build()?;
+/// let fused = FusedGraph::new(&graph, &[xs])?;
+/// assert_eq!(taper_cost::units(&graph, &fused, [32, 32])?, [taper_cost::macs(&graph, 32, 32)?]);
+/// # Ok(()) }
+/// ```
+pub fn units(graph: &Graph, fused: &FusedGraph, [h, w]: [usize; 2]) -> Result<Vec<Macs>> {
+    let nodes = nodes(graph, h, w)?;
+    let unit = |unit: &Unit| match unit.op {
+        // Made for the node behind them, which has a unit of its own.
+        UnitOp::Border { .. } | UnitOp::Copy => Macs(0),
+        _ => nodes[unit.node.index()].macs,
+    };
+    Ok(fused.units.iter().map(unit).collect())
+}
+
 fn trained(graph: &Graph, id: ParamId) -> Params {
     let spec = graph.param(id);
     Params(if spec.role.is_trained() { spec.len() as u64 } else { 0 })
 }
 
 fn node_macs(node: &Node, id: NodeId, extents: &[Extent]) -> Macs {
-    let input = |input_idx: usize| node.inputs().get(input_idx).map(|id| extents[id.index()]);
-    let (Some(xs), ys) = (input(0), extents[id.index()]) else { return Macs(0) };
-    let count = match node.op() {
+    let inputs: Vec<Extent> = node.inputs().iter().map(|id| extents[id.index()]).collect();
+    op_macs(node.op(), &inputs, extents[id.index()])
+}
+
+/// Multiply-accumulates of one operation for one image, given the extents of what it reads and puts out.
+///
+/// # Examples
+/// ```
+/// use taper_graph::{Conv, Extent, Op};
+/// let map = |c| Extent::Map { h: 7, w: 7, c };
+/// let macs = taper_cost::op_macs(&Op::Conv(Conv::depthwise(8, 3, 1)), &[map(8)], map(8));
+/// assert_eq!(macs.0, 7 * 7 * 8 * 9);
+/// ```
+#[must_use]
+pub fn op_macs(op: &Op, inputs: &[Extent], ys: Extent) -> Macs {
+    let Some(&xs) = inputs.first() else { return Macs(0) };
+    let count = match op {
         Op::Conv(conv) => product(&[positions(ys), conv.out, filter(conv, xs.channels())]),
         Op::ConvTranspose { conv, .. } => {
             product(&[positions(xs), conv.out, filter(conv, xs.channels())])
@@ -92,10 +137,31 @@ fn node_macs(node: &Node, id: NodeId, extents: &[Extent]) -> Macs {
         Op::Linear { out } => product(&[*out, xs.channels()]),
         // Scores and mixing: each query with each key, over the channels of q and then of the output.
         Op::Attention { .. } => {
-            let keys = input(1).map_or(0, positions);
+            let keys = inputs.get(1).copied().map_or(0, positions);
             product(&[positions(xs), keys, xs.channels() + ys.channels()])
         }
-        _ => 0,
+        Op::Input { .. }
+        | Op::BatchNorm { .. }
+        | Op::GroupNorm { .. }
+        | Op::LayerNorm { .. }
+        | Op::ChannelScale
+        | Op::Activation(_)
+        | Op::Pool { .. }
+        | Op::LpPool { .. }
+        | Op::BlurPool { .. }
+        | Op::AdaptivePool { .. }
+        | Op::GlobalPool { .. }
+        | Op::Add
+        | Op::Mul
+        | Op::Scale { .. }
+        | Op::Concat
+        | Op::Slice { .. }
+        | Op::Shuffle { .. }
+        | Op::Flatten
+        | Op::Pad { .. }
+        | Op::Resize { .. }
+        | Op::Dropout { .. }
+        | Op::DropPath { .. } => 0,
     };
     Macs(count)
 }

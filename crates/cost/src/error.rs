@@ -1,6 +1,6 @@
 //! What can be wrong when counting.
 //!
-//! Above: every function of this crate. Below: `taper-graph`. Not here: impossible networks (`taper_graph::Error`).
+//! Above: every function of this crate. Below: `taper-graph`, `taper-plan`. Not here: impossible networks (`taper_graph::Error`).
 
 /// A network that cannot be counted at that size.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +14,14 @@ pub enum Error {
         w: usize,
         #[source]
         source: Box<taper_graph::Error>,
+    },
+    /// The network's memory cannot be planned.
+    #[error("the memory for images of {h}x{w} cannot be planned")]
+    Plan {
+        h: usize,
+        w: usize,
+        #[source]
+        source: Box<taper_plan::Error>,
     },
 }
 

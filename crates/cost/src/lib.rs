@@ -1,14 +1,16 @@
-//! What a network costs: parameters and multiply-accumulates of a graph at an input size.
+//! What a network costs: parameters, multiply-accumulates and memory of a graph at an input size.
 //!
-//! Above: `taper-recipes`, pruning. Below: `taper-graph`. Not here: weights (`taper-model`), measured time (`taper bench`).
+//! Above: `taper-engine`, `taper-recipes`, pruning. Below: `taper-graph`, `taper-plan`. Not here: weights (`taper-model`), measured time (`taper bench`).
 
 mod count;
 mod error;
+mod memory;
 mod unit;
 
-pub use count::{NodeCost, macs, nodes, params};
+pub use count::{NodeCost, macs, nodes, op_macs, params, units};
 pub use error::{Error, Result};
-pub use unit::{Macs, Params};
+pub use memory::{Memory, inference_memory, training_memory};
+pub use unit::{Bytes, Macs, Params};
 
 #[cfg(test)]
 mod tests;

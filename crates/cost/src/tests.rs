@@ -4,7 +4,7 @@
 
 use taper_graph::{Bias, Conv, Graph, GraphBuilder, Op, PoolKind, Window};
 
-use crate::{Macs, Params, macs, nodes, params};
+use crate::{Bytes, Macs, Params, macs, nodes, params};
 
 /// Stem 3x3 stride 2 to 8 channels, depthwise 3x3, pointwise to 4, pool, linear to 5.
 fn small() -> Graph {
@@ -66,5 +66,6 @@ fn a_size_that_does_not_fit_is_refused_with_its_cause() {
 fn counts_are_printed_with_three_digits() {
     let printed = [Macs(300_774_272).to_string(), Params(3_504_872).to_string()];
     assert_eq!(printed, ["301 M", "3.50 M"]);
+    assert_eq!([Bytes(12_345).to_string(), Bytes(7).to_string()], ["12.3 kB", "7 B"]);
     assert_eq!([Macs(12).to_string(), Macs(45_600).to_string()], ["12", "45.6 k"]);
 }

@@ -1,6 +1,6 @@
 //! One block of memory for all tensors of a run, of which one is written while others are read.
 //!
-//! Above: `session`, `train`. Below: `kernels::AlignedBuf`. Not here: who lies where (`graph::plan`), what the tensors are.
+//! Above: `session`, `train`. Below: `kernels::AlignedBuf`. Not here: who lies where (`taper-plan`), what the tensors are.
 
 use std::ops::Range;
 

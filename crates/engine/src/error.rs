@@ -47,19 +47,23 @@ pub enum Error {
         /// The most there can be.
         most: usize,
     },
-    /// An empty batch, or one beyond memory.
-    #[error("a batch of {batch} images of {h}x{w} cannot be laid out")]
-    Batch {
-        /// Images in the batch.
-        batch: usize,
-        /// Rows of an image.
-        h: usize,
-        /// Columns of an image.
-        w: usize,
+    /// A unit does not fit what it is to be run with: a bug of this library.
+    #[error("node `{node}` {what}; this is a bug, please report it with the network")]
+    Broken {
+        /// Name of the unit's node.
+        node: String,
+        /// What does not fit.
+        what: &'static str,
     },
     /// `backward` needs a `forward` before it, each time.
     #[error("backward was called without a forward before it")]
     NoForward,
+    /// The graph, or a batch of this shape, cannot be planned.
+    #[error("the network cannot be planned")]
+    Plan(#[from] taper_plan::Error),
+    /// The network cannot be counted.
+    #[error("the network cannot be counted")]
+    Cost(#[from] taper_cost::Error),
     /// The graph refused.
     #[error("the graph cannot be run")]
     Graph(#[from] taper_graph::Error),

@@ -1,8 +1,8 @@
 //! Runs graphs on slices: inference with [`Session`], training with [`Trainer`].
 //!
-//! Above: `layers`, `transfer`, `recipes`. Below: `graph`, `kernels`, `model`. Not here: candle, losses, optimizers, files.
+//! Above: `layers`, `transfer`, `recipes`. Below: `graph`, `plan`, `cost`, `kernels`, `model`. Not here: candle, losses, optimizers, files.
 //!
-//! Both begin with the same reading of a graph (`plan`): a convolution, the norm and the activation behind it become one *unit*
+//! Both obey a plan of `taper-plan`: a convolution, the norm and the activation behind it become one *unit*
 //! with one stored tensor. A session folds the norm into the weights, packs them once and keeps one arena. A trainer keeps
 //! every stored tensor until its gradient is done, in one arena that stays between steps; normalization and activation are
 //! recomputed whenever a tensor is read, so nothing else is stored. What no trained parameter lies below runs as inference.
@@ -29,7 +29,7 @@
 
 mod arena;
 mod error;
-mod plan;
+mod kernel;
 mod random;
 mod session;
 mod spread;

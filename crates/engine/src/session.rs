@@ -1,6 +1,6 @@
 //! Inference without a framework: norms folded, weights packed once, one arena.
 //!
-//! Above: `transfer`, `recipes`, users who only classify. Below: `session::{compile, runner}`. Not here: training (`train`).
+//! Above: `transfer`, `recipes`, users who only classify. Below: `session::{compile, runner}`, `taper-plan`. Not here: training (`train`).
 //! Every unit writes what its readers need: bias, residual and activation happen in the convolution's epilogue. An addition
 //! whose one operand is a convolution that nobody else reads costs nothing of its own, and no more does the gate of a
 //! squeeze-and-excite before a pointwise convolution.
@@ -15,11 +15,12 @@ use std::sync::Arc;
 use taper_graph::{Graph, NodeId, ParamId};
 use taper_kernels::Cpu;
 use taper_model::Model;
+use taper_plan::inference::{Order, images_a_thread};
 
+use crate::Result;
 use crate::error::{check_len, check_params};
-use crate::{Error, Result};
 use compile::Program;
-use runner::{Order, Runner};
+use runner::{Prepared, Runner};
 
 pub use profile::UnitTime;
 
@@ -146,8 +147,8 @@ impl Session {
     ///
     /// # Errors
     /// For images the network cannot take.
-    pub fn output_shapes(&self, [n, h, w]: [usize; 3]) -> Result<Vec<Vec<usize>>> {
-        self.program.plan.output_shapes(&self.program.graph, [n, h, w])
+    pub fn output_shapes(&self, shape: [usize; 3]) -> Result<Vec<Vec<usize>>> {
+        Ok(self.program.plan.fused.output_shapes(&self.program.graph, shape)?)
     }
 
     /// Bytes of the arenas, of which there is one for each core when batches are run, and of what bands pass through.
@@ -173,13 +174,14 @@ impl Session {
     /// # Errors
     /// As [`Session::run`].
     pub fn run_all(&mut self, xs: &[f32], [n, h, w]: [usize; 3]) -> Result<&[Vec<f32>]> {
-        let image_len = self.prepare(xs, [n, h, w], Order::Bands)?;
+        let order = self.team.bands();
+        let image_len = self.prepare(xs, [n, h, w], order)?;
         let Self { program, team, lanes, outputs, .. } = self;
         if n == 0 {
             return Ok(outputs);
         }
         let threads = team.cpu.threads();
-        let each = if threads > 1 { n / threads } else { 0 };
+        let each = images_a_thread(n, threads);
         let mut outs: Vec<_> = outputs.iter_mut().map(|out| places(out, n)).collect();
         let images = xs.chunks_exact(image_len);
         let mut images: Vec<Image<'_>> = images
@@ -189,25 +191,29 @@ impl Session {
         if each > 0 {
             lanes.resize_with(threads, || Runner::new(1));
             for lane in &mut *lanes {
-                lane.prepare(program, [1, h, w], Order::Bands)?;
+                let order = lane.bands();
+                lane.prepare(program, [h, w], order)?;
             }
-            let mut work: Vec<_> = lanes.iter_mut().zip(in_lanes.chunks_exact_mut(each)).collect();
-            team.cpu.each(&mut work, |(lane, images)| run_one_by_one(lane, program, images));
+            let shares = lanes.iter_mut().zip(in_lanes.chunks_exact_mut(each));
+            let mut work: Vec<_> = shares.map(|(lane, images)| (lane, images, Ok(()))).collect();
+            team.cpu.each(&mut work, |(lane, images, done)| {
+                *done = run_one_by_one(lane, program, images);
+            });
+            work.into_iter().try_for_each(|(_, _, done)| done)?;
         }
-        run_one_by_one(team, program, left);
+        run_one_by_one(team, program, left)?;
         Ok(outputs)
     }
 
     /// Makes room for a batch, and returns the elements of one image.
     fn prepare(&mut self, xs: &[f32], [n, h, w]: [usize; 3], order: Order) -> Result<usize> {
-        let too_large = || Error::Batch { batch: n, h, w };
+        let too_large = || taper_plan::Error::Batch { batch: n, h, w };
         let Self { program, team, outputs, .. } = self;
-        team.prepare(program, [1, h, w], order)?;
-        let Some(layout) = &team.layout else { return Err(Error::NoForward) };
-        let all = |value: usize| layout.extents[value].len().checked_mul(n).ok_or_else(too_large);
+        let Prepared { memory, .. } = team.prepare(program, [h, w], order)?;
+        let all = |value: usize| memory.extents[value].len().checked_mul(n).ok_or_else(too_large);
         check_len("the batch of images", xs.len(), all(0)?)?;
-        outputs.resize_with(program.plan.outputs.len(), Vec::new);
-        for (out, &value) in outputs.iter_mut().zip(&program.plan.outputs) {
+        outputs.resize_with(program.plan.fused.outputs.len(), Vec::new);
+        for (out, &value) in outputs.iter_mut().zip(&program.plan.fused.outputs) {
             out.resize(all(value)?, 0.0);
         }
         Ok(all(0)? / n.max(1))
@@ -226,8 +232,9 @@ fn places(out: &mut [f32], n: usize) -> std::slice::ChunksExactMut<'_, f32> {
     out.chunks_exact_mut(len)
 }
 
-fn run_one_by_one(runner: &mut Runner, program: &Program, images: &mut [Image<'_>]) {
+fn run_one_by_one(runner: &mut Runner, program: &Program, images: &mut [Image<'_>]) -> Result<()> {
     for Image { xs, outs } in images {
-        runner.run(program, xs, outs.iter_mut().map(|out| &mut **out), |_done| ());
+        runner.run(program, xs, outs.iter_mut().map(|out| &mut **out), |_done| ())?;
     }
+    Ok(())
 }

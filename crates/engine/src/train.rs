@@ -1,6 +1,6 @@
 //! The training executor: forward and backward of a graph on slices.
 //!
-//! Above: `layers`. Below: `plan`, `train::{routes, layout, norm, watch}`, `kernels::Device`. Not here: losses, optimizers, candle.
+//! Above: `layers`. Below: `taper-plan`, `train::{prepared, norm, watch}`, `taper-kernels`. Not here: losses, optimizers, candle.
 //! Generic over the scalar and the device: `f64` on [`crate::Reference`] is the truth that `f32` on [`crate::Cpu`] is held to.
 //! One tensor is stored a unit (a convolution's bare output, an addition's sum); batch norms with a trained scale or shift use the
 //! batch's statistics, all others their running ones; no gradient is computed for what is not trained, and what no trained
@@ -8,26 +8,25 @@
 
 mod backward;
 mod forward;
-mod layout;
 mod norm;
-mod routes;
+mod prepared;
 mod watch;
 
 use taper_graph::{Graph, NodeId, ParamId};
 use taper_kernels::{AlignedBuf, Device, Real};
+use taper_plan::training::GradientRoutes;
+use taper_plan::{FusedGraph, TrainingPlan};
 
 use crate::error::{check_len, check_params};
-use crate::plan::{Plan, Unit, Work};
 use crate::{Error, Result};
-use layout::Layout;
 use norm::NormState;
-use routes::Routes;
+use prepared::Prepared;
 
 /// Runs training steps of one graph. Parameters and gradients are the caller's, by [`ParamId`].
 pub struct Trainer<T: Real, D: Device<T>> {
     graph: Graph,
-    plan: Plan,
-    routes: Routes,
+    fused: FusedGraph,
+    routes: GradientRoutes,
     trained: Vec<bool>,
     device: D,
     norms: Vec<NormState<T>>,
@@ -36,7 +35,7 @@ pub struct Trainer<T: Real, D: Device<T>> {
     ones: Vec<T>,
     /// By output.
     outputs: Vec<Vec<T>>,
-    layout: Option<Layout>,
+    prepared: Option<Prepared>,
     seed: u64,
     ready: bool,
 }
@@ -61,8 +60,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         trained: &[bool],
         device: D,
     ) -> Result<Self> {
-        let trained = marks(graph, trained)?;
-        Ok(Self::of_plan(graph, plan(graph, outputs)?, trained, device))
+        Ok(Self::of_plan(graph, TrainingPlan::new(graph, outputs, trained)?, device))
     }
 
     /// As [`Trainer::of_outputs`], and [`Trainer::watched_gradient`] has the gradient of the image after each backward.
@@ -75,10 +73,8 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         trained: &[bool],
         device: D,
     ) -> Result<Self> {
-        let trained = marks(graph, trained)?;
-        let mut plan = plan(graph, outputs)?;
-        plan.watched = Some(0); // value 0 is the image
-        Ok(Self::of_plan(graph, plan, trained, device))
+        let plan = TrainingPlan::with_image_gradient(graph, outputs, trained)?;
+        Ok(Self::of_plan(graph, plan, device))
     }
 
     /// As [`Trainer::of_outputs`], but leaves out what gives the same for the same image in every step: all that no trained parameter lies
@@ -94,32 +90,28 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         trained: &[bool],
         device: D,
     ) -> Result<(Self, Vec<NodeId>)> {
-        let trained = marks(graph, trained)?;
-        let plan = plan(graph, outputs)?;
-        let needs = Routes::new(&plan, &trained).needs;
-        let drops = |unit: &Unit| matches!(unit.work, Work::Dropout { p } | Work::DropPath { p } if p > 0.0);
-        let (plan, nodes) = plan.above(|unit| !needs[unit.output] && !drops(unit));
-        Ok((Self::of_plan(graph, plan, trained, device), nodes))
+        let (plan, nodes) = TrainingPlan::above(graph, outputs, trained)?;
+        Ok((Self::of_plan(graph, plan, device), nodes))
     }
 
-    fn of_plan(graph: &Graph, plan: Plan, trained: Vec<bool>, device: D) -> Self {
-        let routes = Routes::new(&plan, &trained);
+    fn of_plan(graph: &Graph, plan: TrainingPlan, device: D) -> Self {
+        let TrainingPlan { fused, routes, trained } = plan;
         let channels = |id: ParamId| graph.param(id).len();
         let norms =
-            plan.values.iter().map(|v| NormState::new(v.norm.map(|n| channels(n.params[0]))));
+            fused.values.iter().map(|v| NormState::new(v.norm.map(|n| channels(n.params[0]))));
         let norms: Vec<NormState<T>> = norms.collect();
         let most = norms.iter().map(NormState::channels).max().unwrap_or(0);
         Self {
             ones: vec![T::from_f64(1.0); most],
             norms,
             graph: graph.clone(),
+            fused,
             routes,
-            plan,
             trained,
             device,
             arena: AlignedBuf::default(),
             outputs: Vec::new(),
-            layout: None,
+            prepared: None,
             seed: 0,
             ready: false,
         }
@@ -148,7 +140,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
     /// # Errors
     /// For an image the graph cannot take.
     pub fn output_shapes(&self, shape: [usize; 3]) -> Result<Vec<Vec<usize>>> {
-        self.plan.output_shapes(&self.graph, shape)
+        Ok(self.fused.output_shapes(&self.graph, shape)?)
     }
 
     /// All outputs of the last forward, `(n, …)`, channels last, in the order they were asked for.
@@ -190,14 +182,18 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         if shape[0] == 0 {
             return self.forward_nothing(given, shape);
         }
-        if self.layout.as_ref().is_none_or(|layout| layout.shape != shape) {
-            self.layout = None;
-            let layout = Layout::new(&self.graph, &self.plan, &self.routes, shape)?;
-            self.arena.reserve(layout.total);
-            self.layout = Some(layout);
-        }
+        let prepared = match self.prepared.take().filter(|ready| ready.memory.shape == shape) {
+            Some(prepared) => prepared,
+            None => {
+                let prepared = Prepared::new(&self.graph, &self.fused, &self.routes, shape)?;
+                self.arena.reserve(prepared.memory.total);
+                prepared
+            }
+        };
         self.seed = seed;
-        self.run_forward(params, given)?;
+        let done = self.run_forward(&prepared, params, given);
+        self.prepared = Some(prepared);
+        done?;
         self.ready = true;
         Ok(self.first_output())
     }
@@ -246,23 +242,26 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             // A trained parameter outside the plan, or one never reached, has gradient zero.
             gradient.fill(T::default());
         }
-        if !self.first_output().is_empty() {
-            self.run_backward(params, grad_outputs, gradients);
+        if self.first_output().is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let Some(prepared) = self.prepared.take() else { return Err(Error::NoForward) };
+        let done = self.run_backward(&prepared, params, grad_outputs, gradients);
+        self.prepared = Some(prepared);
+        done
     }
 
     /// A batch of no images: no output, and gradients that are zero.
     fn forward_nothing(&mut self, given: &[&[T]], [_, h, w]: [usize; 3]) -> Result<&[T]> {
         self.graph.extents(h, w)?;
-        check_len("the list of given values", given.len(), self.plan.given)?;
+        check_len("the list of given values", given.len(), self.fused.given)?;
         given.iter().try_for_each(|xs| check_len("the batch of images", xs.len(), 0))?;
         let batch_norm = self.routes.batch_norms.iter().position(|&uses_batch| uses_batch);
-        if let Some(norm) = batch_norm.and_then(|v| self.plan.values[v].norm) {
+        if let Some(norm) = batch_norm.and_then(|v| self.fused.values[v].norm) {
             let node = self.graph.node(norm.node).name().to_owned();
             return Err(Error::SingleValue { node, batch: 0, h, w });
         }
-        self.outputs = vec![Vec::new(); self.plan.outputs.len()];
+        self.outputs = vec![Vec::new(); self.fused.outputs.len()];
         self.ready = true;
         Ok(&[])
     }
@@ -273,12 +272,13 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
     #[must_use]
     pub fn running_statistics(&self, params: &[&[T]]) -> Vec<(ParamId, Vec<T>)> {
         let mut all = Vec::new();
-        for (value, state) in self.plan.values.iter().zip(&self.norms) {
-            let Some(norm) = value.norm.filter(|norm| norm::uses_batch(norm, &self.trained)) else {
+        for (value, state) in self.fused.values.iter().zip(&self.norms) {
+            let Some(norm) = value.norm.filter(|norm| norm.uses_batch(&self.trained)) else {
                 continue;
             };
             let count = state.count as f64;
             let batches = norm.tracked.map(|id| (id, params[id.index()][0].to_f64() + 1.0));
+            // A norm without a momentum of its own has a count.
             let momentum = norm.momentum.or(batches.map(|(_, count)| 1.0 / count)).unwrap_or(0.0);
             all.extend(batches.map(|(id, count)| (id, vec![T::from_f64(count)])));
             let blend = |id: ParamId, batch: &[T], factor: f64| {
@@ -295,16 +295,10 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
     }
 }
 
-/// What some named outputs depend on.
-fn plan(graph: &Graph, outputs: &[&str]) -> Result<Plan> {
-    let nodes: taper_graph::Result<Vec<NodeId>> =
-        outputs.iter().map(|output| graph.output(output)).collect();
-    Plan::of_nodes(graph, &nodes?)
-}
-
-/// Which parameters are trained: those that are marked, and are no buffers.
-fn marks(graph: &Graph, trained: &[bool]) -> Result<Vec<bool>> {
-    check_len("the list of trained parameters", trained.len(), graph.params().len())?;
-    let marks = graph.params().iter().zip(trained);
-    Ok(marks.map(|(p, &t)| t && p.role.is_trained()).collect())
+impl<T: Real, D: Device<T>> Trainer<T, D> {
+    /// A unit that does not fit what it is to be run with.
+    fn broken(&self, unit: usize, what: &'static str) -> Error {
+        let node = self.graph.node(self.fused.units[unit].node);
+        Error::Broken { node: node.name().to_owned(), what }
+    }
 }

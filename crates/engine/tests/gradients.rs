@@ -88,7 +88,7 @@ fn pooled_network() -> Graph {
     xs = b.add("branches", normed, xs).unwrap();
     xs = b.activation("gelu", xs, Activation::Gelu).unwrap();
     xs = b.batch_norm("last", xs, 1e-5, 0.1).unwrap();
-    let adaptive = |kind, out| Op::AdaptivePool { kind, out };
+    let adaptive = |kind, out| Op::AdaptivePool { kind, out, at_least: false };
     xs = b.push("fit", adaptive(PoolKind::Avg, [3, 4]), &[xs], Bias::Without).unwrap();
     xs = b.push("fit_max", adaptive(PoolKind::Max, [2, 2]), &[xs], Bias::Without).unwrap();
     xs = b.flatten("flat", xs).unwrap();
@@ -342,11 +342,9 @@ fn a_trainer_above_a_session_equals_the_whole_trainer() {
         };
         let trained: Vec<bool> = graph.params().iter().map(|p| is_trained(&p.name)).collect();
         let whole = step::<f32, _>(&graph, &wide, &trained, Cpu::new(2));
-        let (mut trainer, nodes) =
-            Trainer::above(&graph, &["logits"], &trained, Cpu::new(2)).unwrap();
-        let images: Vec<f32> =
-            values(99, SHAPE.iter().product::<usize>() * 3).map(|v| v as f32).collect();
-        let [_, h, w] = SHAPE;
+        let (cpu, [n, h, w]) = (Cpu::new(2), SHAPE);
+        let (mut trainer, nodes) = Trainer::above(&graph, &["logits"], &trained, cpu).unwrap();
+        let images: Vec<f32> = values(99, n * h * w * 3).map(|v| v as f32).collect();
         let mut session = Session::of_nodes(&graph, &params, &nodes, [h, w], 2).unwrap();
         let given = session.run_all(&images, SHAPE).unwrap();
         let given: Vec<&[f32]> = given.iter().map(Vec::as_slice).collect();

@@ -3,7 +3,7 @@
 
 use taper_engine::{Cpu, Device, Error, Real, Reference, Session, SessionOptions, Trainer};
 use taper_graph::{
-    Activation, Bias, Conv, Graph, GraphBuilder, Op, ParamRole, PoolKind, ResizeMode,
+    Activation, Bias, Conv, Graph, GraphBuilder, Op, ParamRole, PoolKind, ResizeMode, ResizeTo,
 };
 use taper_model::{Model, Preprocess};
 
@@ -25,7 +25,7 @@ fn network() -> Graph {
     let gate = b.conv("gate", gate, Conv::pointwise(4), Bias::With).unwrap();
     let gate = b.activation("sigmoid", gate, Activation::Sigmoid).unwrap();
     let gated = b.mul("gated", dropped, gate).unwrap();
-    let resize = Op::Resize { out: [H, W], mode: ResizeMode::Bilinear };
+    let resize = Op::Resize { out: ResizeTo::Size([H, W]), mode: ResizeMode::Bilinear };
     let large = b.push("large", resize, &[gated], Bias::Without).unwrap();
     let skip = b.concat("skip", &[large, b.input()]).unwrap();
     let mask = b.conv("mask", skip, Conv::pointwise(2), Bias::With).unwrap();

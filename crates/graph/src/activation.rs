@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 /// A function applied to every element.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-#[non_exhaustive]
 pub enum Activation {
     /// `max(x, 0)`.
     Relu,

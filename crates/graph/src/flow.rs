@@ -1,7 +1,7 @@
 //! How channels pass through an operation: what pruning walks.
 //!
 //! Above: passes over a graph. Below: `op`, `shape`. Not here: which parameter axis belongs to which channel (`param`).
-//! Every operation is named: a new one must say its rule.
+//! Every operation is named: a new one must say its rule, and `taper-engine` holds the rules to numbers (`tests/flow.rs`).
 
 use crate::{Extent, Op};
 
@@ -37,6 +37,14 @@ pub enum Flow {
         /// Heads of k and v.
         kv_heads: usize,
     },
+    /// Channel `i` comes from channel `i`, and from the mean and the spread of all channels of its group: silencing a channel is not
+    /// the same as removing it.
+    Normalizes {
+        /// How many groups.
+        groups: usize,
+    },
+    /// Not at all: only the input's size is read.
+    Nothing,
     /// Anything: leave these channels alone.
     Opaque,
 }
@@ -55,6 +63,9 @@ impl Op {
     #[must_use]
     pub fn flow(&self, input: usize, inputs: &[Extent]) -> Flow {
         let Some(xs) = inputs.get(input) else { return Flow::Opaque };
+        if !self.reads_values(input) {
+            return Flow::Nothing;
+        }
         match self {
             Self::Conv(conv) if conv.groups == xs.channels() => repeated(conv.out / conv.groups),
             Self::Conv(conv) | Self::ConvTranspose { conv, .. } if conv.groups == 1 => {
@@ -66,7 +77,6 @@ impl Op {
             Self::ConvTranspose { .. } => Flow::Opaque,
             Self::Linear { .. } => Flow::Mixes { groups: 1 },
             Self::BatchNorm { .. }
-            | Self::LayerNorm { .. }
             | Self::ChannelScale
             | Self::Activation(_)
             | Self::Pool { .. }
@@ -91,8 +101,9 @@ impl Op {
             Self::Attention { heads, kv_heads, .. } => {
                 Flow::Heads { heads: *heads, kv_heads: *kv_heads }
             }
-            // Removing a channel would move the others to other groups.
-            Self::GroupNorm { .. } | Self::Input { .. } => Flow::Opaque,
+            Self::GroupNorm { groups, .. } => Flow::Normalizes { groups: *groups },
+            Self::LayerNorm { .. } => Flow::Normalizes { groups: 1 },
+            Self::Input { .. } => Flow::Opaque,
         }
     }
 }

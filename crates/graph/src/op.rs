@@ -11,7 +11,6 @@ use crate::{Activation, PadMode, Window};
 /// An operation. What it does to shapes is written at each variant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-#[non_exhaustive]
 pub enum Op {
     /// The image: a map of `channels`. Always node 0, and only there.
     Input {
@@ -86,6 +85,9 @@ pub enum Op {
         kind: PoolKind,
         /// Output size.
         out: [usize; 2],
+        /// Whether an axis that is longer than `out` stays as it is: the map is only made larger.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        at_least: bool,
     },
     /// Maximum or mean over all positions: a vector, or a map of one position.
     GlobalPool {
@@ -126,10 +128,10 @@ pub enum Op {
         /// What they hold.
         mode: PadMode,
     },
-    /// Resampling to a fixed size.
+    /// Resampling of a map. With [`ResizeTo::Like`] a second input is a map whose size is taken; its values are not read.
     Resize {
         /// Output size.
-        out: [usize; 2],
+        out: ResizeTo,
         /// How.
         mode: ResizeMode,
     },
@@ -155,6 +157,12 @@ pub enum Op {
 }
 
 impl Op {
+    /// Whether the values of input number `input` are read; otherwise its size alone is.
+    #[must_use]
+    pub fn reads_values(&self, input: usize) -> bool {
+        !matches!((self, input), (Self::Resize { out: ResizeTo::Like, .. }, 1))
+    }
+
     /// The operation's name as JSON writes it, for messages and tables.
     #[must_use]
     pub fn label(&self) -> &'static str {
@@ -230,7 +238,6 @@ impl Conv {
 /// What a pool takes of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum PoolKind {
     /// The largest element.
     Max,
@@ -240,10 +247,73 @@ pub enum PoolKind {
     AvgWithoutPadding,
 }
 
+/// How large a map becomes. JSON writes a size as `[7, 7]`, a factor as `{"factor": [2.0, 2.0]}`, and `"like"`.
+///
+/// # Examples
+/// ```
+/// use taper_graph::{Bias, Extent, GraphBuilder, Op, ResizeMode, ResizeTo};
+/// # fn main() -> taper_graph::Result<()> {
+/// let mut b = GraphBuilder::new(3)?;
+/// let op = |out| Op::Resize { out, mode: ResizeMode::Bilinear };
+/// let twice = b.push("twice", op(ResizeTo::Factor([2.0, 1.5])), &[b.input()], Bias::Without)?;
+/// let back = b.push("back", op(ResizeTo::Like), &[twice, b.input()], Bias::Without)?;
+/// b.output("ys", back)?;
+/// let extents = b.build()?.extents(5, 5)?;
+/// assert_eq!(extents[twice.index()], Extent::Map { h: 10, w: 7, c: 3 }); // 1.5 · 5, rounded down
+/// assert_eq!(extents[back.index()], Extent::Map { h: 5, w: 5, c: 3 });
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(from = "WrittenTo", into = "WrittenTo")]
+pub enum ResizeTo {
+    /// So many rows and columns.
+    Size([usize; 2]),
+    /// So many times as many, rounded down. Positions follow from the factor, not from the two sizes, as in PyTorch's `interpolate` with a
+    /// `scale_factor` (unless it is told `recompute_scale_factor=True`): at 1.5 times a row of 5, of which 7 are made, a step is 1 / 1.5
+    /// and not 5 / 7. With aligned corners both are the same.
+    Factor([f64; 2]),
+    /// As many as the second input has.
+    Like,
+}
+
+/// [`ResizeTo`] as JSON has it: the first was alone once, and files hold it.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+enum WrittenTo {
+    Size([usize; 2]),
+    Factor { factor: [f64; 2] },
+    Word(WrittenWord),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WrittenWord {
+    Like,
+}
+
+impl From<WrittenTo> for ResizeTo {
+    fn from(written: WrittenTo) -> Self {
+        match written {
+            WrittenTo::Size(size) => Self::Size(size),
+            WrittenTo::Factor { factor } => Self::Factor(factor),
+            WrittenTo::Word(WrittenWord::Like) => Self::Like,
+        }
+    }
+}
+
+impl From<ResizeTo> for WrittenTo {
+    fn from(to: ResizeTo) -> Self {
+        match to {
+            ResizeTo::Size(size) => Self::Size(size),
+            ResizeTo::Factor(factor) => Self::Factor { factor },
+            ResizeTo::Like => Self::Word(WrittenWord::Like),
+        }
+    }
+}
+
 /// How a map is resampled; half-pixel centers (PyTorch's `align_corners=False`) where not said otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum ResizeMode {
     /// The nearest element, rounded down.
     Nearest,

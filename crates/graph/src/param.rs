@@ -43,7 +43,6 @@ impl ParamSpec {
 /// Element type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum DType {
     /// IEEE single precision.
     F32,
@@ -56,7 +55,6 @@ pub enum DType {
 /// What a parameter is for; decides whether it is trained and decayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum ParamRole {
     /// Weight of a convolution or linear layer.
     Weight,
@@ -124,7 +122,6 @@ pub enum AxisRole {
 /// How a parameter begins; a seed does the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-#[non_exhaustive]
 pub enum Init {
     /// 0.
     Zeros,

@@ -59,7 +59,6 @@ impl Scope {
 /// The parts of a classification network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum ScopeKind {
     /// The first layers, up to the first block.
     Stem,

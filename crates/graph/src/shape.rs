@@ -88,7 +88,27 @@ impl Op {
                 Some((window, if *ceil { Rule::Ceil } else { Rule::Floor }))
             }
             Self::BlurPool { window } => Some((window, Rule::Floor)),
-            _ => None,
+            Self::Input { .. }
+            | Self::Linear { .. }
+            | Self::BatchNorm { .. }
+            | Self::GroupNorm { .. }
+            | Self::LayerNorm { .. }
+            | Self::ChannelScale
+            | Self::Activation(_)
+            | Self::AdaptivePool { .. }
+            | Self::GlobalPool { .. }
+            | Self::Add
+            | Self::Mul
+            | Self::Scale { .. }
+            | Self::Concat
+            | Self::Slice { .. }
+            | Self::Shuffle { .. }
+            | Self::Flatten
+            | Self::Pad { .. }
+            | Self::Resize { .. }
+            | Self::Attention { .. }
+            | Self::Dropout { .. }
+            | Self::DropPath { .. } => None,
         }
     }
 }
@@ -180,10 +200,12 @@ fn infer_one(site: &Site<'_>, inputs: &[Known]) -> Result<Known> {
             let size = site.map(xs)?;
             Ok(Known::map(xs.channels, site.windowed(size)?))
         }
-        Op::AdaptivePool { out, .. } | Op::Resize { out, .. } => {
-            site.map(xs)?;
-            Ok(Known::map(xs.channels, Some(*out)))
+        Op::AdaptivePool { out, at_least, .. } => {
+            let larger = |[h, w]: [usize; 2]| [h.max(out[0]), w.max(out[1])];
+            let size = site.map(xs)?.map(larger);
+            Ok(Known::map(xs.channels, if *at_least { size } else { Some(*out) }))
         }
+        Op::Resize { out, .. } => Ok(Known::map(xs.channels, site.resized(*out, inputs)?)),
         Op::GlobalPool { squeeze, .. } => {
             site.map(xs)?;
             let squeezed = Known::vector(xs.channels);

@@ -14,7 +14,6 @@ pub use formula::SizeFormula;
 /// What lies outside the map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum PadMode {
     /// Zeros (for a max pool: minus infinity).
     #[default]
@@ -177,11 +176,20 @@ impl Window {
 
     /// Total `Same` padding along an axis: `max((ceil(size / stride) − 1) · stride + reach − size, 0)`.
     fn same(&self, axis: usize, size: usize) -> usize {
-        let steps = size.div_ceil(self.stride[axis].max(1)).saturating_sub(1);
-        let needed = steps
-            .saturating_mul(self.stride[axis])
-            .saturating_add(self.reach(axis).unwrap_or(usize::MAX));
-        needed.saturating_sub(size)
+        let steps = size.div_ceil(self.stride[axis].max(1));
+        self.span(axis, steps).saturating_sub(size)
+    }
+
+    /// Pixels under `n` neighboring windows along an axis, padding included: `(n − 1) · stride + reach`. Stops at the largest number.
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(taper_graph::Window::square(3, 2).span(0, 4), 9);
+    /// ```
+    #[must_use]
+    pub fn span(&self, axis: usize, n: usize) -> usize {
+        let before = n.saturating_sub(1).saturating_mul(self.stride[axis]);
+        before.saturating_add(self.reach(axis).unwrap_or(usize::MAX))
     }
 
     /// Pixels a window spans along an axis; `None` for no taps or on overflow.

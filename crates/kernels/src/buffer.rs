@@ -1,6 +1,6 @@
 //! Memory whose first element lies on a cache line.
 //!
-//! Above: `cpu`, `engine`'s arenas. Below: nothing. Not here: who uses which part of it (`graph::plan`, `engine`).
+//! Above: `cpu`, `engine`'s arenas. Below: nothing. Not here: who uses which part of it (`taper-plan`).
 
 use std::ops::{Deref, DerefMut};
 

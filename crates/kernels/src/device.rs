@@ -1,6 +1,6 @@
 //! What an executor asks of a machine: the operations.
 //!
-//! Above: `engine`; `reference` and `cpu` implement it. Below: `device::{checks, views}`. Not here: who runs what when (`engine::plan`).
+//! Above: `engine`; `reference` and `cpu` implement it. Below: `device::{checks, views}`. Not here: who runs what when (`taper-plan`).
 //! Activations are `(n, h, w, c)` and contiguous; weights are `(oc, c / groups, kh, kw)`.
 //! Slices of wrong lengths are bugs of the caller: every operation panics before it does anything.
 
@@ -72,7 +72,10 @@ pub trait Device<T: Real> {
         out: &mut [T],
     );
 
-    /// Writes a gradient through to a sink unchanged: the backward pass of an addition's operand.
+    /// `out = x`, channels `c`, with what is pending on `x` applied.
+    fn copy(&mut self, c: usize, xs: Source<'_, T>, out: &mut [T]);
+
+    /// Writes a gradient through to a sink unchanged: the backward pass of a copy, and of an addition's operand.
     fn pass(&mut self, c: usize, gradient: &[T], sink: Sink<'_, T>);
 
     /// `out = x·gate`: `x` is `(n, positions, c)`, `gate` `(n, c)`.

@@ -85,6 +85,13 @@ impl<T: Real> Device<T> for Reference {
         }
     }
 
+    fn copy(&mut self, c: usize, xs: Source<'_, T>, out: &mut [T]) {
+        checks::copy(c, &xs, out);
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = xs.at(i, i % c);
+        }
+    }
+
     fn pass(&mut self, c: usize, gradient: &[T], sink: Sink<'_, T>) {
         checks::pass(c, gradient, &sink);
         let Sink { out, accumulate, mask, tally } = sink;

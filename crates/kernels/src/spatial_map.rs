@@ -26,7 +26,7 @@ pub enum Edge {
 /// How a map is resampled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resampling {
-    /// The element at `⌊i · size / out⌋`.
+    /// The element at `⌊i · size / out⌋`; by a factor, at `⌊i / factor⌋`.
     Nearest,
     /// Linear, half-pixel centers (`align_corners=False`).
     Bilinear,
@@ -227,8 +227,44 @@ impl SpatialMap {
     ) -> Option<Self> {
         let axis = |axis: usize, size: usize| {
             out[axis].checked_mul(size)?;
+            let ratio = size as f64 / out[axis] as f64;
+            Axis::new(size, out[axis], Edge::Replicate, |i| match resampling {
+                // In whole numbers, since a ratio is rounded.
+                Resampling::Nearest => Some(vec![((i * size / out[axis]).cast_signed(), 1.0)]),
+                Resampling::Bilinear | Resampling::BilinearAligned | Resampling::Bicubic => {
+                    Some(resampling.taps(i, size, out[axis], ratio))
+                }
+            })
+        };
+        Self::of_axes(shape, axis(0, h)?, axis(1, w)?)
+    }
+
+    /// Resamples to `out` rows and columns, `⌊factor · size⌋` of them, at steps of `1 / factor` and not of `size / out`: PyTorch's
+    /// `interpolate` with a `scale_factor`. `None` also for a factor that is not above 0.
+    ///
+    /// # Examples
+    /// ```
+    /// use taper_kernels::{Device, Reference, Resampling, Source, SpatialMap};
+    /// let map = SpatialMap::resize_by([1, 1, 3, 1], [1, 4], [1.0, 1.5], Resampling::Bilinear).unwrap();
+    /// let mut y = [0.0f64; 4];
+    /// Reference.resample(&map, Source::plain(&[0.0, 3.0, 6.0]), &mut y);
+    /// // (i + 0.5) / 1.5 − 0.5, not below 0, is 0, 1/2, 7/6, 11/6.
+    /// assert!(y.iter().zip([0.0, 1.5, 3.5, 5.5]).all(|(y, expected): (&f64, f64)| (y - expected).abs() < 1e-9));
+    /// ```
+    #[must_use]
+    pub fn resize_by(
+        shape @ [_, h, w, _]: [usize; 4],
+        out: [usize; 2],
+        factor: [f64; 2],
+        resampling: Resampling,
+    ) -> Option<Self> {
+        if factor.iter().any(|factor| factor.is_nan() || *factor <= 0.0) {
+            return None;
+        }
+        let axis = |axis: usize, size: usize| {
+            let step = 1.0 / factor[axis];
             Axis::new(size, out[axis], Edge::Replicate, |i| {
-                Some(resampling.taps(i, size, out[axis]))
+                Some(resampling.taps(i, size, out[axis], step))
             })
         };
         Self::of_axes(shape, axis(0, h)?, axis(1, w)?)
@@ -277,16 +313,22 @@ fn binomial(taps: usize) -> Vec<f64> {
 }
 
 impl Resampling {
-    fn taps(self, i: usize, size: usize, out: usize) -> Vec<(isize, f64)> {
-        let ratio = size as f64 / out as f64;
+    /// The taps of output `i` of `out` whose distance is `ratio` positions of the input.
+    fn taps(self, i: usize, size: usize, out: usize, ratio: f64) -> Vec<(isize, f64)> {
         let center = match self {
-            Self::Nearest => return vec![((i * size / out).cast_signed(), 1.0)],
+            // In single precision, which decides at whole numbers: 49 / 49 is 1 there, and below 1 in double precision.
+            Self::Nearest => {
+                let at = (i as f32 * ratio as f32) as usize;
+                return vec![(at.min(size - 1).cast_signed(), 1.0)];
+            }
             // Negative coordinates count as zero, as in PyTorch.
             Self::Bilinear => ((i as f64 + 0.5) * ratio - 0.5).max(0.0),
             Self::BilinearAligned if out == 1 => 0.0,
             Self::BilinearAligned => i as f64 * (size - 1) as f64 / (out - 1) as f64,
             Self::Bicubic => (i as f64 + 0.5) * ratio - 0.5,
         };
+        // Beyond the map there is its border, however far.
+        let center = center.clamp(-2.0, size as f64 + 2.0);
         let (first, t) = (center.floor() as isize, center - center.floor());
         if self == Self::Bicubic {
             return (-1..=2).map(|k: isize| (first + k, cubic(t - k as f64))).collect();

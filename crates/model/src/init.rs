@@ -41,8 +41,7 @@ pub fn sample(spec: &ParamSpec, seed: u64) -> Tensor {
             let std = kaiming_std(Nonlinearity::Relu, fan_out);
             Spread::Normal.draw(&mut stream, n, std)
         }
-        // `Init` grows in its own crate; zeros are the one value that no other variant could want.
-        Init::Zeros | _ => vec![0.0; n],
+        Init::Zeros => vec![0.0; n],
     };
     Tensor { shape: spec.shape.clone(), data }
 }

@@ -89,7 +89,7 @@ fn name(graph: &Graph, way: &Way, last: NodeId) -> String {
         (false, _) => module.to_owned(),
         (true, true) if module.is_empty() => name(&last).to_owned(),
         (true, true) => format!("{module}.reparam"),
-        (true, false) => way.layer().map_or_else(String::new, |id| name(&id).to_owned()),
+        (true, false) => way.layer().map_or_else(String::new, |(id, _)| name(&id).to_owned()),
     }
 }
 

@@ -37,7 +37,7 @@ pub fn pad(xs: &Tensor, sides: [usize; 4], mode: PadMode) -> Result<Tensor> {
     let op = "pad";
     let map = Map::of(op, xs)?;
     let reach = Error::Reach { op, pads: sides, size: map.size(), mode };
-    let Some(edge) = edge(mode) else { return Err(reach) };
+    let edge = edge(mode);
     let sum = |axis: usize| map.size()[axis].checked_add(sides[axis])?.checked_add(sides[axis + 2]);
     let (Some(h), Some(w)) = (sum(0), sum(1)) else { return Err(Error::TooLarge { op }) };
     let taps = SpatialMap::pad(map.sizes(), sides, edge).ok_or(reach)?;
@@ -111,19 +111,17 @@ pub fn blur_pool2d(
     let window = Window { padding, mode, ..Window::square(kernel_size, stride) };
     let out = window.output_size(map.size()).ok_or_else(|| misfit(op, &window, map.size()))?;
     let reach = Error::Reach { op, pads: [pad; 4], size: map.size(), mode };
-    let Some(edge) = edge(mode) else { return Err(reach) };
+    let edge = edge(mode);
     let taps = SpatialMap::blur(map.sizes(), out, window.kernel, window.stride, [pad; 2], edge);
     apply(Resample { name: op, map: taps.ok_or(reach)? }, xs, [None; 2], map.with(out, map.c))
 }
 
-/// `None` for a mode that is not known here.
-fn edge(mode: PadMode) -> Option<Edge> {
+fn edge(mode: PadMode) -> Edge {
     match mode {
-        PadMode::Zeros => Some(Edge::Zeros),
-        PadMode::Reflect => Some(Edge::Reflect),
-        PadMode::Replicate => Some(Edge::Replicate),
-        PadMode::Circular => Some(Edge::Circular),
-        _ => None,
+        PadMode::Zeros => Edge::Zeros,
+        PadMode::Reflect => Edge::Reflect,
+        PadMode::Replicate => Edge::Replicate,
+        PadMode::Circular => Edge::Circular,
     }
 }
 

@@ -2,10 +2,10 @@
 //!
 //! Above: `architecture`. Below: `classifier`. Not here: variants with norms.
 //! Source: Simonyan and Zisserman 2015, Table 1, columns A and D, <https://arxiv.org/abs/1409.1556>; timm's `vgg.py`, whose
-//! fully connected layers are convolutions, so that larger images than 224x224 work; dropout as torchvision's `vgg.py`.
+//! fully connected layers are convolutions, so that images of other sizes than 224x224 work; dropout as torchvision's `vgg.py`.
 
 use taper_graph::{
-    Activation, Bias, Conv, Graph, GraphBuilder, NodeId, Padding, PoolKind, Result, ScopeKind,
+    Activation, Bias, Conv, Graph, GraphBuilder, NodeId, Op, Padding, PoolKind, Result, ScopeKind,
     Window,
 };
 
@@ -70,10 +70,13 @@ fn stage(
     b.pool(&next(), xs, PoolKind::Max, Window::square(2, 2))
 }
 
-/// Two fully connected layers as convolutions, then the pool.
+/// Two fully connected layers as convolutions, then the pool. A map of less than 7x7, from an image below 224x224, is averaged up to
+/// that: torchvision's adaptive pool, which is none at 224, and timm's.
 fn head(b: &mut GraphBuilder, xs: NodeId, scaling: Scaling) -> Result<NodeId> {
     let hidden = scaling.channels(HIDDEN);
     let window = Window { padding: Padding::Valid, ..Window::square(7, 1) };
+    let up = Op::AdaptivePool { kind: PoolKind::Avg, out: [7, 7], at_least: true };
+    let xs = b.push("pre_logits.pool", up, &[xs], Bias::Without)?;
     let xs = b.conv("pre_logits.fc1", xs, Conv { out: hidden, window, groups: 1 }, Bias::With)?;
     let xs = b.activation("pre_logits.act1", xs, Activation::Relu)?;
     let xs = b.dropout("pre_logits.drop", xs, DROPOUT)?;

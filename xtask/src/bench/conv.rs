@@ -117,14 +117,19 @@ impl ConvSetup {
 
     /// Billions of operations a second, two a multiply-accumulate, if a run takes `ms`.
     fn speed(&self, case: &Case, ms: f64) -> f64 {
-        2.0 * (case.macs() * self.batch * self.pass.forwards()) as f64 / ms / 1e6
+        2.0 * (case.macs() * self.runs()) as f64 / ms / 1e6
+    }
+
+    /// How often a forward pass of one image is done, or its like.
+    fn runs(&self) -> u64 {
+        (self.batch * self.pass.forwards()) as u64
     }
 
     fn json(&self, case: &Case, outcomes: &[Outcome]) -> Value {
         let Self { case: name, pass, batch, threads } = self;
         json!({
             "case": name, "shape": case.to_string(), "pass": pass.name(), "batch": batch, "threads": threads,
-            "macs": case.macs() * batch * pass.forwards(),
+            "macs": case.macs() * self.runs(),
             "outcomes": outcomes.iter().map(Outcome::json).collect::<Value>(),
         })
     }

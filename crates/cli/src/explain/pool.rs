@@ -97,7 +97,7 @@ impl Flags {
     /// A pool over parts of the map.
     fn parts(&self, kind: PoolKind) -> Result<Op> {
         let out = self.out.ok_or_else(|| missing("out", "a size such as 7 or 7x7"))?;
-        Ok(Op::AdaptivePool { kind, out })
+        Ok(Op::AdaptivePool { kind, out, at_least: false })
     }
 }
 

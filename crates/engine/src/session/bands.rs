@@ -1,40 +1,25 @@
 //! Neighboring convolutions run together, a band of rows after the other: what is between them stays in the cache of one core.
 //!
-//! Above: `session::runner`. Below: `kernels::Cpu`. Not here: which convolutions are neighbors (`session::compile`).
+//! Above: `session::runner`. Below: `session::compile`, `taper-kernels`. Not here: which convolutions are neighbors, how many rows a band
+//! has and where they are kept (`taper-plan`).
 //! A value between two stages is held in a ring: the rows that the next stage's windows still need are moved to the front, new ones
 //! are put behind them. Every row is computed once by a thread, from the same numbers in the same order as without bands.
 
 use std::ops::Range;
 
-use taper_kernels::{AlignedBuf, ConvShape, Cpu, Epilogue, Source};
+use taper_kernels::{AlignedBuf, ConvShape, Cpu, Epilogue, Packed, Source};
+use taper_plan::inference::BandPlan;
 
-use super::compile::Step;
-
-/// Bytes between the stages from which on bands are worth their trouble: twice what a core's second cache holds. Below, what is
-/// written is still there when it is read (measured with 1 MiB, docs/performance.md).
-const WORTH: usize = 2 << 20;
-
-/// Threads that share an image compute the rows at the edges of their shares twice: at most this part of all rows, one in so many.
-const SHARED: usize = 16;
-
-/// Bytes that a band may take between the stages: half of that cache.
-const BAND: usize = 512 << 10;
-
-/// Elements between which every ring begins: a cache line.
-const UNIT: usize = 16;
+use super::compile::{Program, Weights};
+use crate::Result;
+use crate::kernel::Kernel;
 
 /// Stages that run in bands, for one size of image.
 #[derive(Debug)]
 pub(super) struct Bands {
-    /// Units, in order.
-    pub(super) units: Vec<usize>,
+    plan: BandPlan,
     /// The stages over the whole image.
     shapes: Vec<ConvShape>,
-    /// Rows of the image, and of a band of the output.
-    height: usize,
-    rows: usize,
-    /// Where in a thread's scratch the values between the stages lie.
-    rings: Vec<Range<usize>>,
 }
 
 /// A thread's kernels and the rings it fills.
@@ -53,8 +38,8 @@ impl Worker {
         self.scratch.len() * size_of::<f32>()
     }
 
-    pub(super) fn reserve(&mut self, bands: &Bands) {
-        self.scratch.reserve(bands.rings.last().map_or(0, |ring| ring.end));
+    pub(super) fn reserve(&mut self, scratch: usize) {
+        self.scratch.reserve(scratch);
     }
 }
 
@@ -65,6 +50,9 @@ pub(super) struct Operands<'a> {
     /// Added to the last stage's output.
     pub(super) residual: Option<&'a [f32]>,
 }
+
+/// What a stage multiplies with, and does with the products.
+type StageWeights<'a> = (&'a Packed, Epilogue<'a, f32>);
 
 /// The rows of one thread.
 struct Share<'a> {
@@ -86,30 +74,19 @@ struct Stage {
 }
 
 impl Bands {
-    /// How stages of these shapes run in bands on an image of `height` rows that `threads` share; `None` where layer after layer is as
-    /// fast.
-    pub(super) fn new(
-        units: &[usize],
-        height: usize,
-        shapes: Vec<ConvShape>,
-        threads: usize,
-    ) -> Option<Self> {
-        let (last, before) = shapes.split_last()?;
-        let between: usize = before.iter().map(ConvShape::output_len).sum();
-        let repeats = |(before, shape): (&ConvShape, &ConvShape)| {
-            let overlap = (2 * shape.rows_under(1)).saturating_sub(shape.rows_under(2));
-            (threads - 1) * overlap * SHARED > before.output_rows()[0]
+    /// Stages with the shapes of their kernels.
+    pub(super) fn new(program: &Program, plan: &BandPlan, kernels: &[Kernel]) -> Result<Self> {
+        let shape = |&unit: &usize| match &kernels[unit] {
+            Kernel::Conv(shape) | Kernel::BatchNorm(shape) => Ok(*shape),
+            _ => Err(program.broken(unit, "runs in bands and is no convolution")),
         };
-        if between * size_of::<f32>() < WORTH || before.iter().zip(&shapes[1..]).any(repeats) {
-            return None;
-        }
-        let fits = |rows: usize| {
-            rings(&shapes, rows).last().map_or(0, |ring| ring.end) * size_of::<f32>() <= BAND
-        };
-        let [all, _] = last.output_rows();
-        let most = (2..=all).take_while(|&rows| fits(rows)).last().unwrap_or(1);
-        let rows = all.div_ceil(all.div_ceil(most));
-        Some(Self { units: units.to_vec(), height, rows, rings: rings(&shapes, rows), shapes })
+        let shapes = plan.units.iter().map(shape).collect::<Result<_>>()?;
+        Ok(Self { plan: plan.clone(), shapes })
+    }
+
+    /// The unit whose input is read.
+    pub(super) fn first(&self) -> usize {
+        self.plan.units[0]
     }
 
     /// Computes the last stage's output, each thread of `team` with the rows and the worker of its own.
@@ -117,11 +94,19 @@ impl Bands {
         &self,
         team: &mut Cpu,
         workers: &mut [Worker],
-        steps: &[Step],
+        program: &Program,
         operands: Operands<'_>,
         y: &mut [f32],
-    ) {
-        let Some([all, row]) = self.shapes.last().map(ConvShape::output_rows) else { return };
+    ) -> Result<()> {
+        let weights = |&unit: &usize| match &program.units[unit].weights {
+            Weights::Packed { weight, bias } => {
+                let activation = program.units[unit].activation;
+                Ok((weight, Epilogue { bias: bias.as_deref(), residual: None, activation }))
+            }
+            Weights::Plain(_) => Err(program.broken(unit, "runs in bands without packed weights")),
+        };
+        let weights = self.plan.units.iter().map(weights).collect::<Result<Vec<_>>>()?;
+        let [all, row] = self.shapes[self.shapes.len() - 1].output_rows();
         let (parts, mut rest) = (workers.len(), y);
         let mut shares = Vec::with_capacity(parts);
         for (part, worker) in workers.iter_mut().enumerate() {
@@ -130,16 +115,22 @@ impl Bands {
             rest = behind;
             shares.push(Share { worker, rows, y });
         }
-        team.each(&mut shares, |share| self.run_share(steps, operands, share));
+        team.each(&mut shares, |share| self.run_share(&weights, operands, share));
+        Ok(())
     }
 
-    fn run_share(&self, steps: &[Step], operands: Operands<'_>, share: &mut Share<'_>) {
+    fn run_share(
+        &self,
+        weights: &[StageWeights<'_>],
+        operands: Operands<'_>,
+        share: &mut Share<'_>,
+    ) {
         // The rows that each ring holds.
-        let mut held = vec![0..0; self.rings.len()];
-        for start in share.rows.clone().step_by(self.rows) {
-            let band = start..(start + self.rows).min(share.rows.end);
+        let mut held = vec![0..0; self.plan.rings.len()];
+        for start in share.rows.clone().step_by(self.plan.rows) {
+            let band = start..(start + self.plan.rows).min(share.rows.end);
             for stage in self.stages(band, &held) {
-                self.run_stage(steps, operands, &stage, &mut held, share);
+                self.run_stage(weights, operands, &stage, &mut held, share);
             }
         }
     }
@@ -163,23 +154,23 @@ impl Bands {
 
     fn run_stage(
         &self,
-        steps: &[Step],
+        weights: &[StageWeights<'_>],
         operands: Operands<'_>,
         stage: &Stage,
         held: &mut [Range<usize>],
         share: &mut Share<'_>,
     ) {
-        let (at, step) = (stage.at, &steps[self.units[stage.at]]);
-        let Some(weight) = &step.weight else { return };
+        let at = stage.at;
+        let (weight, epilogue) = weights[at];
         let Worker { cpu, scratch } = &mut *share.worker;
         let end = scratch.len();
         let (before, after) =
-            scratch.split_at_mut(self.rings.get(at).map_or(end, |ring| ring.start));
+            scratch.split_at_mut(self.plan.rings.get(at).map_or(end, |ring| ring.start));
         let xs = match at.checked_sub(1) {
-            None => slice(operands.xs, operands.xs.len() / self.height, 0, &stage.inputs),
+            None => slice(operands.xs, operands.xs.len() / self.plan.height, 0, &stage.inputs),
             Some(ring) => {
                 let [_, row] = self.shapes[ring].output_rows();
-                slice(&before[self.rings[ring].start..], row, held[ring].start, &stage.inputs)
+                slice(&before[self.plan.rings[ring].start..], row, held[ring].start, &stage.inputs)
             }
         };
         let [_, row] = stage.shape.output_rows();
@@ -198,8 +189,7 @@ impl Bands {
             }
         };
         let y = &mut y[(stage.rows.start - first) * row..][..stage.rows.len() * row];
-        let epilogue =
-            Epilogue { bias: step.bias.as_deref(), residual, activation: step.activation };
+        let epilogue = Epilogue { residual, ..epilogue };
         cpu.conv_packed(&stage.shape, Source::plain(xs), weight, epilogue, y, None);
     }
 }
@@ -209,23 +199,6 @@ fn slice<'a>(tensor: &'a [f32], row: usize, first: usize, rows: &Range<usize>) -
     &tensor[(rows.start - first) * row..][..rows.len() * row]
 }
 
-/// Where the values between stages lie when `rows` rows of the last one's output are computed at a time.
-fn rings(shapes: &[ConvShape], rows: usize) -> Vec<Range<usize>> {
-    let mut lens = Vec::with_capacity(shapes.len());
-    let mut rows = rows;
-    for (before, shape) in shapes.iter().zip(&shapes[1..]).rev() {
-        let [all, row] = before.output_rows();
-        rows = shape.rows_under(rows).min(all);
-        lens.push((rows * row).next_multiple_of(UNIT));
-    }
-    let mut end = 0;
-    let rings = lens.iter().rev().map(|len| {
-        end += len;
-        end - len..end
-    });
-    rings.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use taper_graph::blocks::{DepthwiseSeparable, InvertedResidual, Names, Style, conv_norm_act};
@@ -233,7 +206,8 @@ mod tests {
     use taper_model::{Model, Preprocess};
 
     use crate::session::compile::Program;
-    use crate::session::runner::{Order, Runner};
+    use crate::session::runner::Runner;
+    use taper_plan::inference::Order;
 
     /// A stem with a separable block, and three inverted residuals: with a residual, with a stride and a window of five, with a residual again.
     fn network() -> Graph {
@@ -265,14 +239,14 @@ mod tests {
                 Program::new(model.graph(), &params, &[node], [h, w], &runner.cpu).unwrap();
             let xs: Vec<f32> = (0..h * w * 3).map(|i| (i as f32 * 0.61).sin()).collect();
             let mut run = |order| {
-                runner.prepare(&program, [1, h, w], order).unwrap();
-                let layout = runner.layout.as_ref().unwrap();
-                let skipped = layout.skipped.iter().filter(|skipped| **skipped).count();
-                let mut y = vec![0.0; layout.extents[program.plan.outputs[0]].len()];
-                runner.run(&program, &xs, std::iter::once(&mut y[..]), |_| ());
+                let memory = &runner.prepare(&program, [h, w], order).unwrap().memory;
+                let skipped = memory.skipped.iter().filter(|skipped| **skipped).count();
+                let mut y = vec![0.0; memory.extents[program.plan.fused.outputs[0]].len()];
+                runner.run(&program, &xs, std::iter::once(&mut y[..]), |_| ()).unwrap();
                 (y, skipped)
             };
-            let ((bands, skipped), (units, by_additions)) = (run(Order::Bands), run(Order::Units));
+            let ((bands, skipped), (units, by_additions)) =
+                (run(Order::Bands { threads }), run(Order::Units));
             assert_eq!(skipped, by_additions + least, "units of {h}x{w} in bands");
             assert!(bands == units, "bands give other bits at {h}x{w} with {threads} threads");
             assert!(bands.iter().any(|y| y.to_bits() != bands[0].to_bits()), "the same everywhere");

@@ -1,19 +1,22 @@
 //! Where the time of a session goes, unit by unit.
 //!
-//! Above: xtask. Below: `session`, which calls back after every unit. Not here: what the machine could do at best (xtask measures it).
+//! Above: xtask. Below: `session`, which calls back after every unit; `taper-cost`. Not here: what the machine could do at best (xtask measures it).
 //! A unit is what the plan runs at once: a convolution with its norm, activation and residual. Here units run one after the other, where
 //! [`Session::run`] takes some of them in bands: their times add up to a little more than a run. Bytes are those a perfect cache
 //! would move: every tensor the unit reads or writes once, weights included.
 
 use std::time::Instant;
 
+use taper_cost::Macs;
 use taper_graph::Extent;
 use taper_kernels::Cpu;
+use taper_plan::UnitOp;
+use taper_plan::inference::Order;
 
 use super::Session;
 use super::compile::Program;
-use super::runner::{Layout, Order};
-use crate::plan::Work;
+use super::runner::Prepared;
+use crate::kernel::Kernel;
 use crate::{Result, Spread};
 
 /// What one unit is and how long it took.
@@ -65,7 +68,7 @@ impl Session {
     ) -> Result<Vec<UnitTime>> {
         let image_len = self.prepare(xs, shape, Order::Units)?;
         let Self { program, team, .. } = self;
-        let mut times = vec![Vec::with_capacity(rounds.max(1)); program.plan.units.len()];
+        let mut times = vec![Vec::with_capacity(rounds.max(1)); program.units.len()];
         for round in 0..=rounds.max(1) {
             let mut spent = vec![0.0; times.len()];
             for xs in xs.chunks_exact(image_len) {
@@ -74,67 +77,72 @@ impl Session {
                     let now = Instant::now();
                     spent[unit] += (now - last).as_secs_f64() * 1e3;
                     last = now;
-                });
+                })?;
             }
             // The first round is not counted, and units that others do have no time.
-            let counted = times.iter_mut().zip(&program.steps).zip(spent).filter(|_| round > 0);
-            for ((times, step), spent) in counted {
+            let counted = times.iter_mut().zip(&program.plan.steps).zip(spent);
+            for ((times, step), spent) in counted.filter(|_| round > 0) {
                 times.extend((!step.skipped).then_some(spent));
             }
         }
-        let Some(layout) = &team.layout else { return Ok(Vec::new()) };
-        let timed = times.iter().enumerate();
-        let unit = |(unit, ms): (usize, &Vec<f64>)| {
-            Some(describe(program, layout, shape[0], unit, Spread::of(ms)?))
+        let [n, h, w] = shape;
+        let prepared = team.prepare(program, [h, w], Order::Units)?;
+        let macs: Vec<Macs> = taper_cost::units(&program.graph, &program.plan.fused, [h, w])?;
+        let timed = times.iter().zip(macs).enumerate();
+        let unit = |(unit, (ms, macs)): (usize, (&Vec<f64>, Macs))| {
+            Some(describe(program, prepared, n, unit, macs, Spread::of(ms)?))
         };
         Ok(timed.filter_map(unit).collect())
     }
 }
 
-fn describe(program: &Program, layout: &Layout, n: usize, unit_idx: usize, ms: Spread) -> UnitTime {
-    let (unit, step) = (&program.plan.units[unit_idx], &program.steps[unit_idx]);
-    let len = |value: usize| layout.extents[value].len() * n;
+fn describe(
+    program: &Program,
+    prepared: &Prepared,
+    n: usize,
+    unit_idx: usize,
+    macs: Macs,
+    ms: Spread,
+) -> UnitTime {
+    let (unit, step) = (&program.plan.fused.units[unit_idx], &program.plan.steps[unit_idx]);
+    let extents = &prepared.memory.extents;
+    let len = |value: usize| extents[value].len() * n;
     let read: usize = step.reads(unit).map(len).sum();
-    let (mut macs, mut weight) = (0, 0);
-    let (kernel, window) = match (&unit.work, layout.forms[unit_idx].conv()) {
-        (Work::Conv { conv, .. }, Some(shape)) => {
+    let mut weight = 0;
+    let kernel = match &prepared.kernels[unit_idx] {
+        Kernel::Conv(shape) => {
             weight = shape.weight_len();
-            macs = n * shape.output_positions() * weight;
-            let ([kh, kw], [sh, _]) = (conv.window.kernel, conv.window.stride);
-            let stride = if sh == 1 { String::new() } else { format!("/{sh}") };
-            let gated = if step.gated.is_some() { ", gated" } else { "" };
-            (Cpu::kernel_of(shape), format!(", {kh}x{kw}{stride}{gated}"))
+            Cpu::kernel_of(shape)
         }
-        (Work::Linear { .. }, Some(shape)) => {
+        Kernel::ConvTranspose(shape) => {
             weight = shape.weight_len();
-            macs = n * shape.output_positions() * weight;
-            (Cpu::kernel_of(shape), String::new())
+            "transposed"
         }
-        (Work::Norm, _) => ("norm", String::new()),
-        (Work::Add, _) => ("add", String::new()),
-        (Work::Mul, _) => ("mul", String::new()),
-        (Work::Flatten, _) => ("flatten", String::new()),
-        (Work::Pool | Work::Windows, _) => ("pool", String::new()),
-        (Work::Dropout { .. } | Work::DropPath { .. }, _) => ("copy", String::new()),
-        (Work::ConvTranspose { .. }, Some(shape)) => {
-            weight = shape.weight_len();
-            macs = n * shape.output_positions() * weight;
-            ("transposed", String::new())
-        }
-        (Work::Border { .. } | Work::Spatial, _) => ("positions", String::new()),
-        (Work::Channels, _) => ("channels", String::new()),
-        (Work::GroupNorm { .. }, _) => ("norm", String::new()),
-        (Work::Prelu { .. }, _) => ("activation", String::new()),
-        (Work::Attention, _) => ("attention", String::new()),
-        _ => ("", String::new()),
+        Kernel::BatchNorm(_) | Kernel::GroupNorm { .. } => "norm",
+        Kernel::Add => "add",
+        Kernel::Mul => "mul",
+        Kernel::Flatten => "flatten",
+        Kernel::GlobalMean | Kernel::Pool(..) => "pool",
+        Kernel::Copy | Kernel::Drop { .. } => "copy",
+        Kernel::Resample(_) => "positions",
+        Kernel::MoveChannels(_) => "channels",
+        Kernel::PRelu => "activation",
+        Kernel::Attention(_) => "attention",
     };
-    let (from, to) = (layout.extents[unit.inputs[0]], layout.extents[step.output]);
+    let mut window = String::new();
+    if let UnitOp::Conv { conv, .. } = &unit.op {
+        let ([kh, kw], [sh, _]) = (conv.window.kernel, conv.window.stride);
+        let stride = if sh == 1 { String::new() } else { format!("/{sh}") };
+        let gated = if step.gated.is_some() { ", gated" } else { "" };
+        window = format!(", {kh}x{kw}{stride}{gated}");
+    }
+    let (from, to) = (extents[unit.inputs[0]], extents[step.output]);
     let elements = read + len(step.output) + weight;
     UnitTime {
         name: program.graph.node(unit.node).name().to_owned(),
         kernel,
         shape: format!("{} -> {}{window}", sizes(from), sizes(to)),
-        macs: macs as u64,
+        macs: macs.0.saturating_mul(n as u64),
         bytes: (elements * size_of::<f32>()) as u64,
         ms,
     }

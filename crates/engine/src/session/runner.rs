@@ -1,27 +1,19 @@
-//! One arena and the cores that work in it: a compiled network run on a batch that fits there as a whole.
+//! One arena and the cores that work in it: a compiled network run on one image.
 //!
-//! Above: `session`. Below: `session::{bands, compile}`, `arena`, `graph::plan`, `kernels::Cpu`. Not here: how a batch is cut into such runs (`session`).
+//! Above: `session`. Below: `session::{bands, compile}`, `arena`, `kernel`, `taper-plan`, `taper-kernels`. Not here: how a batch is cut
+//! into such runs (`session`).
 
-use std::ops::Range;
-
-use taper_graph::Extent;
-use taper_graph::plan::{MemoryPlan, Tenant};
 use taper_kernels::{AlignedBuf, Cpu, Device, Epilogue, Source};
+use taper_plan::InferenceMemory;
+use taper_plan::inference::Order;
 
 use super::bands::{Bands, Operands, Worker};
-use super::compile::Program;
+use super::compile::{Program, Weights};
+use crate::Result;
 use crate::arena::around;
-use crate::plan::{Form, Work, forms};
-use crate::{Error, Result};
+use crate::kernel::{Kernel, kernels};
 
-/// In which order values are computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
-    /// One unit after the other, so that each has a time of its own.
-    Units,
-    /// Some convolutions in bands of rows, where that is faster.
-    Bands,
-}
+const UNPREPARED: &str = "runs before memory was laid out";
 
 /// Cores, an arena, and where things lie in it.
 #[derive(Debug)]
@@ -30,28 +22,25 @@ pub(super) struct Runner {
     arena: AlignedBuf<f32>,
     /// One a thread.
     workers: Vec<Worker>,
-    pub(super) layout: Option<Layout>,
+    prepared: Option<Prepared>,
 }
 
-/// Where everything lies for one batch shape.
+/// All that follows from the size of an image.
 #[derive(Debug)]
-pub(super) struct Layout {
-    pub(super) shape: [usize; 3],
+pub(super) struct Prepared {
+    size: [usize; 2],
     order: Order,
-    pub(super) extents: Vec<Extent>,
+    pub(super) memory: InferenceMemory,
     /// By unit.
-    pub(super) forms: Vec<Form>,
+    pub(super) kernels: Vec<Kernel>,
     /// By unit: what runs in bands when it is reached.
     bands: Vec<Option<Bands>>,
-    /// By unit: whether another one does its work.
-    pub(super) skipped: Vec<bool>,
-    stored: Vec<Range<usize>>,
 }
 
 impl Runner {
     pub(super) fn new(threads: usize) -> Self {
         let cpu = Cpu::new(threads);
-        Self { cpu, arena: AlignedBuf::default(), workers: Vec::new(), layout: None }
+        Self { cpu, arena: AlignedBuf::default(), workers: Vec::new(), prepared: None }
     }
 
     pub(super) fn arena_bytes(&self) -> usize {
@@ -59,161 +48,123 @@ impl Runner {
         self.arena.len() * size_of::<f32>() + scratch
     }
 
-    /// Lays out the arena for batches of this shape.
+    /// The order in which all threads share an image.
+    pub(super) fn bands(&self) -> Order {
+        Order::Bands { threads: self.cpu.threads() }
+    }
+
+    /// Lays out the arena for images of this height and width.
     pub(super) fn prepare(
         &mut self,
         program: &Program,
-        shape: [usize; 3],
+        size: [usize; 2],
         order: Order,
-    ) -> Result<()> {
-        let is_ready = |layout: &Layout| (layout.shape, layout.order) == (shape, order);
-        if !self.layout.as_ref().is_some_and(is_ready) {
-            self.layout = None;
-            let (layout, total) = Layout::new(program, shape, order, self.cpu.threads())?;
-            self.arena.reserve(total);
-            for bands in layout.bands.iter().flatten() {
-                self.workers.resize_with(self.cpu.threads(), Worker::new);
-                self.workers.iter_mut().for_each(|worker| worker.reserve(bands));
+    ) -> Result<&Prepared> {
+        let is_ready = |ready: &Prepared| (ready.size, ready.order) == (size, order);
+        let prepared = match self.prepared.take().filter(is_ready) {
+            Some(prepared) => prepared,
+            None => {
+                let prepared = Prepared::new(program, size, order)?;
+                self.arena.reserve(prepared.memory.arena.total);
+                if prepared.memory.scratch > 0 {
+                    self.workers.resize_with(self.cpu.threads(), Worker::new);
+                    let scratch = prepared.memory.scratch;
+                    self.workers.iter_mut().for_each(|worker| worker.reserve(scratch));
+                }
+                prepared
             }
-            self.layout = Some(layout);
-        }
-        Ok(())
+        };
+        Ok(self.prepared.insert(prepared))
     }
 
-    /// Computes `outs`, one slice an output, from `xs`, all of the lengths of the prepared shape; tells `watch` the units by index as
-    /// they are done.
+    /// Computes `outs`, one slice an output, from the image `xs`, all of the lengths of the prepared size; tells `watch` the units by
+    /// index as they are done.
     pub(super) fn run<'a>(
         &mut self,
         program: &Program,
         xs: &[f32],
         outs: impl Iterator<Item = &'a mut [f32]>,
         mut watch: impl FnMut(usize),
-    ) {
-        for unit in 0..program.plan.units.len() {
-            if self.layout.as_ref().is_some_and(|layout| !layout.skipped[unit]) {
-                self.run_unit(program, xs, unit);
+    ) -> Result<()> {
+        for unit in 0..program.units.len() {
+            if self.run_unit(program, xs, unit)? {
                 watch(unit);
             }
         }
-        let Some(layout) = &self.layout else { return };
-        let (_, others) = around(&mut self.arena, &(0..0));
-        for (out, &value) in outs.zip(&program.plan.outputs) {
-            out.copy_from_slice(if value == 0 { xs } else { others.get(&layout.stored[value]) });
+        let Self { arena, prepared: Some(prepared), .. } = self else {
+            return Err(program.broken(0, UNPREPARED));
+        };
+        let (_, others) = around(arena, &(0..0));
+        for (out, &value) in outs.zip(&program.plan.fused.outputs) {
+            let stored = &prepared.memory.arena.ranges[value];
+            out.copy_from_slice(if value == 0 { xs } else { others.get(stored) });
         }
+        Ok(())
     }
 
-    fn run_unit(&mut self, program: &Program, images: &[f32], unit_idx: usize) {
-        let Self { cpu, arena, workers, layout: Some(layout) } = self else { return };
-        let (unit, step) = (&program.plan.units[unit_idx], &program.steps[unit_idx]);
-        let (y, others) = around(arena, &layout.stored[step.output]);
-        let source =
-            |v: usize| Source::plain(if v == 0 { images } else { others.get(&layout.stored[v]) });
-        if let Some(bands) = &layout.bands[unit_idx] {
-            let xs = source(program.plan.units[bands.units[0]].inputs[0]).data;
+    /// Returns whether the unit ran, or another one does its work.
+    fn run_unit(&mut self, program: &Program, image: &[f32], unit_idx: usize) -> Result<bool> {
+        let Self { cpu, arena, workers, prepared: Some(prepared) } = self else {
+            return Err(program.broken(unit_idx, UNPREPARED));
+        };
+        if prepared.memory.skipped[unit_idx] {
+            return Ok(false);
+        }
+        let (fused, steps) = (&program.plan.fused, &program.plan.steps);
+        let (unit, step, compiled) =
+            (&fused.units[unit_idx], &steps[unit_idx], &program.units[unit_idx]);
+        let (extents, stored) = (&prepared.memory.extents, &prepared.memory.arena.ranges);
+        let (y, others) = around(arena, &stored[step.output]);
+        let source = |v: usize| Source::plain(if v == 0 { image } else { others.get(&stored[v]) });
+        if let Some(bands) = &prepared.bands[unit_idx] {
+            let xs = source(fused.units[bands.first()].inputs[0]).data;
             let operands = Operands { xs, residual: step.residual.map(|v| source(v).data) };
-            return bands.run(cpu, workers, &program.steps, operands, y);
+            bands.run(cpu, workers, program, operands, y)?;
+            return Ok(true);
         }
         let xs = source(unit.inputs[0]);
-        let extent = layout.extents[unit.inputs[0]];
-        let ([h, w], c, n) = (extent.size(), extent.channels(), layout.shape[0]);
-        match unit.work {
-            work if work.is_conv() => {
-                if let (Some(shape), Some(weight)) = (layout.forms[unit_idx].conv(), &step.weight) {
-                    let epilogue = Epilogue {
-                        bias: step.bias.as_deref(),
-                        residual: step.residual.map(|v| source(v).data),
-                        activation: step.activation,
-                    };
-                    match step.gated.map(|both| both.map(|v| source(v).data)) {
-                        Some([map, gate]) => {
-                            cpu.conv_gated(shape, map, gate, weight, epilogue, y);
-                        }
-                        None => cpu.conv_packed(shape, xs, weight, epilogue, y, None),
-                    }
+        let extent = extents[unit.inputs[0]];
+        let ([h, w], c) = (extent.size(), extent.channels());
+        match (&prepared.kernels[unit_idx], &compiled.weights) {
+            (Kernel::Conv(shape) | Kernel::BatchNorm(shape), Weights::Packed { weight, bias }) => {
+                let residual = step.residual.map(|v| source(v).data);
+                let (bias, activation) = (bias.as_deref(), compiled.activation);
+                let epilogue = Epilogue { bias, residual, activation };
+                match step.gated.map(|both| both.map(|v| source(v).data)) {
+                    Some([map, gate]) => cpu.conv_gated(shape, map, gate, weight, epilogue, y),
+                    None => cpu.conv_packed(shape, xs, weight, epilogue, y, None),
                 }
             }
-            Work::Add => cpu.add(c, xs, source(unit.inputs[1]), step.activation, y),
-            Work::Mul => {
-                let gates = layout.extents[unit.inputs[1]].size().iter().product::<usize>();
-                cpu.mul(n * gates, h * w / gates, c, xs, source(unit.inputs[1]), y);
+            (Kernel::Add, _) => cpu.add(c, xs, source(unit.inputs[1]), compiled.activation, y),
+            (Kernel::Mul, _) => {
+                let gates = extents[unit.inputs[1]].size().iter().product::<usize>();
+                cpu.mul(gates, h * w / gates, c, xs, source(unit.inputs[1]), y);
             }
-            work => {
-                // Nothing is dropped; an activation may have nothing but a copy to be pending on.
-                let source =
-                    |i: usize| Source { activation: step.activation, ..source(unit.inputs[i]) };
-                let params: Vec<&[f32]> = step.params.iter().map(Vec::as_slice).collect();
-                layout.forms[unit_idx].run(cpu, &work, [n, h * w, c], &source, &params, y);
+            (kernel, Weights::Plain(params)) => {
+                // An activation may have nothing but a copy to be pending on.
+                let activation = compiled.activation;
+                let source = |i: usize| Source { activation, ..source(unit.inputs[i]) };
+                let params: Vec<&[f32]> = params.iter().map(Vec::as_slice).collect();
+                if !kernel.run(cpu, [1, h * w, c], &source, &params, y) {
+                    return Err(program.broken(unit_idx, "has weights of another operation"));
+                }
+            }
+            (_, Weights::Packed { .. }) => {
+                return Err(program.broken(unit_idx, "has weights of another operation"));
             }
         }
+        Ok(true)
     }
 }
 
-impl Layout {
-    fn new(
-        program: &Program,
-        shape @ [n, h, w]: [usize; 3],
-        order: Order,
-        threads: usize,
-    ) -> Result<(Self, usize)> {
-        let too_large = || Error::Batch { batch: n, h, w };
-        let plan = &program.plan;
-        if n == 0 {
-            return Err(too_large());
-        }
-        let extents = plan.extents(&program.graph, [h, w])?;
-        let forms = forms(&program.graph, plan, &extents, n)?;
-        let chains = if order == Order::Bands && n == 1 { program.chains.as_slice() } else { &[] };
-        let (bands, skipped) = in_bands(program, chains, &extents, &forms, threads);
-        let mut tenants = Vec::with_capacity(extents.len());
-        for extent in &extents {
-            let len = extent.len().checked_mul(n).ok_or_else(too_large)?;
-            tenants.push(Tenant { len, first: usize::MAX, last: 0 });
-        }
-        let mut live = |v: usize, time: usize| {
-            tenants[v].first = tenants[v].first.min(time);
-            tenants[v].last = tenants[v].last.max(time);
-        };
-        for (u, (unit, step)) in plan.units.iter().zip(&program.steps).enumerate() {
-            if skipped[u] {
-                continue;
-            }
-            live(step.output, u);
-            // What runs in bands reads what its first stage reads.
-            let unit = bands[u].as_ref().map_or(unit, |bands| &plan.units[bands.units[0]]);
-            step.reads(unit).for_each(|v| live(v, u));
-        }
-        plan.outputs.iter().for_each(|&v| live(v, plan.units.len()));
-        for tenant in &mut tenants {
-            // A value that an addition, a gate or a band swallowed.
-            if tenant.first > tenant.last {
-                *tenant = Tenant { len: 0, first: 0, last: 0 };
-            }
-        }
-        // The images are read where the caller has them.
-        tenants[0].len = 0;
-        let MemoryPlan { ranges, total } = MemoryPlan::new(&tenants).ok_or_else(too_large)?;
-        Ok((Self { shape, order, extents, forms, bands, skipped, stored: ranges }, total))
+impl Prepared {
+    fn new(program: &Program, size: [usize; 2], order: Order) -> Result<Self> {
+        let Program { graph, plan, .. } = program;
+        let memory = plan.memory(graph, size, order)?;
+        let kernels = kernels(graph, &plan.fused, &memory.extents, 1)?;
+        let bands = memory.bands.iter().map(|bands| {
+            bands.as_ref().map(|plan| Bands::new(program, plan, &kernels)).transpose()
+        });
+        Ok(Self { bands: bands.collect::<Result<_>>()?, size, order, memory, kernels })
     }
-}
-
-/// Which of the chains run in bands, by their last unit; and by unit, whether another one does its work.
-fn in_bands(
-    program: &Program,
-    chains: &[Vec<usize>],
-    extents: &[Extent],
-    forms: &[Form],
-    threads: usize,
-) -> (Vec<Option<Bands>>, Vec<bool>) {
-    let mut skipped: Vec<bool> = program.steps.iter().map(|step| step.skipped).collect();
-    let mut bands: Vec<Option<Bands>> = skipped.iter().map(|_| None).collect();
-    for chain in chains {
-        let (&[first, ..], Some((&last, before))) = (chain.as_slice(), chain.split_last()) else {
-            continue;
-        };
-        let stages = chain.iter().filter_map(|&u| forms[u].conv().copied()).collect();
-        let [height, _] = extents[program.plan.units[first].inputs[0]].size();
-        bands[last] = Bands::new(chain, height, stages, threads);
-        before.iter().for_each(|&u| skipped[u] |= bands[last].is_some());
-    }
-    (bands, skipped)
 }

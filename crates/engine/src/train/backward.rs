@@ -1,18 +1,21 @@
 //! The backward pass of a training step.
 //!
-//! Above: `train`. Below: `train::backward::others`, `kernels::Device`, `train::{norm, routes}`. Not here: where tensors lie (`train::layout`).
+//! Above: `train`. Below: `train::backward::others`, `taper-kernels`, `train::norm`. Not here: where tensors lie and gradients go
+//! (`taper-plan`).
 
 mod others;
 
 use taper_graph::ParamId;
-use taper_kernels::{ConvGradient, Device, Mask, Real, Sink, Source, Tally};
+use taper_kernels::{Activation, ConvGradient, ConvShape, Device, Mask, Real, Sink, Source, Tally};
+use taper_plan::training::Route;
 
 use super::Trainer;
-use super::forward::{gated, source};
+use super::forward::source;
 use super::norm::NormState;
-use super::routes::Route;
+use super::prepared::Prepared;
+use crate::Result;
 use crate::arena::{Others, around};
-use crate::plan::{Form, Work};
+use crate::kernel::Kernel;
 
 /// A value as its readers see it.
 pub(super) type Read<'a, T> = dyn Fn(usize) -> Source<'a, T> + 'a;
@@ -23,72 +26,96 @@ type Sums = (Vec<f64>, Vec<f64>);
 impl<T: Real, D: Device<T>> Trainer<T, D> {
     pub(super) fn run_backward(
         &mut self,
+        prepared: &Prepared,
         params: &[&[T]],
         grad_outputs: &[&[T]],
         gradients: &mut [Vec<T>],
-    ) {
+    ) -> Result<()> {
         for (i, gradient) in grad_outputs.iter().enumerate() {
             if let Route::Write { accumulate, finish } = self.routes.seeds[i] {
-                let v = self.plan.outputs[i];
-                self.write(v, None, [accumulate, finish], |device, c, _, sink, _| {
+                let v = self.fused.outputs[i];
+                self.write(prepared, v, None, [accumulate, finish], |device, c, _, sink, _| {
                     device.pass(c, gradient, sink);
                 });
             }
         }
-        for unit in (0..self.plan.units.len()).rev() {
-            if self.routes.needs[self.plan.units[unit].output] {
-                self.backward_unit(unit, params, gradients);
+        for unit in (0..self.fused.units.len()).rev() {
+            if self.routes.needs[self.fused.units[unit].output] {
+                self.backward_unit(prepared, unit, params, gradients)?;
             }
         }
+        Ok(())
     }
 
-    fn backward_unit(&mut self, unit_idx: usize, params: &[&[T]], gradients: &mut [Vec<T>]) {
-        match self.plan.units[unit_idx].work {
-            Work::Conv { .. } | Work::Linear { .. } | Work::Norm => {
-                self.backward_conv(unit_idx, params, gradients);
+    fn backward_unit(
+        &mut self,
+        prepared: &Prepared,
+        unit: usize,
+        params: &[&[T]],
+        gradients: &mut [Vec<T>],
+    ) -> Result<()> {
+        match &prepared.kernels[unit] {
+            Kernel::Conv(shape) | Kernel::BatchNorm(shape) => {
+                self.backward_conv(prepared, unit, shape, params, gradients);
             }
-            Work::Dropout { p } | Work::DropPath { p } if p > 0.0 => self.backward_drop(unit_idx),
-            Work::Add | Work::Dropout { .. } | Work::DropPath { .. } => self.hand_down(unit_idx),
-            Work::Mul => self.backward_mul(unit_idx),
-            Work::ConvTranspose { .. } | Work::GroupNorm { .. } | Work::Prelu { .. } => {
-                self.backward_own(unit_idx, params, gradients);
+            Kernel::Drop { p, run } => self.backward_drop(prepared, unit, *p, *run),
+            Kernel::Add | Kernel::Copy => self.backward_copy(prepared, unit),
+            Kernel::Mul => self.backward_mul(prepared, unit),
+            Kernel::ConvTranspose(_) | Kernel::GroupNorm { .. } | Kernel::PRelu => {
+                return self.backward_own(prepared, unit, params, gradients);
             }
-            Work::Attention => self.backward_attention(unit_idx),
-            Work::Channels => self.backward_channels(unit_idx),
-            Work::Pool | Work::Windows | Work::Flatten | Work::Border { .. } | Work::Spatial => {
-                self.backward_positions(unit_idx);
+            Kernel::Attention(shape) => self.backward_attention(prepared, unit, shape),
+            Kernel::MoveChannels(maps) => self.backward_channels(prepared, unit, maps),
+            Kernel::Pool(shape, pooling) => {
+                let input = self.fused.units[unit].inputs[0];
+                self.backward_input(prepared, unit, 0, |device, _, gradient, sink, read| {
+                    device.windows_backward(shape, *pooling, gradient, read(input), sink);
+                });
+            }
+            Kernel::Resample(map) => {
+                self.backward_input(prepared, unit, 0, |device, _, gradient, sink, _| {
+                    device.resample_backward(map, gradient, sink);
+                });
+            }
+            Kernel::Flatten => {
+                let (n, positions) = self.positions(prepared, unit);
+                self.backward_input(prepared, unit, 0, |device, c, gradient, sink, _| {
+                    device.flatten_backward(n, positions, c, gradient, sink);
+                });
+            }
+            Kernel::GlobalMean => {
+                let (n, positions) = self.positions(prepared, unit);
+                self.backward_input(prepared, unit, 0, |device, c, gradient, sink, _| {
+                    device.pool_backward(n, positions, c, gradient, sink);
+                });
             }
         }
+        Ok(())
+    }
+
+    /// Images of the batch, and positions of a unit's first input.
+    fn positions(&self, prepared: &Prepared, unit: usize) -> (usize, usize) {
+        let input = self.fused.units[unit].inputs[0];
+        let positions = prepared.memory.extents[input].size().iter().product();
+        (prepared.memory.shape[0], positions)
     }
 
     /// Copies the output's gradient to every input that does not share it.
-    fn hand_down(&mut self, unit_idx: usize) {
-        for i in 0..self.plan.units[unit_idx].inputs.len() {
-            let (unit, route) = (&self.plan.units[unit_idx], self.routes.inputs[unit_idx][i]);
-            if let Route::Write { accumulate, finish } = route {
-                let (input, out) = (unit.inputs[i], unit.output);
-                self.write(
-                    input,
-                    Some(out),
-                    [accumulate, finish],
-                    |device, c, gradient, sink, _| {
-                        device.pass(c, gradient, sink);
-                    },
-                );
-            }
+    fn backward_copy(&mut self, prepared: &Prepared, unit: usize) {
+        for i in 0..self.fused.units[unit].inputs.len() {
+            self.backward_input(prepared, unit, i, |device, c, gradient, sink, _| {
+                device.pass(c, gradient, sink);
+            });
         }
     }
 
     /// The gate first: its gradient is needed further down before that of the other factor is finished.
-    fn backward_mul(&mut self, unit_idx: usize) {
+    fn backward_mul(&mut self, prepared: &Prepared, unit: usize) {
+        let inputs = &self.fused.units[unit].inputs;
+        let inputs = [inputs[0], inputs[1]];
+        let (n, positions) = prepared.gated(inputs);
         for i in [1, 0] {
-            let (unit, route) = (&self.plan.units[unit_idx], self.routes.inputs[unit_idx][i]);
-            let Route::Write { accumulate, finish } = route else { continue };
-            let Some(layout) = &self.layout else { return };
-            let (out, inputs) = (unit.output, [unit.inputs[0], unit.inputs[1]]);
-            let (n, positions) = gated(layout, unit);
-            let finish = [accumulate, finish];
-            self.write(inputs[i], Some(out), finish, |device, c, gradient, sink, read| {
+            self.backward_input(prepared, unit, i, |device, c, gradient, sink, read| {
                 let mut sinks = [None, None];
                 sinks[i] = Some(sink);
                 device.mul_backward(n, positions, c, gradient, inputs.map(read), sinks);
@@ -96,97 +123,101 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         }
     }
 
-    /// Poolings, and the rearrangement of positions.
-    fn backward_positions(&mut self, unit_idx: usize) {
-        let (unit, route) = (&self.plan.units[unit_idx], self.routes.inputs[unit_idx][0]);
-        let Route::Write { accumulate, finish } = route else { return };
-        let (input, out, work) = (unit.inputs[0], unit.output, unit.work);
-        let Some(layout) = &self.layout else { return };
-        let (n, [h, w]) = (layout.shape[0], layout.extents[input].size());
-        let form = layout.forms[unit_idx].clone();
-        let finish = [accumulate, finish];
-        self.write(input, Some(out), finish, |device, c, gradient, sink, read| {
-            match (work, &form) {
-                (_, Form::Pool(shape, pooling)) => {
-                    device.windows_backward(shape, *pooling, gradient, read(input), sink);
-                }
-                (_, Form::Spatial(map)) => device.resample_backward(map, gradient, sink),
-                (Work::Flatten, _) => device.flatten_backward(n, h * w, c, gradient, sink),
-                _ => device.pool_backward(n, h * w, c, gradient, sink),
-            }
-        });
+    /// Writes the gradient of a unit's input number `i`, if one is wanted and it is not the output's own: calls
+    /// `work(device, channels, gradient of the output, sink, how to read values)`.
+    fn backward_input(
+        &mut self,
+        prepared: &Prepared,
+        unit: usize,
+        i: usize,
+        work: impl FnOnce(&mut D, usize, &[T], Sink<'_, T>, &Read<'_, T>),
+    ) {
+        if let Route::Write { accumulate, finish } = self.routes.inputs[unit][i] {
+            let unit = &self.fused.units[unit];
+            let (input, output) = (unit.inputs[i], unit.output);
+            self.write(prepared, input, Some(output), [accumulate, finish], work);
+        }
     }
 
     /// Calls `work(device, gradient of value from, how to read values)`.
-    fn look(&mut self, from: usize, work: impl FnOnce(&mut D, &[T], &Read<'_, T>)) {
-        let Self { plan, layout: Some(layout), arena, norms, device, .. } = self else { return };
+    fn look(
+        &mut self,
+        prepared: &Prepared,
+        from: usize,
+        work: impl FnOnce(&mut D, &[T], &Read<'_, T>),
+    ) {
+        let Self { arena, norms, device, .. } = self;
         let (_, others) = around(arena, &(0..0));
-        let read = |value: usize| source(plan, layout, norms, &others, value);
-        work(device, others.get(&layout.gradients[from]), &read);
+        let read = |value: usize| source(prepared, norms, &others, value);
+        work(device, others.get(&prepared.memory.gradients[from]), &read);
     }
 
     /// Calls `work(device, channels, gradient of value from, sink of value v, how to read values)`.
     fn write(
         &mut self,
+        prepared: &Prepared,
         v: usize,
         from: Option<usize>,
         [accumulate, finish]: [bool; 2],
         work: impl FnOnce(&mut D, usize, &[T], Sink<'_, T>, &Read<'_, T>),
     ) {
-        let tally = self.routes.tallies[v].filter(|_| finish);
-        let mut sums = take_sums(&mut self.norms, tally);
-        let Self { plan, layout: Some(layout), arena, norms, device, .. } = self else { return };
-        let (out, others) = around(arena, &layout.gradients[v]);
-        let mask = finish.then(|| Mask { source: source(plan, layout, norms, &others, v) });
-        let mask = mask.filter(|m| m.source.activation != taper_kernels::Activation::Identity);
-        let tally = tally.map(|t| tally_of(norms, others.get(&layout.stored[t]), t, &mut sums));
-        let gradient = from.map_or(&[][..], |value| others.get(&layout.gradients[value]));
-        let c = layout.extents[v].channels();
-        let read = |value: usize| source(plan, layout, norms, &others, value);
+        let memory = &prepared.memory;
+        let tallied = self.routes.tallies[v].filter(|_| finish);
+        let mut sums = take_sums(&mut self.norms, tallied);
+        let Self { arena, norms, device, .. } = self;
+        let (out, others) = around(arena, &memory.gradients[v]);
+        let mask = finish.then(|| Mask { source: source(prepared, norms, &others, v) });
+        let mask = mask.filter(|m| m.source.activation != Activation::Identity);
+        let tally = tallied.map(|t| tally_of(norms, others.get(&memory.stored[t]), t, &mut sums));
+        let gradient = from.map_or(&[][..], |value| others.get(&memory.gradients[value]));
+        let c = memory.extents[v].channels();
+        let read = |value: usize| source(prepared, norms, &others, value);
         work(device, c, gradient, Sink { out, accumulate, mask, tally }, &read);
-        put_sums(norms, self.routes.tallies[v].filter(|_| finish), sums);
+        put_sums(norms, tallied, sums);
     }
 
-    fn backward_conv(&mut self, unit_idx: usize, params: &[&[T]], gradients: &mut [Vec<T>]) {
-        let Self {
-            plan, layout: Some(layout), arena, norms, device, routes, trained, ones, ..
-        } = self
-        else {
-            return;
-        };
-        let unit = &plan.units[unit_idx];
+    fn backward_conv(
+        &mut self,
+        prepared: &Prepared,
+        unit_idx: usize,
+        shape: &ConvShape,
+        params: &[&[T]],
+        gradients: &mut [Vec<T>],
+    ) {
+        let Self { fused, arena, norms, device, routes, trained, ones, .. } = self;
+        let memory = &prepared.memory;
+        let unit = &fused.units[unit_idx];
         let (input, out) = (unit.inputs[0], unit.output);
-        let [weight, bias] = unit.work.params();
-        let Some(shape) = layout.forms[unit_idx].conv() else { return };
+        let [weight, bias] = unit.op.params();
         let batch = routes.batch_norms[out];
-        if let Some(norm) = &plan.values[out].norm {
+        if let Some(norm) = &fused.values[out].norm {
             norms[out].differentiate(norm, params, batch, gradients);
         }
         let (range, accumulate, finish) = match routes.inputs[unit_idx][0] {
-            Route::Write { accumulate, finish } => (&layout.gradients[input], accumulate, finish),
-            Route::None | Route::Shared => (&(0..0), false, false),
+            Route::Write { accumulate, finish } => (&memory.gradients[input], accumulate, finish),
+            Route::None | Route::Aliased => (&(0..0), false, false),
         };
         let tally = routes.tallies[input].filter(|_| finish);
         let mut sums = take_sums(norms, tally);
         let (dx, others): (_, Others<'_, T>) = around(arena, range);
-        let xs = source(plan, layout, norms, &others, input);
-        let masked = finish && xs.activation != taper_kernels::Activation::Identity;
+        let xs = source(prepared, norms, &others, input);
+        let masked = finish && xs.activation != Activation::Identity;
         let sink = routes.needs[input].then(|| Sink {
             out: dx,
             accumulate,
             mask: masked.then_some(Mask { source: xs }),
-            tally: tally.map(|t| tally_of(norms, others.get(&layout.stored[t]), t, &mut sums)),
+            tally: tally.map(|t| tally_of(norms, others.get(&memory.stored[t]), t, &mut sums)),
         });
-        let dz = others.get(&layout.gradients[out]);
+        let dz = others.get(&memory.gradients[out]);
         // With running statistics the factor of `y` is zero: read `dz` in its place, which is in cache.
-        let y = if batch { others.get(&layout.stored[out]) } else { dz };
+        let y = if batch { others.get(&memory.stored[out]) } else { dz };
         let gradient = ConvGradient { dz, norm: norms[out].gradient(y) };
         let [weight_id, bias_id] = [weight, bias].map(|id| id.filter(|id| trained[id.index()]));
         let mut take =
             |id: Option<ParamId>| id.map(|id| std::mem::take(&mut gradients[id.index()]));
         let (mut d_weight, mut d_bias) = (take(weight_id), take(bias_id));
         let weight = weight.map_or_else(
-            || &ones[..layout.extents[input].channels()],
+            || &ones[..memory.extents[input].channels()],
             |weight| params[weight.index()],
         );
         device.conv_backward(

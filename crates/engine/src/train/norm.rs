@@ -1,18 +1,12 @@
 //! What a trainer keeps for each batch norm, and the formulas of its two passes.
 //!
-//! Above: `train::{forward, backward}`. Below: nothing. Not here: sums over positions (`kernels`).
+//! Above: `train::{forward, backward}`. Below: `taper-plan`. Not here: sums over positions (`kernels`).
 //! With `σ = √(var + ε)` over `m` values a channel, `z = γ·(y − μ)/σ + β`:
 //! `dβ = Σ dz`, `dγ = Σ dz·(y − μ)/σ`, and `dy = γ/σ·(dz − Σdz/m − (y − μ)/σ²·Σdz·(y − μ)/m)`; with running statistics the last two
 //! terms are absent. Source: Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>.
 
 use taper_kernels::{Affine, NormGradient, Real};
-
-use crate::plan::Norm;
-
-/// Whether a norm uses the batch's statistics: its scale or shift is trained.
-pub(super) fn uses_batch(norm: &Norm, trained: &[bool]) -> bool {
-    norm.params[..2].iter().any(|p| trained[p.index()])
-}
+use taper_plan::fused::Norm;
 
 /// Per-channel numbers of one norm; all empty for a value without.
 #[derive(Debug, Default)]

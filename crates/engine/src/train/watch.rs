@@ -1,16 +1,16 @@
 //! The gradient of an output with respect to a value inside the network, in evaluation mode.
 //!
-//! Above: `recipes`, whose class-activation maps are made of it. Below: `plan`, `train`. Not here: gradients of parameters
+//! Above: `recipes`, whose class-activation maps are made of it. Below: `taper-plan`, `train`. Not here: gradients of parameters
 //! (`train::backward`), what is drawn of a gradient.
 //! Nothing is trained: norms use their running statistics and nothing is dropped. Only what lies between the value and the output
 //! is run; the values it begins with are given by the caller.
 
 use taper_graph::{Graph, NodeId};
 use taper_kernels::{Device, Real};
+use taper_plan::TrainingPlan;
 
 use super::Trainer;
 use crate::Result;
-use crate::plan::{Plan, Work};
 
 impl<T: Real, D: Device<T>> Trainer<T, D> {
     /// Prepares to differentiate the named output with respect to the output of `node`, in evaluation mode.
@@ -48,31 +48,21 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         node: NodeId,
         device: D,
     ) -> Result<(Self, Vec<NodeId>)> {
-        let mut plan = Plan::of_nodes(graph, &[graph.output(output)?, node])?;
-        let watched = plan.outputs[1];
-        let mut is_above = vec![false; plan.values.len()];
-        is_above[watched] = true;
-        for unit in &mut plan.units {
-            is_above[unit.output] |= unit.inputs.iter().any(|&v| is_above[v]);
-            if let Work::Dropout { p } | Work::DropPath { p } = &mut unit.work {
-                *p = 0.0;
-            }
-        }
-        is_above[watched] = false; // it is given, whatever writes it
-        let (mut plan, given) = plan.above(|unit| !is_above[unit.output]);
-        plan.watched = plan.outputs.pop();
-        let trained = vec![false; graph.params().len()];
-        Ok((Self::of_plan(graph, plan, trained, device), given))
+        let (plan, given) = TrainingPlan::watching(graph, output, node)?;
+        Ok((Self::of_plan(graph, plan, device), given))
     }
 
     /// The gradient of the value that is watched, `(n, …)`, channels last, after [`Trainer::backward`]; zeros if the output does not
     /// depend on it. Empty without a forward, or if nothing is watched.
     #[must_use]
     pub fn watched_gradient(&self) -> Vec<T> {
-        let (Some(v), Some(layout)) = (self.plan.watched, &self.layout) else { return Vec::new() };
-        match self.routes.slots[v] {
-            Some(_) => self.arena[layout.gradients[v].clone()].to_vec(),
-            None => vec![T::default(); layout.stored[v].len()],
+        let (Some(v), Some(prepared)) = (self.fused.watched, &self.prepared) else {
+            return Vec::new();
+        };
+        let memory = &prepared.memory;
+        match self.routes.buffers[v] {
+            Some(_) => self.arena[memory.gradients[v].clone()].to_vec(),
+            None => vec![T::default(); memory.stored[v].len()],
         }
     }
 }

@@ -8,7 +8,7 @@ use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
 use proptest::sample::select;
 use taper_graph::{
     Activation, Bias, Conv, Graph, GraphBuilder, NodeId, Op, PadMode, Padding, ParamRole, PoolKind,
-    ResizeMode, Result, Window,
+    ResizeMode, ResizeTo, Result, Window,
 };
 
 /// Of all norms: so large that dividing by a spread of few values blows up no rounding, in any precision.
@@ -125,8 +125,8 @@ fn pools() -> BoxedStrategy<Subject> {
         (window(1..6)).prop_map(move |window| {
             one(Op::BlurPool { window: Window { dilation: [1, 1], ..window } })
         }),
-        (select(kinds.to_vec()), pair(1..6usize))
-            .prop_map(move |(kind, out)| one(Op::AdaptivePool { kind, out })),
+        (select(kinds.to_vec()), pair(1..9usize), any::<bool>())
+            .prop_map(move |(kind, out, at_least)| one(Op::AdaptivePool { kind, out, at_least })),
         (select(kinds.to_vec()), any::<bool>())
             .prop_map(move |(kind, squeeze)| one(Op::GlobalPool { kind, squeeze })),
     ]
@@ -144,12 +144,22 @@ fn positions() -> BoxedStrategy<Subject> {
     let pads = [PadMode::Zeros, PadMode::Reflect, PadMode::Replicate, PadMode::Circular];
     let sides = [0..4usize, 0..4usize, 0..4usize, 0..4usize];
     prop_oneof![
-        (pair(1..9usize), select(modes.to_vec()))
-            .prop_map(move |(out, mode)| one(Op::Resize { out, mode })),
+        (resize_to(), select(modes.to_vec())).prop_map(move |(out, mode)| match out {
+            ResizeTo::Like => Subject::Two(Op::Resize { out, mode }, true),
+            ResizeTo::Size(_) | ResizeTo::Factor(_) => one(Op::Resize { out, mode }),
+        }),
         (sides, select(pads.to_vec())).prop_map(move |(sides, mode)| one(Op::Pad { sides, mode })),
         (-2.0..2.0f64).prop_map(move |factor| one(Op::Scale { factor })),
     ]
     .boxed()
+}
+
+fn resize_to() -> impl Strategy<Value = ResizeTo> + Clone {
+    prop_oneof![
+        pair(1..9usize).prop_map(ResizeTo::Size),
+        pair(0.4..3.0f64).prop_map(ResizeTo::Factor),
+        Just(ResizeTo::Like),
+    ]
 }
 
 fn channels(c: usize) -> BoxedStrategy<Subject> {

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, HashSet};
 use super::GraphBuilder;
 use crate::param::{self, Slot};
 use crate::shape::{self, Known, MAX_ELEMENTS};
-use crate::{Bias, Error, Graph, Init, Node, NodeId, Op, ParamId, ParamSpec, Result, Scope};
+use crate::{
+    Bias, Error, Graph, Init, Node, NodeId, Op, ParamId, ParamSpec, ResizeTo, Result, Scope,
+};
 
 /// More nodes than any network.
 const MAX_NODES: usize = 1 << 17;
@@ -39,8 +41,12 @@ impl GraphBuilder {
 
     /// Adds a node that was inspected and whose parameters are in.
     pub(super) fn admit(&mut self, node: Node, known: Known) {
-        let before = node.inputs.iter().map(|id| self.reductions[id.index()]).max().unwrap_or(1);
-        self.reductions.push(reduction(&node.op, before));
+        let of = |id: &NodeId| self.reductions[id.index()];
+        let reduction = match (&node.op, node.inputs.as_slice()) {
+            (Op::Resize { out: ResizeTo::Like, .. }, [_, like]) => of(like),
+            (op, inputs) => reduction(op, inputs.iter().map(of).max().unwrap_or(1)),
+        };
+        self.reductions.push(reduction);
         self.names.insert(node.name.clone());
         self.known.push(known);
         self.nodes.push(node);
@@ -228,6 +234,38 @@ fn reduction(op: &Op, before: u32) -> u32 {
             before.saturating_mul(largest(window.stride))
         }
         Op::ConvTranspose { conv, .. } => (before / largest(conv.window.stride)).max(1),
-        _ => before,
+        Op::Resize { out: ResizeTo::Factor(factors), .. } => {
+            let after = f64::from(before) / factors[0].min(factors[1]);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "rounded, and stops at the largest"
+            )]
+            let after = after.round() as u32;
+            after.max(1)
+        }
+        // As a stride these depend on the image.
+        Op::AdaptivePool { .. } | Op::Resize { out: ResizeTo::Size(_) | ResizeTo::Like, .. } => {
+            before
+        }
+        Op::Input { .. }
+        | Op::Linear { .. }
+        | Op::BatchNorm { .. }
+        | Op::GroupNorm { .. }
+        | Op::LayerNorm { .. }
+        | Op::ChannelScale
+        | Op::Activation(_)
+        | Op::GlobalPool { .. }
+        | Op::Add
+        | Op::Mul
+        | Op::Scale { .. }
+        | Op::Concat
+        | Op::Slice { .. }
+        | Op::Shuffle { .. }
+        | Op::Flatten
+        | Op::Pad { .. }
+        | Op::Attention { .. }
+        | Op::Dropout { .. }
+        | Op::DropPath { .. } => before,
     }
 }

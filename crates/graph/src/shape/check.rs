@@ -4,7 +4,7 @@
 //! Numbers are bounded before they are multiplied, so that a hostile description overflows nothing.
 
 use super::{Known, Space};
-use crate::{Conv, Error, Op, PadMode, Padding, Result, SizeFormula, Window};
+use crate::{Conv, Error, Op, PadMode, Padding, ResizeTo, Result, SizeFormula, Window};
 
 /// Largest channel count, size, kernel or stride: 2²⁰, far beyond any network, and small enough for products of two.
 pub(crate) const MAX_DIM: usize = 1 << 20;
@@ -26,9 +26,32 @@ impl Site<'_> {
         let (fits, expected) = match self.op {
             Op::Input { .. } => (got == 0, "none"),
             Op::Add | Op::Mul => (got == 2, "2"),
+            Op::Resize { out: ResizeTo::Like, .. } => {
+                (got == 2, "2 (the map, and one of the size)")
+            }
             Op::Concat => (got >= 2, "2 or more"),
             Op::Attention { .. } => (got == 3, "3 (q, k, v)"),
-            _ => (got == 1, "1"),
+            Op::Conv(_)
+            | Op::ConvTranspose { .. }
+            | Op::Linear { .. }
+            | Op::BatchNorm { .. }
+            | Op::GroupNorm { .. }
+            | Op::LayerNorm { .. }
+            | Op::ChannelScale
+            | Op::Activation(_)
+            | Op::Pool { .. }
+            | Op::LpPool { .. }
+            | Op::BlurPool { .. }
+            | Op::AdaptivePool { .. }
+            | Op::GlobalPool { .. }
+            | Op::Scale { .. }
+            | Op::Slice { .. }
+            | Op::Shuffle { .. }
+            | Op::Flatten
+            | Op::Pad { .. }
+            | Op::Resize { .. }
+            | Op::Dropout { .. }
+            | Op::DropPath { .. } => (got == 1, "1"),
         };
         if fits {
             return Ok(());
@@ -74,8 +97,11 @@ impl Site<'_> {
                 }
                 Err(self.range("dilation", &format!("{:?}", window.dilation), "[1, 1]"))
             }
-            Op::AdaptivePool { out, .. } | Op::Resize { out, .. } => {
+            Op::AdaptivePool { out, .. } | Op::Resize { out: ResizeTo::Size(out), .. } => {
                 self.positive("output size", out)
+            }
+            Op::Resize { out: ResizeTo::Factor(factors), .. } => {
+                factors.iter().try_for_each(|factor| self.within("factor", *factor, 1e-6, 1e6))
             }
             Op::Slice { start, len } => {
                 self.small("start", &[*start])?;
@@ -100,7 +126,8 @@ impl Site<'_> {
             | Op::Add
             | Op::Mul
             | Op::Concat
-            | Op::Flatten => Ok(()),
+            | Op::Flatten
+            | Op::Resize { out: ResizeTo::Like, .. } => Ok(()),
         }
     }
 
@@ -226,6 +253,24 @@ impl Site<'_> {
         };
         let sized = self.op.size_formulas(size).map(|[h, w]| Ok([along(h)?, along(w)?]));
         sized.transpose()
+    }
+
+    /// The size of a resized map, as far as those of the inputs are known.
+    pub(super) fn resized(&self, to: ResizeTo, inputs: &[Known]) -> Result<Option<[usize; 2]>> {
+        let size = self.map(inputs[0])?;
+        match to {
+            ResizeTo::Size(out) => Ok(Some(out)),
+            ResizeTo::Factor(factors) => {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "rounded down, and stops at the largest"
+                )]
+                let times = |axis: usize, size: usize| (size as f64 * factors[axis]) as usize;
+                Ok(size.map(|[h, w]| [times(0, h), times(1, w)]))
+            }
+            ResizeTo::Like => self.map(inputs[1]),
+        }
     }
 
     pub(super) fn transposable(&self, conv: &Conv, output_padding: [usize; 2]) -> Result<()> {

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::small;
-use crate::{Error, Graph};
+use crate::{Error, Graph, Op, ResizeTo};
 
 /// The description of `small` after a change.
 fn changed(change: impl FnOnce(&mut Value)) -> crate::Result<Graph> {
@@ -152,4 +152,46 @@ fn parameters_can_be_shared() {
     assert_eq!(graph.params().len(), 1);
     assert_eq!(Graph::from_json(&graph.to_json()).unwrap(), graph);
     assert!(Graph::from_json(&text.replace("\"out\": 4", "\"out\": 3")).is_err());
+}
+
+#[test]
+fn a_resize_written_before_there_were_factors_is_read_as_its_size() {
+    let text = |out: &str, inputs: &str| {
+        format!(
+            r#"{{"format": 1, "nodes": [{{"name": "input", "op": {{"input": {{"channels": 3}}}}}}, {{"name": "up",
+            "op": {{"resize": {{"out": {out}, "mode": "bilinear"}}}}, "inputs": {inputs}}}], "params": [], "outputs": {{"y": 1}}}}"#
+        )
+    };
+    let read = |out: &str, inputs: &str| Graph::from_json(&text(out, inputs));
+    for (out, inputs, expected) in [
+        ("[7, 9]", "[0]", ResizeTo::Size([7, 9])),
+        (r#"{"factor": [2.0, 1.5]}"#, "[0]", ResizeTo::Factor([2.0, 1.5])),
+        (r#""like""#, "[0, 0]", ResizeTo::Like),
+    ] {
+        let graph = read(out, inputs).unwrap();
+        let node = graph.node(graph.output("y").unwrap());
+        let mode = crate::ResizeMode::Bilinear;
+        assert_eq!(*node.op(), Op::Resize { out: expected, mode });
+        assert_eq!(Graph::from_json(&graph.to_json()).unwrap(), graph);
+        // What there was is written as it was, so that older readers understand it.
+        assert!(graph.to_json().contains(&format!(r#""out":{}"#, out.replace(' ', ""))), "{out}");
+    }
+    for (out, inputs) in [
+        ("[7]", "[0]"),
+        ("[7, -1]", "[0]"),
+        (r#"{"factor": [2.0, 1.5], "like": 1}"#, "[0]"),
+        (r#""unlike""#, "[0, 0]"),
+        (r#"{"factor": [1e300, 1.0]}"#, "[0]"),
+    ] {
+        assert!(read(out, inputs).is_err(), "{out}");
+    }
+}
+
+#[test]
+fn an_adaptive_pool_written_before_it_could_keep_an_axis_is_read_and_written_as_it_was() {
+    let op = r#"{"adaptive_pool":{"kind":"avg","out":[3,2]}}"#;
+    let read: Op = serde_json::from_str(op).unwrap();
+    let kind = crate::PoolKind::Avg;
+    assert_eq!(read, Op::AdaptivePool { kind, out: [3, 2], at_least: false });
+    assert_eq!(serde_json::to_string(&read).unwrap(), op);
 }

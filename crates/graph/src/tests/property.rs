@@ -141,7 +141,8 @@ proptest! {
         }
     }
 
-    /// Channel counts at build time are those at run time, and `flow` describes as many channels as there are.
+    /// Channel counts at build time are those at run time, and `flow` describes as many channels as there are; which ones they are,
+    /// numbers say (`taper-engine`'s `tests/flow.rs`).
     #[test]
     fn shapes_parameters_and_flow_agree(graph in chains()) {
         let extents = graph.extents(65, 33).unwrap();
@@ -156,6 +157,8 @@ proptest! {
                     Flow::Shuffled { groups } => prop_assert_eq!([out, xs % groups], [xs, 0]),
                     Flow::Repeated { block } => prop_assert_eq!(out, xs * block),
                     Flow::Shifted { .. } => prop_assert!(out <= xs),
+                    Flow::Normalizes { groups } => prop_assert_eq!([out, xs % groups], [xs, 0]),
+                    Flow::Nothing => prop_assert!(false, "the first input is read"),
                     Flow::Heads { .. } | Flow::Opaque => {}
                 }
             }

@@ -4,8 +4,8 @@
 
 use super::small;
 use crate::{
-    Bias, Conv, Error, Extent, GraphBuilder, NodeId, Op, PadMode, Padding, PoolKind, ResizeMode,
-    Window,
+    Bias, Conv, Error, Extent, Graph, GraphBuilder, NodeId, Op, PadMode, Padding, PoolKind,
+    ResizeMode, ResizeTo, ScopeKind, Window,
 };
 
 /// The extent after `ops`, one on the other, of an image `(h, w, c)`.
@@ -41,13 +41,19 @@ fn sizes_are_those_of_pytorch() {
         (transposed(3, 0, 0), map(33, 42, 5)),
         (pool(false), map(6, 7, 6)),
         (pool(true), map(6, 8, 6)),
-        (Op::AdaptivePool { kind: PoolKind::Avg, out: [3, 2] }, map(3, 2, 6)),
+        (Op::AdaptivePool { kind: PoolKind::Avg, out: [3, 2], at_least: false }, map(3, 2, 6)),
+        (Op::AdaptivePool { kind: PoolKind::Avg, out: [13, 7], at_least: true }, map(13, 14, 6)),
         (Op::GlobalPool { kind: PoolKind::Avg, squeeze: false }, map(1, 1, 6)),
         (Op::GlobalPool { kind: PoolKind::Avg, squeeze: true }, Extent::Vector { c: 6 }),
         (Op::Slice { start: 1, len: 3 }, map(11, 14, 3)),
         (Op::Shuffle { groups: 3 }, map(11, 14, 6)),
         (Op::Pad { sides: [1, 2, 3, 4], mode: PadMode::Zeros }, map(15, 20, 6)),
-        (Op::Resize { out: [7, 9], mode: ResizeMode::Bilinear }, map(7, 9, 6)),
+        (Op::Resize { out: ResizeTo::Size([7, 9]), mode: ResizeMode::Bilinear }, map(7, 9, 6)),
+        // torch.nn.functional.interpolate(xs, scale_factor=(0.3, 1.7)): floors of 3.3 and 23.8
+        (
+            Op::Resize { out: ResizeTo::Factor([0.3, 1.7]), mode: ResizeMode::Nearest },
+            map(3, 23, 6),
+        ),
     ];
     for (op, expected) in cases {
         assert_eq!(after(std::slice::from_ref(&op), image).unwrap(), expected, "{op:?}");
@@ -56,7 +62,7 @@ fn sizes_are_those_of_pytorch() {
 
 #[test]
 fn flatten_works_on_fixed_sizes_only() {
-    let pool = Op::AdaptivePool { kind: PoolKind::Avg, out: [3, 2] };
+    let pool = Op::AdaptivePool { kind: PoolKind::Avg, out: [3, 2], at_least: false };
     let flat = after(&[pool, Op::Flatten], [11, 14, 6]).unwrap();
     assert_eq!(flat, Extent::Vector { c: 36 });
     assert!(matches!(after(&[Op::Flatten], [11, 14, 6]), Err(Error::UnknownSize { .. })));
@@ -165,4 +171,51 @@ fn attention_has_the_queries_positions_and_the_values_channels() {
     assert_eq!(build(16, 8, 6).unwrap(), 12); // 4 heads of 3
     assert!(build(16, 6, 6).is_err()); // keys of another size than queries
     assert!(build(10, 8, 6).is_err());
+}
+
+/// Resizes `op0` to the size of the image, and to others.
+fn resized(out: ResizeTo, inputs: usize) -> crate::Result<Graph> {
+    let op = Op::Resize { out, mode: ResizeMode::Bilinear };
+    let mut b = GraphBuilder::new(3)?;
+    let small = b.conv("small", b.input(), Conv::dense(5, 3, 4), Bias::Without)?;
+    let read = [small, b.input(), small];
+    let ys = b.push("ys", op, &read[..inputs], Bias::Without)?;
+    b.output("ys", ys)?;
+    b.build()
+}
+
+#[test]
+fn a_map_is_resized_to_the_size_of_another_whose_channels_do_not_matter() {
+    let graph = resized(ResizeTo::Like, 2).unwrap();
+    let ys = graph.output("ys").unwrap();
+    for [h, w] in [[32, 40], [7, 9]] {
+        assert_eq!(graph.extents(h, w).unwrap()[ys.index()], map(h, w, 5));
+    }
+    assert!(matches!(resized(ResizeTo::Like, 1), Err(Error::InputCount { got: 1, .. })));
+    assert!(matches!(resized(ResizeTo::Size([4, 4]), 2), Err(Error::InputCount { got: 2, .. })));
+    for factor in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let refused = resized(ResizeTo::Factor([1.0, factor]), 1);
+        assert!(matches!(refused, Err(Error::Range { .. })), "{factor}");
+    }
+    // Nothing is left of 8 / 4 rows.
+    let nothing = resized(ResizeTo::Factor([0.4, 1.0]), 1).unwrap();
+    assert!(nothing.extents(8, 8).is_err());
+}
+
+#[test]
+fn a_stride_is_taken_back_by_resizing_to_a_factor_or_to_an_earlier_map() {
+    let reduction = |out: ResizeTo, inputs: usize| {
+        let op = Op::Resize { out, mode: ResizeMode::Nearest };
+        let mut b = GraphBuilder::new(3).unwrap();
+        let ys = b.scope(ScopeKind::Block, "block", |b| {
+            let small = b.conv("small", b.input(), Conv::dense(5, 3, 8), Bias::Without)?;
+            let read = [small, b.input()];
+            b.push("ys", op, &read[..inputs], Bias::Without)
+        });
+        b.output("ys", ys.unwrap()).unwrap();
+        b.build().unwrap().scopes()[0].reduction()
+    };
+    assert_eq!(reduction(ResizeTo::Factor([2.0, 4.0]), 1), 4);
+    assert_eq!(reduction(ResizeTo::Like, 2), 1);
+    assert_eq!(reduction(ResizeTo::Size([3, 3]), 1), 8);
 }

@@ -3,7 +3,7 @@
 //! Above: `cpu`. Below: `device::checks`, `cpu::{matrix, depthwise, elementwise, views}`. Not here: what a part does.
 
 use super::attention::{self, Attend};
-use super::elementwise::{AddRows, MulRows};
+use super::elementwise::{AddRows, CopyRows, MulRows};
 use super::group_norm::{self, Groups, Normalize, PreluRows};
 use super::pass::Share;
 use super::spatial::{MoveRows, ResampleRows};
@@ -71,6 +71,15 @@ impl Device<f32> for Cpu {
             let bounds = [low as f32, high as f32];
             // SAFETY: `isa` is one of this machine; parts have rows of their own.
             unsafe { isa.run(AddRows { a, b, bounds, activation, to, c, rows }) };
+        });
+    }
+
+    fn copy(&mut self, c: usize, xs: Source<'_, f32>, out: &mut [f32]) {
+        checks::copy(c, &xs, out);
+        let (xs, to) = (SourceView::new(xs), Shared(out.as_mut_ptr()));
+        self.for_parts(out.len() / c, |isa, rows, _| {
+            // SAFETY: `isa` is one of this machine; parts have rows of their own.
+            unsafe { isa.run(CopyRows { xs, to, c, rows }) };
         });
     }
 
@@ -186,8 +195,8 @@ impl Device<f32> for Cpu {
     ) {
         checks::flatten([n, positions, c], &xs, y);
         if positions == 1 {
-            // Nothing moves; the mean over one position is the position.
-            return self.pool_forward(n, 1, c, xs, y);
+            // Nothing moves.
+            return self.copy(c, xs, y);
         }
         for (i, y) in y.iter_mut().enumerate() {
             let (image, channel, position) =

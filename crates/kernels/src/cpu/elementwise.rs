@@ -63,6 +63,33 @@ impl Kernel for AddRows {
     }
 }
 
+/// `to = xs`.
+pub(super) struct CopyRows {
+    pub(super) xs: SourceView,
+    pub(super) to: Shared<f32>,
+    pub(super) c: usize,
+    pub(super) rows: std::ops::Range<usize>,
+}
+
+impl Kernel for CopyRows {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        blocks!(self.rows, self.c, |rows, c, lanes| {
+            // SAFETY: rows and channels exist in both.
+            unsafe {
+                let k = self.xs.channel::<S>(c, lanes);
+                for row in rows.clone() {
+                    let at = row * self.c + c;
+                    let x = self.xs.read_straight::<S>(at, lanes, &k);
+                    S::store_some(self.to.get().add(at), x, lanes);
+                }
+                let first = self.to.get().add(rows.start * self.c + c);
+                self.xs.bend_rows::<S>(first, [rows.len(), self.c, lanes]);
+            }
+        });
+    }
+}
+
 /// `to = xs·gate`, one row of the gate for `positions` rows.
 pub(super) struct MulRows {
     pub(super) xs: SourceView,

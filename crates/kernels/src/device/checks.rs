@@ -142,6 +142,11 @@ pub(crate) fn conv_transpose_backward<T: Real>(
 }
 
 /// Two maps of one length, and what becomes of them.
+pub(crate) fn copy<T: Real>(c: usize, xs: &Source<'_, T>, out: &[T]) {
+    positions("output", out.len(), c);
+    source("input", xs, out.len(), c);
+}
+
 pub(crate) fn add<T: Real>(c: usize, a: &Source<'_, T>, b: &Source<'_, T>, out: &[T]) {
     positions("output", out.len(), c);
     source("first input", a, out.len(), c);

@@ -10,12 +10,13 @@ use super::shapes;
 
 type Operation = fn(&mut dyn Device<f32>, &mut Draw) -> Option<Written>;
 
-const OPERATIONS: [(&str, Operation); 24] = [
+const OPERATIONS: [(&str, Operation); 25] = [
     ("conv_forward", conv_forward),
     ("conv_backward", conv_backward),
     ("conv_transpose", conv_transpose),
     ("conv_transpose_backward", conv_transpose_backward),
     ("add", add),
+    ("copy", copy),
     ("pass", pass),
     ("mul", mul),
     ("mul_backward", mul_backward),
@@ -142,6 +143,16 @@ fn add(device: &mut dyn Device<f32>, draw: &mut Draw) -> Option<Written> {
     let mut out = draw.values("output", len);
     let activation = draw.pick(&[Activation::Identity, Activation::Relu6, Activation::Tanh]);
     device.add(c, a.source(), b.source(), activation, &mut out);
+    Some(vec![wide(&out)])
+}
+
+fn copy(device: &mut dyn Device<f32>, draw: &mut Draw) -> Option<Written> {
+    let [rows, c] = draw.sizes(20);
+    draw.refuse_if(c == 0);
+    let len = product(&[rows, c]);
+    let xs = draw.tensor("input", len, c);
+    let mut out = draw.values("output", len);
+    device.copy(c, xs.source(), &mut out);
     Some(vec![wide(&out)])
 }
 

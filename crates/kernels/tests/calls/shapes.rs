@@ -79,7 +79,13 @@ pub(crate) fn spatial(draw: &mut Draw) -> Option<SpatialMap> {
                 Resampling::BilinearAligned,
                 Resampling::Bicubic,
             ]);
-            SpatialMap::resize(shape, draw.sizes(6), resampling)
+            let factor = [0.3, 1.0, 2.5, 1e-300, 0.0, f64::NAN];
+            if draw.one_in(2) {
+                let factor = [draw.pick(&factor), draw.pick(&factor)];
+                SpatialMap::resize_by(shape, draw.sizes(6), factor, resampling)
+            } else {
+                SpatialMap::resize(shape, draw.sizes(6), resampling)
+            }
         }
         2 => {
             let (out, kernel) = (draw.sizes(3), draw.sizes(4));

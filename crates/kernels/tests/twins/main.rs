@@ -309,8 +309,10 @@ proptest! {
             let (mut flat, mut dflat) = (vec![0.0; len], b.clone());
             device.flatten(n, positions, c, source, &mut flat);
             device.flatten_backward(n, positions, c, &a, Sink { out: &mut dflat, accumulate, mask, tally: None });
+            let mut copied = vec![0.0; len];
+            device.copy(c, source, &mut copied);
             let wide = |v: Vec<f32>| v.into_iter().map(f64::from).collect::<Vec<f64>>();
-            [wide(sum), wide(pooled), wide(dx), wide(passed), s, d, wide(gated), wide(dgated), wide(dgate), s2, d2, wide(flat), wide(dflat)]
+            [wide(sum), wide(pooled), wide(dx), wide(passed), s, d, wide(gated), wide(dgated), wide(dgate), s2, d2, wide(flat), wide(dflat), wide(copied)]
         };
         let truth = run(&mut Reference);
         for isa in Isa::here() {

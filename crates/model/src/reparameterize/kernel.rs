@@ -5,7 +5,7 @@
 
 use taper_graph::{Conv, Node, Op, Window};
 
-use super::Way;
+use super::ways::{Layer, Way};
 use crate::{Model, Tensor};
 
 /// One convolution or linear layer with bias.
@@ -23,7 +23,8 @@ pub(super) struct Kernel {
 impl Kernel {
     /// The sum of a way that has at least one layer.
     pub(super) fn of(way: &Way, model: &Model) -> Self {
-        let layer = way.layer().map(|id| Self::layer(model.graph().node(id), model));
+        let layer =
+            way.layer().map(|(id, layer)| Self::layer(model.graph().node(id), layer, model));
         let like = layer.unwrap_or(Self::identity(&Conv::pointwise(1), 1, true));
         like.along(way, model)
     }
@@ -35,34 +36,31 @@ impl Kernel {
                 let conv = Conv { window: Window::point(), ..self.conv };
                 Self::identity(&conv, self.depth, self.is_linear)
             }
-            Way::Layer(id, before) => {
-                let mut kernel = Self::layer(model.graph().node(*id), model);
-                if let Way::Norm(norm, _) = **before {
-                    kernel.follow(&affine(model.graph().node(norm), model));
+            Way::Layer(id, layer, before) => {
+                let mut kernel = Self::layer(model.graph().node(*id), *layer, model);
+                if let Way::Norm(norm, eps, _) = **before {
+                    kernel.follow(&affine(model.graph().node(norm), eps, model));
                 }
                 kernel
             }
-            Way::Norm(id, before) => {
+            Way::Norm(id, eps, before) => {
                 let mut kernel = self.along(before, model);
-                kernel.scale(&affine(model.graph().node(*id), model));
+                kernel.scale(&affine(model.graph().node(*id), *eps, model));
                 kernel
             }
-            Way::Scale(id, before) => {
+            Way::Scale(_, factor, before) => {
                 let mut kernel = self.along(before, model);
-                if let Op::Scale { factor } = model.graph().node(*id).op() {
-                    kernel.scale(&vec![(*factor, 0.0); kernel.conv.out]);
-                }
+                kernel.scale(&vec![(*factor, 0.0); kernel.conv.out]);
                 kernel
             }
             Way::Sum(_, [a, b]) => self.along(a, model).plus(self.along(b, model)),
         }
     }
 
-    fn layer(node: &Node, model: &Model) -> Self {
-        let (conv, is_linear) = match node.op() {
-            Op::Conv(conv) => (*conv, false),
-            Op::Linear { out } => (Conv::pointwise(*out), true),
-            _ => (Conv::pointwise(1), true),
+    fn layer(node: &Node, layer: Layer, model: &Model) -> Self {
+        let (conv, is_linear) = match layer {
+            Layer::Conv(conv) => (conv, false),
+            Layer::Linear(out) => (Conv::pointwise(out), true),
         };
         let tensors: Vec<&Tensor> =
             node.params().iter().map(|id| &model.tensors()[id.index()]).collect();
@@ -149,8 +147,7 @@ impl Kernel {
 }
 
 /// What a norm does to each channel: `y = x · factor + summand`.
-fn affine(node: &Node, model: &Model) -> Vec<(f64, f64)> {
-    let Op::BatchNorm { eps, .. } = node.op() else { return Vec::new() };
+fn affine(node: &Node, eps: f64, model: &Model) -> Vec<(f64, f64)> {
     let [scale, shift, mean, var] = [0, 1, 2, 3].map(|slot| {
         let tensor = node.params().get(slot).map(|id| &model.tensors()[id.index()]);
         tensor.map_or(&[][..], |tensor| &tensor.data)

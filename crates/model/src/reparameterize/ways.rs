@@ -11,13 +11,21 @@ pub(super) enum Way {
     /// The source itself.
     Source(NodeId),
     /// A convolution or linear layer of a way.
-    Layer(NodeId, Box<Way>),
-    /// A norm of a way.
-    Norm(NodeId, Box<Way>),
+    Layer(NodeId, Layer, Box<Way>),
+    /// A norm of a way, with its eps.
+    Norm(NodeId, f64, Box<Way>),
     /// A sum of two ways from the same source.
     Sum(NodeId, [Box<Way>; 2]),
     /// A way times a number.
-    Scale(NodeId, Box<Way>),
+    Scale(NodeId, f64, Box<Way>),
+}
+
+/// What a layer is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Layer {
+    Conv(Conv),
+    /// With so many outputs.
+    Linear(usize),
 }
 
 /// What convolutions must share to be added: groups and stride; linear layers have none.
@@ -38,7 +46,7 @@ impl Way {
     pub(super) fn source(&self) -> NodeId {
         match self {
             Self::Source(id) => *id,
-            Self::Layer(_, way) | Self::Norm(_, way) | Self::Scale(_, way) => way.source(),
+            Self::Layer(.., way) | Self::Norm(.., way) | Self::Scale(.., way) => way.source(),
             Self::Sum(_, [way, _]) => way.source(),
         }
     }
@@ -47,7 +55,7 @@ impl Way {
     pub(super) fn nodes(&self) -> Vec<NodeId> {
         match self {
             Self::Source(_) => Vec::new(),
-            Self::Layer(id, way) | Self::Norm(id, way) | Self::Scale(id, way) => {
+            Self::Layer(id, _, way) | Self::Norm(id, _, way) | Self::Scale(id, _, way) => {
                 [way.nodes(), vec![*id]].concat()
             }
             Self::Sum(id, [a, b]) => [a.nodes(), b.nodes(), vec![*id]].concat(),
@@ -58,17 +66,17 @@ impl Way {
     pub(super) fn adds(&self) -> bool {
         match self {
             Self::Source(_) => false,
-            Self::Layer(_, way) | Self::Norm(_, way) | Self::Scale(_, way) => way.adds(),
+            Self::Layer(.., way) | Self::Norm(.., way) | Self::Scale(.., way) => way.adds(),
             Self::Sum(..) => true,
         }
     }
 
     /// The first convolution or linear layer; a way without one stays as it is.
-    pub(super) fn layer(&self) -> Option<NodeId> {
+    pub(super) fn layer(&self) -> Option<(NodeId, Layer)> {
         match self {
             Self::Source(_) => None,
-            Self::Layer(id, _) => Some(*id),
-            Self::Norm(_, way) | Self::Scale(_, way) => way.layer(),
+            Self::Layer(id, layer, _) => Some((*id, *layer)),
+            Self::Norm(.., way) | Self::Scale(.., way) => way.layer(),
             Self::Sum(_, [a, b]) => a.layer().or_else(|| b.layer()),
         }
     }
@@ -118,24 +126,32 @@ impl<'a> Ways<'a> {
                     true => Form::Conv { groups, stride },
                     false => Form::Off,
                 };
-                Some((Way::Layer(id, Box::new(Way::Source(first))), form))
+                let layer = Layer::Conv(*conv);
+                Some((Way::Layer(id, layer, Box::new(Way::Source(first))), form))
             }
-            Op::Linear { .. } => {
+            &Op::Linear { out } => {
                 let way = match self.within(first) {
-                    (Way::Norm(norm, before), _) if matches!(*before, Way::Source(_)) => {
-                        Way::Norm(norm, before)
+                    (way @ Way::Norm(..), _) if way.layer().is_none() && way.nodes().len() == 1 => {
+                        way
                     }
-                    _ => Way::Source(first),
+                    (
+                        Way::Source(_)
+                        | Way::Layer(..)
+                        | Way::Norm(..)
+                        | Way::Sum(..)
+                        | Way::Scale(..),
+                        _,
+                    ) => Way::Source(first),
                 };
-                Some((Way::Layer(id, Box::new(way)), Form::Linear))
+                Some((Way::Layer(id, Layer::Linear(out), Box::new(way)), Form::Linear))
             }
-            Op::BatchNorm { .. } => {
+            &Op::BatchNorm { eps, .. } => {
                 let (way, form) = self.within(first);
-                Some((Way::Norm(id, Box::new(way)), form))
+                Some((Way::Norm(id, eps, Box::new(way)), form))
             }
-            Op::Scale { .. } => {
+            &Op::Scale { factor } => {
                 let (way, form) = self.within(first);
-                Some((Way::Scale(id, Box::new(way)), form))
+                Some((Way::Scale(id, factor, Box::new(way)), form))
             }
             Op::Add => {
                 let [(a, a_form), (b, b_form)] =
@@ -144,7 +160,27 @@ impl<'a> Ways<'a> {
                 let is_sum = a.source() == b.source();
                 is_sum.then(|| (Way::Sum(id, [Box::new(a), Box::new(b)]), form))
             }
-            _ => None,
+            Op::Input { .. }
+            | Op::ConvTranspose { .. }
+            | Op::GroupNorm { .. }
+            | Op::LayerNorm { .. }
+            | Op::ChannelScale
+            | Op::Activation(_)
+            | Op::Pool { .. }
+            | Op::LpPool { .. }
+            | Op::BlurPool { .. }
+            | Op::AdaptivePool { .. }
+            | Op::GlobalPool { .. }
+            | Op::Mul
+            | Op::Concat
+            | Op::Slice { .. }
+            | Op::Shuffle { .. }
+            | Op::Flatten
+            | Op::Pad { .. }
+            | Op::Resize { .. }
+            | Op::Attention { .. }
+            | Op::Dropout { .. }
+            | Op::DropPath { .. } => None,
         }
     }
 

@@ -40,7 +40,7 @@ fn the_work_is_the_product_that_is_written() {
     let pooled = told(pool(3, 2, false), 4, [9, 9]);
     assert_eq!((pooled.work.as_str(), pooled.macs), ("12·12 elements of windows · 4 channels", 0));
     assert_eq!(pooled.operations, 12 * 12 * 4);
-    let adaptive = Op::AdaptivePool { kind: PoolKind::Avg, out: [3, 2] };
+    let adaptive = Op::AdaptivePool { kind: PoolKind::Avg, out: [3, 2], at_least: false };
     let adaptive = told(adaptive, 4, [5, 4]);
     assert_eq!(adaptive.operations, 7 * 4 * 4, "windows 0..2 1..4 3..5 and 0..2 2..4");
     assert_eq!(adaptive.sizes[0].numbers, "3; windows 0..2 1..4 3..5");

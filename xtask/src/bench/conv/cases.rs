@@ -6,6 +6,7 @@
 use std::fmt;
 
 use anyhow::{Result, bail};
+use taper_graph::{Conv, Extent, Op, PadMode, Padding, Window};
 use taper_kernels::ConvShape;
 
 /// One convolution, but for its batch.
@@ -111,10 +112,20 @@ impl Case {
     }
 
     /// Multiply-accumulates of the forward pass on one image; padding is counted as values are.
-    pub(super) fn macs(&self) -> usize {
-        let Self { in_channels, kernel_size, groups, .. } = *self;
-        let outputs = self.shape(1).map_or(0, |shape| shape.output_len());
-        outputs * in_channels / groups * kernel_size * kernel_size
+    pub(super) fn macs(&self) -> u64 {
+        let Self { size, in_channels, out_channels: out, groups, .. } = *self;
+        let window = Window {
+            kernel: [self.kernel_size; 2],
+            stride: [self.stride; 2],
+            dilation: [self.dilation; 2],
+            padding: Padding::symmetric(self.dilation * (self.kernel_size - 1) / 2),
+            mode: PadMode::Zeros,
+        };
+        let conv = Op::Conv(Conv { out, window, groups });
+        let map = |[h, w]: [usize; 2], c| Extent::Map { h, w, c };
+        let xs = map([size; 2], in_channels);
+        let ys = window.output_size([size; 2]).map(|size| map(size, out));
+        ys.map_or(0, |ys| taper_cost::op_macs(&conv, &[xs], ys).0)
     }
 
     /// What the peer's script is told: size, both channels, kernel size, stride, dilation, groups.
@@ -160,7 +171,7 @@ mod tests {
     #[test]
     fn together_they_are_resnet_18() {
         let often = [1, 4, 1, 1, 3, 1, 1, 3, 1, 1, 3];
-        let convolutions: usize = CASES.iter().zip(often).map(|(c, often)| c.macs() * often).sum();
+        let convolutions: u64 = CASES.iter().zip(often).map(|(c, often)| c.macs() * often).sum();
         assert_eq!(convolutions + 512 * 1000, 1_814_073_344);
     }
 

@@ -1,65 +1,62 @@
 //! The backward pass of what is neither a convolution nor a rearrangement of positions.
 //!
-//! Above: `train::backward`. Below: `kernels::Device`, `plan::Form`. Not here: sinks and sums (`Trainer::write`).
+//! Above: `train::backward`. Below: `taper-kernels`, `kernel`. Not here: sinks and sums (`train::backward`).
 
 use taper_graph::ParamId;
-use taper_kernels::{Device, Real, Sink, Source};
+use taper_kernels::{AttentionShape, ChannelMap, Device, Real, Sink, Source};
+use taper_plan::training::Route;
 
-use crate::plan::{Form, Work};
+use crate::Result;
+use crate::kernel::Kernel;
 use crate::train::Trainer;
-use crate::train::forward::{drop_run, drop_runs};
-use crate::train::routes::Route;
+use crate::train::forward::drop_runs;
+use crate::train::prepared::Prepared;
 
 /// The gradients of a unit's own two parameters, out of the list while a kernel writes them; `None` where none is wanted.
 type Own<T> = [Option<Vec<T>>; 2];
 
 impl<T: Real, D: Device<T>> Trainer<T, D> {
     /// The output's gradient, dropped as the output was.
-    pub(super) fn backward_drop(&mut self, unit_idx: usize) {
-        let (unit, route) = (&self.plan.units[unit_idx], self.routes.inputs[unit_idx][0]);
-        let Route::Write { accumulate, finish } = route else { return };
-        let (input, out, work, node) = (unit.inputs[0], unit.output, unit.work, unit.node.index());
-        let n = self.layout.as_ref().map_or(1, |layout| layout.shape[0]);
-        let seed = self.seed;
-        self.write(input, Some(out), [accumulate, finish], |device, c, gradient, sink, _| {
+    pub(super) fn backward_drop(&mut self, prepared: &Prepared, unit: usize, p: f64, run: usize) {
+        let (seed, node) = (self.seed, self.fused.units[unit].node.index());
+        self.backward_input(prepared, unit, 0, |device, c, gradient, sink, _| {
             let mut kept = gradient.to_vec();
-            if let Some((p, run)) = drop_run(&work, kept.len(), n) {
-                drop_runs(&mut kept, run, p, seed, node);
-            }
+            drop_runs(&mut kept, run, p, seed, node);
             device.pass(c, &kept, sink);
         });
     }
 
-    pub(super) fn backward_channels(&mut self, unit_idx: usize) {
-        let Some(layout) = &self.layout else { return };
-        let Form::Channels(maps) = layout.forms[unit_idx].clone() else { return };
+    pub(super) fn backward_channels(
+        &mut self,
+        prepared: &Prepared,
+        unit: usize,
+        maps: &[ChannelMap],
+    ) {
         for (i, map) in maps.iter().enumerate() {
-            let (unit, route) = (&self.plan.units[unit_idx], self.routes.inputs[unit_idx][i]);
-            let Route::Write { accumulate, finish } = route else { continue };
-            let (input, out) = (unit.inputs[i], unit.output);
-            self.write(input, Some(out), [accumulate, finish], |device, c, gradient, sink, _| {
+            self.backward_input(prepared, unit, i, |device, c, gradient, sink, _| {
                 device.move_channels_backward(sink.out.len() / c, map, gradient, sink);
             });
         }
     }
 
     /// All three gradients at once, then each to its place: queries, keys and values may be the same value.
-    pub(super) fn backward_attention(&mut self, unit_idx: usize) {
-        let Some(layout) = &self.layout else { return };
-        let Form::Attention(shape) = layout.forms[unit_idx].clone() else { return };
-        let unit = &self.plan.units[unit_idx];
+    pub(super) fn backward_attention(
+        &mut self,
+        prepared: &Prepared,
+        unit_idx: usize,
+        shape: &AttentionShape,
+    ) {
+        let unit = &self.fused.units[unit_idx];
         let (inputs, out) = ([unit.inputs[0], unit.inputs[1], unit.inputs[2]], unit.output);
         let mut gradients: [Vec<T>; 3] = Default::default();
-        self.look(out, |device, gradient, read| {
+        self.look(prepared, out, |device, gradient, read| {
             let qkv = inputs.map(read);
             gradients = qkv.map(|source| vec![T::default(); source.data.len()]);
             let sinks = gradients.each_mut().map(|out| Some(plain_sink(out)));
-            device.attention_backward(&shape, gradient, qkv, sinks);
+            device.attention_backward(shape, gradient, qkv, sinks);
         });
         for (i, g) in gradients.iter().enumerate() {
-            let route = self.routes.inputs[unit_idx][i];
-            let Route::Write { accumulate, finish } = route else { continue };
-            self.write(inputs[i], None, [accumulate, finish], |device, c, _, sink, _| {
+            self.backward_input(prepared, unit_idx, i, |device, c, _, sink, _| {
                 device.pass(c, g, sink);
             });
         }
@@ -68,27 +65,31 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
     /// Units with parameters of their own.
     pub(super) fn backward_own(
         &mut self,
+        prepared: &Prepared,
         unit_idx: usize,
         params: &[&[T]],
         gradients: &mut [Vec<T>],
-    ) {
-        let Some(layout) = &self.layout else { return };
-        let form = layout.forms[unit_idx].clone();
-        let (unit, route) = (&self.plan.units[unit_idx], self.routes.inputs[unit_idx][0]);
-        let (input, out, work) = (unit.inputs[0], unit.output, unit.work);
+    ) -> Result<()> {
+        let kernel = &prepared.kernels[unit_idx];
+        let (unit, route) = (&self.fused.units[unit_idx], self.routes.inputs[unit_idx][0]);
+        let (input, out) = (unit.inputs[0], unit.output);
         let trained = |id: &ParamId| self.trained[id.index()];
-        let ids = work.params().map(|id| id.filter(trained));
-        let mut own: Own<T> = ids.map(|id| id.map(|id| std::mem::take(&mut gradients[id.index()])));
         // Neither a convolution's bias nor a norm's shift is needed on the way back.
-        let weight = work.params()[0].map_or(&[][..], |id| params[id.index()]);
-        let c = layout.extents[input].channels();
-        if let Route::Write { accumulate, finish } = route {
-            self.write(input, Some(out), [accumulate, finish], |device, c, g, sink, read| {
-                run(device, (&form, &work), c, g, read(input), weight, &mut own, Some(sink));
+        let [Some(weight), _] = unit.op.params() else {
+            return Err(self.broken(unit_idx, "lacks a parameter"));
+        };
+        let ids = unit.op.params().map(|id| id.filter(trained));
+        let mut own: Own<T> = ids.map(|id| id.map(|id| std::mem::take(&mut gradients[id.index()])));
+        let weight = params[weight.index()];
+        let c = prepared.memory.extents[input].channels();
+        let mut is_run = false;
+        if matches!(route, Route::Write { .. }) {
+            self.backward_input(prepared, unit_idx, 0, |device, c, g, sink, read| {
+                is_run = run(device, kernel, c, g, read(input), weight, &mut own, Some(sink));
             });
         } else {
-            self.look(out, |device, g, read| {
-                run(device, (&form, &work), c, g, read(input), weight, &mut own, None);
+            self.look(prepared, out, |device, g, read| {
+                is_run = run(device, kernel, c, g, read(input), weight, &mut own, None);
             });
         }
         for (id, gradient) in ids.into_iter().zip(own) {
@@ -96,30 +97,45 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
                 gradients[id.index()] = gradient;
             }
         }
+        if is_run { Ok(()) } else { Err(self.broken(unit_idx, "has no parameters of its own")) }
     }
 }
 
+/// Returns whether the kernel has parameters of its own.
 #[expect(clippy::too_many_arguments, reason = "what a kernel needs, passed on")]
 fn run<T: Real, D: Device<T>>(
     device: &mut D,
-    (form, work): (&Form, &Work),
+    kernel: &Kernel,
     c: usize,
     gradient: &[T],
     xs: Source<'_, T>,
     weight: &[T],
     own: &mut Own<T>,
     sink: Option<Sink<'_, T>>,
-) {
+) -> bool {
     let [first, second] = own.each_mut().map(Option::as_deref_mut);
-    match (form, work) {
-        (Form::Conv(shape), _) => {
+    match kernel {
+        Kernel::ConvTranspose(shape) => {
             device.conv_transpose_backward(shape, gradient, xs.data, weight, first, second, sink);
         }
-        (Form::Norm(shape), &Work::GroupNorm { eps, .. }) => {
-            device.group_norm_backward(shape, eps, gradient, xs, weight, [first, second], sink);
+        Kernel::GroupNorm { shape, eps } => {
+            device.group_norm_backward(shape, *eps, gradient, xs, weight, [first, second], sink);
         }
-        _ => device.prelu_backward(c, gradient, xs, weight, first, sink),
+        Kernel::PRelu => device.prelu_backward(c, gradient, xs, weight, first, sink),
+        Kernel::Conv(_)
+        | Kernel::BatchNorm(_)
+        | Kernel::Add
+        | Kernel::Mul
+        | Kernel::GlobalMean
+        | Kernel::Pool(..)
+        | Kernel::Resample(_)
+        | Kernel::MoveChannels(_)
+        | Kernel::Attention(_)
+        | Kernel::Flatten
+        | Kernel::Copy
+        | Kernel::Drop { .. } => return false,
     }
+    true
 }
 
 fn plain_sink<T>(out: &mut [T]) -> Sink<'_, T> {

@@ -1,7 +1,7 @@
 //! Memory plans: one block for all tensors of a run, laid out by when each of them lives.
 //!
-//! Above: `engine`, which obeys one; whoever reports memory. Below: nothing. Not here: what the tensors are and when they live
-//! (`engine`), the memory itself.
+//! Above: `inference`, `training`. Below: nothing. Not here: what the tensors are and when they live (`inference`, `training`), the
+//! memory itself (`taper-engine`).
 //! Placement is greedy by size, largest first, at the lowest offset free during the tensor's whole life; within a few percent of
 //! the densest moment for chains of layers. Source: Pisarchyk and Lee 2020, <https://arxiv.org/abs/2001.03288>.
 
@@ -15,7 +15,7 @@ pub const ALIGNMENT: usize = 16;
 ///
 /// Moments are counted by whoever plans, such as the units of a network in the order they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tenant {
+pub struct LiveRange {
     /// Elements; an empty tensor takes no place.
     pub len: usize,
     /// The moment at which it is written.
@@ -24,10 +24,10 @@ pub struct Tenant {
     pub last: usize,
 }
 
-impl Tenant {
+impl LiveRange {
     /// Whether two tensors are needed at the same moment, and so may not share elements.
     #[must_use]
-    pub fn meets(&self, other: &Self) -> bool {
+    pub fn overlaps(&self, other: &Self) -> bool {
         self.first <= other.last && other.first <= self.last
     }
 }
@@ -35,14 +35,14 @@ impl Tenant {
 /// Where every tensor lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryPlan {
-    /// By tenant: its elements of the block.
+    /// By live range: the tensor's elements of the block.
     pub ranges: Vec<Range<usize>>,
     /// Elements of the block.
     pub total: usize,
 }
 
 impl MemoryPlan {
-    /// Places tensors so that those that live at the same moment lie apart. Equal tenants give equal plans.
+    /// Places tensors so that those that live at the same moment lie apart. Equal live ranges give equal plans.
     ///
     /// Returns `None` if the block were longer than an address can say.
     ///
@@ -52,35 +52,34 @@ impl MemoryPlan {
     /// # Examples
     /// A chain of layers needs a tensor and its successor at a time, and no more:
     /// ```
-    /// use taper_graph::plan::{MemoryPlan, Tenant};
-    /// let chain: Vec<Tenant> = (0..10).map(|i| Tenant { len: 64, first: i, last: i + 1 }).collect();
+    /// use taper_plan::{LiveRange, MemoryPlan};
+    /// let chain: Vec<LiveRange> = (0..10).map(|i| LiveRange { len: 64, first: i, last: i + 1 }).collect();
     /// let plan = MemoryPlan::new(&chain).unwrap();
     /// assert_eq!(plan.total, 128);
     /// assert_eq!(plan.ranges[..3], [0..64, 64..128, 0..64]);
     /// ```
     #[must_use]
-    pub fn new(tenants: &[Tenant]) -> Option<Self> {
-        let mut order: Vec<usize> = (0..tenants.len()).filter(|&i| tenants[i].len > 0).collect();
-        order.sort_by_key(|&i| (Reverse(tenants[i].len), i));
+    pub fn new(lives: &[LiveRange]) -> Option<Self> {
+        let mut order: Vec<usize> = (0..lives.len()).filter(|&i| lives[i].len > 0).collect();
+        order.sort_by_key(|&i| (Reverse(lives[i].len), i));
         let mut placed: Vec<(Range<usize>, usize)> = Vec::with_capacity(order.len());
         let mut total = 0;
         for i in order {
-            let tenant = tenants[i];
+            let live = lives[i];
             let mut start: usize = 0;
-            // `placed` is sorted by where tenants begin, so the first gap that is wide enough is the lowest.
+            // `placed` is sorted by where tensors begin, so the first gap that is wide enough is the lowest.
             for (range, j) in &placed {
-                let is_in_the_way =
-                    range.start < start.checked_add(tenant.len)? && start < range.end;
-                if is_in_the_way && tenant.meets(&tenants[*j]) {
+                let is_in_the_way = range.start < start.checked_add(live.len)? && start < range.end;
+                if is_in_the_way && live.overlaps(&lives[*j]) {
                     start = range.end.checked_next_multiple_of(ALIGNMENT)?;
                 }
             }
-            let range = start..start.checked_add(tenant.len)?;
+            let range = start..start.checked_add(live.len)?;
             total = total.max(range.end);
             let at = placed.partition_point(|(r, _)| r.start <= range.start);
             placed.insert(at, (range, i));
         }
-        let mut ranges = vec![0..0; tenants.len()];
+        let mut ranges = vec![0..0; lives.len()];
         for (range, i) in placed {
             ranges[i] = range;
         }
@@ -92,61 +91,61 @@ impl MemoryPlan {
 ///
 /// # Examples
 /// ```
-/// use taper_graph::plan::{Tenant, peak};
-/// let long = Tenant { len: 5, first: 0, last: 9 };
-/// assert_eq!(peak(&[long, Tenant { len: 3, first: 4, last: 4 }, Tenant { len: 2, first: 6, last: 7 }]), 8);
+/// use taper_plan::{LiveRange, peak};
+/// let long = LiveRange { len: 5, first: 0, last: 9 };
+/// assert_eq!(peak(&[long, LiveRange { len: 3, first: 4, last: 4 }, LiveRange { len: 2, first: 6, last: 7 }]), 8);
 /// ```
 #[must_use]
-pub fn peak(tenants: &[Tenant]) -> usize {
+pub fn peak(lives: &[LiveRange]) -> usize {
     // The fullest moment is one at which some tensor is written.
     let at = |time: usize| {
-        let alive = tenants.iter().filter(|t| t.first <= time && time <= t.last);
+        let alive = lives.iter().filter(|t| t.first <= time && time <= t.last);
         alive.fold(0, |sum: usize, t| sum.saturating_add(t.len))
     };
-    tenants.iter().map(|tenant| at(tenant.first)).max().unwrap_or(0)
+    lives.iter().map(|live| at(live.first)).max().unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ALIGNMENT, MemoryPlan, Tenant, peak};
+    use super::{ALIGNMENT, LiveRange, MemoryPlan, peak};
     use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
 
-    fn tenants() -> impl Strategy<Value = Vec<Tenant>> {
+    fn lives() -> impl Strategy<Value = Vec<LiveRange>> {
         let one = (0..500usize, 0..20usize, 0..8usize);
-        let tenant = one.prop_map(|(len, first, life)| Tenant { len, first, last: first + life });
-        proptest::collection::vec(tenant, 0..30)
+        let live = one.prop_map(|(len, first, life)| LiveRange { len, first, last: first + life });
+        proptest::collection::vec(live, 0..30)
     }
 
     proptest! {
         #[test]
-        fn tenants_that_live_together_lie_apart(tenants in tenants()) {
-            let MemoryPlan { ranges, total } = MemoryPlan::new(&tenants).unwrap();
-            for (i, a) in tenants.iter().enumerate() {
+        fn tensors_that_live_together_lie_apart(lives in lives()) {
+            let MemoryPlan { ranges, total } = MemoryPlan::new(&lives).unwrap();
+            for (i, a) in lives.iter().enumerate() {
                 prop_assert!(ranges[i].len() == a.len && ranges[i].end <= total);
                 prop_assert_eq!(ranges[i].start % ALIGNMENT, 0);
-                for (j, b) in tenants.iter().enumerate().skip(i + 1) {
+                for (j, b) in lives.iter().enumerate().skip(i + 1) {
                     let apart = ranges[i].end <= ranges[j].start || ranges[j].end <= ranges[i].start;
-                    prop_assert!(!a.meets(b) || apart || a.len == 0 || b.len == 0);
+                    prop_assert!(!a.overlaps(b) || apart || a.len == 0 || b.len == 0);
                 }
             }
         }
 
         #[test]
-        fn the_block_is_between_the_densest_moment_and_all_tenants(tenants in tenants()) {
-            let plan = MemoryPlan::new(&tenants).unwrap();
-            let all: usize = tenants.iter().map(|t| t.len.next_multiple_of(ALIGNMENT)).sum();
-            prop_assert!((peak(&tenants)..=all).contains(&plan.total));
+        fn the_block_is_between_the_densest_moment_and_all_tensors(lives in lives()) {
+            let plan = MemoryPlan::new(&lives).unwrap();
+            let all: usize = lives.iter().map(|t| t.len.next_multiple_of(ALIGNMENT)).sum();
+            prop_assert!((peak(&lives)..=all).contains(&plan.total));
         }
 
         #[test]
-        fn the_same_tenants_lie_at_the_same_places(tenants in tenants()) {
-            prop_assert_eq!(MemoryPlan::new(&tenants), MemoryPlan::new(&tenants));
+        fn the_same_live_liveslie_at_the_same_places(lives in lives()) {
+            prop_assert_eq!(MemoryPlan::new(&lives), MemoryPlan::new(&lives));
         }
     }
 
     #[test]
     fn a_block_that_cannot_be_addressed_is_refused() {
-        let half = Tenant { len: usize::MAX / 2 + 1, first: 0, last: 1 };
+        let half = LiveRange { len: usize::MAX / 2 + 1, first: 0, last: 1 };
         assert_eq!(MemoryPlan::new(&[half, half]), None);
         assert_eq!(MemoryPlan::new(&[]).unwrap().total, 0);
     }

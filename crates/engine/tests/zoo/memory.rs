@@ -1,0 +1,102 @@
+//! What `cost` says of memory and work is what sessions and trainers really allocate and count.
+
+use taper_cost::{Bytes, Macs, inference_memory, training_memory};
+use taper_engine::{Cpu, Session, SessionOptions, Trainer};
+use taper_graph::Graph;
+use taper_model::{Model, Preprocess, Provenance, Tensor};
+use taper_plan::InferencePlan;
+use taper_plan::inference::Order;
+
+/// The smallest network of each family, and those that have something of their own: gates, attention, parallel ways.
+const NETWORKS: [&str; 12] = [
+    "mobilenetv1_100",
+    "mobilenetv2_035",
+    "mobilenetv3_small_050",
+    "mobilenetv4_conv_small_035",
+    "mobilenetv4_hybrid_medium",
+    "efficientnet_b0",
+    "efficientnet_lite0",
+    "mnasnet_050",
+    "lcnet_035",
+    "mobileone_s0",
+    "repvit_m0_9",
+    "resnet18",
+];
+
+fn zeros(graph: Graph, size: [usize; 2]) -> Model {
+    let tensor = |spec: &taper_graph::ParamSpec| Tensor {
+        shape: spec.shape.clone(),
+        data: vec![0.0; spec.len()],
+    };
+    let tensors = graph.params().iter().map(tensor).collect();
+    let preprocess = Preprocess { input_size: size, ..Preprocess::imagenet() };
+    Model::new(graph, tensors, preprocess, Vec::new(), Provenance::default()).unwrap()
+}
+
+fn arena(bytes: usize) -> Bytes {
+    Bytes(bytes as u64)
+}
+
+/// Numbers of the largest networks that are laid out here, so that the test is quick.
+const LARGEST: u64 = 30_000_000;
+
+#[test]
+fn every_session_allocates_what_cost_says() {
+    let (threads, mut with_bands) = (2, 0);
+    for architecture in taper_zoo::architectures().filter(|it| it.params < LARGEST) {
+        let (name, [h, w]) = (architecture.name, [architecture.input_size; 2]);
+        let model = zeros(architecture.graph(10).unwrap(), [h, w]);
+        let options = SessionOptions { threads, ..SessionOptions::default() };
+        let mut session = Session::new(&model, &options).unwrap();
+        // A batch of no images lays the arena out and runs nothing.
+        session.run(&[], [0, h, w]).unwrap();
+        let memory = inference_memory(model.graph(), &["logits"], [0, h, w], threads).unwrap();
+        assert_eq!(memory.arena, arena(session.arena_bytes()), "{name}");
+        // As many bytes as the tensors of the model file.
+        let held: usize = model.tensors().iter().map(|tensor| tensor.data.len() * 4).sum();
+        assert_eq!(memory.params, arena(held), "{name}");
+        let logits = model.graph().output("logits").unwrap();
+        let plan = InferencePlan::new(model.graph(), &[logits], [h, w]).unwrap();
+        let memory = plan.memory(model.graph(), [h, w], Order::Bands { threads }).unwrap();
+        with_bands += usize::from(memory.scratch > 0);
+    }
+    assert!(with_bands > 10, "{with_bands} networks with bands");
+}
+
+#[test]
+fn sessions_and_trainers_that_ran_a_batch_allocated_what_cost_says() {
+    let [n, h, w] = [5, 64, 96];
+    for name in NETWORKS {
+        let model = zeros(taper_zoo::create(name, 10).unwrap(), [h, w]);
+        let graph = model.graph();
+        let images = vec![0.5; n * h * w * 3];
+        for threads in [1, 2, 3] {
+            let options = SessionOptions { threads, ..SessionOptions::default() };
+            let mut session = Session::new(&model, &options).unwrap();
+            session.run(&images, [n, h, w]).unwrap();
+            let memory = inference_memory(graph, &["logits"], [n, h, w], threads).unwrap();
+            assert_eq!(memory.arena, arena(session.arena_bytes()), "{name}, {threads} threads");
+        }
+        let params: Vec<&[f32]> = model.tensors().iter().map(|t| t.data.as_slice()).collect();
+        let half = (0..params.len()).map(|i| i > params.len() / 2).collect();
+        for trained in [vec![true; params.len()], half] {
+            let mut trainer = Trainer::new(graph, "logits", &trained, Cpu::new(2)).unwrap();
+            trainer.forward(&params, &images[..2 * h * w * 3], [2, h, w], 0).unwrap();
+            let memory = training_memory(graph, &["logits"], &trained, [2, h, w]).unwrap();
+            assert_eq!(memory.arena, arena(trainer.arena_bytes()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn units_of_a_profile_multiply_what_cost_counts() {
+    let [n, h, w] = [2, 64, 96];
+    for name in NETWORKS {
+        let model = zeros(taper_zoo::create(name, 10).unwrap(), [h, w]);
+        let options = SessionOptions { threads: 1, ..SessionOptions::default() };
+        let mut session = Session::new(&model, &options).unwrap();
+        let units = session.profile(&vec![0.5; n * h * w * 3], [n, h, w], 1).unwrap();
+        let Macs(macs) = taper_cost::macs(model.graph(), h, w).unwrap();
+        assert_eq!(units.iter().map(|unit| unit.macs).sum::<u64>(), n as u64 * macs, "{name}");
+    }
+}
