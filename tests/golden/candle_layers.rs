@@ -60,16 +60,17 @@ fn check(case: &Case, dtype: DType, limit: f64) -> bool {
     true
 }
 
-/// The case's parameters and buffers. PyTorch counts batches in integers; a norm that needs no count has one all the same.
+/// The case's parameters and buffers. PyTorch counts batches in integers.
 fn variables(case: &Case, dtype: DType) -> VarMap {
     let (vars, count) = (VarMap::new(), "num_batches_tracked");
     let mut data = vars.data().lock().unwrap();
     for (name, golden) in case.params.iter().filter(|(name, _)| *name != count) {
         data.insert(name.clone(), Var::from_tensor(&tensor(golden, dtype)).unwrap());
     }
-    let seen = case.params.get(count).map(|golden| tensor(golden, DType::I64).squeeze(0).unwrap());
-    let seen = seen.unwrap_or_else(|| Tensor::new(0i64, &Device::Cpu).unwrap());
-    data.insert(count.to_owned(), Var::from_tensor(&seen).unwrap());
+    if let Some(golden) = case.params.get(count) {
+        let seen = tensor(golden, DType::I64).squeeze(0).unwrap();
+        data.insert(count.to_owned(), Var::from_tensor(&seen).unwrap());
+    }
     drop(data);
     vars
 }

@@ -10,18 +10,23 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// Networks run on the CPU only.
-    #[error("a network runs on the CPU, got the device {device}")]
+    #[error("a network runs on the CPU, got the device {device}; make it with `&Device::Cpu`")]
     Device {
         /// The device asked for.
         device: String,
     },
     /// The input is not a batch of images of this network.
-    #[error("the input is {got_dtype} {got:?}, expected f32 (n, {channels}, h, w) on the CPU")]
+    #[error(
+        "the input is {got_dtype} {got:?} on {device}, expected f32 (n, {channels}, h, w) on the CPU with no zero but n; \
+         `to_dtype(DType::F32)` and `to_device(&Device::Cpu)` convert"
+    )]
     Input {
         /// The input's element type.
         got_dtype: &'static str,
         /// The input's shape.
         got: Vec<usize>,
+        /// Where it lives.
+        device: String,
         /// The channels of the network's image.
         channels: usize,
     },
@@ -54,7 +59,9 @@ pub enum Error {
     #[error("every parameter is frozen, so there is nothing to train")]
     AllFrozen,
     /// A variable no longer holds what the network put there.
-    #[error("parameter `{name}` is {dtype} on {device}, expected contiguous f32 on the CPU")]
+    #[error(
+        "parameter `{name}` is {dtype} on {device}, expected contiguous f32 on the CPU; call `to_device(&Device::Cpu)`"
+    )]
     Storage {
         /// The parameter.
         name: String,

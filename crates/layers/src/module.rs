@@ -28,6 +28,7 @@ mod squeeze_excite;
 mod variables;
 
 use candle_core::{Result, Tensor};
+use taper_ops::AxisOrder;
 
 pub use activate::{Activate, PRelu, PReluConfig};
 pub use adaptive_pool::{
@@ -75,14 +76,12 @@ pub trait ModuleNhwc {
     fn forward_nhwc(&self, xs: &Tensor, train: bool) -> Result<Tensor>;
 }
 
-/// The way through a layer for a tensor in candle's order; vectors and scalars have no other order.
+/// The way through a layer for a tensor in candle's order, of which refusals speak too; vectors and scalars have no other order.
 fn turned(layer: &(impl ModuleNhwc + ?Sized), xs: &Tensor, train: bool) -> Result<Tensor> {
     let has_positions = |tensor: &Tensor| matches!(tensor.rank(), 3 | 4);
-    let ys = if has_positions(xs) {
-        layer.forward_nhwc(&taper_ops::to_nhwc(xs)?, train)?
-    } else {
-        layer.forward_nhwc(xs, train)?
-    };
+    let xs = if has_positions(xs) { taper_ops::to_nhwc(xs)? } else { xs.clone() };
+    let forward = || layer.forward_nhwc(&xs, train);
+    let ys = taper_ops::with_axis_order(AxisOrder::ChannelsFirst, forward)?;
     if has_positions(&ys) { Ok(taper_ops::to_nchw(&ys)?) } else { Ok(ys) }
 }
 

@@ -8,6 +8,7 @@ use taper_kernels::{Activation, Device, Mask, Sink, Source};
 
 use crate::element::Element;
 use crate::error::{Result, within};
+use crate::input::check_channels;
 use crate::map::shape;
 use crate::operation::{Operation, Wanted, apply, read, sink};
 
@@ -64,8 +65,10 @@ pub fn activation(xs: &Tensor, activation: Activation) -> Result<Tensor> {
 /// ```
 pub fn prelu(xs: &Tensor, slope: &Tensor) -> Result<Tensor> {
     let c = xs.dim(D::Minus1).map_err(within(Prelu::NAME))?;
-    if slope.dims() != [1] && slope.dims() != [c] {
-        return Err(shape(Prelu::NAME, "slope", slope, format!("({c}) or (1)")));
+    match *slope.dims() {
+        [1] => {}
+        [slopes] => check_channels(Prelu::NAME, xs, slopes, ("slope", slope))?,
+        _ => return Err(shape(Prelu::NAME, "slope", slope, format!("({c}) or (1)"))),
     }
     apply(Prelu { c }, xs, [Some(slope), None], xs.shape())
 }

@@ -8,6 +8,7 @@ use taper_kernels::{Affine, Device, Real, Sink, Source, Tally};
 
 use crate::element::Element;
 use crate::error::{Result, within};
+use crate::input::check_channels;
 use crate::map::{Map, check_vector, shape};
 use crate::operation::{Operation, Wanted, apply, read, sink};
 
@@ -30,8 +31,7 @@ use crate::operation::{Operation, Wanted, apply, read, sink};
 pub fn channel_affine(xs: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
     let op = ChannelAffine::NAME;
     let c = xs.dim(D::Minus1).map_err(within(op))?;
-    check_vector(op, "scale", scale, c)?;
-    check_vector(op, "shift", shift, c)?;
+    check_affine(op, xs, [("scale", scale), ("shift", shift)])?;
     apply(ChannelAffine { c }, xs, [Some(scale), Some(shift)], xs.shape())
 }
 
@@ -63,6 +63,18 @@ pub fn channel_gate(xs: &Tensor, gate: &Tensor) -> Result<Tensor> {
         return Err(shape(op, "gate", gate, format!("({}, 1, 1, {})", map.n, map.c)));
     }
     apply(ChannelGate(map), xs, [Some(gate), None], xs.shape())
+}
+
+/// Refuses factors and summands that are no vectors of one length, and an input of other channels than theirs.
+pub(crate) fn check_affine(
+    op: &'static str,
+    xs: &Tensor,
+    [scale, shift]: [(&'static str, &Tensor); 2],
+) -> Result<()> {
+    let c = scale.1.elem_count();
+    check_vector(op, scale.0, scale.1, c)?;
+    check_vector(op, shift.0, shift.1, c)?;
+    check_channels(op, xs, c, scale)
 }
 
 /// `Σ dy` and `Σ dy·(x − center)` by channel, in double precision. `room` is as long as `dy` and overwritten.

@@ -9,9 +9,10 @@ use std::sync::{Arc, OnceLock};
 use candle_core::Tensor;
 use taper_kernels::{Activation, Affine, ConvShape, Device, Epilogue, Moments, Source};
 
-use crate::affine::{channel_affine, tally, write};
+use crate::affine::{channel_affine, check_affine, tally, write};
 use crate::element::Element;
 use crate::error::{Error, Result, within};
+use crate::input::check_channels;
 use crate::map::{Map, check_vector};
 use crate::operation::{Operation, Wanted, apply, read};
 
@@ -99,8 +100,7 @@ pub fn batch_norm(
     let op = BatchNorm::NAME;
     let map = Map::of_any(op, xs)?;
     check_eps(op, eps)?;
-    check_vector(op, "weight", weight, map.c)?;
-    check_vector(op, "bias", bias, map.c)?;
+    check_affine(op, xs, [("weight", weight), ("bias", bias)])?;
     let count = map.n * map.positions();
     if count == 1 {
         return Err(Error::Statistics { op, count });
@@ -151,6 +151,7 @@ pub fn batch_norm_frozen(
         let shift = (bias - (mean * &scale)?)?;
         Ok((scale, shift))
     };
+    check_channels(FROZEN, xs, c, ("weight", weight))?;
     let (scale, shift) = folded().map_err(within(FROZEN))?;
     channel_affine(xs, &scale, &shift)
 }

@@ -10,7 +10,8 @@ use taper_kernels::{ConvGradient, ConvShape, Device, Epilogue, Source};
 
 use crate::element::Element;
 use crate::error::{Error, Result, within};
-use crate::map::{Map, as_lines, check_line, check_vector, filled, misfit, shape};
+use crate::input::check_channels;
+use crate::map::{Map, as_lines, check_line, check_sequence, check_vector, filled, misfit, shape};
 use crate::operation::{Operation, Wanted, apply, sink};
 
 /// Convolves maps.
@@ -54,7 +55,8 @@ pub fn conv2d(
     groups: usize,
 ) -> Result<Tensor> {
     let op = Conv::NAME;
-    let out = check_weight(weight, Map::of(op, xs)?.c, window, groups)?;
+    Map::of(op, xs)?;
+    let out = check_weight(xs, weight, window, groups)?;
     if let Some(bias) = bias {
         check_vector(op, "bias", bias, out)?;
     }
@@ -96,10 +98,12 @@ pub fn conv1d(
     groups: usize,
 ) -> Result<Tensor> {
     let op = "conv1d";
-    let weight = as_filters(op, weight)?;
+    check_sequence(op, xs)?;
+    let filters = as_filters(op, weight)?;
+    check_channels(op, xs, weight.dims()[1].saturating_mul(groups), ("weight", weight))?;
     as_lines(op, xs, |xs| {
         check_line(op, window, xs.dims()[2])?;
-        conv2d(xs, &weight, bias, window, groups)
+        conv2d(xs, &filters, bias, window, groups)
     })
 }
 
@@ -111,25 +115,22 @@ pub(crate) fn as_filters(op: &'static str, weight: &Tensor) -> Result<Tensor> {
     weight.unsqueeze(2).map_err(within(op))
 }
 
-/// The output channels, if the weight is one for `channels` and the window.
-fn check_weight(weight: &Tensor, channels: usize, window: &Window, groups: usize) -> Result<usize> {
-    let op = Conv::NAME;
-    let split = |channels: usize, what: &'static str| {
-        if groups > 0 && channels.is_multiple_of(groups) {
-            return Ok(channels / groups);
-        }
-        Err(Error::Groups { op, what, channels, groups })
-    };
-    let ([kh, kw], per_group) = (window.kernel, split(channels, "input channels")?);
-    match *weight.dims() {
-        [out, i, u, v] if out > 0 && [i, u, v] == [per_group, kh, kw] => {
-            split(out, "output channels").map(|_| out)
-        }
+/// The output channels, if the weight is one for the window and the input for the weight.
+fn check_weight(xs: &Tensor, weight: &Tensor, window: &Window, groups: usize) -> Result<usize> {
+    let (op, [kh, kw]) = (Conv::NAME, window.kernel);
+    let [out, per_group] = match *weight.dims() {
+        [out, i, u, v] if ![out, i].contains(&0) && [u, v] == [kh, kw] => [out, i],
         _ => {
-            let expected = format!("(out, {channels} / {groups}, {kh}, {kw}) with out at least 1");
-            Err(shape(op, "weight", weight, expected))
+            let expected = format!("(out, in / {groups}, {kh}, {kw}) with out, in at least 1");
+            return Err(shape(op, "weight", weight, expected));
         }
+    };
+    if groups == 0 || !out.is_multiple_of(groups) {
+        return Err(Error::Groups { op, what: "output channels", channels: out, groups });
     }
+    let channels = per_group.checked_mul(groups).ok_or(Error::TooLarge { op })?;
+    check_channels(op, xs, channels, ("weight", weight))?;
+    Ok(out)
 }
 
 struct Conv {

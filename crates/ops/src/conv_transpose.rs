@@ -10,7 +10,8 @@ use taper_kernels::{ConvShape, Device};
 use crate::conv::as_filters;
 use crate::element::Element;
 use crate::error::{Error, Result};
-use crate::map::{AXES, Map, as_lines, check_line, check_vector, misfit, shape};
+use crate::input::check_channels;
+use crate::map::{AXES, Map, as_lines, check_line, check_sequence, check_vector, misfit, shape};
 use crate::operation::{Operation, Wanted, apply, sink};
 
 /// Convolves maps the other way: every input adds its share to a window of the output.
@@ -51,7 +52,7 @@ pub fn conv_transpose2d(
 ) -> Result<Tensor> {
     let op = ConvTranspose::NAME;
     let map = Map::of(op, xs)?;
-    let out = check_weight(weight, map.c, window, groups)?;
+    let out = check_weight(xs, weight, window, groups)?;
     if let Some(bias) = bias {
         check_vector(op, "bias", bias, out)?;
     }
@@ -92,31 +93,32 @@ pub fn conv_transpose1d(
     groups: usize,
 ) -> Result<Tensor> {
     let op = "conv_transpose1d";
-    let weight = as_filters(op, weight)?;
+    check_sequence(op, xs)?;
+    let filters = as_filters(op, weight)?;
+    check_channels(op, xs, weight.dims()[0], ("weight", weight))?;
     as_lines(op, xs, |xs| {
         check_line(op, window, xs.dims()[2])?;
         // Along the height, a stride leaves a map of one row as it is.
         let window = Window { stride: [1, window.stride[1]], ..*window };
-        conv_transpose2d(xs, &weight, bias, &window, [0, output_padding], groups)
+        conv_transpose2d(xs, &filters, bias, &window, [0, output_padding], groups)
     })
 }
 
-/// The output channels, if the weight is one for `channels` and the window.
-fn check_weight(weight: &Tensor, channels: usize, window: &Window, groups: usize) -> Result<usize> {
-    let op = ConvTranspose::NAME;
+/// The output channels, if the weight is one for the window and the input for the weight.
+fn check_weight(xs: &Tensor, weight: &Tensor, window: &Window, groups: usize) -> Result<usize> {
+    let (op, [kh, kw]) = (ConvTranspose::NAME, window.kernel);
+    let [channels, out] = match *weight.dims() {
+        [i, out, u, v] if ![i, out].contains(&0) && [u, v] == [kh, kw] => [i, out],
+        _ => {
+            let expected = format!("(in, out / {groups}, {kh}, {kw}) with in, out at least 1");
+            return Err(shape(op, "weight", weight, expected));
+        }
+    };
     if groups == 0 || !channels.is_multiple_of(groups) {
         return Err(Error::Groups { op, what: "input channels", channels, groups });
     }
-    let [kh, kw] = window.kernel;
-    match *weight.dims() {
-        [i, out, u, v] if out > 0 && [i, u, v] == [channels, kh, kw] => {
-            out.checked_mul(groups).ok_or(Error::TooLarge { op })
-        }
-        _ => {
-            let expected = format!("({channels}, out / {groups}, {kh}, {kw}) with out at least 1");
-            Err(shape(op, "weight", weight, expected))
-        }
-    }
+    check_channels(op, xs, channels, ("weight", weight))?;
+    out.checked_mul(groups).ok_or(Error::TooLarge { op })
 }
 
 fn output_size(map: Map, window: &Window, output_padding: [usize; 2]) -> Result<[usize; 2]> {

@@ -24,18 +24,32 @@ pub enum Error {
         /// What it should be.
         expected: String,
     },
-    /// Only floats of 32 and, for checking gradients, 64 bits; all arguments alike.
-    #[error("`{op}`: an argument is {got}, expected {expected}; convert with `to_dtype`")]
+    /// The input has another shape, or other channels than the parameters are made for.
+    #[error("`{op}`: the input has shape {got:?}, expected {expected}")]
+    Input {
+        /// The operation.
+        op: &'static str,
+        /// Its shape, in the order of axes the caller uses; see [`AxisOrder`](crate::AxisOrder).
+        got: Vec<usize>,
+        /// What it should be, in the same order.
+        expected: String,
+    },
+    /// Only floats of 32 and, for checking gradients, 64 bits; the input as the parameters.
+    #[error("`{op}`: {argument} is {got}, expected {expected}; convert with `to_dtype`")]
     DType {
         /// The operation.
         op: &'static str,
+        /// The argument: the input, or a parameter.
+        argument: &'static str,
         /// The argument's element type.
         got: &'static str,
         /// What it should be.
         expected: &'static str,
     },
     /// Operations run on the CPU only.
-    #[error("`{op}` runs on the CPU, got a tensor on {device}; move it with `to_device`")]
+    #[error(
+        "`{op}` runs on the CPU, got a tensor on {device}; call `to_device(&Device::Cpu)` on it"
+    )]
     Device {
         /// The operation.
         op: &'static str,

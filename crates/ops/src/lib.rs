@@ -53,6 +53,7 @@ mod conv;
 mod conv_transpose;
 mod element;
 mod error;
+mod input;
 mod layout;
 mod map;
 mod norm;
@@ -73,6 +74,7 @@ pub use conv::{conv1d, conv2d};
 pub use conv_transpose::{conv_transpose1d, conv_transpose2d};
 pub use element::with_threads;
 pub use error::{Error, Result};
+pub use input::{AxisOrder, with_axis_order};
 pub use layout::{to_nchw, to_nhwc};
 pub use norm::{group_norm, layer_norm};
 pub use pool::{

@@ -7,6 +7,7 @@ use candle_core::Tensor;
 use taper_graph::{PadMode, Padding, Window};
 
 use crate::error::{Error, Result, within};
+use crate::input::misshapen;
 use crate::resample::pad;
 
 /// The names of the two axes.
@@ -25,7 +26,7 @@ impl Map {
     pub(crate) fn of(op: &'static str, xs: &Tensor) -> Result<Self> {
         match *xs.dims() {
             [n, h, w, c] if ![h, w, c].contains(&0) => Ok(Self { n, h, w, c }),
-            _ => Err(shape(op, "xs", xs, "(n, h, w, c) with h, w, c at least 1")),
+            _ => Err(misshapen(op, xs, &[4])),
         }
     }
 
@@ -38,12 +39,7 @@ impl Map {
             _ => (0, 0, 0, 0),
         };
         if [h, w, c].contains(&0) {
-            return Err(shape(
-                op,
-                "xs",
-                xs,
-                "(n, c), (n, l, c) or (n, h, w, c) with no zero but n",
-            ));
+            return Err(misshapen(op, xs, &[2, 3, 4]));
         }
         Ok(Self { n, h, w, c })
     }
@@ -87,15 +83,21 @@ pub(crate) fn check_vector(
     if got.dims() == [len] { Ok(()) } else { Err(shape(op, argument, got, format!("({len})"))) }
 }
 
+/// Refuses what is no sequence `(n, l, c)`.
+pub(crate) fn check_sequence(op: &'static str, xs: &Tensor) -> Result<()> {
+    match *xs.dims() {
+        [_, l, c] if ![l, c].contains(&0) => Ok(()),
+        _ => Err(misshapen(op, xs, &[3])),
+    }
+}
+
 /// Runs a 2-D operation on 1-D maps.
 pub(crate) fn as_lines(
     op: &'static str,
     xs: &Tensor,
     run: impl FnOnce(&Tensor) -> Result<Tensor>,
 ) -> Result<Tensor> {
-    if xs.rank() != 3 {
-        return Err(shape(op, "xs", xs, "(n, l, c)"));
-    }
+    check_sequence(op, xs)?;
     run(&xs.unsqueeze(1).map_err(within(op))?)?.squeeze(1).map_err(within(op))
 }
 

@@ -6,10 +6,11 @@
 use candle_core::{D, Tensor};
 use taper_kernels::{Affine, Device, NormShape, Source};
 
+use crate::affine::check_affine;
 use crate::batch_norm::check_eps;
 use crate::element::Element;
 use crate::error::{Error, Result, within};
-use crate::map::{Map, check_vector};
+use crate::map::Map;
 use crate::operation::{Operation, Wanted, apply, sink};
 
 /// Normalizes groups of channels over all positions of each picture: `y = weight·(x − mean) / √(var + eps) + bias`.
@@ -84,9 +85,7 @@ fn normed(
     eps: f64,
 ) -> Result<Tensor> {
     check_eps(name, eps)?;
-    let c = xs.dim(D::Minus1).map_err(within(name))?;
-    check_vector(name, "weight", weight, c)?;
-    check_vector(name, "bias", bias, c)?;
+    check_affine(name, xs, [("weight", weight), ("bias", bias)])?;
     let zero = || Error::Zero { op: name, what: "shape of xs", got: xs.dims().to_vec() };
     let norm = Norm { name, shape: shape.ok_or_else(zero)?, eps };
     apply(norm, xs, [Some(weight), Some(bias)], xs.shape())

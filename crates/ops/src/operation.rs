@@ -83,8 +83,13 @@ pub(crate) fn apply<O: Operation>(
     shape: impl Into<Shape>,
 ) -> Result<Tensor> {
     let (name, dtype) = (op.name(), xs.dtype());
-    for tensor in [Some(xs), others[0], others[1]].into_iter().flatten() {
-        check(name, tensor, dtype)?;
+    check(name, "the input", xs)?;
+    for parameter in others.into_iter().flatten() {
+        check(name, "a parameter", parameter)?;
+        if parameter.dtype() != dtype {
+            let (got, expected) = (dtype.as_str(), parameter.dtype().as_str());
+            return Err(Error::DType { op: name, argument: "the input", got, expected });
+        }
     }
     let applied = Applied { op, shape: shape.into(), threads: threads() };
     let run = || {
@@ -99,16 +104,13 @@ pub(crate) fn apply<O: Operation>(
 }
 
 /// Refuses what no device here runs.
-fn check(op: &'static str, tensor: &Tensor, dtype: DType) -> Result<()> {
-    let got = tensor.dtype().as_str();
+fn check(op: &'static str, argument: &'static str, tensor: &Tensor) -> Result<()> {
     if !tensor.device().is_cpu() {
         return Err(Error::Device { op, device: format!("{:?}", tensor.device().location()) });
     }
-    if !matches!(dtype, DType::F32 | DType::F64) {
-        return Err(Error::DType { op, got, expected: "f32 or f64" });
-    }
-    if tensor.dtype() != dtype {
-        return Err(Error::DType { op, got, expected: dtype.as_str() });
+    if !matches!(tensor.dtype(), DType::F32 | DType::F64) {
+        let got = tensor.dtype().as_str();
+        return Err(Error::DType { op, argument, got, expected: "f32 or f64" });
     }
     Ok(())
 }

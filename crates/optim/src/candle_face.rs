@@ -1,7 +1,7 @@
 //! The optimizers behind candle's own `Optimizer` trait, for a training loop that already uses it.
 //!
 //! Above: users of `candle_nn`. Below: `optimizer`. Not here: names of parameters; candle passes bare variables, so they
-//! are called `0`, `1`, … in their order.
+//! are called `0`, `1`, … in their order; `Group::from_var_map` keeps their names.
 
 use candle_core::{Result, Var, backprop::GradStore};
 

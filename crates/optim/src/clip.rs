@@ -57,7 +57,7 @@ fn sum_of_squares(grad: &Tensor) -> candle_core::Result<f64> {
     let (candle_core::Storage::Cpu(storage), Some((start, end))) =
         (&*storage, layout.contiguous_offsets())
     else {
-        candle_core::bail!("clipping needs gradients on the CPU")
+        candle_core::bail!("clipping needs gradients on the CPU; call `to_device(&Device::Cpu)`")
     };
     let values = &storage.as_slice::<f32>()?[start..end];
     Ok(values.iter().map(|&g| f64::from(g) * f64::from(g)).sum())

@@ -44,7 +44,10 @@ pub enum Error {
         second: String,
     },
     /// Only `f32` parameters on the CPU are stepped.
-    #[error("parameter `{name}` is {dtype} on {device}, the optimizers step f32 on the CPU")]
+    #[error(
+        "parameter `{name}` is {dtype} on {device}, the optimizers step f32 on the CPU; make its `VarBuilder` with `DType::F32` and \
+         `&Device::Cpu`, or call `to_dtype` and `to_device(&Device::Cpu)`"
+    )]
     Unsupported {
         /// The parameter.
         name: String,

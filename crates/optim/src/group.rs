@@ -1,9 +1,13 @@
 //! Groups: named parameters that share a learning-rate factor and a weight decay.
 //!
-//! Above: `train`, `recipes`. Below: candle's `Var`. Not here: what a parameter is for (`graph::ParamRole`); the caller
+//! Above: `train`, `recipes`. Below: candle's `Var` and `VarMap`. Not here: what a parameter is for (`graph::ParamRole`); the caller
 //! says by a flag whether a parameter is decayed.
 
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+
 use candle_core::Var;
+use candle_nn::VarMap;
 
 /// Parameters stepped with one learning-rate factor and one weight decay.
 #[derive(Debug, Clone)]
@@ -22,6 +26,30 @@ impl Group {
     /// Makes a group at the full learning rate, without weight decay.
     pub fn new(name: impl Into<String>, params: Vec<(String, Var)>) -> Self {
         Self { name: name.into(), params, lr_scale: 1.0, weight_decay: 0.0 }
+    }
+
+    /// Makes a group of all variables of a `VarMap`, under their names there and in the order of the names, so that errors speak of
+    /// them and saved state finds them again; `VarMap::all_vars` has neither. Integers are passed over.
+    ///
+    /// # Examples
+    /// ```
+    /// use candle_core::{DType, Device};
+    /// use candle_nn::{VarBuilder, VarMap};
+    /// use taper_optim::{Group, Optimizer, Sgd};
+    /// let vars = VarMap::new();
+    /// let vb = VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu);
+    /// candle_nn::linear(2, 1, vb.pp("fc"))?;
+    /// let group = Group::from_var_map("all", &vars).with_weight_decay(1e-4);
+    /// assert_eq!((group.params[0].0.as_str(), group.params[1].0.as_str()), ("fc.bias", "fc.weight"));
+    /// let optimizer = Optimizer::from_groups(vec![group], Sgd::default())?;
+    /// assert_eq!(optimizer.vars().count(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn from_var_map(name: impl Into<String>, vars: &VarMap) -> Self {
+        let data = vars.data().lock().unwrap_or_else(PoisonError::into_inner);
+        let floats = data.iter().filter(|(_, var)| !var.dtype().is_int());
+        let params: BTreeMap<String, Var> = floats.map(|(k, v)| (k.clone(), v.clone())).collect();
+        Self::new(name, params.into_iter().collect())
     }
 
     /// Sets the weight decay.

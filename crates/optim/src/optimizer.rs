@@ -49,16 +49,19 @@ struct Param {
 }
 
 impl<R: Rule> Optimizer<R> {
-    /// Makes an optimizer without history.
+    /// Makes an optimizer without history. Variables of integers, such as counts of batches, have no gradient and are passed over.
     ///
     /// # Errors
     /// [`Error::Setting`] or [`Error::Nesterov`] for a setting outside its range, [`Error::DuplicateName`] and
     /// [`Error::DuplicateVar`] for a parameter listed twice, [`Error::Unsupported`] for one that is not `f32` on the CPU.
-    pub fn from_groups(groups: Vec<Group>, rule: R) -> Result<Self> {
+    pub fn from_groups(mut groups: Vec<Group>, rule: R) -> Result<Self> {
         rule.check()?;
         for group in &groups {
             check("lr_scale", group.lr_scale, 0.0..f64::INFINITY, "0 or more")?;
             check("weight_decay", group.weight_decay, 0.0..f64::INFINITY, "0 or more")?;
+        }
+        for group in &mut groups {
+            group.params.retain(|(_, var)| !var.dtype().is_int());
         }
         check_params(&groups)?;
         let n_slots = rule.slots().len();

@@ -95,8 +95,7 @@ enum Running {
         mean: Var,
         /// `(channels)`.
         var: Var,
-        /// Batches so far: a scalar, `i64`.
-        batches: Var,
+        weighting: Weighting,
     },
     /// Of one that was loaded as it is.
     Fixed {
@@ -107,9 +106,22 @@ enum Running {
     },
 }
 
+/// How much a new batch counts.
+#[derive(Clone, Debug)]
+enum Weighting {
+    /// Its share; the number of batches does not matter and is kept nowhere.
+    Momentum(f64),
+    /// 1/k for the k-th.
+    Cumulative {
+        /// Batches so far: a scalar, `i64`.
+        batches: Var,
+    },
+}
+
 impl BatchNorm {
-    /// Takes `weight`, `bias`, `running_mean` and `running_var` from `vb`; new ones are 1, 0, 0 and 1. From a `vb` that holds variables
-    /// it takes `num_batches_tracked` too, and training updates the three in place. From any other it can only evaluate or be frozen.
+    /// Takes `weight`, `bias`, `running_mean` and `running_var` from `vb`; new ones are 1, 0, 0 and 1. From a `vb` that holds variables,
+    /// training updates the running ones in place; without momentum it counts batches, and takes `num_batches_tracked` too, a scalar of
+    /// `i64`. From any other `vb` it can only evaluate or be frozen.
     ///
     /// # Errors
     /// [`Error::Layer`](crate::Error::Layer) if `channels` is 0, `eps` is not positive and finite, or `momentum` is not from 0 to 1;
@@ -118,7 +130,8 @@ impl BatchNorm {
         config.check().map_err(refuse::within(vb.prefix()))?;
         let vector = |name, value| variables::vector(&vb, name, config.channels, value);
         let (weight, bias) = (vector("weight", 1.0)?, vector("bias", 0.0)?);
-        let running = Running::new(vector("running_mean", 0.0)?, vector("running_var", 1.0)?, &vb)?;
+        let statistics = [vector("running_mean", 0.0)?, vector("running_var", 1.0)?];
+        let running = Running::new(statistics, config.momentum, &vb)?;
         Ok(Self { config, weight, bias, running, path: vb.prefix() })
     }
 
@@ -169,18 +182,24 @@ impl BatchNormConfig {
 }
 
 impl Running {
-    fn new(mean: Tensor, var: Tensor, vb: &VarBuilder<'_>) -> Result<Self> {
+    fn new([mean, var]: [Tensor; 2], momentum: Option<f64>, vb: &VarBuilder<'_>) -> Result<Self> {
         if !(mean.is_variable() && var.is_variable()) {
             return Ok(Self::Fixed { mean: mean.detach(), var: var.detach() });
         }
-        let name = "num_batches_tracked";
-        let tracked = || {
-            let batches = vb.get_with_hints_dtype((), name, Init::Const(0.0), DType::I64)?;
-            let [mean, var, batches] =
-                [Var::from_tensor(&mean)?, Var::from_tensor(&var)?, Var::from_tensor(&batches)?];
-            Ok(Self::Tracked { mean, var, batches })
+        let shared = |tensor: &Tensor, name: &str| {
+            Var::from_tensor(tensor).map_err(at(&variables::path(vb, name)))
         };
-        tracked().map_err(at(&variables::path(vb, name)))
+        let weighting = match momentum {
+            Some(momentum) => Weighting::Momentum(momentum),
+            None => {
+                let name = "num_batches_tracked";
+                let batches = vb.get_with_hints_dtype((), name, Init::Const(0.0), DType::I64);
+                let batches = batches.map_err(at(&variables::path(vb, name)))?;
+                Weighting::Cumulative { batches: shared(&batches, name)? }
+            }
+        };
+        let (mean, var) = (shared(&mean, "running_mean")?, shared(&var, "running_var")?);
+        Ok(Self::Tracked { mean, var, weighting })
     }
 
     /// Mean and variance, without a tape: running statistics are not trained.
@@ -194,13 +213,8 @@ impl Running {
     }
 
     /// Takes a batch in.
-    fn update(
-        &self,
-        batch: &BatchStatistics,
-        momentum: Option<f64>,
-        path: &str,
-    ) -> candle_core::Result<()> {
-        let Self::Tracked { mean, var, batches } = self else {
+    fn update(&self, batch: &BatchStatistics, path: &str) -> candle_core::Result<()> {
+        let Self::Tracked { mean, var, weighting } = self else {
             candle_core::bail!(
                 "`BatchNorm` at `{path}` cannot train: its running statistics are no variables; build it from a `VarMap`, or with \
                  `Statistics::Frozen`"
@@ -209,12 +223,19 @@ impl Running {
         if batch.count == 0 {
             return Ok(());
         }
-        let count = batches.to_scalar::<i64>()? + 1;
-        let momentum = momentum.unwrap_or(1.0 / count as f64);
-        let (next_mean, next_var) = batch.running(mean, var, momentum)?;
-        mean.set(&next_mean)?;
-        var.set(&next_var)?;
-        batches.set(&Tensor::new(count, batches.device())?)
+        let set = |momentum| {
+            let (next_mean, next_var) = batch.running(mean, var, momentum)?;
+            mean.set(&next_mean)?;
+            var.set(&next_var)
+        };
+        match weighting {
+            Weighting::Momentum(momentum) => set(*momentum),
+            Weighting::Cumulative { batches } => {
+                let count = batches.to_scalar::<i64>()? + 1;
+                set(1.0 / count as f64)?;
+                batches.set(&Tensor::new(count, batches.device())?)
+            }
+        }
     }
 }
 
@@ -223,7 +244,7 @@ impl ModuleNhwc for BatchNorm {
         let Self { config, weight, bias, running, path } = self;
         if train && config.statistics == Statistics::Batch {
             let (ys, batch) = taper_ops::batch_norm(xs, weight, bias, config.eps)?;
-            running.update(&batch, config.momentum, path)?;
+            running.update(&batch, path)?;
             return Ok(ys);
         }
         let [mean, var] = running.statistics();

@@ -84,7 +84,10 @@ impl ModuleNhwc for Linear {
     fn forward_nhwc(&self, xs: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
         let (out, features) = self.weight.dims2()?;
         if xs.dim(D::Minus1)? != features {
-            candle_core::bail!("`Linear`: xs has shape {:?}, expected (…, {features})", xs.dims())
+            candle_core::bail!(
+                "`Linear`: the input has shape {:?}, expected (…, {features})",
+                xs.dims()
+            )
         }
         let mut shape = xs.dims().to_vec();
         shape.pop();

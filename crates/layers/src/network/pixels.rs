@@ -13,8 +13,7 @@ pub(super) fn as_pixels(xs: &Tensor, channels: usize) -> Result<Tensor> {
         && xs.dtype() == DType::F32
         && xs.device().is_cpu();
     if !fits {
-        let (got_dtype, got) = (xs.dtype().as_str(), xs.dims().to_vec());
-        return Err(Error::Input { got_dtype, got, channels });
+        return Err(refused(xs, xs.dims().to_vec(), channels));
     }
     xs.permute((0, 2, 3, 1)).and_then(|xs| xs.contiguous()).map_err(at("input"))
 }
@@ -28,12 +27,14 @@ pub(super) fn with_pixels<R>(
     let (storage, layout) = pixels.storage_and_layout();
     match values_of(&storage, layout) {
         Some(values) => f(values, [n, h, w]),
-        None => Err(Error::Input {
-            got_dtype: pixels.dtype().as_str(),
-            got: vec![n, channels, h, w],
-            channels,
-        }),
+        None => Err(refused(pixels, vec![n, channels, h, w], channels)),
     }
+}
+
+/// No batch of this network, whose shape is `got` in candle's order.
+fn refused(xs: &Tensor, got: Vec<usize>, channels: usize) -> Error {
+    let device = format!("{:?}", xs.device().location());
+    Error::Input { got_dtype: xs.dtype().as_str(), got, device, channels }
 }
 
 /// An output as candle has it: `(n, c)` stays, `(n, h, w, c)` is seen as `(n, c, h, w)`.

@@ -29,7 +29,10 @@ fn a_window_that_does_not_fit_shows_the_formula() {
 fn groups_that_do_not_divide_are_refused() {
     let (window, xs) = (Window::point(), zeros(&[1, 2, 2, 3]));
     let refusal = conv2d(&xs, &zeros(&[4, 1, 1, 1]), None, &window, 2);
-    assert_eq!(message(refusal), "`conv2d`: 3 input channels cannot be split into 2 groups");
+    assert_eq!(
+        message(refusal),
+        "`conv2d`: the input has shape [1, 2, 2, 3], expected (n, h, w, 2) for the weight [4, 1, 1, 1]"
+    );
     let refusal = conv2d(&xs, &zeros(&[4, 1, 1, 1]), None, &window, 3);
     assert_eq!(message(refusal), "`conv2d`: 4 output channels cannot be split into 3 groups");
     let vector = zeros(&[3]);
@@ -43,7 +46,7 @@ fn shapes_that_do_not_agree_are_refused() {
     let refusal = conv2d(&xs, &zeros(&[4, 2, 3, 1]), None, &window, 1);
     assert_eq!(
         message(refusal),
-        "`conv2d`: weight has shape [4, 2, 3, 1], expected (out, 2 / 1, 3, 3) with out at least 1"
+        "`conv2d`: weight has shape [4, 2, 3, 1], expected (out, in / 1, 3, 3) with out, in at least 1"
     );
     let refusal = conv2d(&xs, &zeros(&[4, 2, 3, 3]), Some(&zeros(&[3])), &window, 1);
     assert_eq!(message(refusal), "`conv2d`: bias has shape [3], expected (4)");
@@ -91,12 +94,12 @@ fn other_element_types_are_refused_with_the_cure() {
     let refusal = conv2d(&half, &weight, None, &Window::point(), 1);
     assert_eq!(
         message(refusal),
-        "`conv2d`: an argument is f16, expected f32 or f64; convert with `to_dtype`"
+        "`conv2d`: the input is f16, expected f32 or f64; convert with `to_dtype`"
     );
     let refusal = conv2d(&xs.to_dtype(DType::F64).unwrap(), &weight, None, &Window::point(), 1);
     assert_eq!(
         message(refusal),
-        "`conv2d`: an argument is f32, expected f64; convert with `to_dtype`"
+        "`conv2d`: the input is f64, expected f32; convert with `to_dtype`"
     );
     let error: candle_core::Error = adaptive_avg_pool2d(&half, [1, 1]).unwrap_err().into();
     assert!(error.to_string().contains("adaptive_avg_pool2d"));

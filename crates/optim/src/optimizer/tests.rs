@@ -156,6 +156,50 @@ fn parameters_listed_twice_or_of_another_type_are_refused() {
 }
 
 #[test]
+fn variables_of_integers_are_passed_over() {
+    use candle_nn::Optimizer as _;
+    let (a, count) = (var(&[1.0]), Var::new(7i64, &Device::Cpu).unwrap());
+    let rule = AdamW::default();
+    let settings = crate::Settings { lr: 0.5, weight_decay: 0.0, rule };
+    let mut optimizer = Optimizer::new(vec![count.clone(), a.clone()], settings).unwrap();
+    optimizer.backward_step(&a.sqr().unwrap().sum_all().unwrap()).unwrap();
+    assert!((values(&a)[0] - 0.5).abs() < 1e-6);
+    assert_eq!(count.to_scalar::<i64>().unwrap(), 7);
+    assert_eq!((optimizer.vars().count(), optimizer.groups().next()), (1, Some(("all", 1))));
+    assert!(optimizer.state().unwrap().keys().all(|key| key.starts_with("1.")));
+}
+
+#[test]
+fn a_group_of_a_var_map_keeps_names_in_their_order() {
+    let vars = candle_nn::VarMap::new();
+    for (name, dtype) in
+        [("c.weight", DType::F32), ("a.count", DType::I64), ("b.weight", DType::F16)]
+    {
+        let var = Var::zeros(1, dtype, &Device::Cpu).unwrap();
+        vars.data().lock().unwrap().insert(name.to_owned(), var);
+    }
+    let group = Group::from_var_map("all", &vars);
+    let names: Vec<&str> = group.params.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["b.weight", "c.weight"]);
+    let refused = Optimizer::from_groups(vec![group], Sgd::default()).unwrap_err().to_string();
+    assert!(refused.starts_with("parameter `b.weight` is f16 on Cpu"), "{refused}");
+}
+
+#[test]
+fn a_parameter_on_another_device_is_refused_with_the_cure() {
+    let error = Error::Unsupported {
+        name: "fc.weight".to_owned(),
+        dtype: "f32",
+        device: "Cuda { gpu_id: 0 }".to_owned(),
+    };
+    let text = error.to_string();
+    assert!(
+        text.contains("`fc.weight` is f32 on Cuda") && text.contains("`to_device(&Device::Cpu)`"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_learning_rate_that_is_no_number_is_refused() {
     let (mut optimizer, a, b) = make(Sgd::default());
     assert!(matches!(
