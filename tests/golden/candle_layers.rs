@@ -3,7 +3,7 @@
 //! Above: `main`. Below: `layers`, candle, `candle`. Not here: operations that are no layer; the numbers without a module
 //! (`candle_operations`).
 
-use candle_core::{DType, Device, ModuleT, Result, Tensor, Var, bail};
+use candle_core::{DType, Device, ModuleT, Result, Var, bail};
 use candle_nn::{VarBuilder, VarMap};
 use taper_graph::{Activation as Curve, Bias, Conv, Op, PoolKind, ResizeTo};
 use taper_layers::{

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Result, Tensor, bail};
 use taper_graph::{Activation as Curve, Op, PoolKind, ResizeTo};
-use taper_ops as ops;
+use taper_ops::{self as ops, nhwc};
 use taper_tests::fixture::Golden;
 use taper_tests::operation::Case;
 
@@ -119,11 +119,11 @@ fn check_statistics(case: &Case, arguments: &Arguments, limit: f64) {
         return;
     };
     let [weight, bias, mean, var] = norm(arguments).unwrap();
-    let evaluated = ops::batch_norm_frozen(&arguments.xs[0], [weight, bias], [mean, var], eps);
+    let evaluated = nhwc::batch_norm_frozen(&arguments.xs[0], [weight, bias], [mean, var], eps);
     let evaluated = values(&evaluated.unwrap());
     case.check("evaluated", &evaluated, &case.evaluated.in_kernel_order(), limit);
     if case.trained {
-        let (_, batch) = ops::batch_norm(&arguments.xs[0], weight, bias, eps).unwrap();
+        let (_, batch) = nhwc::batch_norm(&arguments.xs[0], weight, bias, eps).unwrap();
         let seen = || case.params["num_batches_tracked"].data[0];
         let momentum = momentum.unwrap_or_else(|| 1.0 / (seen() + 1.0));
         let (mean, var) = batch.running(mean, var, momentum).unwrap();
@@ -165,33 +165,33 @@ fn apply(case: &Case, arguments: &Arguments, dims: Dims) -> Result<Tensor> {
     let (xs, param) = (&arguments.xs, |name| arguments.param(name));
     let (x, bias) = (&xs[0], arguments.params.get("bias"));
     let y = match &case.op {
-        Op::Conv(conv) => ops::conv2d(x, param("weight")?, bias, &conv.window, conv.groups)?,
+        Op::Conv(conv) => nhwc::conv2d(x, param("weight")?, bias, &conv.window, conv.groups)?,
         Op::ConvTranspose { conv, output_padding: more } => {
-            ops::conv_transpose2d(x, param("weight")?, bias, &conv.window, *more, conv.groups)?
+            nhwc::conv_transpose2d(x, param("weight")?, bias, &conv.window, *more, conv.groups)?
         }
         Op::BatchNorm { eps, .. } => {
             let [weight, bias, mean, var] = norm(arguments)?;
             if case.trained {
-                ops::batch_norm(x, weight, bias, *eps)?.0
+                nhwc::batch_norm(x, weight, bias, *eps)?.0
             } else {
-                ops::batch_norm_frozen(x, [weight, bias], [mean, var], *eps)?
+                nhwc::batch_norm_frozen(x, [weight, bias], [mean, var], *eps)?
             }
         }
         Op::GroupNorm { groups, eps } => {
-            ops::group_norm(x, *groups, param("weight")?, param("bias")?, *eps)?
+            nhwc::group_norm(x, *groups, param("weight")?, param("bias")?, *eps)?
         }
-        Op::LayerNorm { eps } => ops::layer_norm(x, param("weight")?, param("bias")?, *eps)?,
+        Op::LayerNorm { eps } => nhwc::layer_norm(x, param("weight")?, param("bias")?, *eps)?,
         Op::ChannelScale => {
             let gamma = param("gamma")?;
-            ops::channel_affine(x, gamma, &gamma.detach().zeros_like()?)?
+            nhwc::channel_affine(x, gamma, &gamma.detach().zeros_like()?)?
         }
-        Op::Activation(Curve::PRelu) => ops::prelu(x, param("weight")?)?,
+        Op::Activation(Curve::PRelu) => nhwc::prelu(x, param("weight")?)?,
         Op::Activation(curve) => ops::activation(x, activation(*curve)?)?,
         Op::Attention { heads, kv_heads, scale } => {
-            ops::attention(x, &xs[1], &xs[2], [*heads, *kv_heads], *scale)?
+            nhwc::attention(x, &xs[1], &xs[2], [*heads, *kv_heads], *scale)?
         }
-        Op::Shuffle { groups } => ops::channel_shuffle(x, *groups)?,
-        Op::Mul if is_gate(case) => ops::channel_gate(x, &xs[1])?,
+        Op::Shuffle { groups } => nhwc::channel_shuffle(x, *groups)?,
+        Op::Mul if is_gate(case) => nhwc::channel_gate(x, &xs[1])?,
         Op::Pad { .. } | Op::Resize { .. } | Op::BlurPool { .. } => resampled(&case.op, x)?,
         op if op.label().ends_with("pool") => pooled(op, x)?,
         _ => candles(case, arguments)?,
@@ -202,18 +202,18 @@ fn apply(case: &Case, arguments: &Arguments, dims: Dims) -> Result<Tensor> {
 fn pooled(op: &Op, x: &Tensor) -> Result<Tensor> {
     let y = match op {
         Op::Pool { kind: PoolKind::Max, window, ceil } => {
-            ops::max_pool2d(x, window, rounding(*ceil))?
+            nhwc::max_pool2d(x, window, rounding(*ceil))?
         }
         Op::Pool { kind, window, ceil } => {
-            ops::avg_pool2d(x, window, rounding(*ceil), border(*kind))?
+            nhwc::avg_pool2d(x, window, rounding(*ceil), border(*kind))?
         }
-        Op::LpPool { p, window, ceil } => ops::lp_pool2d(x, *p, window, rounding(*ceil))?,
-        Op::AdaptivePool { kind: PoolKind::Max, out, .. } => ops::adaptive_max_pool2d(x, *out)?,
-        Op::AdaptivePool { out, .. } => ops::adaptive_avg_pool2d(x, *out)?,
+        Op::LpPool { p, window, ceil } => nhwc::lp_pool2d(x, *p, window, rounding(*ceil))?,
+        Op::AdaptivePool { kind: PoolKind::Max, out, .. } => nhwc::adaptive_max_pool2d(x, *out)?,
+        Op::AdaptivePool { out, .. } => nhwc::adaptive_avg_pool2d(x, *out)?,
         Op::GlobalPool { kind, squeeze } => {
             let map = match kind {
-                PoolKind::Max => ops::global_max_pool2d(x)?,
-                _ => ops::global_avg_pool2d(x)?,
+                PoolKind::Max => nhwc::global_max_pool2d(x)?,
+                _ => nhwc::global_avg_pool2d(x)?,
             };
             if *squeeze { map.flatten_from(1)? } else { map }
         }
@@ -224,13 +224,13 @@ fn pooled(op: &Op, x: &Tensor) -> Result<Tensor> {
 
 fn resampled(op: &Op, x: &Tensor) -> Result<Tensor> {
     let y = match op {
-        Op::Pad { sides, mode } => ops::pad(x, *sides, *mode)?,
+        Op::Pad { sides, mode } => nhwc::pad(x, *sides, *mode)?,
         Op::Resize { out: ResizeTo::Size(out), mode } => {
-            ops::interpolate(x, *out, resampling(*mode))?
+            nhwc::interpolate(x, *out, resampling(*mode))?
         }
         Op::BlurPool { window } => {
             let [kernel_size, stride] = blur(window);
-            ops::blur_pool2d(x, kernel_size, stride, window.mode)?
+            nhwc::blur_pool2d(x, kernel_size, stride, window.mode)?
         }
         op => bail!("{} resamples nothing", op.label()),
     };
@@ -243,19 +243,19 @@ fn line(case: &Case, arguments: &Arguments) -> Result<Tensor> {
     let filters = || arguments.param("weight")?.squeeze(2);
     let bias = arguments.params.get("bias");
     let y = match &case.op {
-        Op::Conv(conv) => ops::conv1d(x, &filters()?, bias, &conv.window, conv.groups)?,
+        Op::Conv(conv) => nhwc::conv1d(x, &filters()?, bias, &conv.window, conv.groups)?,
         Op::ConvTranspose { conv, output_padding: [_, more] } => {
-            ops::conv_transpose1d(x, &filters()?, bias, &conv.window, *more, conv.groups)?
+            nhwc::conv_transpose1d(x, &filters()?, bias, &conv.window, *more, conv.groups)?
         }
         Op::Pool { kind: PoolKind::Max, window, ceil } => {
-            ops::max_pool1d(x, window, rounding(*ceil))?
+            nhwc::max_pool1d(x, window, rounding(*ceil))?
         }
         Op::Pool { kind, window, ceil } => {
-            ops::avg_pool1d(x, window, rounding(*ceil), border(*kind))?
+            nhwc::avg_pool1d(x, window, rounding(*ceil), border(*kind))?
         }
-        Op::LpPool { p, window, ceil } => ops::lp_pool1d(x, *p, window, rounding(*ceil))?,
-        Op::AdaptivePool { kind: PoolKind::Max, out, .. } => ops::adaptive_max_pool1d(x, out[1])?,
-        Op::AdaptivePool { out, .. } => ops::adaptive_avg_pool1d(x, out[1])?,
+        Op::LpPool { p, window, ceil } => nhwc::lp_pool1d(x, *p, window, rounding(*ceil))?,
+        Op::AdaptivePool { kind: PoolKind::Max, out, .. } => nhwc::adaptive_max_pool1d(x, out[1])?,
+        Op::AdaptivePool { out, .. } => nhwc::adaptive_avg_pool1d(x, out[1])?,
         op => bail!("{} has no form for sequences", op.label()),
     };
     y.unsqueeze(1)

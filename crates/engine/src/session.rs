@@ -17,8 +17,8 @@ use taper_kernels::Cpu;
 use taper_model::Model;
 use taper_plan::inference::{Order, images_a_thread};
 
-use crate::{Error, Result};
 use crate::error::{check_len, check_params};
+use crate::{Error, Result};
 use compile::Program;
 use runner::{Prepared, Runner};
 

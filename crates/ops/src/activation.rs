@@ -60,7 +60,7 @@ pub fn activation(xs: &Tensor, activation: Activation) -> Result<Tensor> {
 /// use candle_core::{Device, Tensor};
 /// let xs = Tensor::new(&[[-4f32, -4.0], [1.0, 2.0]], &Device::Cpu)?;
 /// let slope = Tensor::new(&[0.25f32, 0.5], &Device::Cpu)?;
-/// assert_eq!(taper_ops::prelu(&xs, &slope)?.to_vec2::<f32>()?, [[-1.0, -2.0], [1.0, 2.0]]);
+/// assert_eq!(taper_ops::nhwc::prelu(&xs, &slope)?.to_vec2::<f32>()?, [[-1.0, -2.0], [1.0, 2.0]]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn prelu(xs: &Tensor, slope: &Tensor) -> Result<Tensor> {

@@ -27,7 +27,7 @@ use crate::pool::pooled;
 /// ```
 /// use candle_core::{Device, Tensor};
 /// let xs = Tensor::new(&[[[[1f32], [2.0], [3.0]]]], &Device::Cpu)?;
-/// let ys = taper_ops::adaptive_avg_pool2d(&xs, [1, 2])?; // windows overlap where sizes do not divide
+/// let ys = taper_ops::nhwc::adaptive_avg_pool2d(&xs, [1, 2])?; // windows overlap where sizes do not divide
 /// assert_eq!(ys.flatten_all()?.to_vec1::<f32>()?, [1.5, 2.5]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -50,7 +50,7 @@ pub fn adaptive_avg_pool2d(xs: &Tensor, out: [usize; 2]) -> Result<Tensor> {
 /// ```
 /// use candle_core::{Device, Tensor};
 /// let xs = Tensor::new(&[[[[1f32], [2.0], [3.0]]]], &Device::Cpu)?;
-/// let ys = taper_ops::adaptive_max_pool2d(&xs, [1, 2])?;
+/// let ys = taper_ops::nhwc::adaptive_max_pool2d(&xs, [1, 2])?;
 /// assert_eq!(ys.flatten_all()?.to_vec1::<f32>()?, [2.0, 3.0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -67,7 +67,7 @@ pub fn adaptive_max_pool2d(xs: &Tensor, out: [usize; 2]) -> Result<Tensor> {
 /// ```
 /// use candle_core::{Device, Tensor};
 /// let xs = Tensor::new(&[[[1f32], [2.0], [3.0]]], &Device::Cpu)?;
-/// assert_eq!(taper_ops::adaptive_avg_pool1d(&xs, 1)?.flatten_all()?.to_vec1::<f32>()?, [2.0]);
+/// assert_eq!(taper_ops::nhwc::adaptive_avg_pool1d(&xs, 1)?.flatten_all()?.to_vec1::<f32>()?, [2.0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn adaptive_avg_pool1d(xs: &Tensor, out: usize) -> Result<Tensor> {
@@ -83,7 +83,7 @@ pub fn adaptive_avg_pool1d(xs: &Tensor, out: usize) -> Result<Tensor> {
 /// ```
 /// use candle_core::{Device, Tensor};
 /// let xs = Tensor::new(&[[[1f32], [2.0], [3.0]]], &Device::Cpu)?;
-/// assert_eq!(taper_ops::adaptive_max_pool1d(&xs, 1)?.flatten_all()?.to_vec1::<f32>()?, [3.0]);
+/// assert_eq!(taper_ops::nhwc::adaptive_max_pool1d(&xs, 1)?.flatten_all()?.to_vec1::<f32>()?, [3.0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn adaptive_max_pool1d(xs: &Tensor, out: usize) -> Result<Tensor> {
@@ -102,7 +102,7 @@ pub fn adaptive_max_pool1d(xs: &Tensor, out: usize) -> Result<Tensor> {
 /// ```
 /// use candle_core::{Device, Tensor};
 /// let xs = Tensor::new(&[[[[1f32, 0.0]], [[3.0, 4.0]]]], &Device::Cpu)?;
-/// assert_eq!(taper_ops::global_avg_pool2d(&xs)?.flatten_all()?.to_vec1::<f32>()?, [2.0, 2.0]);
+/// assert_eq!(taper_ops::nhwc::global_avg_pool2d(&xs)?.flatten_all()?.to_vec1::<f32>()?, [2.0, 2.0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn global_avg_pool2d(xs: &Tensor) -> Result<Tensor> {
@@ -122,7 +122,7 @@ pub fn global_avg_pool2d(xs: &Tensor) -> Result<Tensor> {
 /// ```
 /// use candle_core::{Device, Tensor};
 /// let xs = Tensor::new(&[[[[1f32, 0.0]], [[3.0, -4.0]]]], &Device::Cpu)?;
-/// assert_eq!(taper_ops::global_max_pool2d(&xs)?.flatten_all()?.to_vec1::<f32>()?, [3.0, 0.0]);
+/// assert_eq!(taper_ops::nhwc::global_max_pool2d(&xs)?.flatten_all()?.to_vec1::<f32>()?, [3.0, 0.0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn global_max_pool2d(xs: &Tensor) -> Result<Tensor> {

@@ -25,7 +25,7 @@ use crate::operation::{Operation, Wanted, apply, read, sink};
 /// use candle_core::{Device, Tensor};
 /// let xs = Tensor::new(&[[1f32, 2.0]], &Device::Cpu)?;
 /// let (scale, shift) = (Tensor::new(&[2f32, 3.0], &Device::Cpu)?, Tensor::new(&[0f32, 1.0], &Device::Cpu)?);
-/// assert_eq!(taper_ops::channel_affine(&xs, &scale, &shift)?.to_vec2::<f32>()?, [[2.0, 7.0]]);
+/// assert_eq!(taper_ops::nhwc::channel_affine(&xs, &scale, &shift)?.to_vec2::<f32>()?, [[2.0, 7.0]]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn channel_affine(xs: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
@@ -49,7 +49,7 @@ pub fn channel_affine(xs: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Ten
 /// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use taper_ops::{Activation, activation, channel_gate, global_avg_pool2d};
+/// use taper_ops::{Activation, activation, nhwc::{channel_gate, global_avg_pool2d}};
 /// let xs = Tensor::new(&[[[[1f32, -8.0]], [[3.0, -8.0]]]], &Device::Cpu)?;
 /// let gate = activation(&global_avg_pool2d(&xs)?, Activation::HardSigmoid)?;
 /// let ys = channel_gate(&xs, &gate)?; // the first channel is multiplied by 2/6 + 1/2, the second by 0

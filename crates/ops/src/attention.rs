@@ -36,7 +36,7 @@ use crate::operation::{Operation, Wanted, apply, sink};
 /// let queries = Tensor::new(&[[[1f32, 1.0]]], &Device::Cpu)?;
 /// let keys = Tensor::new(&[[[1f32, 0.0], [0.0, 1.0]]], &Device::Cpu)?;
 /// let values = Tensor::new(&[[[2f32], [4.0]]], &Device::Cpu)?;
-/// let ys = taper_ops::attention(&queries, &keys, &values, [1, 1], 0.5)?;
+/// let ys = taper_ops::nhwc::attention(&queries, &keys, &values, [1, 1], 0.5)?;
 /// assert_eq!(ys.flatten_all()?.to_vec1::<f32>()?, [3.0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

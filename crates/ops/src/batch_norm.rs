@@ -45,7 +45,7 @@ impl BatchStatistics {
     /// use candle_core::{Device, Tensor};
     /// let xs = Tensor::new(&[[0f32], [2.0]], &Device::Cpu)?;
     /// let (one, zero) = (Tensor::new(&[1f32], &Device::Cpu)?, Tensor::new(&[0f32], &Device::Cpu)?);
-    /// let (_, batch) = taper_ops::batch_norm(&xs, &one, &zero, 1e-5)?;
+    /// let (_, batch) = taper_ops::nhwc::batch_norm(&xs, &one, &zero, 1e-5)?;
     /// let (mean, var) = batch.running(&zero, &one, 0.5)?;
     /// assert_eq!(mean.to_vec1::<f32>()?, [0.5]); // half of 0 and half of 1
     /// assert_eq!(var.to_vec1::<f32>()?, [1.5]); // half of 1 and half of 2
@@ -86,7 +86,7 @@ impl BatchStatistics {
 /// use candle_core::{Device, Tensor};
 /// let xs = Tensor::new(&[[1f32], [3.0]], &Device::Cpu)?;
 /// let (weight, bias) = (Tensor::new(&[1f32], &Device::Cpu)?, Tensor::new(&[5f32], &Device::Cpu)?);
-/// let (ys, batch) = taper_ops::batch_norm(&xs, &weight, &bias, 1e-12)?;
+/// let (ys, batch) = taper_ops::nhwc::batch_norm(&xs, &weight, &bias, 1e-12)?;
 /// assert_eq!(ys.to_vec2::<f32>()?, [[4.0], [6.0]]);
 /// assert_eq!((batch.mean.to_vec1::<f32>()?, batch.var.to_vec1::<f32>()?), (vec![2.0], vec![1.0]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -131,7 +131,7 @@ pub fn batch_norm(
 /// let vector = |x: f32| Tensor::new(&[x], &Device::Cpu);
 /// let xs = Tensor::new(&[[5f32]], &Device::Cpu)?;
 /// let (mean, var) = (vector(1.0)?, vector(3.0)?);
-/// let ys = taper_ops::batch_norm_frozen(&xs, [&vector(1.0)?, &vector(0.0)?], [&mean, &var], 1.0)?;
+/// let ys = taper_ops::nhwc::batch_norm_frozen(&xs, [&vector(1.0)?, &vector(0.0)?], [&mean, &var], 1.0)?;
 /// assert_eq!(ys.to_vec2::<f32>()?, [[2.0]]); // (5 - 1) / √(3 + 1)
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -36,7 +36,7 @@ use crate::operation::{Operation, Wanted, apply, sink};
 /// # Examples
 /// ```
 /// use candle_core::{Device, Tensor, Var};
-/// use taper_ops::{Window, conv2d};
+/// use taper_ops::{Window, nhwc::conv2d};
 /// // Sums of 3x3 neighborhoods of each of two channels: depthwise, so as many groups as channels.
 /// let xs = Var::ones((1, 4, 5, 2), candle_core::DType::F32, &Device::Cpu)?;
 /// let weight = Tensor::ones((2, 1, 3, 3), candle_core::DType::F32, &Device::Cpu)?;
@@ -83,7 +83,7 @@ pub fn conv2d(
 /// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use taper_ops::{Window, conv1d};
+/// use taper_ops::{Window, nhwc::conv1d};
 /// let xs = Tensor::new(&[[[1f32], [2.0], [4.0]]], &Device::Cpu)?;
 /// let weight = Tensor::new(&[[[-1f32, 1.0, 0.0]]], &Device::Cpu)?; // what came in since the last step
 /// let ys = conv1d(&xs, &weight, None, &Window::line(3, 1), 1)?;

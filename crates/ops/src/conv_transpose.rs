@@ -34,7 +34,7 @@ use crate::operation::{Operation, Wanted, apply, sink};
 /// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use taper_ops::{Padding, Window, conv_transpose2d};
+/// use taper_ops::{Padding, Window, nhwc::conv_transpose2d};
 /// let xs = Tensor::new(&[[[[1f32], [2.0]]]], &Device::Cpu)?;
 /// let weight = Tensor::new(&[[[[1f32, 10.0]]]], &Device::Cpu)?;
 /// let window = Window { kernel: [1, 2], stride: [1, 2], padding: Padding::Valid, ..Window::square(1, 1) };
@@ -77,7 +77,7 @@ pub fn conv_transpose2d(
 /// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use taper_ops::{Window, conv_transpose1d};
+/// use taper_ops::{Window, nhwc::conv_transpose1d};
 /// let xs = Tensor::new(&[[[1f32], [3.0]]], &Device::Cpu)?;
 /// let weight = Tensor::new(&[[[0.5f32, 1.0, 0.5]]], &Device::Cpu)?; // between two values, their mean
 /// let ys = conv_transpose1d(&xs, &weight, None, &Window::line(3, 2), 0, 1)?;

@@ -28,7 +28,7 @@ pub enum AxisOrder {
 /// # Examples
 /// ```
 /// use candle_core::{DType, Device, Tensor};
-/// use taper_ops::{AxisOrder, global_avg_pool2d, to_nhwc, with_axis_order};
+/// use taper_ops::{AxisOrder, nhwc::global_avg_pool2d, to_nhwc, with_axis_order};
 /// let xs = Tensor::zeros((3, 8, 8), DType::F32, &Device::Cpu)?; // the batch was forgotten
 /// let refused = with_axis_order(AxisOrder::ChannelsFirst, || global_avg_pool2d(&to_nhwc(&xs)?));
 /// let message = refused.unwrap_err().to_string();

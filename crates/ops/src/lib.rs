@@ -5,8 +5,9 @@
 //! overlap only; its pools know no padding, and there are no adaptive ones; bilinear upsampling and transposed convolution in one
 //! dimension have no gradient. Here every function has one for each of its arguments, checked against finite differences.
 //!
-//! - **Layout.** Maps are `(n, h, w, c)`, sequences `(n, l, c)`, vectors `(n, c)`: channels last, where the kernels are fast. Weights keep
-//!   PyTorch's shapes. [`to_nhwc`] and [`to_nchw`] stand at a model's doors. A tensor that is not contiguous is copied first.
+//! - **Layout.** Operations that know channels are in [`nhwc`]: maps are `(n, h, w, c)`, sequences `(n, l, c)`, vectors `(n, c)`, channels
+//!   last, where the kernels are fast. Weights keep PyTorch's shapes. [`to_nhwc`] and [`to_nchw`] stand at a model's doors. A tensor
+//!   that is not contiguous is copied first.
 //! - **Element types.** `f32` runs on all cores with the best vector instructions the machine has; `f64` runs on plain loops, for checking
 //!   gradients of a model. Anything else, and any other device, is refused.
 //! - **No work for nobody.** A gradient is computed for arguments with a tape alone: not for pictures, not for frozen weights.
@@ -17,9 +18,8 @@
 //! A block of MobileNetV2's kind, trained for one step:
 //! ```
 //! use candle_core::{DType, Device, Tensor, Var};
-//! use taper_ops::{
-//!     Activation, Window, activation, batch_norm, conv2d, global_avg_pool2d, to_nhwc,
-//! };
+//! use taper_ops::nhwc::{batch_norm, conv2d, global_avg_pool2d};
+//! use taper_ops::{Activation, Window, activation, to_nhwc};
 //!
 //! let var = |shape: &[usize], value: f64| Var::from_tensor(&Tensor::full(value as f32, shape, &Device::Cpu)?);
 //! let (depthwise, pointwise) = (var(&[3, 1, 3, 3], 0.1)?, var(&[8, 3, 1, 1], 0.2)?);
@@ -62,26 +62,35 @@ mod pool;
 mod resample;
 mod shuffle;
 
-pub use activation::{activation, prelu};
-pub use adaptive::{
-    adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_max_pool1d, adaptive_max_pool2d,
-    global_avg_pool2d, global_max_pool2d,
-};
-pub use affine::{channel_affine, channel_gate};
-pub use attention::attention;
-pub use batch_norm::{BatchStatistics, batch_norm, batch_norm_frozen};
-pub use conv::{conv1d, conv2d};
-pub use conv_transpose::{conv_transpose1d, conv_transpose2d};
+pub use activation::activation;
+pub use batch_norm::BatchStatistics;
 pub use element::with_threads;
 pub use error::{Error, Result};
 pub use input::{AxisOrder, with_axis_order};
 pub use layout::{to_nchw, to_nhwc};
-pub use norm::{group_norm, layer_norm};
-pub use pool::{
-    Border, Rounding, avg_pool1d, avg_pool2d, lp_pool1d, lp_pool2d, max_pool1d, max_pool2d,
-    max_pool2d_with_indices,
-};
-pub use resample::{blur_pool2d, interpolate, pad};
-pub use shuffle::channel_shuffle;
+pub use pool::{Border, Rounding};
 pub use taper_graph::{PadMode, Padding, Window};
 pub use taper_kernels::{Activation, Resampling};
+
+/// The operations that know channels, which are last: `(n, h, w, c)`, `(n, l, c)`, `(n, c)`.
+///
+/// [`to_nhwc`] and [`to_nchw`] turn from and to candle's order; the layers of `taper-layers` take candle's order themselves.
+pub mod nhwc {
+    pub use crate::activation::prelu;
+    pub use crate::adaptive::{
+        adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_max_pool1d, adaptive_max_pool2d,
+        global_avg_pool2d, global_max_pool2d,
+    };
+    pub use crate::affine::{channel_affine, channel_gate};
+    pub use crate::attention::attention;
+    pub use crate::batch_norm::{batch_norm, batch_norm_frozen};
+    pub use crate::conv::{conv1d, conv2d};
+    pub use crate::conv_transpose::{conv_transpose1d, conv_transpose2d};
+    pub use crate::norm::{group_norm, layer_norm};
+    pub use crate::pool::{
+        avg_pool1d, avg_pool2d, lp_pool1d, lp_pool2d, max_pool1d, max_pool2d,
+        max_pool2d_with_indices,
+    };
+    pub use crate::resample::{blur_pool2d, interpolate, pad};
+    pub use crate::shuffle::channel_shuffle;
+}

@@ -29,7 +29,7 @@ use crate::operation::{Operation, Wanted, apply, sink};
 /// use candle_core::{Device, Tensor};
 /// let xs = Tensor::new(&[[1f32, 3.0, 10.0, 30.0]], &Device::Cpu)?;
 /// let (ones, zeros) = (Tensor::ones(4, xs.dtype(), xs.device())?, Tensor::zeros(4, xs.dtype(), xs.device())?);
-/// let ys = taper_ops::group_norm(&xs, 2, &ones, &zeros, 1e-12)?;
+/// let ys = taper_ops::nhwc::group_norm(&xs, 2, &ones, &zeros, 1e-12)?;
 /// assert_eq!(ys.to_vec2::<f32>()?, [[-1.0, 1.0, -1.0, 1.0]]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -66,7 +66,7 @@ pub fn group_norm(
 /// use candle_core::{Device, Tensor};
 /// let xs = Tensor::new(&[[1f32, 3.0], [10.0, 30.0]], &Device::Cpu)?;
 /// let (ones, zeros) = (Tensor::ones(2, xs.dtype(), xs.device())?, Tensor::zeros(2, xs.dtype(), xs.device())?);
-/// let ys = taper_ops::layer_norm(&xs, &ones, &zeros, 1e-12)?;
+/// let ys = taper_ops::nhwc::layer_norm(&xs, &ones, &zeros, 1e-12)?;
 /// assert_eq!(ys.to_vec2::<f32>()?, [[-1.0, 1.0], [-1.0, 1.0]]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

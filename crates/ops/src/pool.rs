@@ -55,7 +55,7 @@ pub enum Border {
 /// # Examples
 /// ```
 /// use candle_core::{Device, Var};
-/// use taper_ops::{Rounding, Window, max_pool2d};
+/// use taper_ops::{Rounding, Window, nhwc::max_pool2d};
 /// let xs = Var::new(&[[[[1f32], [2.0]], [[4.0], [3.0]]]], &Device::Cpu)?;
 /// let window = Window { padding: taper_ops::Padding::Valid, ..Window::square(2, 2) };
 /// let ys = max_pool2d(&xs, &window, Rounding::Down)?;
@@ -76,7 +76,7 @@ pub fn max_pool2d(xs: &Tensor, window: &Window, rounding: Rounding) -> Result<Te
 /// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use taper_ops::{Rounding, Window, max_pool1d};
+/// use taper_ops::{Rounding, Window, nhwc::max_pool1d};
 /// let xs = Tensor::new(&[[[1f32], [3.0], [2.0]]], &Device::Cpu)?;
 /// let ys = max_pool1d(&xs, &Window::line(3, 1), Rounding::Down)?;
 /// assert_eq!(ys.flatten_all()?.to_vec1::<f32>()?, [3.0, 3.0, 3.0]);
@@ -102,7 +102,7 @@ pub fn max_pool1d(xs: &Tensor, window: &Window, rounding: Rounding) -> Result<Te
 /// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use taper_ops::{Border, Rounding, Window, avg_pool2d};
+/// use taper_ops::{Border, Rounding, Window, nhwc::avg_pool2d};
 /// let xs = Tensor::new(&[[[[9f32], [9.0]], [[9.0], [9.0]]]], &Device::Cpu)?;
 /// let window = Window::square(3, 3); // one window, four of its nine elements in the map
 /// let mean = |border| avg_pool2d(&xs, &window, Rounding::Down, border)?.flatten_all()?.to_vec1::<f32>();
@@ -127,7 +127,7 @@ pub fn avg_pool2d(
 /// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use taper_ops::{Border, Rounding, Window, avg_pool1d};
+/// use taper_ops::{Border, Rounding, Window, nhwc::avg_pool1d};
 /// let xs = Tensor::new(&[[[1f32], [2.0], [6.0]]], &Device::Cpu)?;
 /// let ys = avg_pool1d(&xs, &Window::line(3, 1), Rounding::Down, Border::Excluded)?;
 /// assert_eq!(ys.flatten_all()?.to_vec1::<f32>()?, [1.5, 3.0, 4.0]);
@@ -161,7 +161,7 @@ pub fn avg_pool1d(
 /// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use taper_ops::{Padding, Rounding, Window, lp_pool2d};
+/// use taper_ops::{Padding, Rounding, Window, nhwc::lp_pool2d};
 /// let xs = Tensor::new(&[[[[3f32], [-4.0]]]], &Device::Cpu)?;
 /// let window = Window { kernel: [1, 2], padding: Padding::Valid, ..Window::square(1, 1) };
 /// assert_eq!(lp_pool2d(&xs, 2.0, &window, Rounding::Down)?.flatten_all()?.to_vec1::<f32>()?, [5.0]);
@@ -183,7 +183,7 @@ pub fn lp_pool2d(xs: &Tensor, p: f64, window: &Window, rounding: Rounding) -> Re
 /// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use taper_ops::{Rounding, Window, lp_pool1d};
+/// use taper_ops::{Rounding, Window, nhwc::lp_pool1d};
 /// let xs = Tensor::new(&[[[1f32], [-2.0], [3.0]]], &Device::Cpu)?;
 /// let ys = lp_pool1d(&xs, 1.0, &Window::line(3, 3), Rounding::Down)?;
 /// assert_eq!(ys.flatten_all()?.to_vec1::<f32>()?, [3.0]);

@@ -27,7 +27,7 @@ use crate::operation::{Operation, Wanted, apply, sink};
 /// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use taper_ops::{PadMode, pad};
+/// use taper_ops::{PadMode, nhwc::pad};
 /// let xs = Tensor::new(&[[[[1f32], [2.0], [3.0]]]], &Device::Cpu)?;
 /// let ys = pad(&xs, [0, 2, 0, 1], PadMode::Reflect)?;
 /// assert_eq!(ys.flatten_all()?.to_vec1::<f32>()?, [3.0, 2.0, 1.0, 2.0, 3.0, 2.0]);
@@ -58,7 +58,7 @@ pub fn pad(xs: &Tensor, sides: [usize; 4], mode: PadMode) -> Result<Tensor> {
 /// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use taper_ops::{Resampling, interpolate};
+/// use taper_ops::{Resampling, nhwc::interpolate};
 /// let xs = Tensor::new(&[[[[0f32], [4.0]]]], &Device::Cpu)?;
 /// let ys = interpolate(&xs, [1, 4], Resampling::Bilinear)?;
 /// assert_eq!(ys.flatten_all()?.to_vec1::<f32>()?, [0.0, 1.0, 3.0, 4.0]);
@@ -92,7 +92,7 @@ pub fn interpolate(xs: &Tensor, out: [usize; 2], resampling: Resampling) -> Resu
 /// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use taper_ops::{PadMode, blur_pool2d};
+/// use taper_ops::{PadMode, nhwc::blur_pool2d};
 /// let xs = Tensor::new(&[[[[0f32], [4.0], [8.0], [8.0]]; 2]], &Device::Cpu)?;
 /// let ys = blur_pool2d(&xs, 3, 2, PadMode::Reflect)?;
 /// assert_eq!(ys.flatten_all()?.to_vec1::<f32>()?, [2.0, 7.0]); // (4 + 2·0 + 4) / 4, (4 + 2·8 + 8) / 4

@@ -24,7 +24,7 @@ use crate::operation::{Operation, Wanted, apply, sink};
 /// ```
 /// use candle_core::{Device, Tensor};
 /// let xs = Tensor::new(&[[0f32, 1.0, 2.0, 3.0]], &Device::Cpu)?;
-/// assert_eq!(taper_ops::channel_shuffle(&xs, 2)?.to_vec2::<f32>()?, [[0.0, 2.0, 1.0, 3.0]]);
+/// assert_eq!(taper_ops::nhwc::channel_shuffle(&xs, 2)?.to_vec2::<f32>()?, [[0.0, 2.0, 1.0, 3.0]]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn channel_shuffle(xs: &Tensor, groups: usize) -> Result<Tensor> {

@@ -95,7 +95,7 @@ impl PRelu {
 
 impl ModuleNhwc for PRelu {
     fn forward_nhwc(&self, xs: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
-        Ok(taper_ops::prelu(xs, &self.weight)?)
+        Ok(taper_ops::nhwc::prelu(xs, &self.weight)?)
     }
 }
 

@@ -37,7 +37,7 @@ impl AdaptiveAvgPool2d {
 
 impl ModuleNhwc for AdaptiveAvgPool2d {
     fn forward_nhwc(&self, xs: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
-        Ok(taper_ops::adaptive_avg_pool2d(xs, self.0)?)
+        Ok(taper_ops::nhwc::adaptive_avg_pool2d(xs, self.0)?)
     }
 }
 
@@ -71,7 +71,7 @@ impl AdaptiveMaxPool2d {
 
 impl ModuleNhwc for AdaptiveMaxPool2d {
     fn forward_nhwc(&self, xs: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
-        Ok(taper_ops::adaptive_max_pool2d(xs, self.0)?)
+        Ok(taper_ops::nhwc::adaptive_max_pool2d(xs, self.0)?)
     }
 }
 
@@ -102,7 +102,7 @@ impl AdaptiveAvgPool1d {
 
 impl ModuleNhwc for AdaptiveAvgPool1d {
     fn forward_nhwc(&self, xs: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
-        Ok(taper_ops::adaptive_avg_pool1d(xs, self.0)?)
+        Ok(taper_ops::nhwc::adaptive_avg_pool1d(xs, self.0)?)
     }
 }
 
@@ -133,7 +133,7 @@ impl AdaptiveMaxPool1d {
 
 impl ModuleNhwc for AdaptiveMaxPool1d {
     fn forward_nhwc(&self, xs: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
-        Ok(taper_ops::adaptive_max_pool1d(xs, self.0)?)
+        Ok(taper_ops::nhwc::adaptive_max_pool1d(xs, self.0)?)
     }
 }
 
@@ -152,7 +152,7 @@ pub struct GlobalAvgPool2d;
 
 impl ModuleNhwc for GlobalAvgPool2d {
     fn forward_nhwc(&self, xs: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
-        Ok(taper_ops::global_avg_pool2d(xs)?)
+        Ok(taper_ops::nhwc::global_avg_pool2d(xs)?)
     }
 }
 
@@ -171,7 +171,7 @@ pub struct GlobalMaxPool2d;
 
 impl ModuleNhwc for GlobalMaxPool2d {
     fn forward_nhwc(&self, xs: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
-        Ok(taper_ops::global_max_pool2d(xs)?)
+        Ok(taper_ops::nhwc::global_max_pool2d(xs)?)
     }
 }
 

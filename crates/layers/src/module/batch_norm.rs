@@ -1,6 +1,6 @@
 //! Batch norm of maps, sequences and vectors, with running statistics.
 //!
-//! Above: users of candle, blocks of `module`. Below: `ops::{batch_norm, batch_norm_frozen}`, `variables`. Not here: the formulas (`ops`),
+//! Above: users of candle, blocks of `module`. Below: `ops::nhwc::{batch_norm, batch_norm_frozen}`, `variables`. Not here: the formulas (`ops`),
 //! norms that look at one picture alone (`norm`).
 //! Source: `torch.nn.{BatchNorm2d, BatchNorm1d}`, PyTorch 2.x.
 
@@ -243,12 +243,12 @@ impl ModuleNhwc for BatchNorm {
     fn forward_nhwc(&self, xs: &Tensor, train: bool) -> candle_core::Result<Tensor> {
         let Self { config, weight, bias, running, path } = self;
         if train && config.statistics == Statistics::Batch {
-            let (ys, batch) = taper_ops::batch_norm(xs, weight, bias, config.eps)?;
+            let (ys, batch) = taper_ops::nhwc::batch_norm(xs, weight, bias, config.eps)?;
             running.update(&batch, path)?;
             return Ok(ys);
         }
         let [mean, var] = running.statistics();
-        Ok(taper_ops::batch_norm_frozen(xs, [weight, bias], [&mean, &var], config.eps)?)
+        Ok(taper_ops::nhwc::batch_norm_frozen(xs, [weight, bias], [&mean, &var], config.eps)?)
     }
 }
 

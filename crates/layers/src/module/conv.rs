@@ -1,6 +1,6 @@
 //! Convolution of maps and of sequences: dense, grouped, depthwise.
 //!
-//! Above: users of candle, blocks of `module`. Below: `ops::{conv2d, conv1d}`, `variables`, `refuse`. Not here: the transposed
+//! Above: users of candle, blocks of `module`. Below: `ops::nhwc::{conv2d, conv1d}`, `variables`, `refuse`. Not here: the transposed
 //! convolution (`conv_transpose`).
 //! Source: `torch.nn.Conv2d` and `Conv1d`, PyTorch 2.x.
 
@@ -126,7 +126,7 @@ impl Conv2d {
 impl ModuleNhwc for Conv2d {
     fn forward_nhwc(&self, xs: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
         let ConvConfig { window, groups, .. } = &self.config;
-        Ok(taper_ops::conv2d(xs, &self.weight, self.bias.as_ref(), window, *groups)?)
+        Ok(taper_ops::nhwc::conv2d(xs, &self.weight, self.bias.as_ref(), window, *groups)?)
     }
 }
 
@@ -187,7 +187,7 @@ impl Conv1d {
 impl ModuleNhwc for Conv1d {
     fn forward_nhwc(&self, xs: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
         let ConvConfig { window, groups, .. } = &self.config;
-        Ok(taper_ops::conv1d(xs, &self.weight, self.bias.as_ref(), window, *groups)?)
+        Ok(taper_ops::nhwc::conv1d(xs, &self.weight, self.bias.as_ref(), window, *groups)?)
     }
 }
 

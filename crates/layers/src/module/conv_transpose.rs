@@ -1,6 +1,6 @@
 //! Transposed convolution of maps and of sequences: learned upsampling.
 //!
-//! Above: users of candle. Below: `ops::{conv_transpose2d, conv_transpose1d}`, `variables`, `refuse`. Not here: upsampling without weights
+//! Above: users of candle. Below: `ops::nhwc::{conv_transpose2d, conv_transpose1d}`, `variables`, `refuse`. Not here: upsampling without weights
 //! (`resample`).
 //! Source: `torch.nn.{ConvTranspose2d, ConvTranspose1d}`, PyTorch 2.x.
 
@@ -120,7 +120,7 @@ impl ModuleNhwc for ConvTranspose2d {
     fn forward_nhwc(&self, xs: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
         let ConvTransposeConfig { window, output_padding, groups, .. } = &self.config;
         let (weight, bias) = (&self.weight, self.bias.as_ref());
-        Ok(taper_ops::conv_transpose2d(xs, weight, bias, window, *output_padding, *groups)?)
+        Ok(taper_ops::nhwc::conv_transpose2d(xs, weight, bias, window, *output_padding, *groups)?)
     }
 }
 
@@ -186,7 +186,7 @@ impl ModuleNhwc for ConvTranspose1d {
     fn forward_nhwc(&self, xs: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
         let ConvTransposeConfig { window, output_padding: [_, end], groups, .. } = &self.config;
         let (weight, bias) = (&self.weight, self.bias.as_ref());
-        Ok(taper_ops::conv_transpose1d(xs, weight, bias, window, *end, *groups)?)
+        Ok(taper_ops::nhwc::conv_transpose1d(xs, weight, bias, window, *end, *groups)?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Dropout of single values, and of whole branches.
 //!
-//! Above: users of candle, blocks of `module`. Below: `ops::channel_gate`, `init`, which draws the numbers. Not here: graphs (`engine`).
+//! Above: users of candle, blocks of `module`. Below: `ops::nhwc::channel_gate`, `init`, which draws the numbers. Not here: graphs (`engine`).
 //! A layer counts its training passes: the k-th mask follows from seed and k alone, so that a model built again gives the same bits.
 //! Two layers of a model want two seeds.
 //! Source: Srivastava et al. 2014, <https://jmlr.org/papers/v15/srivastava14a.html>; Huang et al. 2016,
@@ -90,7 +90,7 @@ impl ModuleNhwc for Dropout {
         }
         // Every value is a channel of its own: the mask is a gate, and gets no gradient.
         let mask = self.0.next(len, xs)?.reshape((1, 1, 1, len))?;
-        let ys = taper_ops::channel_gate(&xs.reshape((1, 1, 1, len))?, &mask)?;
+        let ys = taper_ops::nhwc::channel_gate(&xs.reshape((1, 1, 1, len))?, &mask)?;
         ys.reshape(xs.shape())
     }
 }
@@ -144,7 +144,7 @@ impl ModuleNhwc for DropPath {
         let n = xs.dim(0)?;
         let values = xs.elem_count() / n;
         let mask = self.0.next(n, xs)?.reshape((n, 1, 1, 1))?.broadcast_as((n, 1, 1, values))?;
-        let ys = taper_ops::channel_gate(&xs.reshape((n, 1, 1, values))?, &mask)?;
+        let ys = taper_ops::nhwc::channel_gate(&xs.reshape((n, 1, 1, values))?, &mask)?;
         ys.reshape(xs.shape())
     }
 }

@@ -1,6 +1,6 @@
 //! The linear layer: every output is a weighted sum of all inputs.
 //!
-//! Above: users of candle. Below: `ops::conv2d`, whose 1x1 kernel is a matrix product with a bias. Not here: maps, where this is a
+//! Above: users of candle. Below: `ops::nhwc::conv2d`, whose 1x1 kernel is a matrix product with a bias. Not here: maps, where this is a
 //! pointwise convolution (`conv`).
 //! Source: `torch.nn.Linear`, PyTorch 2.x.
 
@@ -95,7 +95,7 @@ impl ModuleNhwc for Linear {
         shape.push(out);
         let weight = self.weight.reshape((out, features, 1, 1))?;
         let xs = xs.reshape((rows, 1, 1, features))?;
-        let ys = taper_ops::conv2d(&xs, &weight, self.bias.as_ref(), &Window::point(), 1)?;
+        let ys = taper_ops::nhwc::conv2d(&xs, &weight, self.bias.as_ref(), &Window::point(), 1)?;
         ys.reshape(shape)
     }
 }

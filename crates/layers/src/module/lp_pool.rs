@@ -1,7 +1,7 @@
 //! Pools that take the Lp norm of each window: between sum (p = 1) and maximum (p → ∞).
 //!
-//! Above: users of candle. Below: `ops::{lp_pool2d, lp_pool1d}`, `pool`, `refuse`. Not here: maximum and mean (`pool`).
-//! Source: `torch.nn.{LPPool2d, LPPool1d}`, PyTorch 2.x; what differs is said at `ops::lp_pool2d`.
+//! Above: users of candle. Below: `ops::nhwc::{lp_pool2d, lp_pool1d}`, `pool`, `refuse`. Not here: maximum and mean (`pool`).
+//! Source: `torch.nn.{LPPool2d, LPPool1d}`, PyTorch 2.x; what differs is said at `ops::nhwc::lp_pool2d`.
 
 use candle_core::Tensor;
 
@@ -52,7 +52,7 @@ impl LpPool2d {
 impl ModuleNhwc for LpPool2d {
     fn forward_nhwc(&self, xs: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
         let LpPoolConfig { p, pool: PoolConfig { window, rounding } } = &self.0;
-        Ok(taper_ops::lp_pool2d(xs, *p, window, *rounding)?)
+        Ok(taper_ops::nhwc::lp_pool2d(xs, *p, window, *rounding)?)
     }
 }
 
@@ -89,7 +89,7 @@ impl LpPool1d {
 impl ModuleNhwc for LpPool1d {
     fn forward_nhwc(&self, xs: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
         let LpPoolConfig { p, pool: PoolConfig { window, rounding } } = &self.0;
-        Ok(taper_ops::lp_pool1d(xs, *p, window, *rounding)?)
+        Ok(taper_ops::nhwc::lp_pool1d(xs, *p, window, *rounding)?)
     }
 }
 

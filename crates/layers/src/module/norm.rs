@@ -1,6 +1,6 @@
 //! Norms that look at one picture alone: group norm and layer norm.
 //!
-//! Above: users of candle. Below: `ops::{group_norm, layer_norm}`, `variables`, `refuse`. Not here: batch norm (`batch_norm`).
+//! Above: users of candle. Below: `ops::nhwc::{group_norm, layer_norm}`, `variables`, `refuse`. Not here: batch norm (`batch_norm`).
 //! Source: `torch.nn.{GroupNorm, LayerNorm}`, PyTorch 2.x; timm's `LayerNorm2d`.
 
 use candle_core::Tensor;
@@ -73,7 +73,7 @@ impl GroupNorm {
 impl ModuleNhwc for GroupNorm {
     fn forward_nhwc(&self, xs: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
         let Self { config: GroupNormConfig { groups, eps, .. }, weight, bias } = self;
-        Ok(taper_ops::group_norm(xs, *groups, weight, bias, *eps)?)
+        Ok(taper_ops::nhwc::group_norm(xs, *groups, weight, bias, *eps)?)
     }
 }
 
@@ -141,7 +141,7 @@ impl LayerNorm {
 
 impl ModuleNhwc for LayerNorm {
     fn forward_nhwc(&self, xs: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
-        Ok(taper_ops::layer_norm(xs, &self.weight, &self.bias, self.eps)?)
+        Ok(taper_ops::nhwc::layer_norm(xs, &self.weight, &self.bias, self.eps)?)
     }
 }
 

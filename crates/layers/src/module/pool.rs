@@ -93,14 +93,14 @@ impl MaxPool2d {
     pub fn forward_with_indices(&self, xs: &Tensor) -> candle_core::Result<(Tensor, Tensor)> {
         let xs = taper_ops::to_nhwc(xs)?;
         let PoolConfig { window, rounding } = &self.0;
-        let (ys, indices) = taper_ops::max_pool2d_with_indices(&xs, window, *rounding)?;
+        let (ys, indices) = taper_ops::nhwc::max_pool2d_with_indices(&xs, window, *rounding)?;
         Ok((taper_ops::to_nchw(&ys)?, indices.permute((0, 3, 1, 2))?.contiguous()?))
     }
 }
 
 impl ModuleNhwc for MaxPool2d {
     fn forward_nhwc(&self, xs: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
-        Ok(taper_ops::max_pool2d(xs, &self.0.window, self.0.rounding)?)
+        Ok(taper_ops::nhwc::max_pool2d(xs, &self.0.window, self.0.rounding)?)
     }
 }
 
@@ -134,7 +134,7 @@ impl MaxPool1d {
 
 impl ModuleNhwc for MaxPool1d {
     fn forward_nhwc(&self, xs: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
-        Ok(taper_ops::max_pool1d(xs, &self.0.window, self.0.rounding)?)
+        Ok(taper_ops::nhwc::max_pool1d(xs, &self.0.window, self.0.rounding)?)
     }
 }
 
@@ -186,7 +186,7 @@ impl AvgPool2d {
 impl ModuleNhwc for AvgPool2d {
     fn forward_nhwc(&self, xs: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
         let AvgPoolConfig { pool: PoolConfig { window, rounding }, border } = &self.0;
-        Ok(taper_ops::avg_pool2d(xs, window, *rounding, *border)?)
+        Ok(taper_ops::nhwc::avg_pool2d(xs, window, *rounding, *border)?)
     }
 }
 
@@ -221,7 +221,7 @@ impl AvgPool1d {
 impl ModuleNhwc for AvgPool1d {
     fn forward_nhwc(&self, xs: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
         let AvgPoolConfig { pool: PoolConfig { window, rounding }, border } = &self.0;
-        Ok(taper_ops::avg_pool1d(xs, window, *rounding, *border)?)
+        Ok(taper_ops::nhwc::avg_pool1d(xs, window, *rounding, *border)?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Maps with other positions and no weights: upsampling, padding, blur pooling.
 //!
-//! Above: users of candle. Below: `ops::{interpolate, pad, blur_pool2d}`, `refuse`. Not here: learned upsampling (`conv_transpose`).
+//! Above: users of candle. Below: `ops::nhwc::{interpolate, pad, blur_pool2d}`, `refuse`. Not here: learned upsampling (`conv_transpose`).
 //! Source: `torch.nn.{Upsample, ZeroPad2d, ReflectionPad2d, ReplicationPad2d, CircularPad2d}`, PyTorch 2.x; Zhang 2019,
 //! <https://arxiv.org/abs/1904.11486>.
 
@@ -62,7 +62,7 @@ impl ModuleNhwc for Upsample {
                 [h.saturating_mul(rows), w.saturating_mul(cols)]
             }
         };
-        Ok(taper_ops::interpolate(xs, size, self.resampling)?)
+        Ok(taper_ops::nhwc::interpolate(xs, size, self.resampling)?)
     }
 }
 
@@ -90,7 +90,7 @@ pub struct Pad2d {
 
 impl ModuleNhwc for Pad2d {
     fn forward_nhwc(&self, xs: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
-        Ok(taper_ops::pad(xs, self.sides, self.mode)?)
+        Ok(taper_ops::nhwc::pad(xs, self.sides, self.mode)?)
     }
 }
 
@@ -115,7 +115,7 @@ impl Default for BlurPoolConfig {
 /// Blurs maps and keeps every `stride`-th position, so that a small shift of the picture stays a small shift.
 ///
 /// # Shapes
-/// `(n, c, h, w)` to `(n, c, oh, ow)`; the sizes are those of [`taper_ops::blur_pool2d`].
+/// `(n, c, h, w)` to `(n, c, oh, ow)`; the sizes are those of [`taper_ops::nhwc::blur_pool2d`].
 ///
 /// # Examples
 /// ```
@@ -145,7 +145,7 @@ impl BlurPool2d {
 impl ModuleNhwc for BlurPool2d {
     fn forward_nhwc(&self, xs: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
         let BlurPoolConfig { kernel_size, stride, mode } = self.0;
-        Ok(taper_ops::blur_pool2d(xs, kernel_size, stride, mode)?)
+        Ok(taper_ops::nhwc::blur_pool2d(xs, kernel_size, stride, mode)?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A gate for each channel, computed from the mean of all channels.
 //!
-//! Above: users of candle, `block`. Below: `Conv2d`, `ops::channel_gate`. Not here: the same in a graph (`graph::blocks`).
+//! Above: users of candle, `block`. Below: `Conv2d`, `ops::nhwc::channel_gate`. Not here: the same in a graph (`graph::blocks`).
 //! Source: Hu et al. 2018, <https://arxiv.org/abs/1709.01507>; timm's `SqueezeExcite`, whose names these are.
 
 use candle_core::Tensor;
@@ -75,11 +75,11 @@ impl SqueezeExcite {
 
 impl ModuleNhwc for SqueezeExcite {
     fn forward_nhwc(&self, xs: &Tensor, train: bool) -> candle_core::Result<Tensor> {
-        let mean = taper_ops::global_avg_pool2d(xs)?;
+        let mean = taper_ops::nhwc::global_avg_pool2d(xs)?;
         let ys = self.conv_reduce.forward_nhwc(&mean, train)?;
         let ys = taper_ops::activation(&ys, self.activation)?;
         let ys = self.conv_expand.forward_nhwc(&ys, train)?;
-        Ok(taper_ops::channel_gate(xs, &taper_ops::activation(&ys, self.gate)?)?)
+        Ok(taper_ops::nhwc::channel_gate(xs, &taper_ops::activation(&ys, self.gate)?)?)
     }
 }
 

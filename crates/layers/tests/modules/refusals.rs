@@ -89,7 +89,7 @@ fn said<L: ModuleT + ModuleNhwc>(
     [first, last].map(|error| error.to_string())
 }
 
-fn assert_said(said: [String; 2], parts: [&str; 2]) {
+fn assert_said(said: &[String; 2], parts: [&str; 2]) {
     for (text, part) in said.iter().zip(parts) {
         assert!(text.contains(part), "`{text}` does not say `{part}`");
     }
@@ -103,19 +103,19 @@ fn an_input_of_other_channels_is_at_fault_in_the_callers_order() {
         "the input has shape [1, 8, 6, 4], expected (n, h, w, 3) for the ",
     ];
     let conv = ConvConfig::new(3, 2, Window::square(3, 1));
-    assert_said(said(|vb| Conv2d::new(conv, vb), shapes), input);
+    assert_said(&said(|vb| Conv2d::new(conv, vb), shapes), input);
     let depthwise = ConvConfig::depthwise(3, Window::square(3, 1));
-    assert_said(said(|vb| Conv2d::new(depthwise, vb), shapes), input);
+    assert_said(&said(|vb| Conv2d::new(depthwise, vb), shapes), input);
     let transposed = ConvTransposeConfig::new(3, 2, Window::square(3, 1));
-    assert_said(said(|vb| ConvTranspose2d::new(transposed, vb), shapes), input);
-    assert_said(said(|vb| BatchNorm::new(BatchNormConfig::new(3), vb), shapes), input);
+    assert_said(&said(|vb| ConvTranspose2d::new(transposed, vb), shapes), input);
+    assert_said(&said(|vb| BatchNorm::new(BatchNormConfig::new(3), vb), shapes), input);
     let frozen = BatchNormConfig { statistics: Statistics::Frozen, ..BatchNormConfig::new(3) };
-    assert_said(said(|vb| BatchNorm::new(frozen, vb), shapes), input);
-    assert_said(said(|vb| LayerNorm::new(LayerNormConfig::new(3), vb), shapes), input);
+    assert_said(&said(|vb| BatchNorm::new(frozen, vb), shapes), input);
+    assert_said(&said(|vb| LayerNorm::new(LayerNormConfig::new(3), vb), shapes), input);
     let slopes = PReluConfig { slopes: 3, ..PReluConfig::default() };
-    assert_said(said(|vb| PRelu::new(slopes, vb), shapes), input);
+    assert_said(&said(|vb| PRelu::new(slopes, vb), shapes), input);
     let block = NormAct::new(Activation::Relu);
-    assert_said(said(|vb| ConvNormAct::new(conv, block, vb), shapes), input);
+    assert_said(&said(|vb| ConvNormAct::new(conv, block, vb), shapes), input);
 }
 
 #[test]
@@ -125,18 +125,18 @@ fn an_input_of_other_axes_is_at_fault_in_the_callers_order() {
         "the input has shape [4, 8, 6], expected (n, c, h, w)",
         "the input has shape [4, 8, 6], expected (n, h, w, c)",
     ];
-    assert_said(said(pool, [&[4, 8, 6], &[4, 8, 6]]), parts);
+    assert_said(&said(pool, [&[4, 8, 6], &[4, 8, 6]]), parts);
     let line = ConvConfig::new(3, 2, Window::line(3, 1));
     let parts = [
         "`conv1d`: the input has shape [2, 4, 7], expected (n, 3, l) for the weight [2, 3, 3]",
         "`conv1d`: the input has shape [2, 7, 4], expected (n, l, 3) for the weight [2, 3, 3]",
     ];
-    assert_said(said(|vb| Conv1d::new(line, vb), [&[2, 4, 7], &[2, 7, 4]]), parts);
+    assert_said(&said(|vb| Conv1d::new(line, vb), [&[2, 4, 7], &[2, 7, 4]]), parts);
     let parts = ["[2, 4], expected (n, c, l)", "[2, 4], expected (n, l, c)"];
-    assert_said(said(|vb| Conv1d::new(line, vb), [&[2, 4], &[2, 4]]), parts);
+    assert_said(&said(|vb| Conv1d::new(line, vb), [&[2, 4], &[2, 4]]), parts);
     let inside = Sequential::default().add(MaxPool2d::new(PoolConfig::square(2, 2)).unwrap());
     let parts = ["expected (n, c, h, w)", "expected (n, h, w, c)"];
-    assert_said(said(|_| Ok(inside), [&[4, 8], &[4, 8]]), parts);
+    assert_said(&said(|_| Ok(inside), [&[4, 8], &[4, 8]]), parts);
 }
 
 #[test]

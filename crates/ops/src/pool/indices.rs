@@ -28,7 +28,7 @@ const OP: &str = "max_pool2d_with_indices";
 /// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use taper_ops::{Padding, Rounding, Window, max_pool2d_with_indices};
+/// use taper_ops::{Padding, Rounding, Window, nhwc::max_pool2d_with_indices};
 /// let xs = Tensor::new(&[[[[1f32], [2.0]], [[4.0], [4.0]]]], &Device::Cpu)?;
 /// let window = Window { padding: Padding::Valid, ..Window::square(2, 2) };
 /// let (_, indices) = max_pool2d_with_indices(&xs, &window, Rounding::Down)?;

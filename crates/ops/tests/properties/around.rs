@@ -3,8 +3,9 @@
 use candle_core::Tensor;
 use proptest::prelude::*;
 use taper_ops::{
-    Activation, Error, PadMode, Resampling, activation, blur_pool2d, channel_shuffle, interpolate,
-    pad, prelu, to_nchw, to_nhwc,
+    Activation, Error, PadMode, Resampling, activation,
+    nhwc::{blur_pool2d, channel_shuffle, interpolate, pad, prelu},
+    to_nchw, to_nhwc,
 };
 
 use crate::check::{Numbers, assert_differentiates, values};

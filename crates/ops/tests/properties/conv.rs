@@ -3,7 +3,8 @@
 use candle_core::Tensor;
 use proptest::prelude::*;
 use taper_ops::{
-    Error, PadMode, Padding, Window, conv_transpose1d, conv_transpose2d, conv1d, conv2d,
+    Error, PadMode, Padding, Window,
+    nhwc::{conv_transpose1d, conv_transpose2d, conv1d, conv2d},
 };
 
 use crate::check::{Numbers, assert_differentiates};

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
-use taper_ops::{
+use taper_ops::nhwc::{
     attention, batch_norm, batch_norm_frozen, channel_affine, channel_gate, group_norm, layer_norm,
 };
 

@@ -3,10 +3,12 @@
 use candle_core::Tensor;
 use proptest::prelude::*;
 use taper_ops::{
-    Border, Error, PadMode, Padding, Result, Rounding, Window, adaptive_avg_pool1d,
-    adaptive_avg_pool2d, adaptive_max_pool1d, adaptive_max_pool2d, avg_pool1d, avg_pool2d,
-    global_avg_pool2d, global_max_pool2d, lp_pool1d, lp_pool2d, max_pool1d, max_pool2d,
-    max_pool2d_with_indices,
+    Border, Error, PadMode, Padding, Result, Rounding, Window,
+    nhwc::{
+        adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_max_pool1d, adaptive_max_pool2d,
+        avg_pool1d, avg_pool2d, global_avg_pool2d, global_max_pool2d, lp_pool1d, lp_pool2d,
+        max_pool1d, max_pool2d, max_pool2d_with_indices,
+    },
 };
 
 use crate::check::{Numbers, assert_differentiates, values};

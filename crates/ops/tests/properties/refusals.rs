@@ -2,8 +2,11 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use taper_ops::{
-    Error, PadMode, Padding, Rounding, Window, adaptive_avg_pool2d, attention, batch_norm,
-    channel_gate, conv_transpose2d, conv1d, conv2d, group_norm, lp_pool2d, max_pool2d, pad,
+    Error, PadMode, Padding, Rounding, Window,
+    nhwc::{
+        adaptive_avg_pool2d, attention, batch_norm, channel_gate, conv_transpose2d, conv1d, conv2d,
+        group_norm, lp_pool2d, max_pool2d, pad,
+    },
 };
 
 fn zeros(shape: &[usize]) -> Tensor {
