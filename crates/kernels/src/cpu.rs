@@ -21,11 +21,17 @@ mod pass;
 mod spatial;
 mod taps;
 mod team;
+mod trace;
 mod unroll;
 mod views;
 mod windows;
 
+pub use choice::{
+    BackwardKernel, DepthwiseRow, ForwardKernel, Input, InputGradient, Operand, Split,
+    WeightGradient,
+};
 use elementwise::SumPositions;
+use matrix::{Product, Reads};
 pub use packed::Packed;
 use pass::Share;
 use team::{Fixed, Shared, Team, part_of};
@@ -45,8 +51,7 @@ pub struct Cpu {
     image: AlignedBuf<f32>,
     /// A gradient with its norm's share applied.
     finished: AlignedBuf<f32>,
-    /// Filters turned round.
-    turned: AlignedBuf<f32>,
+    flipped: AlignedBuf<f32>,
 }
 
 /// Channels of a task of a sum over positions.
@@ -107,8 +112,8 @@ impl Cpu {
         assert!(threads <= most, "a device of {threads} threads; {most} are the most");
         let team = Team::new(threads);
         let parts = (0..team.threads()).map(|_| Part::default()).collect();
-        let [image, finished, turned] = std::array::from_fn(|_| AlignedBuf::default());
-        Self { isa, team, parts, packed: Packed::empty(), image, finished, turned }
+        let [image, finished, flipped] = std::array::from_fn(|_| AlignedBuf::default());
+        Self { isa, team, parts, packed: Packed::empty(), image, finished, flipped }
     }
 
     /// The instruction set in use.
@@ -151,11 +156,35 @@ impl Cpu {
     ) {
         checks::conv(shape, &xs, &epilogue, y, moments.as_ref());
         packed.check(self.isa, shape);
-        if shape.is_depthwise() {
-            depthwise::forward(self, shape, xs, packed, epilogue, y, moments);
-        } else {
-            matrix::forward(self, shape, xs, None, packed, epilogue, y, moments);
-        }
+        let kernel = ForwardKernel::of(shape, self.isa, self.threads(), Input::of(&xs));
+        self.run_forward(kernel, shape, xs, None, packed, epilogue, y, moments);
+    }
+
+    /// Runs the kernel that was chosen for a shape and its input.
+    fn run_forward(
+        &mut self,
+        kernel: ForwardKernel,
+        shape: &ConvShape,
+        xs: Source<'_, f32>,
+        gate: Option<&[f32]>,
+        packed: &Packed,
+        epilogue: Epilogue<'_, f32>,
+        y: &mut [f32],
+        moments: Option<Moments<'_, f32>>,
+    ) {
+        let product = match kernel {
+            ForwardKernel::Depthwise { row, operand, bands } => {
+                let chosen = (row, operand, bands);
+                return depthwise::forward(self, chosen, shape, xs, packed, epilogue, y, moments);
+            }
+            ForwardKernel::Pointwise { operand, split } => {
+                Product { merged: 1, split, reads: Reads::Pointwise(operand) }
+            }
+            ForwardKernel::Dense { merged, bands, split } => {
+                Product { merged, split, reads: Reads::Dense { bands } }
+            }
+        };
+        matrix::forward(self, product, shape, xs, gate, packed, epilogue, y, moments);
     }
 
     /// [`Cpu::conv_packed`] of a pointwise convolution that reads `xs·gate`, as after a squeeze-and-excite: `xs` is `(n, h, w, c)`, `gate`
@@ -190,7 +219,8 @@ impl Cpu {
         checks::conv(shape, &xs, &epilogue, y, None);
         checks::gate(shape, gate);
         packed.check(self.isa, shape);
-        matrix::forward(self, shape, xs, Some(gate), packed, epilogue, y, None);
+        let kernel = ForwardKernel::of(shape, self.isa, self.threads(), Input::Gated);
+        self.run_forward(kernel, shape, xs, Some(gate), packed, epilogue, y, None);
     }
 
     /// Calls `work` with every item, each thread with items of its own: the first thread with the first `len / threads`, and so on.

@@ -52,7 +52,10 @@ pub use activation::Activation;
 pub use attention_shape::AttentionShape;
 pub use buffer::AlignedBuf;
 pub use channel_map::ChannelMap;
-pub use cpu::{Cpu, Packed};
+pub use cpu::{
+    BackwardKernel, Cpu, DepthwiseRow, ForwardKernel, Input, InputGradient, Operand, Packed, Split,
+    WeightGradient,
+};
 pub use device::{
     Affine, Attended, ConvGradient, Device, Epilogue, Mask, Moments, NormGradient, Pooling, Sink,
     Source, Tally,

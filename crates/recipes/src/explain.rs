@@ -9,9 +9,9 @@ mod sizes;
 
 use serde::Serialize;
 use taper_cost::NodeCost;
-use taper_engine::{Cpu, Isa, Reference, Trainer};
+use taper_engine::{Isa, Reference, Trainer};
 use taper_graph::{Bias, Conv, Extent, Graph, GraphBuilder, Op, PadMode, PoolKind};
-use taper_kernels::ConvShape;
+use taper_kernels::{ConvShape, ForwardKernel, Input};
 
 use crate::error::{Error, Result};
 pub use field::Field;
@@ -191,7 +191,10 @@ fn kernel(graph: &Graph, op: &Op, input: [usize; 4], ys: Extent) -> (Option<Stri
     let [out_h, out_w] = ys.size();
     let (name, why) = match op {
         Op::Conv(conv) => match shape(conv, input) {
-            Some(shape) => (Cpu::kernel_of(&shape), Cpu::reason_of(&shape, Isa::best())),
+            Some(shape) => {
+                let kernel = ForwardKernel::of(&shape, Isa::best(), 1, Input::Stored);
+                (kernel.name(), kernel.reason(&shape))
+            }
             None => return (None, "the batch is too large for this machine's addresses".to_owned()),
         },
         Op::ConvTranspose { .. } => (

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use taper_cost::Macs;
 use taper_graph::Extent;
-use taper_kernels::Cpu;
+use taper_kernels::{ConvShape, ForwardKernel, Input};
 use taper_plan::UnitOp;
 use taper_plan::inference::Order;
 
@@ -86,11 +86,13 @@ impl Session {
             }
         }
         let [n, h, w] = shape;
+        let (isa, threads) = (team.cpu.isa(), team.cpu.threads());
+        let chosen = |shape: &ConvShape, input| ForwardKernel::of(shape, isa, threads, input);
         let prepared = team.prepare(program, [h, w], Order::Units)?;
         let macs: Vec<Macs> = taper_cost::units(&program.graph, &program.plan.fused, [h, w])?;
         let timed = times.iter().zip(macs).enumerate();
         let unit = |(unit, (ms, macs)): (usize, (&Vec<f64>, Macs))| {
-            Some(describe(program, prepared, n, unit, macs, Spread::of(ms)?))
+            Some(describe(program, prepared, chosen, n, unit, macs, Spread::of(ms)?))
         };
         Ok(timed.filter_map(unit).collect())
     }
@@ -99,6 +101,7 @@ impl Session {
 fn describe(
     program: &Program,
     prepared: &Prepared,
+    chosen: impl Fn(&ConvShape, Input) -> ForwardKernel,
     n: usize,
     unit_idx: usize,
     macs: Macs,
@@ -112,7 +115,8 @@ fn describe(
     let kernel = match &prepared.kernels[unit_idx] {
         Kernel::Conv(shape) => {
             weight = shape.weight_len();
-            Cpu::kernel_of(shape)
+            let input = if step.gated.is_some() { Input::Gated } else { Input::Stored };
+            chosen(shape, input).name()
         }
         Kernel::ConvTranspose(shape) => {
             weight = shape.weight_len();

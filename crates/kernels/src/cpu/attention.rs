@@ -148,7 +148,7 @@ impl Room {
         let heads = [(&qkv[1], channels[1], s.key_dim, self.key_dim, self.k), {
             (&qkv[2], channels[2], s.value_dim, self.value_dim, self.v)
         }];
-        for (source, channels, dim, stride, [rows, turned]) in heads {
+        for (source, channels, dim, stride, [rows, columns]) in heads {
             let [first, channel] = place(image, s.keys, channels, head, dim);
             for j in 0..s.keys {
                 // SAFETY: the head exists; rows and columns lie in the room.
@@ -156,7 +156,7 @@ impl Room {
                     let row = rows.add(j * stride);
                     copy::<S>(source, first + j * channels, channel, dim, row);
                     for d in 0..dim {
-                        *turned.add(d * self.keys + j) = *row.add(d);
+                        *columns.add(d * self.keys + j) = *row.add(d);
                     }
                 }
             }

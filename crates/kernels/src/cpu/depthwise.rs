@@ -12,7 +12,7 @@ mod forward;
 mod row;
 
 pub(super) use backward::backward;
-pub(super) use forward::forward;
+pub(super) use forward::{bands, forward};
 
 use super::pass::add_lanes;
 use super::views::SourceView;

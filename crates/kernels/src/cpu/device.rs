@@ -3,6 +3,7 @@
 //! Above: `cpu`. Below: `device::checks`, `cpu::{matrix, depthwise, elementwise, views}`. Not here: what a part does.
 
 use super::attention::{self, Attend};
+use super::choice::{BackwardKernel, Input, InputGradient};
 use super::elementwise::{AddRows, CopyRows, MulRows};
 use super::group_norm::{self, Groups, Normalize, PreluRows};
 use super::pass::Share;
@@ -47,10 +48,14 @@ impl Device<f32> for Cpu {
     ) {
         let (some_weight, some_bias) = (d_weight.as_deref(), d_bias.as_deref());
         checks::conv_backward(shape, &gradient, &xs, weight, some_weight, some_bias, dx.as_ref());
-        if shape.is_depthwise() {
-            depthwise::backward(self, shape, gradient, xs, weight, d_weight, d_bias, dx);
-        } else {
-            matrix::backward(self, shape, gradient, xs, weight, d_weight, d_bias, dx);
+        let kernel = BackwardKernel::of(shape, self.isa, self.threads(), Input::of(&xs));
+        match kernel.input {
+            InputGradient::Depthwise => {
+                depthwise::backward(self, shape, gradient, xs, weight, d_weight, d_bias, dx);
+            }
+            InputGradient::Product | InputGradient::Flipped(_) | InputGradient::Scattered => {
+                matrix::backward(self, kernel, shape, gradient, xs, weight, d_weight, d_bias, dx);
+            }
         }
     }
 
@@ -214,15 +219,15 @@ impl Device<f32> for Cpu {
         sink: Sink<'_, f32>,
     ) {
         checks::flatten_backward([n, positions, c], gradient, &sink);
-        let mut turned = std::mem::take(&mut self.image);
-        turned.reserve(gradient.len());
+        let mut nhwc = std::mem::take(&mut self.image);
+        nhwc.reserve(gradient.len());
         for (i, &g) in gradient.iter().enumerate() {
             let (image, channel, position) =
                 (i / (c * positions), i / positions % c, i % positions);
-            turned[(image * positions + position) * c + channel] = g;
+            nhwc[(image * positions + position) * c + channel] = g;
         }
-        self.pass_all(c, &turned[..gradient.len()], Share::ALL, sink);
-        self.image = turned;
+        self.pass_all(c, &nhwc[..gradient.len()], Share::ALL, sink);
+        self.image = nhwc;
     }
 
     fn pool_backward(

@@ -1,19 +1,21 @@
 //! Pointwise and dense convolution as matrix products over gathered rows, forward and backward.
 //!
-//! Above: `cpu`. Below: `matrix::{forward, backward, turned, narrow, gate}`, `cpu::pack`. Not here: depthwise convolution
+//! Above: `cpu`. Below: `matrix::{forward, backward, flipped, narrow, gate}`, `cpu::pack`. Not here: depthwise convolution
 //! (`cpu::depthwise`).
 //! A part works through its rows a tile at a time: what the tile needs is normalized into scratch once, then used by every
 //! product over it. Pointwise layers without a pending norm are read where they lie.
 
 mod backward;
 mod band;
+mod flipped;
 mod forward;
 mod gate;
 mod narrow;
-mod turned;
 
 pub(super) use backward::backward;
-pub(super) use forward::forward;
+pub(super) use flipped::flipped_shape;
+pub(super) use forward::{Product, Reads, bands_at_once, forward, split};
+pub(super) use narrow::is_narrow;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -43,7 +45,17 @@ impl Merged {
         let out = s.oc / s.groups;
         let fits = |count: &usize| s.groups.is_multiple_of(*count);
         let count = (1..=(lanes / out).max(1)).rev().find(fits).unwrap_or(1);
+        Self::of(s, count)
+    }
+
+    /// As many groups in one as were chosen before.
+    fn of(s: &ConvShape, count: usize) -> Self {
         Self { shape: ConvShape { groups: s.groups / count, ..*s }, count }
+    }
+
+    /// Groups of the convolution in one of the merged one.
+    pub(super) fn count(&self) -> usize {
+        self.count
     }
 
     /// The weights of the merged groups; as they are where nothing is merged.

@@ -6,7 +6,6 @@
 mod weights;
 
 use super::gemm::Widths;
-use super::team::Fixed;
 use super::views::{GradientView, STRIP, SourceView};
 use crate::simd::Simd;
 use crate::{ConvShape, Isa};
@@ -93,11 +92,6 @@ impl Rows {
     /// Columns.
     pub(crate) fn k(&self) -> usize {
         self.shape.c / self.shape.groups * self.shape.kernel[0] * self.shape.kernel[1]
-    }
-
-    /// The rows where they lie in memory, and their distance, when nothing has to be done to them.
-    pub(crate) fn in_place(&self) -> Option<(Fixed<f32>, usize)> {
-        (self.plain && self.shape.is_pointwise()).then_some((self.source.data, self.shape.c))
     }
 
     /// Writes rows `rows` to `to`, `stride` apart, in whole vectors.

@@ -10,6 +10,7 @@ use super::{
 use crate::cpu::pass::add_lanes;
 use crate::cpu::taps::{Tap, dot_taps, sum_taps};
 use crate::cpu::team::{Fixed, Shared, part_of};
+use crate::cpu::trace::{Path, took};
 use crate::cpu::views::{GradientView, SinkChannel, SinkView, SourceView};
 use crate::cpu::{Cpu, Part};
 use crate::simd::{Kernel, Simd};
@@ -204,6 +205,7 @@ impl BackwardTask<'_> {
         let (ring, top) = (self.part.tile.as_mut_ptr(), oh * s.stride[0]);
         let slot = |ph: usize| ph % frame.reach * frame.width * pixel;
         let mut next = next.max(top);
+        took(Path::DepthwiseWeight);
         // SAFETY: ring rows exist; taps point at rows just filled, weights at this part's gradient.
         unsafe {
             while next < top + frame.reach {
@@ -243,6 +245,7 @@ impl BackwardTask<'_> {
     ) {
         let (s, pixel) = (self.frame.s, channels.padded::<S>());
         let row = (self.n * s.h + ph - s.top) * s.w;
+        took(Path::DepthwiseInput);
         for phase in 0..s.stride[1].min(s.w) {
             // Input columns `phase`, `phase + stride`, … meet the same taps.
             let pw = phase + s.left;

@@ -1,20 +1,30 @@
 //! The forward pass of depthwise convolution.
 //!
-//! Above: `cpu::depthwise`. Below: `cpu::{taps, views}`. Not here: rings and padding (`cpu::depthwise`).
+//! Above: `cpu::depthwise`. Below: `cpu::{choice, views}`. Not here: rings and padding (`cpu::depthwise`).
 
 use super::row::Row;
 use super::{BLOCK, Channels, Frame, RowFinish, SUM_POSITIONS, copy_row, flush_block};
+use crate::cpu::choice::{DepthwiseRow, Operand};
 use crate::cpu::curves;
 use crate::cpu::team::{Fixed, Shared, part_of};
+use crate::cpu::trace::{Path, took};
 use crate::cpu::views::SourceView;
 use crate::cpu::{Cpu, Packed, Part};
 use crate::simd::{Kernel, Simd};
 use crate::sizes::product;
 use crate::{Activation, ConvShape, Epilogue, Moments, Source};
 
-/// See [`crate::Device::conv_forward`].
+/// Bands of output rows an image is cut into: more than one where images and channels alone would leave threads idle. Each band repeats
+/// the rows it shares with the one above.
+pub(in crate::cpu) fn bands(s: &ConvShape, lanes: usize, threads: usize) -> usize {
+    let tasks = s.n * s.c.div_ceil(BLOCK * lanes);
+    (8 * threads / tasks.max(1)).clamp(1, s.oh.div_ceil(4))
+}
+
+/// See [`crate::Device::conv_forward`]; row kernel, operand and bands as in [`ForwardKernel::Depthwise`](crate::ForwardKernel).
 pub(in crate::cpu) fn forward(
     cpu: &mut Cpu,
+    (kernel, operand, bands): (DepthwiseRow, Operand, usize),
     s: &ConvShape,
     xs: Source<'_, f32>,
     packed: &Packed,
@@ -26,8 +36,6 @@ pub(in crate::cpu) fn forward(
     let frame = Frame::new(s, lanes);
     let parts = cpu.team.threads();
     let blocks = s.c.div_ceil(BLOCK * lanes);
-    // Bands of rows only where images and channels alone would leave cores idle: each band repeats its halo.
-    let bands = (8 * parts / (s.n * blocks)).clamp(1, s.oh.div_ceil(4));
     cpu.clear_totals(2 * frame.c_padded, moments.is_some());
     let (low, high) = epilogue.activation.bounds();
     let (isa, scratch) = (cpu.isa, Shared(cpu.parts.as_mut_ptr()));
@@ -41,7 +49,6 @@ pub(in crate::cpu) fn forward(
         counted: moments.is_some(),
     };
     let (source, weight) = (SourceView::new(xs), Fixed(packed.data.as_ptr()));
-    let plain = xs.is_plain();
     cpu.team.run(|p| {
         // SAFETY: every part has its own scratch, `cpu.parts` being as long as the team.
         let part: &mut Part = unsafe { &mut *scratch.get().add(p) };
@@ -52,7 +59,8 @@ pub(in crate::cpu) fn forward(
             let job = ForwardTask {
                 frame,
                 source,
-                plain,
+                kernel,
+                operand,
                 weight,
                 output,
                 n: image / bands,
@@ -84,7 +92,8 @@ struct Written {
 struct ForwardTask<'a> {
     frame: Frame,
     source: SourceView,
-    plain: bool,
+    kernel: DepthwiseRow,
+    operand: Operand,
     weight: Fixed<f32>,
     output: Written,
     n: usize,
@@ -147,11 +156,13 @@ impl ForwardTask<'_> {
             let first = ((self.n * s.h + ih) * s.w) * s.c + channels.first;
             // SAFETY: row `ih` lies in the image; the ring has `reach` rows of `w` pixels.
             unsafe {
-                if self.plain {
+                if self.operand == Operand::InPlace {
+                    took(Path::InPlace);
                     self.part.rows.push(Fixed(self.source.data.get().add(first)));
                     continue;
                 }
                 while next <= ih {
+                    took(Path::Copied);
                     let first = ((self.n * s.h + next) * s.w) * s.c;
                     let to = ring.add(slot(next));
                     copy_row::<S>(&self.source, first, [s.w, s.c], channels, to);
@@ -182,9 +193,15 @@ impl ForwardTask<'_> {
                 weight: Fixed(self.weight.get().add(channel)),
                 tap: self.frame.c_padded,
                 taps: s.kernel[1],
-                pixel: if self.plain { s.c } else { channels.padded::<S>() },
+                pixel: match self.operand {
+                    Operand::InPlace => s.c,
+                    Operand::Copied | Operand::Scaled | Operand::WeightsScaled => {
+                        channels.padded::<S>()
+                    }
+                },
                 w: s.w,
                 left: s.left,
+                kernel: self.kernel,
                 stride: s.stride[1],
                 dilation: s.dilation[1],
                 len: s.ow,

@@ -6,7 +6,9 @@
 //! a border check each column; the inputs need no padding.
 
 use super::RowFinish;
+use crate::cpu::choice::DepthwiseRow;
 use crate::cpu::team::Fixed;
+use crate::cpu::trace::{Path, took};
 use crate::cpu::unroll::each;
 use crate::simd::{Simd, Task};
 
@@ -29,6 +31,7 @@ pub(in crate::cpu) struct Row<'a> {
     pub(in crate::cpu) w: usize,
     /// The window of output `i` starts at input column `i·stride − left`.
     pub(in crate::cpu) left: usize,
+    pub(in crate::cpu) kernel: DepthwiseRow,
     pub(in crate::cpu) stride: usize,
     pub(in crate::cpu) dilation: usize,
     /// Outputs.
@@ -76,12 +79,22 @@ impl Row<'_> {
     pub(in crate::cpu) unsafe fn run<S: Simd, F: RowFinish<S>>(&self, mut finish: F) -> F {
         // SAFETY: passed on to the caller.
         unsafe {
-            match (self.taps, self.stride, self.dilation) {
-                (3, 1, 1) => S::call(Blocks::<F, 3, 1> { row: self, finish: &mut finish }),
-                (3, 2, 1) => S::call(Blocks::<F, 3, 2> { row: self, finish: &mut finish }),
-                (5, 1, 1) => S::call(Blocks::<F, 5, 1> { row: self, finish: &mut finish }),
-                (5, 2, 1) => S::call(Blocks::<F, 5, 2> { row: self, finish: &mut finish }),
-                _ => S::call(Columns { row: self, finish: &mut finish }),
+            match self.kernel {
+                DepthwiseRow::Blocked3 => {
+                    S::call(Blocks::<F, 3, 1> { row: self, finish: &mut finish });
+                }
+                DepthwiseRow::Blocked3Stride2 => {
+                    S::call(Blocks::<F, 3, 2> { row: self, finish: &mut finish });
+                }
+                DepthwiseRow::Blocked5 => {
+                    S::call(Blocks::<F, 5, 1> { row: self, finish: &mut finish });
+                }
+                DepthwiseRow::Blocked5Stride2 => {
+                    S::call(Blocks::<F, 5, 2> { row: self, finish: &mut finish });
+                }
+                DepthwiseRow::Single => {
+                    S::call(Columns { row: self, finish: &mut finish });
+                }
             }
         }
         finish
@@ -90,6 +103,7 @@ impl Row<'_> {
     /// Any window: one output at a time.
     #[inline(always)]
     unsafe fn columns<S: Simd, F: RowFinish<S>>(&self, finish: &mut F) {
+        took(Path::Row(0, 0));
         for i in 0..self.len {
             // SAFETY: columns are checked; the rest is the caller's.
             unsafe {
@@ -115,6 +129,7 @@ impl Row<'_> {
         &self,
         f: &mut F,
     ) {
+        took(Path::Row(TAPS, STRIDE));
         let reach = (COLUMNS - 1) * STRIDE + TAPS;
         let half = TAPS / 2;
         let mut start = 0;

@@ -1,16 +1,17 @@
 //! The backward pass of convolutions that are matrix products: both gradients from one reading of each tile.
 //!
-//! Above: `cpu::matrix`. Below: `matrix::{narrow, turned}`, `cpu::{gemm, pack}`. Not here: depthwise convolution (`cpu::depthwise`).
+//! Above: `cpu::matrix`. Below: `matrix::{flipped, narrow}`, `cpu::{gemm, pack}`. Not here: depthwise convolution (`cpu::depthwise`).
 
-use super::narrow::{self, is_narrow};
-use super::turned::{input_gradient, turned_shape};
-use super::{Merged, TILE, panel_of};
+use super::flipped::{flipped_shape, input_gradient};
+use super::{Merged, TILE, narrow, panel_of};
+use crate::cpu::choice::{BackwardKernel, InputGradient, WeightGradient};
 use crate::cpu::gemm::{
     Accumulate, Factors, IntoSink, ONE_RUN, ONE_SEGMENT, Overwrite, ROW_BLOCK, multiply,
 };
 use crate::cpu::pack::{Panels, Rows, flush, gather_gradient};
 use crate::cpu::pass::Share;
 use crate::cpu::team::{Fixed, Shared, part_of};
+use crate::cpu::trace::{Path, took};
 use crate::cpu::views::{GradientView, SinkView, SourceView};
 use crate::cpu::{Cpu, Packed, Part};
 use crate::simd::{Kernel, Simd};
@@ -19,6 +20,7 @@ use crate::{ConvGradient, ConvShape, Sink, Source};
 /// See [`crate::Device::conv_backward`].
 pub(in crate::cpu) fn backward(
     cpu: &mut Cpu,
+    kernel: BackwardKernel,
     s: &ConvShape,
     gradient: ConvGradient<'_, f32>,
     xs: Source<'_, f32>,
@@ -27,10 +29,11 @@ pub(in crate::cpu) fn backward(
     mut d_bias: Option<&mut [f32]>,
     mut dx: Option<Sink<'_, f32>>,
 ) {
-    if let Some(turned) = turned_shape(s)
+    if let InputGradient::Flipped(forward) = kernel.input
+        && let Some(flipped) = flipped_shape(s)
         && let Some(sink) = dx.take()
     {
-        input_gradient(cpu, s, &turned, gradient, weight, sink);
+        input_gradient(cpu, s, &flipped, gradient, weight, sink, forward);
         if d_weight.is_none() && d_bias.is_none() {
             return;
         }
@@ -38,7 +41,8 @@ pub(in crate::cpu) fn backward(
     let merged = Merged::new(s, cpu.isa.lanes());
     let s = &merged.shape;
     let mut sink = dx.as_mut().map(SinkView::new);
-    let pass = Pass::new(cpu, s, gradient, xs, sink, [d_weight.is_some(), d_bias.is_some()]);
+    let wants = [d_weight.is_some(), d_bias.is_some()];
+    let pass = Pass::new(cpu, kernel, s, gradient, xs, sink, wants);
     let (out, k) = (pass.out, pass.k);
     let mut spread = Vec::new();
     if d_weight.is_some() && merged.count > 1 {
@@ -79,6 +83,7 @@ pub(in crate::cpu) fn backward(
 
 /// What all groups share.
 struct Pass<'a> {
+    kernel: BackwardKernel,
     s: &'a ConvShape,
     source: SourceView,
     plain: bool,
@@ -101,6 +106,7 @@ impl<'a> Pass<'a> {
     /// Clears what the groups add to.
     fn new(
         cpu: &mut Cpu,
+        kernel: BackwardKernel,
         s: &'a ConvShape,
         gradient: ConvGradient<'_, f32>,
         xs: Source<'_, f32>,
@@ -109,13 +115,14 @@ impl<'a> Pass<'a> {
     ) -> Self {
         let (lanes, out) = (cpu.isa.lanes(), s.oc / s.groups);
         let (k, c_padded) = (s.weight_len() / s.oc, s.c.next_multiple_of(lanes));
-        let scattered = sink.is_some() && !s.is_pointwise();
+        let scattered = sink.is_some() && kernel.input == InputGradient::Scattered;
         if scattered {
             cpu.image.reserve(s.input_len());
             cpu.image[..s.input_len()].fill(0.0);
         }
         cpu.clear_totals(2 * c_padded, sink.as_ref().is_some_and(SinkView::tallies));
         Self {
+            kernel,
             s,
             source: SourceView::new(xs),
             plain: xs.is_plain(),
@@ -137,7 +144,7 @@ impl<'a> Pass<'a> {
         let Self { s, source, plain, gradient, sink, image, out, k_padded, c_padded, .. } = *self;
         let rows = Rows { shape: *s, source, plain, group };
         let [mut wants_weight, mut wants_bias] = self.wants;
-        if wants_weight && is_narrow(s) {
+        if wants_weight && self.kernel.weight == WeightGradient::Bands {
             narrow::weight_gradient(cpu, rows, gradient, k_padded, wants_bias);
             (wants_weight, wants_bias) = (false, false);
             if sink.is_none() {
@@ -166,6 +173,7 @@ impl<'a> Pass<'a> {
             }
             let range = part_of(s.output_positions(), unit, p, parts);
             let job = BackwardPart {
+                kernel: self.kernel,
                 rows,
                 gradient,
                 range,
@@ -235,6 +243,7 @@ fn reduce_weight(cpu: &mut Cpu, into: &mut [f32], [k, k_padded]: [usize; 2], tap
 }
 
 struct BackwardPart<'a> {
+    kernel: BackwardKernel,
     rows: Rows,
     gradient: GradientView,
     range: std::ops::Range<usize>,
@@ -274,15 +283,8 @@ impl Kernel for BackwardPart<'_> {
                 }
                 let dy = Fixed(dy.as_ptr());
                 if self.wants_weight {
-                    let (x, x_stride) = match self.rows.in_place() {
-                        Some((data, stride)) if stride.is_multiple_of(S::LANES) => {
-                            (Fixed(data.get().add(row * stride)), stride)
-                        }
-                        _ => {
-                            self.rows.gather::<S>(row..end, tile.as_mut_ptr(), k_padded);
-                            (Fixed(tile.as_ptr()), k_padded)
-                        }
-                    };
+                    let (x, x_stride) =
+                        weight_operand::<S>(self.kernel.weight, &self.rows, row..end, tile);
                     let factors = Factors {
                         a: dy,
                         a_strides: [1, out_padded],
@@ -312,7 +314,8 @@ impl Kernel for BackwardPart<'_> {
                     n: k,
                     block: ROW_BLOCK,
                 };
-                if s.is_pointwise() {
+                if self.kernel.input == InputGradient::Product {
+                    took(Path::Product);
                     let finish = IntoSink {
                         sink,
                         first_row: row,
@@ -325,12 +328,39 @@ impl Kernel for BackwardPart<'_> {
                         flush(sums, totals);
                     }
                 } else {
+                    took(Path::Scattered);
                     let finish = Overwrite { c: Shared(tile.as_mut_ptr()), stride: k_padded };
                     multiply::<S, Overwrite>(&factors, 0..len, 0..self.panels, finish);
                     scatter::<S>(&self.rows, row..end, tile.as_ptr(), k_padded, self.image);
                 }
             }
             row = end;
+        }
+    }
+}
+
+/// The rows of the input that a weight's gradient is a product with, and how far they are apart; those that are copied go to `tile`.
+#[inline(always)]
+unsafe fn weight_operand<S: Simd>(
+    kernel: WeightGradient,
+    rows: &Rows,
+    range: std::ops::Range<usize>,
+    tile: &mut [f32],
+) -> (Fixed<f32>, usize) {
+    // SAFETY: the rows exist; the tile has room for them.
+    unsafe {
+        match kernel {
+            WeightGradient::InPlace => {
+                took(Path::WeightInPlace);
+                let c = rows.shape.c;
+                (Fixed(rows.source.data.get().add(range.start * c)), c)
+            }
+            WeightGradient::Copied | WeightGradient::Bands | WeightGradient::Depthwise => {
+                took(Path::WeightCopied);
+                let stride = rows.k().next_multiple_of(S::LANES);
+                rows.gather::<S>(range, tile.as_mut_ptr(), stride);
+                (Fixed(tile.as_ptr()), stride)
+            }
         }
     }
 }

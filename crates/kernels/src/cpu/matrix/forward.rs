@@ -1,18 +1,20 @@
 //! The forward pass of convolutions that are matrix products.
 //!
-//! Above: `cpu::matrix`. Below: `cpu::{gemm, pack}`, `matrix::{band, gate}`. Not here: packing of weights (`cpu::matrix`).
+//! Above: `cpu::matrix`. Below: `cpu::{choice, gemm, pack}`, `matrix::{band, gate}`. Not here: packing of weights (`cpu::matrix`).
 
 use super::band::Band;
-use super::gate::{Gate, Gated, scale_panels, scale_rows};
+use super::gate::{Gate, gated};
 use super::{Merged, TILE};
+use crate::cpu::choice::{Operand, Split};
 use crate::cpu::gemm::{Factors, ONE_RUN, ONE_SEGMENT, Output, ROW_BLOCK, multiply};
 use crate::cpu::pack::{Panels, Rows, flush};
 use crate::cpu::team::{Fixed, Shared, part_of};
+use crate::cpu::trace::{Path, took};
 use crate::cpu::views::SourceView;
 use crate::cpu::{Cpu, Packed, Part};
 use crate::simd::{Kernel, Simd};
 use crate::sizes::product;
-use crate::{ConvShape, Epilogue, Moments, Source};
+use crate::{ConvShape, Epilogue, Isa, Moments, Source};
 
 /// Rows of a part are a multiple of this, the rows of most tiles.
 const ROW_UNIT: usize = 6;
@@ -30,14 +32,52 @@ fn is_streamed(weights: usize, input: usize) -> bool {
     weights > CACHE && weights > input
 }
 
-/// How many bands share each panel of weights: one where all weights stay in cache, else as many as the cache holds.
-fn bands_at_once(weights: usize, band: usize) -> usize {
+/// The panels of one group's weights.
+fn panels_of(isa: Isa, s: &ConvShape) -> Panels {
+    Panels::new(isa, s.weight_len() / s.oc, s.oc / s.groups)
+}
+
+/// What the threads of a convolution, its groups merged, share out.
+pub(in crate::cpu) fn split(isa: Isa, s: &ConvShape, threads: usize) -> Split {
+    let panels = panels_of(isa, s);
+    let few = s.output_positions() < MIN_ROWS * threads;
+    if threads > 1 && panels.count() >= threads && (few || is_streamed(panels.len(), s.input_len()))
+    {
+        Split::Panels
+    } else {
+        Split::Rows
+    }
+}
+
+/// How many bands of a convolution, its groups merged, share each panel of weights: one where all weights stay in cache, else as many as
+/// the cache holds.
+pub(in crate::cpu) fn bands_at_once(isa: Isa, s: &ConvShape) -> usize {
+    let (weights, band) = (panels_of(isa, s).len(), Band::new(s).len());
     if weights <= CACHE { 1 } else { (CACHE / band.max(1)).clamp(1, MOST_BANDS) }
+}
+
+/// What was chosen for a product; see [`ForwardKernel`](crate::ForwardKernel).
+#[derive(Clone, Copy)]
+pub(in crate::cpu) struct Product {
+    /// Groups computed as one.
+    pub(in crate::cpu) merged: usize,
+    pub(in crate::cpu) split: Split,
+    pub(in crate::cpu) reads: Reads,
+}
+
+/// What a product's rows are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cpu) enum Reads {
+    /// Positions.
+    Pointwise(Operand),
+    /// Windows in so many bands at a time.
+    Dense { bands: usize },
 }
 
 /// See [`crate::Device::conv_forward`]. With a gate `(n, c)` the convolution is pointwise, the input plain, and read times the gate.
 pub(in crate::cpu) fn forward(
     cpu: &mut Cpu,
+    Product { merged, split, reads }: Product,
     s: &ConvShape,
     xs: Source<'_, f32>,
     gate: Option<&[f32]>,
@@ -46,21 +86,16 @@ pub(in crate::cpu) fn forward(
     y: &mut [f32],
     moments: Option<Moments<'_, f32>>,
 ) {
-    let merged = Merged::new(s, cpu.isa.lanes());
-    let s = &merged.shape;
+    let s = &Merged::of(s, merged).shape;
     let m = s.output_positions();
     let padded = s.oc.next_multiple_of(cpu.isa.lanes());
     let parts = cpu.team.threads();
     cpu.clear_totals(2 * padded, moments.is_some());
-    let by_columns = packed.panels.count() >= parts
-        && (m < MIN_ROWS * parts || is_streamed(packed.panels.len(), s.input_len()));
-    let pointwise = s.is_pointwise();
-    let gate = gate.map(|gate| Gate::new(s, gate));
+    let gate = gate.map(Gate::new);
     let (low, high) = epilogue.activation.bounds();
     let rows = Rows { shape: *s, source: SourceView::new(xs), plain: xs.is_plain(), group: 0 };
     let band = Band::new(s);
     let segments = &band.segments(s)[..];
-    let bands = bands_at_once(packed.panels.len(), band.len());
     let (isa, panels) = (cpu.isa, packed.panels);
     let scratch = Shared(cpu.parts.as_mut_ptr());
     let counted = moments.is_some();
@@ -77,21 +112,27 @@ pub(in crate::cpu) fn forward(
     };
     let b = Fixed(packed.data.as_ptr());
     cpu.team.run(|p| {
-        let (range, columns) = if by_columns {
-            (0..m, part_of(panels.count(), 1, p, parts))
-        } else {
-            (part_of(m, if pointwise { ROW_UNIT } else { s.ow }, p, parts), 0..panels.count())
+        let unit = match reads {
+            Reads::Pointwise(_) => ROW_UNIT,
+            Reads::Dense { .. } => s.ow,
+        };
+        let (range, columns) = match split {
+            Split::Panels => (0..m, part_of(panels.count(), 1, p, parts)),
+            Split::Rows => (part_of(m, unit, p, parts), 0..panels.count()),
         };
         if range.is_empty() || columns.is_empty() {
             return;
         }
         // SAFETY: every part has its own scratch, `cpu.parts` being as long as the team.
         let part: &mut Part = unsafe { &mut *scratch.get().add(p) };
-        match gate {
-            Some(Gate { on: Gated::Weights, .. }) => part.tile.reserve(panels.len()),
-            _ if pointwise => part.tile.reserve(TILE * s.c.next_multiple_of(panels.lanes)),
-            _ => part.tile.reserve(product([bands, band.len()])),
-        }
+        part.tile.reserve(match reads {
+            Reads::Pointwise(Operand::InPlace) => 0,
+            Reads::Pointwise(Operand::WeightsScaled) => panels.len(),
+            Reads::Pointwise(Operand::Copied | Operand::Scaled) => {
+                TILE * s.c.next_multiple_of(panels.lanes)
+            }
+            Reads::Dense { bands } => product([bands, band.len()]),
+        });
         let mut finish = finish;
         if counted {
             part.sums.reserve(2 * padded + 16);
@@ -107,7 +148,7 @@ pub(in crate::cpu) fn forward(
             columns,
             b,
             panels,
-            bands,
+            reads,
             finish,
             part,
         };
@@ -131,8 +172,7 @@ struct ForwardPart<'a> {
     /// The packed weights of all groups.
     b: Fixed<f32>,
     panels: Panels,
-    /// Bands at a time.
-    bands: usize,
+    reads: Reads,
     finish: Output,
     part: &'a mut Part,
 }
@@ -141,19 +181,27 @@ impl Kernel for ForwardPart<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(mut self) {
         // All groups of a few bands before the next ones: what a group leaves of a cache line is there for the next.
-        let groups = self.rows.shape.groups;
+        let s = self.rows.shape;
+        if self.range.len() < s.output_positions() {
+            took(Path::SomeRows);
+        }
+        if self.columns.len() < self.panels.count() {
+            took(Path::SomePanels);
+        }
         let mut row = self.range.start;
         while row < self.range.end {
             // SAFETY: rows lie in the range this part was given; the tile was sized for what is put there.
             row = unsafe {
-                if self.rows.shape.is_pointwise() {
-                    self.pointwise::<S>(row)
-                } else {
-                    let mut next = row;
-                    for group in 0..groups {
-                        next = self.dense::<S>(row, group);
+                match self.reads {
+                    Reads::Pointwise(operand) => self.pointwise::<S>(row, operand),
+                    Reads::Dense { bands } => {
+                        took(Path::Bands(s.groups));
+                        let mut next = row;
+                        for group in 0..s.groups {
+                            next = self.dense::<S>(row, group, bands);
+                        }
+                        next
                     }
-                    next
                 }
             };
             if !self.finish.sums.get().is_null() {
@@ -189,21 +237,29 @@ impl ForwardPart<'_> {
 
     /// Computes up to a tile of rows from `row` on, and returns the next.
     #[inline(always)]
-    unsafe fn pointwise<S: Simd>(&mut self, row: usize) -> usize {
+    unsafe fn pointwise<S: Simd>(&mut self, row: usize, operand: Operand) -> usize {
         let s = self.rows.shape;
         let mut end = (row + TILE).min(self.range.end);
         // SAFETY: the rows exist; the tile has room for `TILE` rows of whole vectors.
         unsafe {
-            let (a, stride, b) = if self.gate.is_some() {
-                let positions = s.oh * s.ow;
-                end = end.min((row / positions + 1) * positions);
-                self.gated::<S>(row..end)
-            } else if let Some((data, stride)) = self.rows.in_place() {
-                (Fixed(data.get().add(row * stride)), stride, self.b)
-            } else {
-                let stride = s.c.next_multiple_of(S::LANES);
-                self.rows.gather::<S>(row..end, self.part.tile.as_mut_ptr(), stride);
-                (Fixed(self.part.tile.as_ptr()), stride, self.b)
+            let (a, stride, b) = match (operand, &mut self.gate) {
+                (Operand::Copied, _) => {
+                    took(Path::Copied);
+                    let stride = s.c.next_multiple_of(S::LANES);
+                    self.rows.gather::<S>(row..end, self.part.tile.as_mut_ptr(), stride);
+                    (Fixed(self.part.tile.as_ptr()), stride, self.b)
+                }
+                (Operand::Scaled | Operand::WeightsScaled, Some(gate)) => {
+                    let positions = s.oh * s.ow;
+                    end = end.min((row / positions + 1) * positions);
+                    let columns = self.columns.clone();
+                    let tile = self.part.tile.as_mut_ptr();
+                    gated::<S>(&self.rows, gate, operand, row..end, (self.b, columns), tile)
+                }
+                (Operand::InPlace | Operand::Scaled | Operand::WeightsScaled, _) => {
+                    took(Path::InPlace);
+                    (Fixed(self.rows.source.data.get().add(row * s.c)), s.c, self.b)
+                }
             };
             let factors = Factors {
                 a,
@@ -226,37 +282,11 @@ impl ForwardPart<'_> {
         end
     }
 
-    /// The factors for some rows of one image, one of them times the gate: where those rows begin, their distance, and the panels.
-    #[inline(always)]
-    unsafe fn gated<S: Simd>(
-        &mut self,
-        rows: std::ops::Range<usize>,
-    ) -> (Fixed<f32>, usize, Fixed<f32>) {
-        let (s, xs) = (self.rows.shape, self.rows.source.data);
-        let (image, tile) = (rows.start / (s.oh * s.ow), self.part.tile.as_mut_ptr());
-        let Some(gate) = &mut self.gate else { return (xs, s.c, self.b) };
-        // SAFETY: the rows and their image's `c` factors exist; the tile has room for the rows or for all panels.
-        unsafe {
-            let factors = gate.data.get().add(image * s.c);
-            if gate.on == Gated::Weights {
-                if gate.image != Some(image) {
-                    scale_panels::<S>(self.b, factors, [s.c, s.oc], self.columns.clone(), tile);
-                    gate.image = Some(image);
-                }
-                (Fixed(xs.get().add(rows.start * s.c)), s.c, Fixed(tile))
-            } else {
-                let stride = s.c.next_multiple_of(S::LANES);
-                scale_rows::<S>(xs, factors, s.c, rows, tile, stride);
-                (Fixed(tile), stride, self.b)
-            }
-        }
-    }
-
     /// Computes a group's outputs of up to a few bands of rows from the one at position `row` on, and returns the next.
     ///
     /// With weights larger than a cache, as many bands as the cache holds share each panel of them.
     #[inline(always)]
-    unsafe fn dense<S: Simd>(&mut self, row: usize, group: usize) -> usize {
+    unsafe fn dense<S: Simd>(&mut self, row: usize, group: usize, at_once: usize) -> usize {
         let (s, band, len) = (self.rows.shape, self.band, self.band.len());
         let out = s.oc / s.groups;
         self.rows.group = group;
@@ -264,7 +294,7 @@ impl ForwardPart<'_> {
         let (mut filled, mut next) = (0, row);
         // SAFETY: the output rows exist; the tile has room for `bands` bands.
         unsafe {
-            while filled < self.bands && next < self.range.end {
+            while filled < at_once && next < self.range.end {
                 let (n, oh) = (next / (s.oh * s.ow), next / s.ow % s.oh);
                 let count = band.rows.min(s.oh - oh).min((self.range.end - next) / s.ow);
                 let to = self.part.tile.as_mut_ptr().add(filled * len);

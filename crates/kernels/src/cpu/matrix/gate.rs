@@ -1,44 +1,64 @@
 //! A map times a gate on its way into a product: the scale of a squeeze-and-excite costs no pass of its own.
 //!
-//! Above: `cpu::matrix::forward`. Below: `simd`. Not here: how a gate is computed, gates without a pointwise convolution behind them
+//! Above: `cpu::matrix::forward`. Below: `cpu::choice`, `simd`. Not here: how a gate is computed, gates without a pointwise convolution behind them
 //! (`cpu::elementwise`).
 //! In `Σ_c x[p, c]·g[c]·w[c, o]` either factor may take the gate: the rows of `x`, a tile at a time in scratch, or a copy of the
-//! weights, once an image. Whichever is smaller takes it.
+//! weights, once an image. Which of them is chosen in `cpu::choice`.
 
 use std::ops::Range;
 
-use crate::ConvShape;
+use crate::cpu::choice::Operand;
 use crate::cpu::gemm::Widths;
+use crate::cpu::pack::Rows;
 use crate::cpu::team::Fixed;
+use crate::cpu::trace::{Path, took};
 use crate::simd::Simd;
-
-/// The factor of a product that takes the gate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Gated {
-    Map,
-    Weights,
-}
-
-impl Gated {
-    /// The factor with less to multiply: the positions of an image against the output channels, each as many times as the gate is
-    /// long. By the shape alone: how many threads share an image must not change which products are rounded.
-    pub(super) fn of(s: &ConvShape) -> Self {
-        if s.oc <= s.oh * s.ow { Self::Weights } else { Self::Map }
-    }
-}
 
 /// A gate, `(n, c)`, as a part of the product sees it.
 #[derive(Clone, Copy)]
 pub(super) struct Gate {
     pub(super) data: Fixed<f32>,
-    pub(super) on: Gated,
     /// The image whose gate the weights in scratch were multiplied by.
     pub(super) image: Option<usize>,
 }
 
 impl Gate {
-    pub(super) fn new(s: &ConvShape, gate: &[f32]) -> Self {
-        Self { data: Fixed(gate.as_ptr()), on: Gated::of(s), image: None }
+    pub(super) fn new(gate: &[f32]) -> Self {
+        Self { data: Fixed(gate.as_ptr()), image: None }
+    }
+}
+
+/// The factors for some rows of one image, one of them times the gate: where those rows begin, their distance, and the panels.
+///
+/// # Safety
+/// The rows and their image's factors exist, `b` is all panels and which of them are needed, and `tile` has room for the rows or, with
+/// [`Operand::WeightsScaled`], for all panels.
+#[inline(always)]
+pub(super) unsafe fn gated<S: Simd>(
+    Rows { shape: s, source, .. }: &Rows,
+    gate: &mut Gate,
+    operand: Operand,
+    rows: Range<usize>,
+    (b, panels): (Fixed<f32>, Range<usize>),
+    tile: *mut f32,
+) -> (Fixed<f32>, usize, Fixed<f32>) {
+    let image = rows.start / (s.oh * s.ow);
+    // SAFETY: the caller's promise.
+    unsafe {
+        let factors = gate.data.get().add(image * s.c);
+        if operand == Operand::WeightsScaled {
+            if gate.image != Some(image) {
+                took(Path::WeightsScaled);
+                scale_panels::<S>(b, factors, [s.c, s.oc], panels, tile);
+                gate.image = Some(image);
+            }
+            (Fixed(source.data.get().add(rows.start * s.c)), s.c, Fixed(tile))
+        } else {
+            took(Path::Scaled);
+            let stride = s.c.next_multiple_of(S::LANES);
+            scale_rows::<S>(source.data, factors, s.c, rows, tile, stride);
+            (Fixed(tile), stride, b)
+        }
     }
 }
 
@@ -98,20 +118,8 @@ pub(super) unsafe fn scale_panels<S: Simd>(
 
 #[cfg(test)]
 mod tests {
-    use super::Gated;
     use crate::{Activation, ConvShape, Cpu, Device, Epilogue, Isa, Reference, Source};
     use proptest::prelude::{any, prop_assert, proptest};
-
-    #[test]
-    fn the_smaller_factor_takes_the_gate() {
-        let of = |size, c, oc| {
-            Gated::of(
-                &ConvShape::new([1, size, size, c], oc, [1; 2], [1; 2], [1; 2], [0; 4], 1).unwrap(),
-            )
-        };
-        // The first block of EfficientNet-B0 and the last of MobileNetV3-Large.
-        assert_eq!([of(112, 32, 16), of(7, 960, 160)], [Gated::Weights, Gated::Map]);
-    }
 
     /// `len` values in `-1..1` that look random.
     fn values(seed: u32, len: usize) -> Vec<f32> {

@@ -11,6 +11,7 @@ use crate::ConvShape;
 use crate::cpu::gemm::{AccumulateSome, Factors, ONE_RUN, ONE_SEGMENT, multiply};
 use crate::cpu::pack::{Panels, Rows, gather_gradient};
 use crate::cpu::team::{Fixed, Shared, part_of};
+use crate::cpu::trace::{Path, took};
 use crate::cpu::views::GradientView;
 use crate::cpu::{Cpu, Part};
 use crate::simd::{Kernel, Simd};
@@ -20,7 +21,7 @@ use crate::sizes::product;
 const NARROW: usize = 64;
 
 /// Whether the weight's gradient comes from bands.
-pub(super) fn is_narrow(s: &ConvShape) -> bool {
+pub(in crate::cpu) fn is_narrow(s: &ConvShape) -> bool {
     !s.is_pointwise() && s.c / s.groups < NARROW
 }
 
@@ -149,6 +150,7 @@ impl NarrowPart<'_> {
     unsafe fn accumulate<S: Simd>(&mut self, position: usize, from: usize, len: usize) {
         let (s, segments) = (self.rows.shape, self.segments);
         let n = s.weight_len() / s.oc / segments.len();
+        took(Path::WeightBands);
         for (i, segment) in segments.iter().enumerate() {
             // SAFETY: positions and taps lie in the band; columns in this part's gradient.
             unsafe {

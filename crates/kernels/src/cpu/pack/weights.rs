@@ -21,14 +21,14 @@ impl Panels {
         let (columns, padded) = (self.columns(i), self.padded(i));
         let weight = &weight[columns.start * self.k..columns.end * self.k];
         assert!(panel.len() >= self.k * padded && self.lanes == isa.lanes());
-        let job = Turn { weight, k: self.k, taps, padded, panel };
+        let job = Transpose { weight, k: self.k, taps, padded, panel };
         // SAFETY: `isa` is one of this machine; the slices hold all that their sizes say.
         unsafe { isa.run(job) };
     }
 }
 
 /// Writes `weight`, rows of `k`, as columns of a panel whose rows have `padded` elements.
-struct Turn<'a> {
+struct Transpose<'a> {
     weight: &'a [f32],
     k: usize,
     taps: usize,
@@ -36,7 +36,7 @@ struct Turn<'a> {
     panel: &'a mut [f32],
 }
 
-impl Kernel for Turn<'_> {
+impl Kernel for Transpose<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let Self { weight, k, padded, .. } = self;

@@ -1,19 +1,21 @@
-//! The input's gradient of a convolution with stride 1: a convolution of the gradient with the filters turned round.
+//! The input's gradient of a convolution with stride 1: a convolution of the gradient with the filters flipped.
 //!
 //! Above: `matrix::backward`. Below: `matrix::forward`, `matrix::pack_forward`. Not here: larger strides, whose gradients are scattered.
 //! `dx[ih, iw, i] = Σ_{o, u, v} dy[ih + top − u·d, iw + left − v·d, o] · w[o, i, u, v]`, which with `u' = kh − 1 − u` is a convolution
 //! padded by `d·(kh − 1) − top` before. It reads bands and writes each value once, where scattering adds `kh·kw` times.
 
-use super::{forward, pack_forward, pass_rows};
+use super::{pack_forward, pass_rows};
+use crate::cpu::choice::ForwardKernel;
 use crate::cpu::pass::Share;
 use crate::cpu::team::{Fixed, Shared};
+use crate::cpu::trace::{Path, took};
 use crate::cpu::views::{GradientView, SinkView};
 use crate::cpu::{Cpu, Packed};
 use crate::simd::{Kernel, Simd};
 use crate::{ConvGradient, ConvShape, Epilogue, Sink, Source};
 
 /// The convolution from the gradient of the output to that of the input; `None` where strides or paddings do not allow it.
-pub(super) fn turned_shape(s: &ConvShape) -> Option<ConvShape> {
+pub(in crate::cpu) fn flipped_shape(s: &ConvShape) -> Option<ConvShape> {
     if s.is_pointwise() || s.stride != [1, 1] {
         return None;
     }
@@ -32,17 +34,19 @@ pub(super) fn turned_shape(s: &ConvShape) -> Option<ConvShape> {
     })
 }
 
-/// Writes the input's gradient of `s` through the sink; `turned` is [`turned_shape`].
+/// Writes the input's gradient of `s` through the sink; `flipped` is [`flipped_shape`], `kernel` its own.
 pub(super) fn input_gradient(
     cpu: &mut Cpu,
     s: &ConvShape,
-    turned: &ConvShape,
+    flipped: &ConvShape,
     gradient: ConvGradient<'_, f32>,
     weight: &[f32],
     mut sink: Sink<'_, f32>,
+    kernel: ForwardKernel,
 ) {
+    took(Path::Flipped);
     let (isa, mut packed) = (cpu.isa, cpu.take_packed());
-    pack_turned(cpu, s, turned, weight, &mut packed);
+    pack_flipped(cpu, s, flipped, weight, &mut packed);
     let mut finished = std::mem::take(&mut cpu.finished);
     let dy = match gradient.norm {
         None => gradient.dz,
@@ -59,11 +63,12 @@ pub(super) fn input_gradient(
     };
     let (xs, epilogue) = (Source::plain(dy), Epilogue::default());
     if !sink.accumulate && sink.mask.is_none() && sink.tally.is_none() {
-        forward(cpu, turned, xs, None, &packed, epilogue, sink.out, None);
+        cpu.run_forward(kernel, flipped, xs, None, &packed, epilogue, sink.out, None);
     } else {
         let mut image = std::mem::take(&mut cpu.image);
         image.reserve(s.input_len());
-        forward(cpu, turned, xs, None, &packed, epilogue, &mut image[..s.input_len()], None);
+        let dx = &mut image[..s.input_len()];
+        cpu.run_forward(kernel, flipped, xs, None, &packed, epilogue, dx, None);
         let (view, rows) = (SinkView::new(&mut sink), s.n * s.h * s.w);
         pass_rows(cpu, Fixed(image.as_ptr()), Share::ALL, view, s.c, rows);
         if let Some(tally) = sink.tally {
@@ -74,16 +79,16 @@ pub(super) fn input_gradient(
     (cpu.packed, cpu.finished) = (packed, finished);
 }
 
-/// Packs the filters turned round: what was `(o, i, t)` of a group is `(i, o, taps − 1 − t)`.
-fn pack_turned(
+/// Packs the filters flipped: what was `(o, i, t)` of a group is `(i, o, taps − 1 − t)`.
+fn pack_flipped(
     cpu: &mut Cpu,
     s: &ConvShape,
-    turned: &ConvShape,
+    flipped: &ConvShape,
     weight: &[f32],
     packed: &mut Packed,
 ) {
     let (taps, per_group, out) = (s.kernel[0] * s.kernel[1], s.c / s.groups, s.oc / s.groups);
-    let mut round = std::mem::take(&mut cpu.turned);
+    let mut round = std::mem::take(&mut cpu.flipped);
     round.reserve(weight.len());
     let to = Shared(round.as_mut_ptr());
     cpu.for_parts(s.c, |_, channels, _| {
@@ -99,10 +104,10 @@ fn pack_turned(
             }
         }
     });
-    pack_forward(cpu.isa, turned, &round[..weight.len()], packed, |count, work| {
+    pack_forward(cpu.isa, flipped, &round[..weight.len()], packed, |count, work| {
         cpu.for_parts(count, |_, tasks, _| tasks.for_each(work));
     });
-    cpu.turned = round;
+    cpu.flipped = round;
 }
 
 /// `dy` of some rows, the norm's share applied.
