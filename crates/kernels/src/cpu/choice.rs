@@ -1,6 +1,6 @@
 //! Which kernel a convolution runs on, and why: one decision, which the dispatch matches on and reports print.
 //!
-//! Above: `cpu`, `cpu::{matrix, depthwise}`; `engine` and reports. Below: `shape`, `cpu::{matrix, pack}`. Not here: the kernels.
+//! Above: `cpu`, `cpu::{matrix, depthwise}`; `engine` and reports. Below: `shape`, `cpu::matrix`. Not here: the kernels.
 //! A choice follows from the shape, the instruction set, the threads and what is fused into reading the input, never from values.
 
 use super::matrix::{self, Merged, flipped_shape};

@@ -1,6 +1,6 @@
 //! The input's gradient of a convolution with stride 1: a convolution of the gradient with the filters flipped.
 //!
-//! Above: `matrix::backward`. Below: `matrix::forward`, `matrix::pack_forward`. Not here: larger strides, whose gradients are scattered.
+//! Above: `matrix::backward`. Below: `cpu::choice`, `matrix::pack_forward`. Not here: larger strides, whose gradients are scattered.
 //! `dx[ih, iw, i] = Σ_{o, u, v} dy[ih + top − u·d, iw + left − v·d, o] · w[o, i, u, v]`, which with `u' = kh − 1 − u` is a convolution
 //! padded by `d·(kh − 1) − top` before. It reads bands and writes each value once, where scattering adds `kh·kw` times.
 

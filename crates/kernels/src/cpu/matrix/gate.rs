@@ -1,7 +1,7 @@
 //! A map times a gate on its way into a product: the scale of a squeeze-and-excite costs no pass of its own.
 //!
-//! Above: `cpu::matrix::forward`. Below: `cpu::choice`, `simd`. Not here: how a gate is computed, gates without a pointwise convolution behind them
-//! (`cpu::elementwise`).
+//! Above: `cpu::matrix::forward`. Below: `cpu::choice`, `simd`. Not here: how a gate is computed, gates without a pointwise convolution
+//! behind them (`cpu::elementwise`).
 //! In `Σ_c x[p, c]·g[c]·w[c, o]` either factor may take the gate: the rows of `x`, a tile at a time in scratch, or a copy of the
 //! weights, once an image. Which of them is chosen in `cpu::choice`.
 
