@@ -101,7 +101,7 @@ pub(super) fn check(source: &Source, edges: &Table, modules: &Modules) -> Vec<Pr
 
 /// What a file says to the compiler: no comments, no string literals, no unit tests at its end.
 fn code_of(text: &str) -> String {
-    let end = text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len());
+    let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
     text[..end].lines().map(|line| blanked(line) + "\n").collect()
 }
 
@@ -193,7 +193,7 @@ mod tests {
             unused(&card, "model", &code_of(code), &edges, &modules)
         };
         let code =
-            "use taper_graph::Graph;\nmod file;\n// card\n#[cfg(test)]\nmod tests;\nuse x::Op;\n";
+            "use taper_graph::Graph;\nmod file;\n// card\n#[cfg(test)]\nmod tests {\nuse x::Op;\n";
         assert!(found("`graph`, `graph::Graph`, `file`, `taper_graph::{Graph}`", code).is_empty());
         assert_eq!(found("`card`, `graph::{Graph, Op}`", code), ["card", "graph::Op"]);
         assert_eq!(found("`graph`, files", "mod file;"), ["graph"]);
