@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(
             std::fs::read_to_string(&path).unwrap(),
             "{\"kind\":\"epoch\",\"epoch\":1,\"step\":8,\"train_loss\":0.5,\"train_top1\":0.25,\
-             \"val\":{\"loss\":0.75,\"top1\":0.5,\"top5\":1.0,\"samples\":7},\"is_best\":true}\n"
+             \"train_samples\":7,\"val\":{\"loss\":0.75,\"top1\":0.5,\"top5\":1.0,\"samples\":7},\"is_best\":true}\n"
         );
     }
 
