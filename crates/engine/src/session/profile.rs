@@ -92,7 +92,7 @@ impl Session {
         let macs: Vec<Macs> = taper_cost::units(&program.graph, &program.plan.fused, [h, w])?;
         let timed = times.iter().zip(macs).enumerate();
         let unit = |(unit, (ms, macs)): (usize, (&Vec<f64>, Macs))| {
-            Some(describe(program, prepared, chosen, n, unit, macs, Spread::of(ms)?))
+            Some(describe(program, prepared, chosen, n, (unit, macs), Spread::of(ms)?))
         };
         Ok(timed.filter_map(unit).collect())
     }
@@ -103,8 +103,7 @@ fn describe(
     prepared: &Prepared,
     chosen: impl Fn(&ConvShape, Input) -> ForwardKernel,
     n: usize,
-    unit_idx: usize,
-    macs: Macs,
+    (unit_idx, macs): (usize, Macs),
     ms: Spread,
 ) -> UnitTime {
     let (unit, step) = (&program.plan.fused.units[unit_idx], &program.plan.steps[unit_idx]);
