@@ -7,8 +7,16 @@
 mod fashion_mnist;
 mod serve;
 
+#[path = "../../docs/programs/tasks.rs"]
+#[expect(dead_code, reason = "`main` reads the command line, which a test has none of")]
+mod tasks;
+
+use std::error::Error;
 use std::fs;
 use std::path::Path;
+
+use taper_train::{Event, Start};
+use tasks::Task;
 
 /// An IDX file of unsigned bytes with `N` axes.
 fn idx<const N: u8>(shape: &[u8], bytes: &[u8]) -> Vec<u8> {
@@ -47,4 +55,88 @@ fn lenet5_learns_two_shapes_and_the_same_bits_from_the_same_seed() {
     };
     assert_eq!(bits(&epochs), bits(&run(1)));
     assert_ne!(bits(&epochs), bits(&run(2)));
+}
+
+/// Copies a run folder as a kill at this moment would leave it.
+fn snapshot(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            snapshot(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// The best model, the checkpoint and the log of a run.
+fn files(run: &Path) -> std::io::Result<[Vec<u8>; 3]> {
+    let read = |name: &str| fs::read(run.join(name));
+    Ok([read("model.safetensors")?, read("checkpoint/state.safetensors")?, read("metrics.jsonl")?])
+}
+
+/// Trains a task for some epochs of five steps, kills it at three moments, and compares what resuming comes to.
+fn learns_and_survives_a_kill(
+    task: Task,
+    epochs: usize,
+    metric: &str,
+    is_learned: fn(f64) -> bool,
+) -> Result<(), Box<dyn Error>> {
+    let dir = tempfile::tempdir()?;
+    let size = tasks::Size { side: 16, pictures: 72, epochs, seed: 3 };
+    let steps = 5 * epochs as u64; // the last batch has eight pictures
+    let kills = [6, 18, steps - 3];
+    let whole = dir.path().join("whole");
+    let (mut losses, mut copied) = (Vec::new(), Vec::new());
+    let outcome = tasks::train(task, size, &whole, Start::Fresh, &mut |event| {
+        if let Event::Step { step, loss, .. } = event {
+            losses.push(*loss);
+            // In the first epoch after a checkpoint, in the middle of a later one, in the last.
+            if kills.contains(step) {
+                copied.push(snapshot(&whole, &dir.path().join(step.to_string())));
+            }
+        }
+    })?;
+    copied.into_iter().collect::<std::io::Result<()>>()?;
+    assert_eq!((outcome.steps, losses.len() as u64), (steps, steps));
+    let best = outcome.best.ok_or("no best model")?;
+    let value = best.scores.get(metric).ok_or("the metric is missing")?;
+    assert!(is_learned(value), "{task:?}: {value} of {:?}", best.scores);
+    let [first, last] = [losses[0], losses[losses.len() - 1]];
+    assert!(last < 0.7 * first, "{task:?}: {losses:?}");
+    let log = String::from_utf8(files(&whole)?[2].clone())?;
+    assert!(log.contains(&format!("\"train_{metric}\":")), "{log}");
+    for step in kills {
+        let killed = dir.path().join(step.to_string());
+        let resumed = tasks::train(task, size, &killed, Start::Resume, &mut |_| ())?;
+        assert_eq!(resumed.steps, steps);
+        assert!(files(&killed)? == files(&whole)?, "{task:?}: killed after step {step}");
+    }
+    Ok(())
+}
+
+#[test]
+fn many_labels_are_learned_and_a_kill_changes_no_bit() -> Result<(), Box<dyn Error>> {
+    // Whoever tells all labels always has two thirds.
+    learns_and_survives_a_kill(Task::Labels, 8, "f1", |f1| f1 > 0.72)
+}
+
+#[test]
+fn numbers_are_learned_and_a_kill_changes_no_bit() -> Result<(), Box<dyn Error>> {
+    // Whoever tells the middle always is off by 0.108.
+    learns_and_survives_a_kill(Task::Numbers, 24, "mae", |mae| mae < 0.1)
+}
+
+#[test]
+fn a_u_net_learns_masks_and_a_kill_changes_no_bit() -> Result<(), Box<dyn Error>> {
+    // Whoever sees the ground alone has less than a quarter.
+    learns_and_survives_a_kill(Task::Mask, 8, "miou", |iou| iou > 0.6)
+}
+
+#[test]
+fn two_heads_learn_together_and_a_kill_changes_no_bit() -> Result<(), Box<dyn Error>> {
+    learns_and_survives_a_kill(Task::MaskAndCount, 8, "mask_miou", |iou| iou > 0.6)
 }

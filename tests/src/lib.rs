@@ -29,5 +29,9 @@ pub struct Pooling;
 pub struct EfficientArchitectures;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/training.md")]
+pub struct Training;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/fashion-mnist.md")]
 pub struct FashionMnist;
