@@ -43,14 +43,14 @@ fn block(b: &mut GraphBuilder, name: &str, xs: NodeId, conv: Conv) -> taper_grap
     b.activation(&format!("{name}.act"), xs, Activation::Relu)
 }
 
-/// Three strided blocks, and a linear layer on a flattened map that still knows where things are: an output `(n, out)`.
+/// Two strided blocks, and a linear layer on a flattened map that still knows where things are: an output `(n, out)`.
 fn encoder(b: &mut GraphBuilder, name: &str, out: usize) -> taper_graph::Result<()> {
     let mut xs = b.input();
-    for (i, channels) in [12, 16, 16].into_iter().enumerate() {
+    for (i, channels) in [12, 16].into_iter().enumerate() {
         xs = block(b, &format!("blocks.{i}"), xs, Conv::dense(channels, 3, 2))?;
     }
-    // Two by two places, whatever the size of the picture.
-    let places = Op::AdaptivePool { kind: PoolKind::Avg, out: [2, 2] };
+    // Four by four places, whatever the size of the picture.
+    let places = Op::AdaptivePool { kind: PoolKind::Avg, out: [4, 4], at_least: false };
     let xs = b.push("places", places, &[xs], Bias::Without)?;
     let xs = b.flatten("flatten", xs)?;
     let xs = b.linear(name, xs, out, Bias::With)?;
