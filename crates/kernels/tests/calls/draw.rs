@@ -232,6 +232,11 @@ pub(crate) fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&v| f64::from(v)).collect()
 }
 
+/// Elements of rows of which no argument says how many there are: where no slice can hold them there are none.
+pub(crate) fn told_by_slices(rows: usize, c: usize) -> Option<usize> {
+    product(&[rows, c]).filter(|&len| len <= LONGEST).or(Some(0))
+}
+
 /// The product of sizes; `None` if it overflows.
 pub(crate) fn product(sizes: &[usize]) -> Option<usize> {
     let is_empty = sizes.contains(&0);

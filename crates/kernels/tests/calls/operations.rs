@@ -5,7 +5,7 @@
 use taper_kernels::{Activation, ConvGradient, Device, Epilogue, Moments, NormGradient, Pooling};
 
 use super::Written;
-use super::draw::{Draw, Tensor, product, wide};
+use super::draw::{Draw, Tensor, product, told_by_slices, wide};
 use super::shapes;
 
 type Operation = fn(&mut dyn Device<f32>, &mut Draw) -> Option<Written>;
@@ -138,7 +138,7 @@ fn conv_transpose_backward(device: &mut dyn Device<f32>, draw: &mut Draw) -> Opt
 fn add(device: &mut dyn Device<f32>, draw: &mut Draw) -> Option<Written> {
     let [rows, c] = draw.sizes(20);
     draw.refuse_if(c == 0);
-    let len = product(&[rows, c]);
+    let len = told_by_slices(rows, c);
     let (a, b) = (draw.tensor("a", len, c), draw.tensor("b", len, c));
     let mut out = draw.values("output", len);
     let activation = draw.pick(&[Activation::Identity, Activation::Relu6, Activation::Tanh]);
@@ -149,7 +149,7 @@ fn add(device: &mut dyn Device<f32>, draw: &mut Draw) -> Option<Written> {
 fn copy(device: &mut dyn Device<f32>, draw: &mut Draw) -> Option<Written> {
     let [rows, c] = draw.sizes(20);
     draw.refuse_if(c == 0);
-    let len = product(&[rows, c]);
+    let len = told_by_slices(rows, c);
     let xs = draw.tensor("input", len, c);
     let mut out = draw.values("output", len);
     device.copy(c, xs.source(), &mut out);
@@ -159,7 +159,7 @@ fn copy(device: &mut dyn Device<f32>, draw: &mut Draw) -> Option<Written> {
 fn pass(device: &mut dyn Device<f32>, draw: &mut Draw) -> Option<Written> {
     let [rows, c] = draw.sizes(20);
     draw.refuse_if(c == 0);
-    let len = product(&[rows, c]);
+    let len = told_by_slices(rows, c);
     let gradient = draw.values("gradient", len);
     let mut to = draw.target("output", len, c);
     device.pass(c, &gradient, to.sink());
