@@ -49,7 +49,7 @@ pub struct Cpu {
     parts: Vec<Part>,
     packed: Packed,
     image: AlignedBuf<f32>,
-    /// A gradient with its norm's share applied.
+    /// A gradient with its norm's share applied, or an input with its activation applied.
     finished: AlignedBuf<f32>,
     flipped: AlignedBuf<f32>,
 }

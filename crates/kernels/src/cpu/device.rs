@@ -159,11 +159,13 @@ impl Device<f32> for Cpu {
         y: &mut [f32],
     ) {
         checks::windows(shape, &xs, y);
-        let (xs, y, isa) = (SourceView::new(xs), Shared(y.as_mut_ptr()), self.isa);
-        self.for_windows(shape, |image, first, end| {
-            let windows = Windows { shape, pooling, xs, image, first, end };
-            // SAFETY: `isa` is one of this machine; tasks have images and channels of their own.
-            unsafe { isa.run(windows::Forward { windows, y }) };
+        self.with_straight(shape.c, xs, |cpu, xs| {
+            let (y, isa) = (Shared(y.as_mut_ptr()), cpu.isa);
+            cpu.for_windows(shape, |image, first, end| {
+                let windows = Windows { shape, pooling, xs, image, first, end };
+                // SAFETY: `isa` is one of this machine; tasks have images and channels of their own.
+                unsafe { isa.run(windows::Forward { windows, y }) };
+            });
         });
     }
 
@@ -179,12 +181,14 @@ impl Device<f32> for Cpu {
         let mut sums = std::mem::take(&mut self.image);
         sums.reserve(shape.input_len());
         sums[..shape.input_len()].fill(0.0);
-        let (xs, dx, isa) = (SourceView::new(xs), Shared(sums.as_mut_ptr()), self.isa);
-        let gradient = Fixed(gradient.as_ptr());
-        self.for_windows(shape, |image, first, end| {
-            let windows = Windows { shape, pooling, xs, image, first, end };
-            // SAFETY: `isa` is one of this machine; tasks have images and channels of their own.
-            unsafe { isa.run(windows::Backward { windows, gradient, dx }) };
+        let (dx, gradient) = (Shared(sums.as_mut_ptr()), Fixed(gradient.as_ptr()));
+        self.with_straight(shape.c, xs, |cpu, xs| {
+            let isa = cpu.isa;
+            cpu.for_windows(shape, |image, first, end| {
+                let windows = Windows { shape, pooling, xs, image, first, end };
+                // SAFETY: `isa` is one of this machine; tasks have images and channels of their own.
+                unsafe { isa.run(windows::Backward { windows, gradient, dx }) };
+            });
         });
         self.pass_all(shape.c, &sums[..shape.input_len()], Share::ALL, sink);
         self.image = sums;
@@ -245,10 +249,12 @@ impl Device<f32> for Cpu {
 
     fn resample(&mut self, map: &SpatialMap, xs: Source<'_, f32>, y: &mut [f32]) {
         checks::resample(map, &xs, y);
-        let (xs, y, rows) = (SourceView::new(xs), Shared(y.as_mut_ptr()), map.n * map.out()[0]);
-        self.for_parts(rows, |isa, rows, _| {
-            // SAFETY: `isa` is one of this machine; parts have rows of their own.
-            unsafe { isa.run(ResampleRows { map, xs, y, rows }) };
+        let (y, rows) = (Shared(y.as_mut_ptr()), map.n * map.out()[0]);
+        self.with_straight(map.c, xs, |cpu, xs| {
+            cpu.for_parts(rows, |isa, rows, _| {
+                // SAFETY: `isa` is one of this machine; parts have rows of their own.
+                unsafe { isa.run(ResampleRows { map, xs, y, rows }) };
+            });
         });
     }
 
@@ -291,12 +297,14 @@ impl Device<f32> for Cpu {
         y: &mut [f32],
     ) {
         checks::group_norm(shape, &xs, &affine, y);
-        let (xs, scale) = (SourceView::new(xs), Fixed(affine.scale.as_ptr()));
-        let groups = Groups { shape: *shape, eps, xs, scale };
-        let (shift, y) = (Fixed(affine.shift.as_ptr()), Shared(y.as_mut_ptr()));
-        self.for_parts(shape.n * shape.groups, |isa, tasks, _| {
-            // SAFETY: `isa` is one of this machine; parts have groups of their own.
-            unsafe { isa.run(Normalize { groups, shift, y, tasks }) };
+        let (scale, shift) = (Fixed(affine.scale.as_ptr()), Fixed(affine.shift.as_ptr()));
+        let y = Shared(y.as_mut_ptr());
+        self.with_straight(shape.c, xs, |cpu, xs| {
+            let groups = Groups { shape: *shape, eps, xs, scale };
+            cpu.for_parts(shape.n * shape.groups, |isa, tasks, _| {
+                // SAFETY: `isa` is one of this machine; parts have groups of their own.
+                unsafe { isa.run(Normalize { groups, shift, y, tasks }) };
+            });
         });
     }
 
@@ -311,18 +319,20 @@ impl Device<f32> for Cpu {
         sink: Option<Sink<'_, f32>>,
     ) {
         checks::group_norm_backward(shape, gradient, &xs, scale, &d_affine, sink.as_ref());
-        let (c, xs, scale) = (shape.c, SourceView::new(xs), Fixed(scale.as_ptr()));
-        let groups = Groups { shape: *shape, eps, xs, scale };
+        let (c, scale) = (shape.c, Fixed(scale.as_ptr()));
         let gradient = Fixed(gradient.as_ptr());
         let mut image = std::mem::take(&mut self.image);
         image.reserve(shape.len());
         self.clear_totals(2 * c, true);
         let dx = Shared(image.as_mut_ptr());
-        self.for_parts(shape.n * shape.groups, |isa, tasks, part| {
-            let totals = Shared(part.totals.as_mut_ptr());
-            let job = group_norm::Differentiate { groups, gradient, dx, totals, tasks };
-            // SAFETY: `isa` is one of this machine; parts have groups and totals of their own.
-            unsafe { isa.run(job) };
+        self.with_straight(c, xs, |cpu, xs| {
+            let groups = Groups { shape: *shape, eps, xs, scale };
+            cpu.for_parts(shape.n * shape.groups, |isa, tasks, part| {
+                let totals = Shared(part.totals.as_mut_ptr());
+                let job = group_norm::Differentiate { groups, gradient, dx, totals, tasks };
+                // SAFETY: `isa` is one of this machine; parts have groups and totals of their own.
+                unsafe { isa.run(job) };
+            });
         });
         for (d, first) in d_affine.into_iter().zip([0, c]) {
             d.into_iter().for_each(|d| self.write_totals(first, d));
@@ -335,13 +345,15 @@ impl Device<f32> for Cpu {
 
     fn prelu(&mut self, c: usize, xs: Source<'_, f32>, slope: &[f32], y: &mut [f32]) {
         checks::prelu(c, &xs, slope, y.len());
-        let (xs, to, shared) = (SourceView::new(xs), Shared(y.as_mut_ptr()), slope.len() == 1);
-        let slope = Fixed(slope.as_ptr());
-        self.for_parts(y.len() / c, |isa, rows, _| {
-            let (gradient, totals) = (Fixed::NULL, Shared(std::ptr::null_mut()));
-            let job = PreluRows { xs, slope, shared, gradient, to, c, rows, totals };
-            // SAFETY: `isa` is one of this machine; parts have rows of their own.
-            unsafe { isa.run(job) };
+        let (to, shared) = (Shared(y.as_mut_ptr()), slope.len() == 1);
+        let (slope, rows) = (Fixed(slope.as_ptr()), y.len() / c);
+        self.with_straight(c, xs, |cpu, xs| {
+            cpu.for_parts(rows, |isa, rows, _| {
+                let (gradient, totals) = (Fixed::NULL, Shared(std::ptr::null_mut()));
+                let job = PreluRows { xs, slope, shared, gradient, to, c, rows, totals };
+                // SAFETY: `isa` is one of this machine; parts have rows of their own.
+                unsafe { isa.run(job) };
+            });
         });
     }
 
@@ -356,18 +368,19 @@ impl Device<f32> for Cpu {
     ) {
         checks::prelu_backward(c, gradient, &xs, slope, d_slope.as_deref(), sink.as_ref());
         let len = gradient.len();
-        let (xs, shared, gradient) =
-            (SourceView::new(xs), slope.len() == 1, Fixed(gradient.as_ptr()));
+        let (shared, gradient) = (slope.len() == 1, Fixed(gradient.as_ptr()));
         let slope = Fixed(slope.as_ptr());
         let mut image = std::mem::take(&mut self.image);
         image.reserve(len);
         self.clear_totals(c, true);
         let to = Shared(image.as_mut_ptr());
-        self.for_parts(len / c, |isa, rows, part| {
-            let totals = Shared(part.totals.as_mut_ptr());
-            let job = PreluRows { xs, slope, shared, gradient, to, c, rows, totals };
-            // SAFETY: `isa` is one of this machine; parts have rows and totals of their own.
-            unsafe { isa.run(job) };
+        self.with_straight(c, xs, |cpu, xs| {
+            cpu.for_parts(len / c, |isa, rows, part| {
+                let totals = Shared(part.totals.as_mut_ptr());
+                let job = PreluRows { xs, slope, shared, gradient, to, c, rows, totals };
+                // SAFETY: `isa` is one of this machine; parts have rows and totals of their own.
+                unsafe { isa.run(job) };
+            });
         });
         match d_slope {
             Some([one]) => *one = (0..c).map(|c| self.total(c)).sum::<f64>() as f32,

@@ -50,11 +50,20 @@ impl Kernel for AddRows {
             unsafe {
                 let (low, high) = (S::splat(self.bounds[0]), S::splat(self.bounds[1]));
                 let (ka, kb) = (self.a.channel::<S>(c, lanes), self.b.channel::<S>(c, lanes));
-                for row in rows.clone() {
-                    let at = row * self.c + c;
-                    let a = self.a.read::<S>(at, lanes, &ka);
-                    let sum = S::add(a, self.b.read::<S>(at, lanes, &kb));
-                    S::store_some(self.to.get().add(at), S::clamp(sum, low, high), lanes);
+                if self.a.is_curved() || self.b.is_curved() {
+                    for row in rows.clone() {
+                        let at = row * self.c + c;
+                        let a = self.a.read::<S>(at, lanes, &ka);
+                        let sum = S::add(a, self.b.read::<S>(at, lanes, &kb));
+                        S::store_some(self.to.get().add(at), S::clamp(sum, low, high), lanes);
+                    }
+                } else {
+                    for row in rows.clone() {
+                        let at = row * self.c + c;
+                        let a = self.a.read_straight::<S>(at, lanes, &ka);
+                        let sum = S::add(a, self.b.read_straight::<S>(at, lanes, &kb));
+                        S::store_some(self.to.get().add(at), S::clamp(sum, low, high), lanes);
+                    }
                 }
                 let first = self.to.get().add(rows.start * self.c + c);
                 curves::apply_rows::<S>(self.activation, first, [rows.len(), self.c, lanes]);
@@ -163,25 +172,28 @@ impl Kernel for SumPositions {
                 let mut sums = [S::zero(); CHAINS];
                 let place = |p: usize| (self.image * self.positions + p) * self.c + c;
                 let mut strip = [S::zero(); STRIP];
-                for p in 0..self.positions {
-                    let at = place(p);
-                    if self.xs.is_curved() && p.is_multiple_of(STRIP) {
-                        let count = STRIP.min(self.positions - p);
-                        for (i, x) in strip[..count].iter_mut().enumerate() {
-                            *x = self.xs.read_straight::<S>(place(p + i), lanes, &k);
+                let step = self.xs.strip(self.positions);
+                for first in (0..self.positions).step_by(step) {
+                    let end = (first + step).min(self.positions);
+                    if self.xs.is_curved() {
+                        for p in first..end {
+                            strip[p - first] = self.xs.read_straight::<S>(place(p), lanes, &k);
                         }
-                        let first = strip.as_mut_ptr().cast();
-                        self.xs.bend_rows::<S>(first, [count, S::LANES, S::LANES]);
+                        let size = [end - first, S::LANES, S::LANES];
+                        self.xs.bend_rows::<S>(strip.as_mut_ptr().cast(), size);
                     }
-                    let mut x = if self.xs.is_curved() {
-                        strip[p % STRIP]
-                    } else {
-                        self.xs.read_straight::<S>(at, lanes, &k)
-                    };
-                    if let Some(with) = self.with {
-                        x = S::mul(x, S::load_some(with.data.get().add(at), lanes));
+                    for p in first..end {
+                        let at = place(p);
+                        let mut x = if self.xs.is_curved() {
+                            strip[p - first]
+                        } else {
+                            self.xs.read_straight::<S>(at, lanes, &k)
+                        };
+                        if let Some(with) = self.with {
+                            x = S::mul(x, S::load_some(with.data.get().add(at), lanes));
+                        }
+                        sums[p % CHAINS] = S::add(sums[p % CHAINS], x);
                     }
-                    sums[p % CHAINS] = S::add(sums[p % CHAINS], x);
                 }
                 let sum = S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3]));
                 let sum = S::mul(sum, S::splat(self.scale));

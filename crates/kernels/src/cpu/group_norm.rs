@@ -100,7 +100,7 @@ impl Groups {
                 // SAFETY: positions and channels exist.
                 let x = unsafe {
                     let k = self.xs.channel::<S>(c, lanes);
-                    self.xs.read::<S>(row + c, lanes, &k)
+                    self.xs.read_straight::<S>(row + c, lanes, &k)
                 };
                 each(row + c, c, lanes, x);
             }
@@ -228,7 +228,7 @@ impl PreluRows {
             let mut sum = zero;
             for row in rows {
                 let at = row * self.c + c;
-                let x = self.xs.read::<S>(at, lanes, &k);
+                let x = self.xs.read_straight::<S>(at, lanes, &k);
                 let value = if self.gradient.is_null() {
                     let below = S::sub(zero, S::larger(S::sub(zero, x), zero));
                     S::fma(below, slope, S::larger(x, zero))

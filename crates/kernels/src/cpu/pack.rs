@@ -6,7 +6,7 @@
 mod weights;
 
 use super::gemm::Widths;
-use super::views::{GradientView, STRIP, SourceView};
+use super::views::{GradientView, SourceView};
 use crate::simd::Simd;
 use crate::{ConvShape, Isa};
 
@@ -153,8 +153,9 @@ impl Rows {
             // SAFETY: rows exist, `c + lanes <= channels`, and `stride` holds whole vectors.
             unsafe {
                 let k = self.source.channel::<S>(c, lanes);
-                for first in rows.clone().step_by(STRIP) {
-                    let strip = first..(first + STRIP).min(rows.end);
+                let step = self.source.strip(rows.len());
+                for first in rows.clone().step_by(step) {
+                    let strip = first..(first + step).min(rows.end);
                     let to = to.add((first - rows.start) * stride + c);
                     for (i, row) in strip.clone().enumerate() {
                         let x = self.source.read_straight::<S>(row * channels + c, lanes, &k);

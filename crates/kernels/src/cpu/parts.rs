@@ -1,11 +1,12 @@
 //! Work cut into one part a thread, and gradients passed on.
 //!
-//! Above: `cpu::device`, `cpu::matrix`. Below: `cpu::{pass, team}`. Not here: the operations (`cpu::device`).
+//! Above: `cpu::device`, `cpu::matrix`. Below: `cpu::{pass, team, views}`. Not here: the operations (`cpu::device`).
 
 use super::pass::Share;
 use super::team::{Shared, part_of};
+use super::views::SourceView;
 use super::{Cpu, Part, SUM_CHANNELS};
-use crate::{PoolShape, Sink};
+use crate::{Device, PoolShape, Sink, Source};
 
 impl Cpu {
     /// Calls `work(instruction set, tasks, scratch)` for every part of `count` tasks.
@@ -40,6 +41,25 @@ impl Cpu {
     /// The totals from `first` on, rounded.
     pub(super) fn write_totals(&self, first: usize, to: &mut [f32]) {
         to.iter_mut().enumerate().for_each(|(i, to)| *to = self.total(first + i) as f32);
+    }
+
+    /// Calls `run` with a source that has no curved activation: the one given, or a copy of it with the activation applied. For kernels
+    /// that read a value more than once.
+    pub(super) fn with_straight(
+        &mut self,
+        c: usize,
+        xs: Source<'_, f32>,
+        run: impl FnOnce(&mut Self, SourceView),
+    ) {
+        if !xs.activation.is_curved() {
+            return run(self, SourceView::new(xs));
+        }
+        let mut copy = std::mem::take(&mut self.finished);
+        let len = xs.data.len();
+        copy.reserve(len);
+        self.copy(c, xs, &mut copy[..len]);
+        run(self, SourceView::new(Source::plain(&copy[..len])));
+        self.finished = copy;
     }
 
     /// Calls `work(image, first channel, end)` for blocks of channels of all images.

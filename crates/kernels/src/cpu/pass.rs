@@ -3,7 +3,7 @@
 //! Above: `cpu::{device, matrix}`. Below: `simd`, `cpu::views`. Not here: gradients that come out of a product (`cpu::gemm`).
 
 use super::team::{Fixed, Shared};
-use super::views::{STRIP, SinkView, SourceView};
+use super::views::{SinkView, SourceView};
 use crate::simd::{Kernel, Simd};
 
 /// What of a gradient's row reaches a row of the sink.
@@ -61,8 +61,9 @@ impl PassRows {
             let gate = self.share.gate.map(|(g, every)| (g, every, g.channel::<S>(c, lanes)));
             let (mut sum, mut dot) = (S::zero(), S::zero());
             let (mut gate_row, mut factor) = (usize::MAX, S::zero());
-            for first in rows.clone().step_by(STRIP) {
-                let strip = first..(first + STRIP).min(rows.end);
+            let step = self.sink.strip(rows.len());
+            for first in rows.clone().step_by(step) {
+                let strip = first..(first + step).min(rows.end);
                 let places = [first * self.c + c, self.c, strip.len()];
                 for r in strip {
                     let from = r / self.share.repeat * self.c + c;

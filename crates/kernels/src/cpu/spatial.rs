@@ -4,7 +4,7 @@
 //! Twins: `reference::around`.
 
 use super::team::Shared;
-use super::views::{STRIP, SourceView};
+use super::views::SourceView;
 use crate::simd::{Kernel, Simd};
 use crate::{ChannelMap, SpatialMap};
 
@@ -35,7 +35,7 @@ impl Kernel for ResampleRows<'_> {
                             for &(v, b) in map.axes[1].taps(j) {
                                 let at = ((image * h + u) * w + v) * channels + c;
                                 let factor = S::splat((a * b) as f32);
-                                sum = S::fma(xs.read::<S>(at, lanes, &k), factor, sum);
+                                sum = S::fma(xs.read_straight::<S>(at, lanes, &k), factor, sum);
                             }
                         }
                         S::store_some(y.get().add(to + c), sum, lanes);
@@ -64,8 +64,9 @@ impl Kernel for MoveRows<'_> {
                 // SAFETY: moves lie in both tensors; parts write rows of their own.
                 unsafe {
                     let k = xs.channel::<S>(m.from + i, lanes);
-                    for first in rows.clone().step_by(STRIP) {
-                        let strip = first..(first + STRIP).min(rows.end);
+                    let step = xs.strip(rows.len());
+                    for first in rows.clone().step_by(step) {
+                        let strip = first..(first + step).min(rows.end);
                         let to = y.get().add(first * map.out_channels + m.to + i);
                         for (j, row) in strip.clone().enumerate() {
                             let at = row * map.in_channels + m.from + i;

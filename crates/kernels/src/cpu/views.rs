@@ -3,14 +3,14 @@
 //! Above: `cpu::{gemm, matrix, depthwise, pointwise}`. Below: `simd`. Not here: who owns the memory (`device`).
 //! A null pointer means "not there". Every method inlines into a kernel entered through `Isa::run`.
 
-use super::curves;
+use super::curves::{self, for_each_curve};
 use super::team::{Fixed, Shared};
 use crate::simd::{Simd, Task};
 use crate::{Activation, ConvGradient, Sink, Source};
 
 /// Rows between writing a vector of channels and going over it again for a curved activation: it then still lies in the nearest cache,
 /// however far rows are apart.
-pub(crate) const STRIP: usize = 16;
+pub(crate) const STRIP: usize = 32;
 
 /// A [`Source`] as pointers.
 #[derive(Clone, Copy)]
@@ -88,6 +88,12 @@ impl SourceView {
             let data = S::load_some(self.data.get().add(at), lanes);
             S::clamp(S::fma(data, k.scale, k.shift), k.low, k.high)
         }
+    }
+
+    /// How many of `rows` rows to read before [`SourceView::bend_rows`]: all, where that does nothing.
+    #[inline(always)]
+    pub(crate) fn strip(&self, rows: usize) -> usize {
+        if self.is_curved() { STRIP } else { rows.max(1) }
     }
 
     /// Applies a curved activation to `rows` rows of `cols` values, `stride` apart, that [`SourceView::read_straight`] gave.
@@ -190,6 +196,14 @@ struct Bend<'a, S: Simd> {
 impl<S: Simd> Task<S> for Bend<'_, S> {
     #[inline(always)]
     unsafe fn run(self) {
+        // SAFETY: passed on to the caller.
+        for_each_curve!(self.sink.mask.activation, |one| unsafe { self.bend(one) });
+    }
+}
+
+impl<S: Simd> Bend<'_, S> {
+    #[inline(always)]
+    unsafe fn bend(self, activation: Activation) {
         let Bend { sink, step, count, lanes, k, sums: [sum, dot], .. } = self;
         let mask = &sink.mask;
         let (mut sums, mut at) = ([*sum, *dot], self.at);
@@ -199,7 +213,7 @@ impl<S: Simd> Task<S> for Bend<'_, S> {
                 let out = sink.out.get().add(at);
                 let data = S::load_some(mask.data.get().add(at), lanes);
                 let z = S::fma(data, k.mask.scale, k.mask.shift);
-                let slope = curves::derivative::<S>(mask.activation, z);
+                let slope = curves::derivative::<S>(activation, z);
                 let g = S::mul(S::load_some(out, lanes), slope);
                 let [sum, dot] = &mut sums;
                 sink.count::<S>(at, lanes, g, k, [sum, dot]);
@@ -261,6 +275,12 @@ impl SinkView {
     #[inline(always)]
     pub(crate) fn is_curved(&self) -> bool {
         self.mask.activation.is_curved()
+    }
+
+    /// How many of `rows` rows to put before [`SinkView::bend`]: all, where that does nothing.
+    #[inline(always)]
+    pub(crate) fn strip(&self, rows: usize) -> usize {
+        if self.is_curved() { STRIP } else { rows.max(1) }
     }
 
     /// Writes `g` at flat index `at`, and counts it.

@@ -80,7 +80,7 @@ impl Windows<'_> {
             let k = self.xs.channel::<S>(c, lanes);
             let mut max = S::splat(f32::NEG_INFINITY);
             for pixel in self.shape.pixels(oh, ow) {
-                max = S::larger(max, self.xs.read::<S>(self.at(pixel) + c, lanes, &k));
+                max = S::larger(max, self.xs.read_straight::<S>(self.at(pixel) + c, lanes, &k));
             }
             max
         }
@@ -94,7 +94,7 @@ impl Windows<'_> {
             let k = self.xs.channel::<S>(c, lanes);
             let mut sum = S::zero();
             for pixel in self.shape.pixels(at[0], at[1]) {
-                let x = self.xs.read::<S>(self.at(pixel) + c, lanes, &k);
+                let x = self.xs.read_straight::<S>(self.at(pixel) + c, lanes, &k);
                 sum = S::add(sum, each_lane::<S>(x, x, |x, _| x.abs().powf(p)));
             }
             each_lane::<S>(sum, sum, |sum, _| sum.powf(1.0 / p))
@@ -142,7 +142,7 @@ impl Visit for Forward<'_> {
                     let mut sum = S::zero();
                     for pixel in windows.shape.pixels(oh, ow) {
                         let at = windows.at(pixel) + c;
-                        sum = S::add(sum, windows.xs.read::<S>(at, lanes, &k));
+                        sum = S::add(sum, windows.xs.read_straight::<S>(at, lanes, &k));
                     }
                     S::mul(sum, S::splat(windows.shape.share(oh, ow) as f32))
                 }
@@ -175,7 +175,7 @@ impl Backward<'_> {
                 let k = windows.xs.channel::<S>(channel, 1);
                 let largest = windows.shape.largest(oh, ow, |pixel| {
                     let mut x = [0.0];
-                    let value = windows.xs.read::<S>(windows.at(pixel) + channel, 1, &k);
+                    let value = windows.xs.read_straight::<S>(windows.at(pixel) + channel, 1, &k);
                     S::store_first(x.as_mut_ptr(), value, 1);
                     x[0]
                 });
@@ -214,14 +214,14 @@ impl Visit for Backward<'_> {
                 let share = match windows.pooling {
                     // Who is as large as the largest takes what is left of the gradient: the first takes all.
                     Pooling::Max => {
-                        let x = windows.xs.read::<S>(at, lanes, &k);
+                        let x = windows.xs.read_straight::<S>(at, lanes, &k);
                         let taken = S::where_equal(g, x, max);
                         g = S::sub(g, taken);
                         taken
                     }
                     Pooling::Mean => g,
                     Pooling::Lp { p } => {
-                        let x = windows.xs.read::<S>(at, lanes, &k);
+                        let x = windows.xs.read_straight::<S>(at, lanes, &k);
                         S::mul(g, each_lane::<S>(x, max, |x, norm| slope(x, norm, p as f32)))
                     }
                 };
