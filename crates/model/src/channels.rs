@@ -24,7 +24,7 @@ use crate::{Error, Model, Result, Tensor};
 /// b.output("features", xs)?;
 /// let rgb = Model::random(b.build()?, 0, Preprocess::imagenet(), Vec::new())?;
 /// let gray = adapt_channels(&rgb, 1)?;
-/// assert_eq!(gray.tensors[0].shape, [8, 1, 3, 3]);
+/// assert_eq!(gray.tensors()[0].shape, [8, 1, 3, 3]);
 /// # Ok(()) }
 /// ```
 pub fn adapt_channels(model: &Model, channels: usize) -> Result<Model> {

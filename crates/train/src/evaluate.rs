@@ -17,7 +17,7 @@ use crate::metrics::{Evaluation, Metric, Output, Predictions, Scores};
 ///
 /// # Examples
 /// ```
-/// use taper_engine::{Session, SessionOptions};
+/// use taper_layers::Network;
 /// # use taper_graph::{Bias, GraphBuilder, PoolKind};
 /// # use taper_model::{Model, Preprocess};
 /// use taper_train::{Accuracy, Review, Vectors, evaluate};
@@ -29,7 +29,7 @@ use crate::metrics::{Evaluation, Metric, Output, Predictions, Scores};
 /// # let mut preprocess = Preprocess::imagenet();
 /// # preprocess.input_size = [1, 1];
 /// # let model = Model::random(b.build()?, 0, preprocess, vec!["a".into(), "b".into()])?;
-/// let mut session = Session::new(&model, &SessionOptions::default())?;
+/// let mut session = Network::new(&model, &candle_core::Device::Cpu)?.session()?;
 /// let set = Vectors::new(vec![0.0, 1.0, 1.0, 0.0], vec![0, 1].into(), 2)?; // two vectors of two
 /// let mut review = Review::new();
 /// let evaluation = evaluate(&mut session, &set, &mut [Box::new(Accuracy::top(1)), Box::new(&mut review)])?;
