@@ -30,7 +30,7 @@ pub(crate) struct Flags {
     /// Classes to name for each picture
     #[arg(long, value_name = "K", default_value_t = 5)]
     top: usize,
-    /// Pictures
+    /// Pictures, and folders of pictures
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
     #[command(flatten)]

@@ -51,6 +51,16 @@ pub enum Error {
         /// The file's format.
         format: &'static str,
     },
+    /// The program was built without this format.
+    #[error(
+        "it is a {format} file, which this program was built without (feature `{feature}` of `taper-data`)"
+    )]
+    FormatLeftOut {
+        /// The file's format.
+        format: &'static str,
+        /// The feature that brings it.
+        feature: &'static str,
+    },
     /// The picture has no pixels, or more than are read.
     #[error("it is {width}x{height} pixels; between 1 and {limit} in all are read")]
     Dimensions {

@@ -9,12 +9,15 @@
 //! where Pillow shows grey or black for what is missing, and read where only its metadata is damaged. Files are hostile: sizes are
 //! checked before memory is asked for, nothing panics.
 
+#[cfg(feature = "bmp")]
 mod bmp;
 mod format;
+#[cfg(feature = "gif")]
 mod gif;
 mod jpeg;
 mod orientation;
 mod png;
+#[cfg(feature = "webp")]
 mod webp;
 
 use std::fs::File;
@@ -97,11 +100,12 @@ pub fn read(path: &Path) -> Result<Image> {
 /// Decodes a JPEG, PNG, WebP, BMP or GIF file given as bytes.
 ///
 /// # Errors
-/// [`Error::UnknownFormat`], [`Error::OtherFormat`]; [`Error::Dimensions`] (before any pixel is allocated); [`Error::Truncated`],
+/// [`Error::UnknownFormat`], [`Error::OtherFormat`], [`Error::FormatLeftOut`]; [`Error::Dimensions`] (before any pixel is allocated); [`Error::Truncated`],
 /// [`Error::Damaged`], [`Error::Decode`] if it is broken; [`Error::Unsupported`]; [`Error::Decoder`] if the decoder panics.
 ///
 /// # Examples
 /// ```
+/// # #[cfg(feature = "bmp")]
 /// # fn main() -> taper_data::Result<()> {
 /// // A BMP of one blue pixel.
 /// let mut bmp = b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\x18\0".to_vec();
@@ -111,14 +115,19 @@ pub fn read(path: &Path) -> Result<Image> {
 /// assert_eq!(image.rgb(), [0, 0, 255]);
 /// # Ok(())
 /// # }
+/// # #[cfg(not(feature = "bmp"))]
+/// # fn main() {}
 /// ```
 pub fn decode(bytes: &[u8]) -> Result<Image> {
     guarded(|| {
         let (mut image, orientation) = match Format::of(bytes)? {
             Format::Jpeg => jpeg::decode(bytes)?,
             Format::Png => png::decode(bytes)?,
+            #[cfg(feature = "webp")]
             Format::WebP => webp::decode(bytes)?,
+            #[cfg(feature = "bmp")]
             Format::Bmp => (bmp::decode(bytes)?, Orientation::NoTransforms),
+            #[cfg(feature = "gif")]
             Format::Gif => (gif::decode(bytes)?, Orientation::NoTransforms),
         };
         image.apply_orientation(orientation);
@@ -136,9 +145,12 @@ pub fn header(bytes: &[u8]) -> Result<(usize, usize)> {
         let of = |format| open(bytes, format).map(|decoder| decoder.dimensions());
         let (width, height) = match Format::of(bytes)? {
             Format::Jpeg => jpeg::dimensions(bytes)?,
+            #[cfg(feature = "gif")]
             Format::Gif => gif::dimensions(bytes)?,
             Format::Png => sides(of(ImageFormat::Png)?),
+            #[cfg(feature = "webp")]
             Format::WebP => sides(of(ImageFormat::WebP)?),
+            #[cfg(feature = "bmp")]
             Format::Bmp => sides(of(ImageFormat::Bmp)?),
         };
         Ok((height, width))

@@ -73,7 +73,7 @@ impl EvaluateOptions {
 pub struct PredictOptions {
     /// A name of the zoo, a model file, or what [`weights_of`](crate::weights_of) says.
     pub model: String,
-    /// Files to look at.
+    /// Files to look at; in the place of a folder, the files that lie in it, by name.
     pub images: Vec<PathBuf>,
     /// Classes to name for each picture, 1 or more; fewer if the model has fewer.
     pub top: usize,

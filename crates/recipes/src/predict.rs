@@ -1,12 +1,13 @@
 //! Predicting: what pictures show.
 //!
-//! Above: the binary, Rust users. Below: `source`, `taper_classifier`. Not here: comparing with the truth (`evaluate`), the same for
+//! Above: the binary, Rust users. Below: `source`, `taper_classifier`, `taper_data`. Not here: comparing with the truth (`evaluate`), the same for
 //! bytes and many threads (`taper_classifier::Classifier`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use taper_classifier::{Classifier, ClassifierOptions};
+use taper_data::folder::{Listing, list_pictures};
 
 use crate::error::{Error, Result};
 use crate::observer::{Observer, Silent};
@@ -53,8 +54,24 @@ pub fn predict_observed(
     let model = Source::resolve(&options.model)?.load(stop, observer)?;
     let classifying = ClassifierOptions::default().with_threads(options.threads);
     let classifier = Classifier::new(&model, &classifying).map_err(setup::classifier)?;
-    let (images, top) = (options.images.clone(), options.top);
+    let (images, top) = (files(&options.images)?, options.top);
     Ok(images.into_iter().map(move |path| look_at(&classifier, &path, top)))
+}
+
+/// The files as they are, and in the place of a folder what lies in it, by name; what is no picture will say so.
+fn files(images: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in images {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let Listing { mut pictures, skipped } = list_pictures(path).map_err(setup::data)?;
+        pictures.extend(skipped.iter().map(|skipped| path.join(&skipped.name)));
+        pictures.sort_unstable();
+        files.append(&mut pictures);
+    }
+    Ok(files)
 }
 
 fn look_at(classifier: &Classifier, path: &Path, top: usize) -> Result<Prediction> {
@@ -64,5 +81,40 @@ fn look_at(classifier: &Classifier, path: &Path, top: usize) -> Result<Predictio
             Err(Error::Picture { path: path.to_path_buf(), source: *source })
         }
         Err(error) => Err(setup::classifier(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_stands_for_the_files_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        taper_data::sample_set::export(dir.path()).unwrap();
+        let flat = dir.path().join("flat");
+        fs::create_dir(&flat).unwrap();
+        let pictures = fs::read_dir(dir.path().join("val/food")).unwrap();
+        let mut names: Vec<_> = pictures.map(|entry| entry.unwrap().path()).collect();
+        names.sort();
+        let one = names[2].clone();
+        for (name, from) in ["b.png", "a.jpg"].iter().zip(&names) {
+            fs::copy(from, flat.join(name)).unwrap();
+        }
+        fs::write(flat.join("notes.txt"), "b, then a").unwrap();
+        let options = PredictOptions::new("mobilenetv2_100", vec![one.clone(), flat.clone()]);
+        let found: Vec<_> = predict(&options).unwrap().collect();
+        let shown = |path: &Path| path.display().to_string();
+        let images: Vec<_> = found.iter().flatten().map(|found| found.image.clone()).collect();
+        assert_eq!(images, [shown(&one), shown(&flat.join("a.jpg")), shown(&flat.join("b.png"))]);
+        let refused = found.last().and_then(|last| last.as_ref().err()).unwrap();
+        assert!(matches!(refused, Error::Picture { path, .. } if path.ends_with("notes.txt")));
+
+        let empty = dir.path().join("empty");
+        fs::create_dir(&empty).unwrap();
+        let refused = predict(&PredictOptions::new("mobilenetv2_100", vec![empty])).err().unwrap();
+        assert!(refused.is_request(), "{refused}");
     }
 }

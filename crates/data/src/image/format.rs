@@ -14,8 +14,11 @@ pub(super) const LONGEST_MAGIC: u64 = 16;
 pub(super) enum Format {
     Jpeg,
     Png,
+    #[cfg(feature = "webp")]
     WebP,
+    #[cfg(feature = "bmp")]
     Bmp,
+    #[cfg(feature = "gif")]
     Gif,
 }
 
@@ -25,14 +28,27 @@ impl Format {
         match bytes {
             [0xff, 0xd8, 0xff, ..] => Ok(Self::Jpeg),
             [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Ok(Self::Png),
+            #[cfg(feature = "webp")]
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Ok(Self::WebP),
+            #[cfg(feature = "gif")]
             [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Ok(Self::Gif),
+            #[cfg(feature = "bmp")]
             [b'B', b'M', ..] => Ok(Self::Bmp),
-            _ => {
-                Err(foreign(bytes)
-                    .map_or(Error::UnknownFormat, |format| Error::OtherFormat { format }))
-            }
+            _ => Err(left_out(bytes)
+                .map(|(format, feature)| Error::FormatLeftOut { format, feature })
+                .or_else(|| foreign(bytes).map(|format| Error::OtherFormat { format }))
+                .unwrap_or(Error::UnknownFormat)),
         }
+    }
+}
+
+/// The name of a format that is read, and the feature it is read with; asked only where that is off.
+fn left_out(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    match bytes {
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(("WebP", "webp")),
+        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(("GIF", "gif")),
+        [b'B', b'M', ..] => Some(("BMP", "bmp")),
+        _ => None,
     }
 }
 
