@@ -86,12 +86,12 @@ impl fmt::Display for Problem {
 }
 
 /// A file of the workspace: its path from the root, with `/`, and its text.
-pub(crate) struct Source {
+pub(crate) struct SourceFile {
     pub(crate) path: String,
     pub(crate) text: String,
 }
 
-impl Source {
+impl SourceFile {
     fn problem(&self, line: usize, rule: Rule, message: impl Into<String>) -> Problem {
         Problem { path: PathBuf::from(&self.path), line, message: message.into(), rule }
     }
@@ -113,7 +113,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Problem>> {
             problems.extend(fixtures::check(root, &name)?);
         } else if name.ends_with(".rs") || name.ends_with(".md") {
             let text = fs::read_to_string(&path).with_context(|| format!("reading `{name}`"))?;
-            sources.push(Source { path: name, text });
+            sources.push(SourceFile { path: name, text });
         }
     }
     let modules = cards::Modules::of(&sources);

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use taper_zoo::hub::{self, Environment, Hub, Progress};
-use taper_zoo::{Record, Source, record, records};
+use taper_zoo::{Record, WeightsSource, record, records};
 
 use crate::shell;
 use add::Wish;
@@ -118,7 +118,7 @@ fn hub() -> Result<Hub> {
     Ok(Hub::new(Environment::from_env()?)?)
 }
 
-fn fetch(record: &Record) -> Result<(&'static Source, PathBuf)> {
+fn fetch(record: &Record) -> Result<(&'static WeightsSource, PathBuf)> {
     Ok(record.fetch(&hub()?, &mut listener())?)
 }
 
@@ -149,7 +149,7 @@ fn tell(progress: Progress<'_>) {
 }
 
 /// The file and which of the record's it is.
-fn verify(record: &Record, file: Option<PathBuf>) -> Result<(&'static Source, PathBuf)> {
+fn verify(record: &Record, file: Option<PathBuf>) -> Result<(&'static WeightsSource, PathBuf)> {
     let Some(file) = file else {
         let found = record.find(&hub()?).with_context(|| {
             format!("no cache has `{}`: cargo xtask weights fetch {}", record.name, record.name)

@@ -84,22 +84,22 @@ fn threads(text: &str) -> std::result::Result<usize, String> {
 #[derive(Debug)]
 pub(crate) struct Request {
     command: Command,
-    said: ArgMatches,
+    matches: ArgMatches,
 }
 
 /// Reads the command line; help, the version and mistakes are errors of clap's.
 pub(crate) fn parse() -> Result<Request> {
     let matches = Cli::command().try_get_matches()?;
     let command = Cli::from_arg_matches(&matches)?.command;
-    let said = matches.subcommand().map(|(_, said)| said.clone()).unwrap_or_default();
-    Ok(Request { command, said })
+    let matches = matches.subcommand().map(|(_, matches)| matches.clone()).unwrap_or_default();
+    Ok(Request { command, matches })
 }
 
 impl Request {
     /// Does what was asked.
     pub(crate) fn run(self) -> Result<ExitCode> {
         match self.command {
-            Command::Finetune(flags) => finetune::run(*flags, &self.said),
+            Command::Finetune(flags) => finetune::run(*flags, &self.matches),
             Command::Eval(flags) => eval::run(flags),
             Command::Predict(flags) => predict::run(flags),
             Command::Look(flags) => look::run(flags),

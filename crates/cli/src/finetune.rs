@@ -130,13 +130,13 @@ pub(crate) struct Flags {
 }
 
 /// Runs the command.
-pub(crate) fn run(flags: Flags, said: &ArgMatches) -> Result<ExitCode> {
+pub(crate) fn run(flags: Flags, matches: &ArgMatches) -> Result<ExitCode> {
     let stop = signals::stop_flag()?;
     let output = Output::stopping(flags.shared.json, Arc::clone(&stop));
     let mut progress = Progress::new(output.clone());
     let report = match flags.resume.clone() {
         Some(run) => {
-            let options = resume_options(run, flags, said)?;
+            let options = resume_options(run, flags, matches)?;
             taper_recipes::resume(&options, &stop, &mut progress)
         }
         None => taper_recipes::fine_tune(&flags.into_options(), &stop, &mut progress),
@@ -180,18 +180,18 @@ impl Flags {
 }
 
 /// Only the data, the model and the threads may be said again: a run remembers the rest.
-fn resume_options(run: PathBuf, flags: Flags, said: &ArgMatches) -> Result<ResumeOptions> {
-    let is_said = |id: &str| said.value_source(id) == Some(ValueSource::CommandLine);
+fn resume_options(run: PathBuf, flags: Flags, matches: &ArgMatches) -> Result<ResumeOptions> {
+    let is_given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
     let command = Flags::augment_args(Command::new("finetune"));
-    let mut flags_said = command.get_arguments().filter(|flag| is_said(flag.get_id().as_str()));
+    let mut flags_said = command.get_arguments().filter(|flag| is_given(flag.get_id().as_str()));
     if let Some(flag) = flags_said.find(|flag| !WITH_RESUME.contains(&flag.get_id().as_str())) {
         bail!(Remembered { flag: flag.get_long().unwrap_or_default().to_owned() });
     }
     Ok(ResumeOptions {
         run,
-        model: is_said("model").then(|| flags.arch.of(flags.model)),
+        model: is_given("model").then(|| flags.arch.of(flags.model)),
         data: flags.data,
-        threads: is_said("threads").then_some(flags.shared.threads),
+        threads: is_given("threads").then_some(flags.shared.threads),
     })
 }
 

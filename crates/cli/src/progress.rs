@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use taper_recipes::{Epoch, Event, Observer, Plan, Step};
+use taper_recipes::{Epoch, Event, Observer, RunPlan, Step};
 
 use crate::download::Download;
 use crate::output::Output;
@@ -67,7 +67,7 @@ impl Progress {
         }
     }
 
-    fn planned(&mut self, plan: &Plan) {
+    fn planned(&mut self, plan: &RunPlan) {
         for line in describe(plan) {
             self.say(&line);
         }
@@ -114,7 +114,7 @@ impl Progress {
 }
 
 impl Observer for Progress {
-    fn event(&mut self, event: &Event<'_>) {
+    fn on_event(&mut self, event: &Event<'_>) {
         let is_download = matches!(
             event,
             Event::Downloading { .. }
@@ -155,7 +155,7 @@ impl Observer for Progress {
 }
 
 /// What a run is going to do, with every option.
-fn describe(plan: &Plan) -> Vec<String> {
+fn describe(plan: &RunPlan) -> Vec<String> {
     let options = &plan.options;
     let data = match &options.data {
         Some(path) => path.display().to_string(),

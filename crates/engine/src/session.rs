@@ -15,7 +15,7 @@ use std::sync::Arc;
 use taper_graph::{Graph, NodeId, ParamId};
 use taper_kernels::Cpu;
 use taper_model::Model;
-use taper_plan::inference::{Order, images_a_thread};
+use taper_plan::inference::{ExecutionOrder, images_a_thread};
 
 use crate::error::{check_len, check_params};
 use crate::{Error, Result};
@@ -206,7 +206,12 @@ impl Session {
     }
 
     /// Makes room for a batch, and returns the elements of one image.
-    fn prepare(&mut self, xs: &[f32], [n, h, w]: [usize; 3], order: Order) -> Result<usize> {
+    fn prepare(
+        &mut self,
+        xs: &[f32],
+        [n, h, w]: [usize; 3],
+        order: ExecutionOrder,
+    ) -> Result<usize> {
         let too_large = || taper_plan::Error::Batch { batch: n, h, w };
         let Self { program, team, outputs, .. } = self;
         let Prepared { memory, .. } = team.prepare(program, [h, w], order)?;

@@ -1,25 +1,25 @@
-//! Parallel linear ways become one convolution: MobileOne and RepViT as they are meant to be run.
+//! Parallel linear branches become one convolution: MobileOne and RepViT as they are meant to be run.
 //!
-//! Above: whoever exports or runs such a network. Below: `ways`, `kernel`, `Graph::fuse`. Not here: folding norms while running
+//! Above: whoever exports or runs such a network. Below: `branches`, `kernel`, `Graph::fuse`. Not here: folding norms while running
 //! (`taper-engine` does that for every network).
 //! For inference: norms are taken with their running statistics, and a network cannot be trained back.
 //! Source: Ding et al. 2021, Section 3.3, <https://arxiv.org/abs/2101.03697>; timm's `reparameterize_model`.
 
+mod branches;
 mod kernel;
-mod ways;
 
 use std::collections::BTreeMap;
 
 use taper_graph::{Bias, Fusion, Graph, NodeId};
 
 use crate::{Model, Result, Tensor};
+use branches::{Branch, Branches};
 use kernel::Kernel;
-use ways::{Way, Ways};
 
 /// The same network with one convolution (or linear layer) in the place of parallel ones that are added, with the norms
-/// before, between and after them; and, if there are any such ways, in the place of every convolution and its norm.
+/// before, between and after them; and, if there are any such branches, in the place of every convolution and its norm.
 ///
-/// A network without parallel ways is returned as it is. The new layers have biases, are computed in f64, and are called as the
+/// A network without parallel branches is returned as it is. The new layers have biases, are computed in f64, and are called as the
 /// module they replace, or `reparam` inside it.
 ///
 /// # Errors
@@ -45,21 +45,21 @@ use ways::{Way, Ways};
 /// ```
 pub fn reparameterize(model: &Model) -> Result<Model> {
     let graph = model.graph();
-    let ways = Ways::of(graph).roots();
-    if !ways.iter().any(|(_, way)| way.adds()) {
+    let branches = Branches::of(graph).roots();
+    if !branches.iter().any(|(_, branch)| branch.adds()) {
         return Ok(model.clone());
     }
     let mut fusions = Vec::new();
     let mut tensors = BTreeMap::new();
-    for (last, way) in ways {
-        let mut nodes = way.nodes();
+    for (last, branch) in branches {
+        let mut nodes = branch.nodes();
         nodes.retain(|node| *node != last);
-        let kernel = Kernel::of(&way, model);
+        let kernel = Kernel::of(&branch, model);
         let fusion = Fusion {
-            name: name(graph, &way, last),
+            name: name(graph, &branch, last),
             op: kernel.op(),
             bias: Bias::With,
-            from: way.source(),
+            from: branch.source(),
             last,
             others: nodes,
         };
@@ -75,21 +75,21 @@ pub fn reparameterize(model: &Model) -> Result<Model> {
     Model::new(new, tensors, *model.preprocess(), model.classes().to_vec(), provenance)
 }
 
-/// The module that all nodes of a way are in, if nothing else is; otherwise a node `reparam` in it. A way that adds nothing, and
+/// The module that all nodes of a branch are in, if nothing else is; otherwise a node `reparam` in it. A branch that adds nothing, and
 /// one across the network, keep the name of a node.
-fn name(graph: &Graph, way: &Way, last: NodeId) -> String {
-    let (nodes, name) = (way.nodes(), |id: &NodeId| graph.node(*id).name());
+fn name(graph: &Graph, branch: &Branch, last: NodeId) -> String {
+    let (nodes, name) = (branch.nodes(), |id: &NodeId| graph.node(*id).name());
     let mut module = name(&last);
     while !nodes.iter().all(|node| is_in(name(node), module)) {
         module = module.rsplit_once('.').map_or("", |(module, _)| module);
     }
     let mut strangers = graph.node_ids().filter(|id| !nodes.contains(id));
     let is_shared = module.is_empty() || strangers.any(|id| is_in(name(&id), module));
-    match (is_shared, way.adds()) {
+    match (is_shared, branch.adds()) {
         (false, _) => module.to_owned(),
         (true, true) if module.is_empty() => name(&last).to_owned(),
         (true, true) => format!("{module}.reparam"),
-        (true, false) => way.layer().map_or_else(String::new, |(id, _)| name(&id).to_owned()),
+        (true, false) => branch.layer().map_or_else(String::new, |(id, _)| name(&id).to_owned()),
     }
 }
 

@@ -37,7 +37,7 @@ impl Step {
 
 /// In which order values are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum ExecutionOrder {
     /// One unit after the other, so that each has a time of its own.
     Units,
     /// Some convolutions in bands of rows that threads share, where that is faster.
@@ -104,7 +104,12 @@ impl InferencePlan {
     ///
     /// # Errors
     /// If the graph does not take such an image, or no address can reach all of it.
-    pub fn memory(&self, graph: &Graph, size: [usize; 2], order: Order) -> Result<InferenceMemory> {
+    pub fn memory(
+        &self,
+        graph: &Graph,
+        size: [usize; 2],
+        order: ExecutionOrder,
+    ) -> Result<InferenceMemory> {
         let fused = &self.fused;
         let extents = fused.extents(graph, size)?;
         let (bands, skipped) = self.in_bands(&extents, order);
@@ -151,7 +156,7 @@ impl InferencePlan {
         threads: usize,
     ) -> Result<usize> {
         let all = |threads: usize| {
-            let memory = self.memory(graph, size, Order::Bands { threads })?;
+            let memory = self.memory(graph, size, ExecutionOrder::Bands { threads })?;
             Ok::<_, Error>(
                 memory.arena.total.saturating_add(memory.scratch.saturating_mul(threads)),
             )
@@ -164,10 +169,14 @@ impl InferencePlan {
     }
 
     /// Which of the chains run in bands, by their last unit; and by unit, whether another one does its work.
-    fn in_bands(&self, extents: &[Extent], order: Order) -> (Vec<Option<BandPlan>>, Vec<bool>) {
+    fn in_bands(
+        &self,
+        extents: &[Extent],
+        order: ExecutionOrder,
+    ) -> (Vec<Option<BandPlan>>, Vec<bool>) {
         let mut skipped: Vec<bool> = self.steps.iter().map(|step| step.skipped).collect();
         let mut bands: Vec<Option<BandPlan>> = skipped.iter().map(|_| None).collect();
-        let Order::Bands { threads } = order else { return (bands, skipped) };
+        let ExecutionOrder::Bands { threads } = order else { return (bands, skipped) };
         for chain in &self.chains {
             let Some((&last, before)) = chain.split_last() else { continue };
             bands[last] = BandPlan::new(&self.fused, chain, extents, threads);

@@ -10,7 +10,7 @@
 //!
 //! ```
 //! use taper_graph::{Activation, Bias, Conv, GraphBuilder};
-//! use taper_plan::inference::Order;
+//! use taper_plan::inference::ExecutionOrder;
 //! use taper_plan::{InferencePlan, TrainingPlan};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut b = GraphBuilder::new(3)?;
@@ -24,7 +24,7 @@
 //! assert_eq!(inference.fused.units.len(), 1);
 //! // The map of 16x16x8, and in training the image and the map's gradient too.
 //! let map = 16 * 16 * 8;
-//! assert_eq!(inference.memory(&graph, [32, 32], Order::Units)?.arena.total, map);
+//! assert_eq!(inference.memory(&graph, [32, 32], ExecutionOrder::Units)?.arena.total, map);
 //! let training = TrainingPlan::new(&graph, &["features"], &[true; 5])?;
 //! assert_eq!(training.memory(&graph, [1, 32, 32])?.total, 32 * 32 * 3 + 2 * map);
 //! # Ok(()) }

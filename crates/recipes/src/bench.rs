@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::options::{BenchMode, BenchOptions, FineTuneOptions};
 use crate::report::BenchReport;
 use crate::setup;
-use crate::source::Source;
+use crate::source::ModelSource;
 
 /// Runs that are measured at least, however long they take.
 const FEWEST: usize = 5;
@@ -47,7 +47,7 @@ const LR: f64 = 1e-6;
 /// ```
 pub fn bench(options: &BenchOptions) -> Result<BenchReport> {
     options.check()?;
-    let source = Source::resolve(&options.model)?;
+    let source = ModelSource::resolve(&options.model)?;
     let model = match source.load_here()? {
         Some(model) => model,
         None => source.random(0)?,

@@ -64,7 +64,7 @@ impl<'a> SkippedFiles<'a> {
             let path = self.root.map_or_else(|| PathBuf::from(name), |root| root.join(name));
             if self.known.insert(path.clone()) {
                 let skipped = Skipped { path, reason: reason.clone() };
-                observer.event(&Event::Skipped(&skipped));
+                observer.on_event(&Event::Skipped(&skipped));
                 self.files.push(skipped);
             }
         }

@@ -40,14 +40,14 @@ pub(crate) fn listener<'a>(
     move |progress| {
         match progress {
             Progress::Received { file, bytes, total } => {
-                observer.event(&Event::Downloading { file, bytes, total });
+                observer.on_event(&Event::Downloading { file, bytes, total });
             }
             Progress::Arrived { file, check } => {
-                observer.event(&Event::Downloaded { file, check: &check.to_string() });
+                observer.on_event(&Event::Downloaded { file, check: &check.to_string() });
             }
-            Progress::Waiting { file } => observer.event(&Event::DownloadingElsewhere { file }),
+            Progress::Waiting { file } => observer.on_event(&Event::DownloadingElsewhere { file }),
             Progress::Pausing { pause, reason } => {
-                observer.event(&Event::DownloadPaused { pause, reason });
+                observer.on_event(&Event::DownloadPaused { pause, reason });
             }
             _ => {}
         }

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::observer::Observer;
 use crate::options::{EvaluateOptions, Labels};
 use crate::report::EvaluateReport;
-use crate::source::Source;
+use crate::source::ModelSource;
 use crate::{data, setup};
 
 /// Classes that are named in a message.
@@ -79,7 +79,7 @@ fn run(
     observer: &mut dyn Observer,
 ) -> Result<EvaluateReport> {
     options.check()?;
-    let model = Source::resolve(&options.model)?.load(&AtomicBool::new(false), observer)?;
+    let model = ModelSource::resolve(&options.model)?.load(&AtomicBool::new(false), observer)?;
     let started = Instant::now();
     let dataset = match dataset {
         Some(dataset) => {
@@ -216,7 +216,7 @@ mod tests {
     struct Told(Vec<PathBuf>);
 
     impl Observer for Told {
-        fn event(&mut self, event: &crate::observer::Event<'_>) {
+        fn on_event(&mut self, event: &crate::observer::Event<'_>) {
             if let crate::observer::Event::Skipped(skipped) = event {
                 self.0.push(skipped.path.clone());
             }
@@ -228,7 +228,7 @@ mod tests {
         sample_set::export(dir.path()).unwrap();
         let reading = Options { check: Check::Headers, ..Options::default() };
         let dataset = ImageFolder::open_to_evaluate(dir.path(), &reading).unwrap();
-        let small = Source::resolve("mobilenetv2_035").unwrap().random(1).unwrap();
+        let small = ModelSource::resolve("mobilenetv2_035").unwrap().random(1).unwrap();
         let options = EvaluateOptions {
             labels: Labels::Order,
             batch_size: 8,

@@ -17,7 +17,7 @@ use crate::options::{FineTuneOptions, Pretrained};
 use crate::report::FineTuneReport;
 use crate::run::{self, Run, RunConfig};
 use crate::setup;
-use crate::source::Source;
+use crate::source::ModelSource;
 use crate::tune::Tune;
 
 /// What to go on with, and what may differ from the run as it was begun.
@@ -126,9 +126,10 @@ fn begin(
     let started = Instant::now();
     options.check()?;
     let folder = run::vacant(options.out.as_deref())?;
-    let begun = Begun::read(dataset, stop, options, observer)?;
-    let config = RunConfig::new(options.clone(), begun.data_print(), begun.model_print.clone());
-    let tune = Tune::new(begun, options)?;
+    let prepared = PreparedRun::read(dataset, stop, options, observer)?;
+    let config =
+        RunConfig::new(options.clone(), prepared.data_print(), prepared.model_print.clone());
+    let tune = Tune::new(prepared, options)?;
     tune.run(&Run::begin(folder, config)?, stop, observer, started)
 }
 
@@ -175,13 +176,13 @@ fn go_on(
     }
     asked.threads = options.threads.unwrap_or(asked.threads);
     asked.check()?;
-    let begun = Begun::read(dataset, stop, &asked, observer)?;
-    begun.must_be(&run)?;
-    Tune::new(begun, &asked)?.run(&run, stop, observer, started)
+    let prepared = PreparedRun::read(dataset, stop, &asked, observer)?;
+    prepared.must_be(&run)?;
+    Tune::new(prepared, &asked)?.run(&run, stop, observer, started)
 }
 
 /// What a run begins with.
-pub(crate) struct Begun<'a> {
+pub(crate) struct PreparedRun<'a> {
     pub(crate) dataset: Dataset,
     /// With a new head for the data set's classes.
     pub(crate) model: Model,
@@ -191,14 +192,14 @@ pub(crate) struct Begun<'a> {
     model_print: String,
 }
 
-impl<'a> Begun<'a> {
+impl<'a> PreparedRun<'a> {
     fn read(
         dataset: Option<&Dataset>,
         stop: &AtomicBool,
         options: &'a FineTuneOptions,
         observer: &mut dyn Observer,
     ) -> Result<Self> {
-        let source = Source::resolve(&options.model)?;
+        let source = ModelSource::resolve(&options.model)?;
         let model = match options.pretrained {
             Pretrained::Yes => source.load(stop, observer)?,
             Pretrained::None => source.random(options.seed)?,
@@ -210,7 +211,7 @@ impl<'a> Begun<'a> {
             }
             None => data::to_train(options)?,
         };
-        Begun::with(model, dataset, options, observer)
+        PreparedRun::with(model, dataset, options, observer)
     }
 
     /// The network with a new head, on these pictures.
@@ -224,7 +225,7 @@ impl<'a> Begun<'a> {
         let mut skipped = SkippedFiles::new(options.data.as_deref());
         skipped.tell(&dataset.skipped, observer);
         let model = prepare(model, &dataset, options)?;
-        Ok(Begun { dataset, model, skipped, model_print })
+        Ok(PreparedRun { dataset, model, skipped, model_print })
     }
 
     fn data_print(&self) -> String {

@@ -32,7 +32,7 @@ pub use evaluate::{evaluate, evaluate_on};
 pub use explain::{AxisSize, ExplainOptions, Explanation, Field, explain};
 pub use fine_tune::{ResumeOptions, fine_tune, fine_tune_on, resume, resume_on};
 pub use look::{look, look_observed};
-pub use observer::{Epoch, Event, Observer, Plan, Silent, Step};
+pub use observer::{Epoch, Event, Observer, RunPlan, Silent, Step};
 pub use options::{
     Augment, BenchMode, BenchOptions, EvaluateOptions, FineTuneOptions, Labels, LookOptions,
     MAX_THREADS, OptimizerKind, OptionValue, PredictOptions, Pretrained, Role, ScheduleKind,

@@ -1,10 +1,10 @@
 //! Looking into a network: its filters, its feature maps, and what speaks for a class, as pictures and one page.
 //!
-//! Above: the binary, Rust users. Below: `source`, `look::{eyes, files, page}`, `taper_report`. Not here: numbers alone (`predict`).
+//! Above: the binary, Rust users. Below: `source`, `look::{inspector, files, page}`, `taper_report`. Not here: numbers alone (`predict`).
 
 mod cam;
-mod eyes;
 mod files;
+mod inspector;
 mod layers;
 mod page;
 mod reader;
@@ -18,8 +18,8 @@ use crate::error::{Error, Result};
 use crate::observer::{Observer, Silent};
 use crate::options::LookOptions;
 use crate::report::{LookReport, Skipped};
-use crate::source::Source;
-use eyes::Eyes;
+use crate::source::ModelSource;
+use inspector::Inspector;
 
 /// Filters that are drawn at most.
 const MOST_FILTERS: usize = 256;
@@ -58,8 +58,8 @@ pub fn look_observed(
     observer: &mut dyn Observer,
 ) -> Result<LookReport> {
     options.check()?;
-    let model = Source::resolve(&options.model)?.load(stop, observer)?;
-    let mut eyes = Eyes::new(&model, options)?;
+    let model = ModelSource::resolve(&options.model)?.load(stop, observer)?;
+    let mut inspector = Inspector::new(&model, options)?;
     let mut report =
         LookReport { page: None, filters: None, images: Vec::new(), skipped: Vec::new() };
     let mut sections = Vec::new();
@@ -67,7 +67,7 @@ pub fn look_observed(
         if stop.load(Ordering::Relaxed) {
             return Err(Error::Stopped);
         }
-        let seen = match eyes.look_at(image) {
+        let seen = match inspector.look_at(image) {
             Ok(seen) => seen,
             Err(Error::Picture { path, source }) => {
                 report.skipped.push(Skipped { path, reason: source.chain() });
@@ -75,9 +75,9 @@ pub fn look_observed(
             }
             Err(error) => return Err(error),
         };
-        let (graph, layers) = (model.graph(), &eyes.layers);
+        let (graph, layers) = (model.graph(), &inspector.layers);
         let look = files::write(&options.out, number, image, graph, layers, &seen)?;
-        sections.push(page::picture(&look.image, graph, layers, &eyes.evidence.layer, &seen));
+        sections.push(page::picture(&look.image, graph, layers, &inspector.evidence.layer, &seen));
         report.images.push(look);
     }
     if !sections.is_empty() {

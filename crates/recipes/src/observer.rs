@@ -11,7 +11,7 @@ use crate::report::Skipped;
 /// Listens to a run.
 pub trait Observer {
     /// Called in the order of events, on the thread that called the recipe.
-    fn event(&mut self, event: &Event<'_>);
+    fn on_event(&mut self, event: &Event<'_>);
 }
 
 /// Hears nothing.
@@ -19,7 +19,7 @@ pub trait Observer {
 pub struct Silent;
 
 impl Observer for Silent {
-    fn event(&mut self, _: &Event<'_>) {}
+    fn on_event(&mut self, _: &Event<'_>) {}
 }
 
 /// One thing that happened.
@@ -27,7 +27,7 @@ impl Observer for Silent {
 #[non_exhaustive]
 pub enum Event<'a> {
     /// All is read and nothing computed yet.
-    Planned(&'a Plan),
+    Planned(&'a RunPlan),
     /// A file of the folder is no picture, or could not be read any more while the run was under way. Each file once.
     Skipped(&'a Skipped),
     /// So few pictures of a batch could be read that the network's batch norms have no variance: no step was taken with it.
@@ -91,7 +91,7 @@ pub enum Event<'a> {
 
 /// What a run is going to do.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct RunPlan {
     /// All options, [resolved](FineTuneOptions::resolved), and with the `image_size`.
     pub options: FineTuneOptions,
     /// The classes, in the order of their index.

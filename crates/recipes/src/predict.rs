@@ -14,7 +14,7 @@ use crate::observer::{Observer, Silent};
 use crate::options::PredictOptions;
 use crate::report::Prediction;
 use crate::setup;
-use crate::source::Source;
+use crate::source::ModelSource;
 
 /// Loads a model and returns what it sees in each picture, one after the other as the iterator is drawn. Weights that are not
 /// on this machine are downloaded without a word; [`predict_observed`] tells of it.
@@ -51,7 +51,7 @@ pub fn predict_observed(
     observer: &mut dyn Observer,
 ) -> Result<impl Iterator<Item = Result<Prediction>> + use<>> {
     options.check()?;
-    let model = Source::resolve(&options.model)?.load(stop, observer)?;
+    let model = ModelSource::resolve(&options.model)?.load(stop, observer)?;
     let classifying = ClassifierOptions::default().with_threads(options.threads);
     let classifier = Classifier::new(&model, &classifying).map_err(setup::classifier)?;
     let (images, top) = (files(&options.images)?, options.top);

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use crate::classification::ClassificationScores;
 use crate::data::SkippedFiles;
-use crate::observer::{Epoch, Event, Observer, Plan, Step};
+use crate::observer::{Epoch, Event, Observer, RunPlan, Step};
 use crate::report::Skipped;
 
 /// Listens to `taper_train` and tells a recipe's observer.
 pub(crate) struct Relay<'a> {
     observer: &'a mut dyn Observer,
-    plan: &'a Plan,
+    plan: &'a RunPlan,
     skipped: SkippedFiles<'a>,
     /// Since when the next step has been under way.
     since: Instant,
@@ -25,7 +25,7 @@ impl<'a> Relay<'a> {
     /// `skipped` are the files that were told already.
     pub(crate) fn new(
         observer: &'a mut dyn Observer,
-        plan: &'a Plan,
+        plan: &'a RunPlan,
         skipped: SkippedFiles<'a>,
     ) -> Self {
         Relay {
@@ -41,7 +41,7 @@ impl<'a> Relay<'a> {
 
     /// The frozen backbone has seen `done` of `total` pictures.
     pub(crate) fn cached(&mut self, done: usize, total: usize) {
-        self.observer.event(&Event::Caching { done, total });
+        self.observer.on_event(&Event::Caching { done, total });
     }
 
     /// Pictures could not be read any more.
@@ -70,7 +70,7 @@ impl<'a> Relay<'a> {
         self.since = Instant::now();
         self.images += images;
         let images_per_second = self.images_per_second();
-        self.observer.event(&Event::Step(Step {
+        self.observer.on_event(&Event::Step(Step {
             epoch: epoch + 1,
             epochs: self.plan.options.epochs,
             step: batch + 1,
@@ -89,7 +89,7 @@ impl taper_train::Observer for Relay<'_> {
             taper_train::Event::Started { epoch, batch, .. } => {
                 self.epochs_done = epoch;
                 if (epoch, batch) != (0, 0) {
-                    self.observer.event(&Event::Resumed { epoch, step: batch });
+                    self.observer.on_event(&Event::Resumed { epoch, step: batch });
                 }
                 self.since = Instant::now();
             }
@@ -99,12 +99,12 @@ impl taper_train::Observer for Relay<'_> {
             taper_train::Event::Skipped { samples, .. } => self.skip(samples),
             taper_train::Event::TooFew { epoch, batch, samples, needed } => {
                 let (epoch, step, images) = (epoch + 1, batch + 1, samples);
-                self.observer.event(&Event::TooFew { epoch, step, images, needed });
+                self.observer.on_event(&Event::TooFew { epoch, step, images, needed });
             }
             taper_train::Event::EpochEnd { epoch, ref train, val, is_best } => {
                 self.epochs_done = epoch + 1;
                 let scores = ClassificationScores::from(&val.scores);
-                self.observer.event(&Event::Epoch(Epoch {
+                self.observer.on_event(&Event::Epoch(Epoch {
                     epoch: epoch + 1,
                     epochs: self.plan.options.epochs,
                     train_loss: ClassificationScores::from(train).loss,

@@ -21,7 +21,7 @@ const CLASSES: usize = 1000;
 
 /// Where a model comes from, as a name or a path says: looked up once, read and hashed at most once.
 #[derive(Debug, Clone)]
-pub(crate) enum Source {
+pub(crate) enum ModelSource {
     /// A model file, or published weights.
     File(PathBuf),
     /// Weights that somebody trained, with the name of their network.
@@ -32,7 +32,7 @@ pub(crate) enum Source {
     Bare(&'static Architecture),
 }
 
-impl Source {
+impl ModelSource {
     /// What a name or a path means; nothing is read yet.
     ///
     /// # Errors
@@ -168,12 +168,12 @@ mod tests {
 
     #[test]
     fn a_name_without_weights_begins_with_random_ones() {
-        let source = |name| Source::resolve(name).unwrap();
+        let source = |name| ModelSource::resolve(name).unwrap();
         let model = source("mobilenetv2_035").random(3).unwrap();
         assert_eq!(model.preprocess().input_size, [224, 224]);
         assert_eq!(model, source("mobilenetv2_035").random(3).unwrap());
         assert_eq!(source("mobilenetv2_035").load_here().unwrap(), None);
-        assert!(Source::resolve("mobilenetv2_36").unwrap_err().is_request());
+        assert!(ModelSource::resolve("mobilenetv2_36").unwrap_err().is_request());
         assert_eq!(source("lenet5").random(3).unwrap().preprocess().input_size, [32, 32]);
     }
 }

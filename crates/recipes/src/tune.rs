@@ -22,8 +22,8 @@ use taper_transfer::Freeze;
 use crate::classification::{self, ClassificationScores, LOGITS, Metrics};
 use crate::data;
 use crate::error::{Error, Result};
-use crate::fine_tune::Begun;
-use crate::observer::{Event, Observer, Plan};
+use crate::fine_tune::PreparedRun;
+use crate::observer::{Event, Observer, RunPlan};
 use crate::options::{Augment, FineTuneOptions, OptimizerKind};
 use crate::relay::Relay;
 use crate::report::FineTuneReport;
@@ -36,7 +36,7 @@ const SAVE_EVERY: u64 = 50;
 
 /// A run that is ready to go.
 pub(crate) struct Tune<'a> {
-    begun: Begun<'a>,
+    prepared: PreparedRun<'a>,
     options: &'a FineTuneOptions,
     /// The whole network, frozen as asked.
     network: Network,
@@ -45,14 +45,14 @@ pub(crate) struct Tune<'a> {
 }
 
 impl<'a> Tune<'a> {
-    pub(crate) fn new(begun: Begun<'a>, options: &'a FineTuneOptions) -> Result<Self> {
-        let mut network = new_network(&begun.model, options)?;
+    pub(crate) fn new(prepared: PreparedRun<'a>, options: &'a FineTuneOptions) -> Result<Self> {
+        let mut network = new_network(&prepared.model, options)?;
         options.freeze.apply(&mut network).map_err(|source| Error::Transfer { source })?;
         if network.trainable().is_empty() {
             let expected = "a part that leaves something to train";
             return Err(Error::option("freeze", &options.freeze, expected));
         }
-        let [h, w] = begun.model.preprocess().input_size;
+        let [h, w] = prepared.model.preprocess().input_size;
         let min_batch =
             network.min_batch([h, w]).map_err(|source| Error::Train { source: source.into() })?;
         if options.batch_size < min_batch {
@@ -62,7 +62,7 @@ impl<'a> Tune<'a> {
             );
             return Err(Error::option("batch_size", &options.batch_size, expected));
         }
-        Ok(Tune { begun, options, network, min_batch })
+        Ok(Tune { prepared, options, network, min_batch })
     }
 
     /// Trains to the end, or until `stop` is set.
@@ -74,9 +74,9 @@ impl<'a> Tune<'a> {
         started: Instant,
     ) -> Result<FineTuneReport> {
         let plan = self.plan(run);
-        observer.event(&Event::Planned(&plan));
+        observer.on_event(&Event::Planned(&plan));
         let once = self.options.freeze == Freeze::Backbone && self.options.augment == Augment::None;
-        let mut relay = Relay::new(observer, &plan, self.begun.skipped.take());
+        let mut relay = Relay::new(observer, &plan, self.prepared.skipped.take());
         let mut metrics = Metrics::new();
         let watch = (&mut metrics, stop, &mut relay);
         let outcome = match once {
@@ -92,14 +92,14 @@ impl<'a> Tune<'a> {
         run: &Run,
         (metrics, stop, relay): Watch<'_, '_>,
     ) -> Result<Option<Outcome>> {
-        let dataset = &self.begun.dataset;
+        let dataset = &self.prepared.dataset;
         if self.options.warms_head() && run.start == Start::Fresh {
             let Some(train) = self.features("training", &dataset.train, stop, relay)? else {
                 return Ok(None);
             };
-            warm_head::train(&self.network, &self.begun.model, train, self.options)?;
+            warm_head::train(&self.network, &self.prepared.model, train, self.options)?;
         }
-        let preprocess = self.begun.model.preprocess();
+        let preprocess = self.prepared.model.preprocess();
         let transform = setup::train_transform(preprocess, self.options)?;
         let order = (Order::Shuffled, self.min_batch);
         let train = setup::loader(&dataset.train, transform, order, self.options)?;
@@ -118,7 +118,7 @@ impl<'a> Tune<'a> {
         run: &Run,
         (metrics, stop, relay): Watch<'_, '_>,
     ) -> Result<Option<Outcome>> {
-        let dataset = &self.begun.dataset;
+        let dataset = &self.prepared.dataset;
         let Some(train) = self.features("training", &dataset.train, stop, relay)? else {
             return Ok(None);
         };
@@ -126,7 +126,7 @@ impl<'a> Tune<'a> {
             return Ok(None);
         };
         let train = train.shuffled(self.options.seed);
-        let model = &self.begun.model;
+        let model = &self.prepared.model;
         let head =
             taper_transfer::detach_head(model).map_err(|source| Error::Transfer { source })?;
         let save = |head: &Network, path: &Path| {
@@ -203,8 +203,8 @@ impl<'a> Tune<'a> {
         }
     }
 
-    fn plan(&self, run: &Run) -> Plan {
-        let Begun { dataset, model, .. } = &self.begun;
+    fn plan(&self, run: &Run) -> RunPlan {
+        let PreparedRun { dataset, model, .. } = &self.prepared;
         let mut options = self.options.resolved();
         options.image_size = Some(model.preprocess().input_size[0]);
         let params = self.network.params();
@@ -212,7 +212,7 @@ impl<'a> Tune<'a> {
             params.iter().filter(|p| is_counted(p)).map(|p| p.var.elem_count()).sum()
         };
         let train_images = dataset.train.len();
-        Plan {
+        RunPlan {
             classes: dataset.classes.clone(),
             train_images,
             val_images: dataset.val.len(),
@@ -236,12 +236,13 @@ impl<'a> Tune<'a> {
         let outcome = match outcome {
             Some(outcome) => outcome,
             None => {
-                let begun = match run.start {
+                let checkpoint = match run.start {
                     Start::Fresh => None,
                     Start::Resume => Some(Checkpoint::read(&run.folder.checkpoint())),
                 };
-                let begun = begun.transpose().map_err(|source| Error::Train { source })?;
-                let progress = begun.map(|checkpoint| checkpoint.progress).unwrap_or_default();
+                let checkpoint =
+                    checkpoint.transpose().map_err(|source| Error::Train { source })?;
+                let progress = checkpoint.map(|checkpoint| checkpoint.progress).unwrap_or_default();
                 epochs = progress.epoch;
                 Outcome { last: None, best: progress.best, steps: progress.step, stopped: true }
             }
@@ -265,7 +266,7 @@ impl<'a> Tune<'a> {
             out: run.folder.path().to_path_buf(),
             stopped: outcome.stopped,
             review: last.map(|_| {
-                data::review(&metrics.review, &self.begun.dataset, self.begun.model.classes())
+                data::review(&metrics.review, &self.prepared.dataset, self.prepared.model.classes())
             }),
         })
     }

@@ -31,12 +31,12 @@ pub struct Architecture {
     pub params: u64,
     /// Multiply-accumulates for one image of `input_size` with 1000 classes.
     pub macs: u64,
-    plan: Plan,
+    config: ArchitectureConfig,
 }
 
 /// What an architecture lowers from.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Plan {
+pub(crate) enum ArchitectureConfig {
     Mobile(Mobile),
     MobileOne(MobileOne),
     RepVit(RepVit),
@@ -50,11 +50,11 @@ pub(crate) const fn row(
     name: &'static str,
     aliases: &'static [&'static str],
     input_size: usize,
-    plan: Plan,
+    config: ArchitectureConfig,
     params: u64,
     macs: u64,
 ) -> Architecture {
-    Architecture { name, aliases, input_size, params, macs, plan }
+    Architecture { name, aliases, input_size, params, macs, config }
 }
 
 /// Architectures of one paper.
@@ -115,13 +115,13 @@ impl Architecture {
     /// # Errors
     /// [`Error::Graph`] for no classes, no channels, or a scaling beyond any network.
     pub fn graph_with(&self, options: &Options) -> Result<Graph> {
-        let graph = match &self.plan {
-            Plan::Mobile(network) => network.lower(options),
-            Plan::MobileOne(network) => network.lower(options),
-            Plan::RepVit(network) => network.lower(options),
-            Plan::ResNet(network) => network.lower(options),
-            Plan::Vgg(network) => network.lower(options),
-            Plan::LeNet => lenet::lower(options),
+        let graph = match &self.config {
+            ArchitectureConfig::Mobile(network) => network.lower(options),
+            ArchitectureConfig::MobileOne(network) => network.lower(options),
+            ArchitectureConfig::RepVit(network) => network.lower(options),
+            ArchitectureConfig::ResNet(network) => network.lower(options),
+            ArchitectureConfig::Vgg(network) => network.lower(options),
+            ArchitectureConfig::LeNet => lenet::lower(options),
         };
         graph
             .map_err(|source| Error::Graph { name: self.name.to_owned(), source: Box::new(source) })

@@ -7,7 +7,7 @@
 use taper_graph::Activation;
 use taper_graph::blocks::Style;
 
-use crate::architecture::{Architecture, Plan, row};
+use crate::architecture::{Architecture, ArchitectureConfig, row};
 use crate::mobile::{Head, Mobile, Row, Width, fused, mbconv, residual_conv};
 use crate::scaling::Scaling;
 
@@ -45,23 +45,23 @@ const TF: Style = Style { eps: 1e-3, tf_padding: true, ..PT };
 
 #[rustfmt::skip]
 pub(crate) const ARCHITECTURES: [Architecture; 17] = [
-    //  name                  aliases input plan                         params            MACs
-    row("efficientnet_b0",    &[], 224, plan(PT, 1.0, 1.0, 0.2),  5_288_548,    385_814_752),
-    row("efficientnet_b1",    &[], 240, plan(PT, 1.0, 1.1, 0.2),  7_794_184,    686_802_832),
-    row("efficientnet_b2",    &[], 256, plan(PT, 1.1, 1.2, 0.3),  9_109_994,    859_853_760),
-    row("efficientnet_b3",    &[], 288, plan(PT, 1.2, 1.4, 0.3), 12_233_232,  1_589_198_096),
-    row("efficientnet_b4",    &[], 320, plan(PT, 1.4, 1.8, 0.4), 19_341_616,  3_063_687_008),
-    row("efficientnet_b5",    &[], 448, plan(PT, 1.6, 2.2, 0.4), 30_389_784,  9_404_374_080),
-    row("efficientnet_b6",    &[], 528, plan(PT, 1.8, 2.6, 0.5), 43_040_704, 19_067_593_536),
-    row("efficientnet_b7",    &[], 600, plan(PT, 2.0, 3.1, 0.5), 66_347_960, 37_745_884_192),
-    row("tf_efficientnet_b0", &[], 224, plan(TF, 1.0, 1.0, 0.2),  5_288_548,    385_814_752),
-    row("tf_efficientnet_b1", &[], 240, plan(TF, 1.0, 1.1, 0.2),  7_794_184,    686_802_832),
-    row("tf_efficientnet_b2", &[], 260, plan(TF, 1.1, 1.2, 0.3),  9_109_994,    993_561_872),
-    row("tf_efficientnet_b3", &[], 300, plan(TF, 1.2, 1.4, 0.3), 12_233_232,  1_827_141_392),
-    row("tf_efficientnet_b4", &[], 380, plan(TF, 1.4, 1.8, 0.4), 19_341_616,  4_393_771_024),
-    row("tf_efficientnet_b5", &[], 456, plan(TF, 1.6, 2.2, 0.4), 30_389_784, 10_266_384_752),
-    row("tf_efficientnet_b6", &[], 528, plan(TF, 1.8, 2.6, 0.5), 43_040_704, 19_067_593_536),
-    row("tf_efficientnet_b7", &[], 600, plan(TF, 2.0, 3.1, 0.5), 66_347_960, 37_745_884_192),
+    //  name                  aliases input config                         params            MACs
+    row("efficientnet_b0",    &[], 224, config(PT, 1.0, 1.0, 0.2),  5_288_548,    385_814_752),
+    row("efficientnet_b1",    &[], 240, config(PT, 1.0, 1.1, 0.2),  7_794_184,    686_802_832),
+    row("efficientnet_b2",    &[], 256, config(PT, 1.1, 1.2, 0.3),  9_109_994,    859_853_760),
+    row("efficientnet_b3",    &[], 288, config(PT, 1.2, 1.4, 0.3), 12_233_232,  1_589_198_096),
+    row("efficientnet_b4",    &[], 320, config(PT, 1.4, 1.8, 0.4), 19_341_616,  3_063_687_008),
+    row("efficientnet_b5",    &[], 448, config(PT, 1.6, 2.2, 0.4), 30_389_784,  9_404_374_080),
+    row("efficientnet_b6",    &[], 528, config(PT, 1.8, 2.6, 0.5), 43_040_704, 19_067_593_536),
+    row("efficientnet_b7",    &[], 600, config(PT, 2.0, 3.1, 0.5), 66_347_960, 37_745_884_192),
+    row("tf_efficientnet_b0", &[], 224, config(TF, 1.0, 1.0, 0.2),  5_288_548,    385_814_752),
+    row("tf_efficientnet_b1", &[], 240, config(TF, 1.0, 1.1, 0.2),  7_794_184,    686_802_832),
+    row("tf_efficientnet_b2", &[], 260, config(TF, 1.1, 1.2, 0.3),  9_109_994,    993_561_872),
+    row("tf_efficientnet_b3", &[], 300, config(TF, 1.2, 1.4, 0.3), 12_233_232,  1_827_141_392),
+    row("tf_efficientnet_b4", &[], 380, config(TF, 1.4, 1.8, 0.4), 19_341_616,  4_393_771_024),
+    row("tf_efficientnet_b5", &[], 456, config(TF, 1.6, 2.2, 0.4), 30_389_784, 10_266_384_752),
+    row("tf_efficientnet_b6", &[], 528, config(TF, 1.8, 2.6, 0.5), 43_040_704, 19_067_593_536),
+    row("tf_efficientnet_b7", &[], 600, config(TF, 2.0, 3.1, 0.5), 66_347_960, 37_745_884_192),
     row("test_efficientnet",  &[], 160, tiny(),                     356_196,     57_304_256),
 ];
 
@@ -76,12 +76,17 @@ const fn network(style: Style, scaling: Scaling, dropout: f64) -> Mobile {
     }
 }
 
-const fn plan(style: Style, width_mult: f64, depth_mult: f64, dropout: f64) -> Plan {
-    Plan::Mobile(network(style, Scaling { width_mult, depth_mult }, dropout))
+const fn config(
+    style: Style,
+    width_mult: f64,
+    depth_mult: f64,
+    dropout: f64,
+) -> ArchitectureConfig {
+    ArchitectureConfig::Mobile(network(style, Scaling { width_mult, depth_mult }, dropout))
 }
 
-const fn tiny() -> Plan {
-    Plan::Mobile(Mobile {
+const fn tiny() -> ArchitectureConfig {
+    ArchitectureConfig::Mobile(Mobile {
         stem: Width::Scaled(24),
         stages: &TINY,
         round_limit: 0.0,

@@ -7,7 +7,7 @@
 use taper_graph::Activation;
 use taper_graph::blocks::Style;
 
-use crate::architecture::{Architecture, Plan, row};
+use crate::architecture::{Architecture, ArchitectureConfig, row};
 use crate::mobile::{Head, Mobile, Row, Width, fused, mbconv};
 use crate::scaling::Scaling;
 
@@ -30,17 +30,22 @@ const TF: Style = Style { eps: 1e-3, tf_padding: true, ..PT };
 
 #[rustfmt::skip]
 pub(crate) const ARCHITECTURES: [Architecture; 6] = [
-    //  name                  aliases                      input plan                         params           MACs
-    row("efficientnet_es",    &["efficientnet_edgetpu_s"], 224, plan(PT, 1.0, 1.0, 0.2),  5_438_392, 1_788_731_008),
-    row("efficientnet_em",    &["efficientnet_edgetpu_m"], 240, plan(PT, 1.0, 1.1, 0.2),  6_899_496, 3_013_321_088),
-    row("efficientnet_el",    &["efficientnet_edgetpu_l"], 300, plan(PT, 1.2, 1.4, 0.3), 10_589_712, 7_936_082_848),
-    row("tf_efficientnet_es", &[],                         224, plan(TF, 1.0, 1.0, 0.2),  5_438_392, 1_788_731_008),
-    row("tf_efficientnet_em", &[],                         240, plan(TF, 1.0, 1.1, 0.2),  6_899_496, 3_013_321_088),
-    row("tf_efficientnet_el", &[],                         300, plan(TF, 1.2, 1.4, 0.3), 10_589_712, 7_936_082_848),
+    //  name                  aliases                      input config                         params           MACs
+    row("efficientnet_es",    &["efficientnet_edgetpu_s"], 224, config(PT, 1.0, 1.0, 0.2),  5_438_392, 1_788_731_008),
+    row("efficientnet_em",    &["efficientnet_edgetpu_m"], 240, config(PT, 1.0, 1.1, 0.2),  6_899_496, 3_013_321_088),
+    row("efficientnet_el",    &["efficientnet_edgetpu_l"], 300, config(PT, 1.2, 1.4, 0.3), 10_589_712, 7_936_082_848),
+    row("tf_efficientnet_es", &[],                         224, config(TF, 1.0, 1.0, 0.2),  5_438_392, 1_788_731_008),
+    row("tf_efficientnet_em", &[],                         240, config(TF, 1.0, 1.1, 0.2),  6_899_496, 3_013_321_088),
+    row("tf_efficientnet_el", &[],                         300, config(TF, 1.2, 1.4, 0.3), 10_589_712, 7_936_082_848),
 ];
 
-const fn plan(style: Style, width_mult: f64, depth_mult: f64, dropout: f64) -> Plan {
-    Plan::Mobile(Mobile {
+const fn config(
+    style: Style,
+    width_mult: f64,
+    depth_mult: f64,
+    dropout: f64,
+) -> ArchitectureConfig {
+    ArchitectureConfig::Mobile(Mobile {
         stages: &STAGES,
         scaling: Scaling { width_mult, depth_mult },
         style,

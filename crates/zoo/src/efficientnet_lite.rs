@@ -7,7 +7,7 @@
 use taper_graph::Activation;
 use taper_graph::blocks::Style;
 
-use crate::architecture::{Architecture, Plan, row};
+use crate::architecture::{Architecture, ArchitectureConfig, row};
 use crate::mobile::{Mobile, Row, Width, mbconv};
 use crate::scaling::Scaling;
 
@@ -31,22 +31,27 @@ const TF: Style = Style { eps: 1e-3, tf_padding: true, ..PT };
 
 #[rustfmt::skip]
 pub(crate) const ARCHITECTURES: [Architecture; 10] = [
-    //  name                     aliases input plan                         params           MACs
-    row("efficientnet_lite0",    &[], 224, plan(PT, 1.0, 1.0, 0.2),  4_652_008,   385_187_552),
-    row("efficientnet_lite1",    &[], 240, plan(PT, 1.0, 1.1, 0.2),  5_416_680,   600_185_232),
-    row("efficientnet_lite2",    &[], 260, plan(PT, 1.1, 1.2, 0.3),  6_092_072,   859_736_272),
-    row("efficientnet_lite3",    &[], 300, plan(PT, 1.2, 1.4, 0.3),  8_197_096, 1_607_554_544),
-    row("efficientnet_lite4",    &[], 380, plan(PT, 1.4, 1.8, 0.3), 13_006_568, 3_943_564_112),
-    row("tf_efficientnet_lite0", &[], 224, plan(TF, 1.0, 1.0, 0.2),  4_652_008,   385_187_552),
-    row("tf_efficientnet_lite1", &[], 240, plan(TF, 1.0, 1.1, 0.2),  5_416_680,   600_185_232),
-    row("tf_efficientnet_lite2", &[], 260, plan(TF, 1.1, 1.2, 0.3),  6_092_072,   859_736_272),
-    row("tf_efficientnet_lite3", &[], 300, plan(TF, 1.2, 1.4, 0.3),  8_197_096, 1_607_554_544),
-    row("tf_efficientnet_lite4", &[], 380, plan(TF, 1.4, 1.8, 0.3), 13_006_568, 3_943_564_112),
+    //  name                     aliases input config                         params           MACs
+    row("efficientnet_lite0",    &[], 224, config(PT, 1.0, 1.0, 0.2),  4_652_008,   385_187_552),
+    row("efficientnet_lite1",    &[], 240, config(PT, 1.0, 1.1, 0.2),  5_416_680,   600_185_232),
+    row("efficientnet_lite2",    &[], 260, config(PT, 1.1, 1.2, 0.3),  6_092_072,   859_736_272),
+    row("efficientnet_lite3",    &[], 300, config(PT, 1.2, 1.4, 0.3),  8_197_096, 1_607_554_544),
+    row("efficientnet_lite4",    &[], 380, config(PT, 1.4, 1.8, 0.3), 13_006_568, 3_943_564_112),
+    row("tf_efficientnet_lite0", &[], 224, config(TF, 1.0, 1.0, 0.2),  4_652_008,   385_187_552),
+    row("tf_efficientnet_lite1", &[], 240, config(TF, 1.0, 1.1, 0.2),  5_416_680,   600_185_232),
+    row("tf_efficientnet_lite2", &[], 260, config(TF, 1.1, 1.2, 0.3),  6_092_072,   859_736_272),
+    row("tf_efficientnet_lite3", &[], 300, config(TF, 1.2, 1.4, 0.3),  8_197_096, 1_607_554_544),
+    row("tf_efficientnet_lite4", &[], 380, config(TF, 1.4, 1.8, 0.3), 13_006_568, 3_943_564_112),
 ];
 
 /// Stem and head keep their width, the first and the last stage their depth.
-const fn plan(style: Style, width_mult: f64, depth_mult: f64, dropout: f64) -> Plan {
-    Plan::Mobile(Mobile {
+const fn config(
+    style: Style,
+    width_mult: f64,
+    depth_mult: f64,
+    dropout: f64,
+) -> ArchitectureConfig {
+    ArchitectureConfig::Mobile(Mobile {
         stem: Width::Fixed(32),
         stages: &STAGES,
         scaling: Scaling { width_mult, depth_mult },

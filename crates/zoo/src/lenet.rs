@@ -10,14 +10,14 @@ use taper_graph::{
 };
 
 use crate::Options;
-use crate::architecture::{Architecture, Plan, row};
+use crate::architecture::{Architecture, ArchitectureConfig, row};
 use crate::classifier::classify;
 use crate::scaling::Scaling;
 
 #[rustfmt::skip]
 pub(crate) const ARCHITECTURES: [Architecture; 1] = [
-    //  name      aliases input plan          params     MACs
-    row("lenet5", &[], 32, Plan::LeNet, 146_156, 734_880),
+    //  name      aliases input config          params     MACs
+    row("lenet5", &[], 32, ArchitectureConfig::LeNet, 146_156, 734_880),
 ];
 
 pub(crate) fn lower(options: &Options) -> Result<Graph> {

@@ -49,7 +49,7 @@ pub use error::{Error, Result};
 pub use obtain::pretrained_from;
 pub use options::Options;
 pub use pretrained::{Adaptation, embedded, pretrained, pretrained_with};
-pub use record::{Check, Keys, Place, Record, Source, record, records};
+pub use record::{Check, Keys, Place, Record, WeightsSource, record, records};
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 //! Above: `architecture`. Below: `mobile`. Not here: weights and their preprocessing (`record`).
 //! Source: Tan et al. 2019, Figure 7, <https://arxiv.org/abs/1807.11626>; timm's `_gen_mnasnet_a1`, `_b1` and `_small`.
 
-use crate::architecture::{Architecture, Plan, row};
+use crate::architecture::{Architecture, ArchitectureConfig, row};
 use crate::mobile::{Mobile, Row, Width, mbconv};
 use crate::scaling::Scaling;
 
@@ -45,20 +45,24 @@ const SMALL: [&[Row]; 7] = [
 
 #[rustfmt::skip]
 pub(crate) const ARCHITECTURES: [Architecture; 9] = [
-    //  name             aliases                        input plan                      params         MACs
-    row("mnasnet_050",   &["mnasnet0_5"],               224, plan(&B1, 32, 0.50),   2_218_512, 104_455_968),
-    row("mnasnet_075",   &[],                           224, plan(&B1, 32, 0.75),   3_170_208, 215_493_104),
-    row("mnasnet_100",   &["mnasnet1_0", "mnasnet_b1"], 224, plan(&B1, 32, 1.00),   4_383_312, 314_415_872),
-    row("mnasnet_140",   &[],                           224, plan(&B1, 32, 1.40),   7_115_728, 588_799_408),
-    row("semnasnet_050", &[],                           224, plan(&A1, 32, 0.50),   2_082_006, 103_162_992),
-    row("semnasnet_075", &[],                           224, plan(&A1, 32, 0.75),   2_912_278, 223_448_480),
-    row("semnasnet_100", &["mnasnet_a1"],               224, plan(&A1, 32, 1.00),   3_887_038, 311_579_072),
-    row("semnasnet_140", &[],                           224, plan(&A1, 32, 1.40),   6_105_992, 586_317_952),
-    row("mnasnet_small", &[],                           224, plan(&SMALL, 8, 1.00), 2_030_264,  68_339_184),
+    //  name             aliases                        input config                      params         MACs
+    row("mnasnet_050",   &["mnasnet0_5"],               224, config(&B1, 32, 0.50),   2_218_512, 104_455_968),
+    row("mnasnet_075",   &[],                           224, config(&B1, 32, 0.75),   3_170_208, 215_493_104),
+    row("mnasnet_100",   &["mnasnet1_0", "mnasnet_b1"], 224, config(&B1, 32, 1.00),   4_383_312, 314_415_872),
+    row("mnasnet_140",   &[],                           224, config(&B1, 32, 1.40),   7_115_728, 588_799_408),
+    row("semnasnet_050", &[],                           224, config(&A1, 32, 0.50),   2_082_006, 103_162_992),
+    row("semnasnet_075", &[],                           224, config(&A1, 32, 0.75),   2_912_278, 223_448_480),
+    row("semnasnet_100", &["mnasnet_a1"],               224, config(&A1, 32, 1.00),   3_887_038, 311_579_072),
+    row("semnasnet_140", &[],                           224, config(&A1, 32, 1.40),   6_105_992, 586_317_952),
+    row("mnasnet_small", &[],                           224, config(&SMALL, 8, 1.00), 2_030_264,  68_339_184),
 ];
 
-const fn plan(stages: &'static [&'static [Row]], stem: usize, width_mult: f64) -> Plan {
-    Plan::Mobile(Mobile {
+const fn config(
+    stages: &'static [&'static [Row]],
+    stem: usize,
+    width_mult: f64,
+) -> ArchitectureConfig {
+    ArchitectureConfig::Mobile(Mobile {
         stem: Width::Scaled(stem),
         stages,
         scaling: Scaling::width(width_mult),

@@ -8,7 +8,7 @@ use taper_graph::scaling::make_divisible;
 use taper_graph::{Activation, Conv, Graph, GraphBuilder, NodeId, Result, ScopeKind};
 
 use crate::Options;
-use crate::architecture::{Architecture, Plan, row};
+use crate::architecture::{Architecture, ArchitectureConfig, row};
 use crate::classifier::{classify, pool};
 use crate::scaling::Scaling;
 
@@ -39,16 +39,21 @@ pub(crate) struct MobileOne {
 
 #[rustfmt::skip]
 pub(crate) const ARCHITECTURES: [Architecture; 5] = [
-    //  name            aliases input plan                                                  params           MACs
-    row("mobileone_s0", &[], 224, plan([0.75, 1.0, 1.0, 2.0], 48, 4, [0, 0, 0, 0]),  5_293_272, 1_051_935_232),
-    row("mobileone_s1", &[], 224, plan([1.50, 1.5, 2.0, 2.5], 64, 1, [0, 0, 0, 0]),  4_825_192,   830_062_080),
-    row("mobileone_s2", &[], 224, plan([1.50, 2.0, 2.5, 4.0], 64, 1, [0, 0, 0, 0]),  7_884_648, 1_304_027_392),
-    row("mobileone_s3", &[], 224, plan([2.00, 2.5, 3.0, 4.0], 64, 1, [0, 0, 0, 0]), 10_170_600, 1_902_112_768),
-    row("mobileone_s4", &[], 224, plan([3.00, 3.5, 3.5, 4.0], 64, 1, [0, 0, 5, 1]), 14_951_248, 2_986_802_432),
+    //  name            aliases input config                                                  params           MACs
+    row("mobileone_s0", &[], 224, config([0.75, 1.0, 1.0, 2.0], 48, 4, [0, 0, 0, 0]),  5_293_272, 1_051_935_232),
+    row("mobileone_s1", &[], 224, config([1.50, 1.5, 2.0, 2.5], 64, 1, [0, 0, 0, 0]),  4_825_192,   830_062_080),
+    row("mobileone_s2", &[], 224, config([1.50, 2.0, 2.5, 4.0], 64, 1, [0, 0, 0, 0]),  7_884_648, 1_304_027_392),
+    row("mobileone_s3", &[], 224, config([2.00, 2.5, 3.0, 4.0], 64, 1, [0, 0, 0, 0]), 10_170_600, 1_902_112_768),
+    row("mobileone_s4", &[], 224, config([3.00, 3.5, 3.5, 4.0], 64, 1, [0, 0, 5, 1]), 14_951_248, 2_986_802_432),
 ];
 
-const fn plan(widths: [f64; 4], stem: usize, branches: usize, squeezed: [usize; 4]) -> Plan {
-    Plan::MobileOne(MobileOne { widths, stem, branches, squeezed })
+const fn config(
+    widths: [f64; 4],
+    stem: usize,
+    branches: usize,
+    squeezed: [usize; 4],
+) -> ArchitectureConfig {
+    ArchitectureConfig::MobileOne(MobileOne { widths, stem, branches, squeezed })
 }
 
 impl MobileOne {

@@ -6,7 +6,7 @@
 use taper_graph::Activation;
 use taper_graph::blocks::Style;
 
-use crate::architecture::{Architecture, Plan, row};
+use crate::architecture::{Architecture, ArchitectureConfig, row};
 use crate::mobile::{Head, Mobile, Row, Width, separable};
 use crate::scaling::Scaling;
 
@@ -26,14 +26,14 @@ const CONV: Head = Head::ConvPool(Width::AtLeast(1024));
 
 #[rustfmt::skip]
 pub(crate) const ARCHITECTURES: [Architecture; 3] = [
-    //  name                aliases            input plan                       params         MACs
-    row("mobilenetv1_100",  &["mobilenet_v1"], 224, plan(1.00, Head::Pool), 4_231_976, 568_740_352),
-    row("mobilenetv1_100h", &[],               224, plan(1.00, CONV),       5_282_600, 620_120_576),
-    row("mobilenetv1_125",  &[],               224, plan(1.25, Head::Pool), 6_270_840, 879_516_800),
+    //  name                aliases            input config                       params         MACs
+    row("mobilenetv1_100",  &["mobilenet_v1"], 224, config(1.00, Head::Pool), 4_231_976, 568_740_352),
+    row("mobilenetv1_100h", &[],               224, config(1.00, CONV),       5_282_600, 620_120_576),
+    row("mobilenetv1_125",  &[],               224, config(1.25, Head::Pool), 6_270_840, 879_516_800),
 ];
 
-const fn plan(width_mult: f64, head: Head) -> Plan {
-    Plan::Mobile(Mobile {
+const fn config(width_mult: f64, head: Head) -> ArchitectureConfig {
+    ArchitectureConfig::Mobile(Mobile {
         stages: &STAGES,
         scaling: Scaling::width(width_mult),
         style: Style { activation: Activation::Relu6, eps: 1e-5, momentum: 0.1, tf_padding: false },

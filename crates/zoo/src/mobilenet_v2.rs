@@ -8,7 +8,7 @@ use taper_graph::blocks::Style;
 use taper_graph::{Activation, Graph, Result};
 
 use crate::Options;
-use crate::architecture::{Architecture, Plan, row};
+use crate::architecture::{Architecture, ArchitectureConfig, row};
 use crate::mobile::{Head, Mobile, Row, Width, mbconv};
 pub use crate::scaling::Scaling;
 
@@ -27,18 +27,18 @@ const BOTTLENECKS: [&[Row]; 7] = [
 
 #[rustfmt::skip]
 pub(crate) const ARCHITECTURES: [Architecture; 7] = [
-    //  name                aliases            input plan                params         MACs
-    row("mobilenetv2_035",  &[],               224, plan(0.35, 1.0), 1_677_128,  59_285_808),
-    row("mobilenetv2_050",  &[],               224, plan(0.50, 1.0), 1_968_680,  97_131_840),
-    row("mobilenetv2_075",  &[],               224, plan(0.75, 1.0), 2_636_424, 209_069_792),
-    row("mobilenetv2_100",  &["mobilenet_v2"], 224, plan(1.00, 1.0), 3_504_872, 300_774_272),
-    row("mobilenetv2_110d", &[],               224, plan(1.10, 1.2), 4_516_520, 430_516_080),
-    row("mobilenetv2_120d", &[],               224, plan(1.20, 1.4), 5_831_144, 668_857_568),
-    row("mobilenetv2_140",  &[],               224, plan(1.40, 1.0), 6_108_776, 582_195_824),
+    //  name                aliases            input config                params         MACs
+    row("mobilenetv2_035",  &[],               224, config(0.35, 1.0), 1_677_128,  59_285_808),
+    row("mobilenetv2_050",  &[],               224, config(0.50, 1.0), 1_968_680,  97_131_840),
+    row("mobilenetv2_075",  &[],               224, config(0.75, 1.0), 2_636_424, 209_069_792),
+    row("mobilenetv2_100",  &["mobilenet_v2"], 224, config(1.00, 1.0), 3_504_872, 300_774_272),
+    row("mobilenetv2_110d", &[],               224, config(1.10, 1.2), 4_516_520, 430_516_080),
+    row("mobilenetv2_120d", &[],               224, config(1.20, 1.4), 5_831_144, 668_857_568),
+    row("mobilenetv2_140",  &[],               224, config(1.40, 1.0), 6_108_776, 582_195_824),
 ];
 
-const fn plan(width_mult: f64, depth_mult: f64) -> Plan {
-    Plan::Mobile(network(Scaling { width_mult, depth_mult }))
+const fn config(width_mult: f64, depth_mult: f64) -> ArchitectureConfig {
+    ArchitectureConfig::Mobile(network(Scaling { width_mult, depth_mult }))
 }
 
 /// Deeper variants (timm's `d`) keep the width of stem and head and the depth of the first and the last stage.

@@ -8,7 +8,7 @@
 use taper_graph::blocks::Style;
 use taper_graph::{Activation, Bias};
 
-use crate::architecture::{Architecture, Plan, row};
+use crate::architecture::{Architecture, ArchitectureConfig, row};
 use crate::mobile::{Head, Mobile, Row, Squeeze, Width, conv, mbconv};
 use crate::scaling::Scaling;
 
@@ -106,7 +106,7 @@ const TF_MINIMAL: Style = Style { activation: RE, ..TF };
 
 #[rustfmt::skip]
 pub(crate) const ARCHITECTURES: [Architecture; 13] = [
-    //  name                                aliases                  input plan                                         params           MACs
+    //  name                                aliases                  input config                                         params           MACs
     row("mobilenetv3_small_050",            &[],                     224, small(&SMALL, PT, 0.50),                  1_593_224,    24_188_688),
     row("mobilenetv3_small_075",            &[],                     224, small(&SMALL, PT, 0.75),                  2_041_872,    43_399_344),
     row("mobilenetv3_small_100",            &["mobilenet_v3_small"], 224, small(&SMALL, PT, 1.00),                  2_542_856,    56_510_400),
@@ -122,22 +122,35 @@ pub(crate) const ARCHITECTURES: [Architecture; 13] = [
     row("tf_mobilenetv3_large_minimal_100", &[],                     224, large(&LARGE_MINIMAL, TF_MINIMAL, 1.00),  3_924_288,   209_136_704),
 ];
 
-const fn small(stages: &'static [&'static [Row]], style: Style, width_mult: f64) -> Plan {
-    Plan::Mobile(network(stages, style, Scaling::width(width_mult), 1024))
+const fn small(
+    stages: &'static [&'static [Row]],
+    style: Style,
+    width_mult: f64,
+) -> ArchitectureConfig {
+    ArchitectureConfig::Mobile(network(stages, style, Scaling::width(width_mult), 1024))
 }
 
-const fn large(stages: &'static [&'static [Row]], style: Style, width_mult: f64) -> Plan {
-    Plan::Mobile(network(stages, style, Scaling::width(width_mult), 1280))
+const fn large(
+    stages: &'static [&'static [Row]],
+    style: Style,
+    width_mult: f64,
+) -> ArchitectureConfig {
+    ArchitectureConfig::Mobile(network(stages, style, Scaling::width(width_mult), 1280))
 }
 
-const fn deep() -> Plan {
-    Plan::Mobile(network(&LARGE, PT, Scaling { width_mult: 1.5, depth_mult: 1.2 }, 1280))
+const fn deep() -> ArchitectureConfig {
+    ArchitectureConfig::Mobile(network(
+        &LARGE,
+        PT,
+        Scaling { width_mult: 1.5, depth_mult: 1.2 },
+        1280,
+    ))
 }
 
-const fn rw() -> Plan {
+const fn rw() -> ArchitectureConfig {
     let style = Style { eps: 1e-3, ..PT };
     let large = network(&LARGE_RW, style, Scaling::ONE, 1280);
-    Plan::Mobile(Mobile {
+    ArchitectureConfig::Mobile(Mobile {
         squeeze: Squeeze { is_divisible: false, activation: None, ..large.squeeze },
         head: Head::PoolConv { channels: 1280, bias: Bias::Without },
         ..large

@@ -6,7 +6,7 @@
 use taper_graph::Activation;
 use taper_graph::blocks::Style;
 
-use crate::architecture::{Architecture, Plan, row};
+use crate::architecture::{Architecture, ArchitectureConfig, row};
 use crate::mobile::{Head, Mobile, Row, Width, attention, conv, fused, universal};
 use crate::scaling::Scaling;
 
@@ -159,21 +159,21 @@ const HYBRID_LARGE: Table = Table { activation: Activation::Gelu, is_hybrid: tru
 
 #[rustfmt::skip]
 pub(crate) const ARCHITECTURES: [Architecture; 9] = [
-    //  name                             aliases input plan                            params           MACs
-    row("mobilenetv4_conv_small_035",    &[], 224, plan(&SMALL, 0.35),          1_905_384,    47_723_040),
-    row("mobilenetv4_conv_small_050",    &[], 224, plan(&SMALL, 0.50),          2_238_952,    64_741_408),
-    row("mobilenetv4_conv_small",        &[], 224, plan(&SMALL, 1.00),          3_774_024,   186_005_568),
-    row("mobilenetv4_conv_medium",       &[], 256, plan(&MEDIUM, 1.00),         9_715_512, 1_080_244_224),
-    row("mobilenetv4_conv_large",        &[], 384, plan(&LARGE, 1.00),         32_590_864, 6_376_220_672),
-    row("mobilenetv4_hybrid_medium_075", &[], 224, plan(&HYBRID_MEDIUM, 0.75),  7_313_528,   649_844_400),
-    row("mobilenetv4_hybrid_medium",     &[], 256, plan(&HYBRID_MEDIUM, 1.00), 11_074_648, 1_271_183_360),
-    row("mobilenetv4_hybrid_large_075",  &[], 256, plan(&HYBRID_LARGE, 0.75),  22_754_984, 2_036_234_240),
-    row("mobilenetv4_hybrid_large",      &[], 384, plan(&HYBRID_LARGE, 1.00),  37_764_624, 7_711_877_120),
+    //  name                             aliases input config                            params           MACs
+    row("mobilenetv4_conv_small_035",    &[], 224, config(&SMALL, 0.35),          1_905_384,    47_723_040),
+    row("mobilenetv4_conv_small_050",    &[], 224, config(&SMALL, 0.50),          2_238_952,    64_741_408),
+    row("mobilenetv4_conv_small",        &[], 224, config(&SMALL, 1.00),          3_774_024,   186_005_568),
+    row("mobilenetv4_conv_medium",       &[], 256, config(&MEDIUM, 1.00),         9_715_512, 1_080_244_224),
+    row("mobilenetv4_conv_large",        &[], 384, config(&LARGE, 1.00),         32_590_864, 6_376_220_672),
+    row("mobilenetv4_hybrid_medium_075", &[], 224, config(&HYBRID_MEDIUM, 0.75),  7_313_528,   649_844_400),
+    row("mobilenetv4_hybrid_medium",     &[], 256, config(&HYBRID_MEDIUM, 1.00), 11_074_648, 1_271_183_360),
+    row("mobilenetv4_hybrid_large_075",  &[], 256, config(&HYBRID_LARGE, 0.75),  22_754_984, 2_036_234_240),
+    row("mobilenetv4_hybrid_large",      &[], 384, config(&HYBRID_LARGE, 1.00),  37_764_624, 7_711_877_120),
 ];
 
 /// Narrow variants keep the width of the stem.
-const fn plan(table: &'static Table, width_mult: f64) -> Plan {
-    Plan::Mobile(Mobile {
+const fn config(table: &'static Table, width_mult: f64) -> ArchitectureConfig {
+    ArchitectureConfig::Mobile(Mobile {
         stem: if width_mult < 1.0 { Width::Fixed(table.stem) } else { Width::Scaled(table.stem) },
         stages: table.stages,
         scaling: Scaling::width(width_mult),

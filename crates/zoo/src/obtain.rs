@@ -9,7 +9,7 @@ use taper_model::{Model, tensors};
 
 use crate::hub::{self, Environment, Hub, Listener};
 use crate::pretrained::from_bytes;
-use crate::{Error, Place, Record, Result, Source, embedded, record};
+use crate::{Error, Place, Record, Result, WeightsSource, embedded, record};
 
 /// The model of that name with its published weights: of the binary, of a cache, or downloaded from the first of the
 /// record's sources that has them.
@@ -37,7 +37,7 @@ pub fn pretrained_from(name: &str, hub: &Hub, listener: &mut Listener<'_>) -> Re
 }
 
 /// A line about a source, with all causes.
-fn told(source: &Source, error: &dyn std::error::Error) -> String {
+fn told(source: &WeightsSource, error: &dyn std::error::Error) -> String {
     let mut line = format!("\n  {source}: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -65,13 +65,13 @@ fn cure(record: &Record) -> String {
 }
 
 impl Hub {
-    /// The path of a source's file, downloaded if it is not here, checked as [`Source::check`] says.
+    /// The path of a source's file, downloaded if it is not here, checked as [`WeightsSource::check`] says.
     ///
     /// # Errors
     /// Why it cannot be had; see [`hub::Error`].
     pub fn fetch_source(
         &self,
-        source: &Source,
+        source: &WeightsSource,
         listener: &mut Listener<'_>,
     ) -> hub::Result<PathBuf> {
         match source.place {
@@ -83,11 +83,11 @@ impl Hub {
         }
     }
 
-    /// The path of a source's file, if it is here and as [`Source::check`] wants it. Nothing is asked of the network.
+    /// The path of a source's file, if it is here and as [`WeightsSource::check`] wants it. Nothing is asked of the network.
     ///
     /// # Errors
     /// As [`Hub::find`].
-    pub fn find_source(&self, source: &Source) -> hub::Result<Option<PathBuf>> {
+    pub fn find_source(&self, source: &WeightsSource) -> hub::Result<Option<PathBuf>> {
         match source.place {
             Place::Hub { repo, file } => self.find(repo, file, source.sha256),
             Place::Url(address) | Place::Python { path: address, .. } => {
@@ -102,19 +102,19 @@ impl Record {
     ///
     /// # Errors
     /// [`Error::Model`] for a file that cannot be read, and as [`Record::model`].
-    pub fn load(&self, source: &Source, path: &Path) -> Result<Model> {
+    pub fn load(&self, source: &WeightsSource, path: &Path) -> Result<Model> {
         let misfit = |source| Error::Model { name: self.name.to_owned(), source: Box::new(source) };
         self.model(source, tensors::read(path).map_err(misfit)?)
     }
 
-    /// A file of the weights that is here and passes its [`Source::check`], and which one it is; none that cannot be read.
+    /// A file of the weights that is here and passes its [`WeightsSource::check`], and which one it is; none that cannot be read.
     #[must_use]
-    pub fn find(&self, hub: &Hub) -> Option<(&'static Source, PathBuf)> {
+    pub fn find(&self, hub: &Hub) -> Option<(&'static WeightsSource, PathBuf)> {
         let find = |source| Some((source, hub.find_source(source).ok().flatten()?));
         self.sources.iter().find_map(find)
     }
 
-    /// A file of the weights that passes its [`Source::check`], and which one it is: of those that are here, else the first that can be downloaded.
+    /// A file of the weights that passes its [`WeightsSource::check`], and which one it is: of those that are here, else the first that can be downloaded.
     ///
     /// # Errors
     /// [`Error::NotObtained`]; [`Error::Hub`] if the listener stopped it.
@@ -122,7 +122,7 @@ impl Record {
         &self,
         hub: &Hub,
         listener: &mut Listener<'_>,
-    ) -> Result<(&'static Source, PathBuf)> {
+    ) -> Result<(&'static WeightsSource, PathBuf)> {
         if let Some(found) = self.find(hub) {
             return Ok(found);
         }
@@ -142,7 +142,7 @@ impl Record {
     /// Whether the weights are in the binary or one of their files is in a cache, without looking into it.
     #[must_use]
     pub fn is_cached(&self, environment: &Environment) -> bool {
-        let has = |source: &Source| match source.place {
+        let has = |source: &WeightsSource| match source.place {
             Place::Hub { repo, file } => environment.has(repo, file),
             Place::Url(address) | Place::Python { path: address, .. } => {
                 environment.has_named(address)

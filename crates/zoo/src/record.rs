@@ -17,7 +17,7 @@ use crate::architecture::unknown;
 use crate::{Architecture, Error, Options, Result, architecture, imagenet};
 use added::ADDED;
 use published::PUBLISHED;
-pub use source::{Check, Keys, Place, Source};
+pub use source::{Check, Keys, Place, WeightsSource};
 
 /// One set of weights, for ImageNet's 1000 classes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,7 +37,7 @@ pub struct Record {
     /// SPDX name of the licence of the weights, or the name that its publisher gives it.
     pub licence: &'static str,
     /// Files with these weights, in the order to try.
-    pub sources: &'static [Source],
+    pub sources: &'static [WeightsSource],
 }
 
 const N: usize = PUBLISHED.len() + ADDED.len();
@@ -121,7 +121,11 @@ impl Record {
     ///
     /// # Errors
     /// [`Error::Model`] with every tensor that is missing, surplus or misshapen.
-    pub fn model(&self, source: &Source, tensors: BTreeMap<String, Tensor>) -> Result<Model> {
+    pub fn model(
+        &self,
+        source: &WeightsSource,
+        tensors: BTreeMap<String, Tensor>,
+    ) -> Result<Model> {
         let classes = imagenet::classes();
         let graph = self.graph_with(&Options::classes(classes.len()))?;
         let keymap = source.keys.keymap(&graph);

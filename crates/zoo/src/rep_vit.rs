@@ -11,7 +11,7 @@ use taper_graph::scaling::make_divisible;
 use taper_graph::{Activation, Bias, Conv, Graph, GraphBuilder, Init, NodeId, Result, ScopeKind};
 
 use crate::Options;
-use crate::architecture::{Architecture, Plan, row};
+use crate::architecture::{Architecture, ArchitectureConfig, row};
 use crate::classifier::pool;
 
 const STYLE: Style =
@@ -33,19 +33,19 @@ const OLD: bool = true;
 
 #[rustfmt::skip]
 pub(crate) const ARCHITECTURES: [Architecture; 8] = [
-    //  name           aliases input plan                              params           MACs
-    row("repvit_m1",   &[], 224, plan(48, [2, 2, 14, 2], OLD),  5_485_248,   817_280_832),
-    row("repvit_m2",   &[], 224, plan(64, [2, 2, 12, 2], OLD),  8_797_984, 1_339_242_240),
-    row("repvit_m3",   &[], 224, plan(64, [4, 4, 18, 2], OLD), 10_682_832, 1_862_184_704),
-    row("repvit_m0_9", &[], 224, plan(48, [2, 2, 14, 2], NEW),  5_489_328,   817_280_832),
-    row("repvit_m1_0", &[], 224, plan(56, [2, 2, 14, 2], NEW),  7_302_796, 1_108_077_600),
-    row("repvit_m1_1", &[], 224, plan(64, [2, 2, 12, 2], NEW),  8_802_912, 1_339_242_240),
-    row("repvit_m1_5", &[], 224, plan(64, [4, 4, 24, 4], NEW), 14_644_432, 2_276_968_192),
-    row("repvit_m2_3", &[], 224, plan(80, [6, 6, 34, 2], NEW), 23_688_792, 4_521_490_880),
+    //  name           aliases input config                              params           MACs
+    row("repvit_m1",   &[], 224, config(48, [2, 2, 14, 2], OLD),  5_485_248,   817_280_832),
+    row("repvit_m2",   &[], 224, config(64, [2, 2, 12, 2], OLD),  8_797_984, 1_339_242_240),
+    row("repvit_m3",   &[], 224, config(64, [4, 4, 18, 2], OLD), 10_682_832, 1_862_184_704),
+    row("repvit_m0_9", &[], 224, config(48, [2, 2, 14, 2], NEW),  5_489_328,   817_280_832),
+    row("repvit_m1_0", &[], 224, config(56, [2, 2, 14, 2], NEW),  7_302_796, 1_108_077_600),
+    row("repvit_m1_1", &[], 224, config(64, [2, 2, 12, 2], NEW),  8_802_912, 1_339_242_240),
+    row("repvit_m1_5", &[], 224, config(64, [4, 4, 24, 4], NEW), 14_644_432, 2_276_968_192),
+    row("repvit_m2_3", &[], 224, config(80, [6, 6, 34, 2], NEW), 23_688_792, 4_521_490_880),
 ];
 
-const fn plan(channels: usize, depths: [usize; 4], norms_each_way: bool) -> Plan {
-    Plan::RepVit(RepVit { channels, depths, norms_each_way })
+const fn config(channels: usize, depths: [usize; 4], norms_each_way: bool) -> ArchitectureConfig {
+    ArchitectureConfig::RepVit(RepVit { channels, depths, norms_each_way })
 }
 
 impl RepVit {

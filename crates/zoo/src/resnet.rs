@@ -9,7 +9,7 @@ use taper_graph::{
 };
 
 use crate::Options;
-use crate::architecture::{Architecture, Plan, row};
+use crate::architecture::{Architecture, ArchitectureConfig, row};
 use crate::classifier::{classify, pool};
 use crate::scaling::Scaling;
 
@@ -39,16 +39,16 @@ const BOTTLENECK: ResidualKind = ResidualKind::Bottleneck;
 
 #[rustfmt::skip]
 pub(crate) const ARCHITECTURES: [Architecture; 4] = [
-    //  name           aliases input plan                                params           MACs
-    row("resnet18",    &[], 224, plan(BASIC, [2, 2, 2, 2]),      11_689_512, 1_814_073_344),
-    row("resnet34",    &[], 224, plan(BASIC, [3, 4, 6, 3]),      21_797_672, 3_663_761_408),
-    row("resnet50",    &[], 224, plan(BOTTLENECK, [3, 4, 6, 3]), 25_557_032, 4_089_184_256),
+    //  name           aliases input config                                params           MACs
+    row("resnet18",    &[], 224, config(BASIC, [2, 2, 2, 2]),      11_689_512, 1_814_073_344),
+    row("resnet34",    &[], 224, config(BASIC, [3, 4, 6, 3]),      21_797_672, 3_663_761_408),
+    row("resnet50",    &[], 224, config(BOTTLENECK, [3, 4, 6, 3]), 25_557_032, 4_089_184_256),
     row("test_resnet", &[], 160, tiny(),                            469_688,   102_547_200),
 ];
 
-const fn plan(block: ResidualKind, depths: [usize; 4]) -> Plan {
+const fn config(block: ResidualKind, depths: [usize; 4]) -> ArchitectureConfig {
     let widths = [64, 128, 256, 512];
-    Plan::ResNet(ResNet {
+    ArchitectureConfig::ResNet(ResNet {
         blocks: [block; 4],
         widths,
         depths,
@@ -58,10 +58,16 @@ const fn plan(block: ResidualKind, depths: [usize; 4]) -> Plan {
 }
 
 /// timm's network for tests: one of each block.
-const fn tiny() -> Plan {
+const fn tiny() -> ArchitectureConfig {
     let blocks = [BASIC, BASIC, BOTTLENECK, BASIC];
     let (widths, depths) = ([32, 48, 48, 96], [1; 4]);
-    Plan::ResNet(ResNet { blocks, widths, depths, stem: Stem::Deep(16), pools_shortcuts: true })
+    ArchitectureConfig::ResNet(ResNet {
+        blocks,
+        widths,
+        depths,
+        stem: Stem::Deep(16),
+        pools_shortcuts: true,
+    })
 }
 
 impl ResNet {

@@ -10,7 +10,7 @@ use taper_graph::{
 };
 
 use crate::Options;
-use crate::architecture::{Architecture, Plan, row};
+use crate::architecture::{Architecture, ArchitectureConfig, row};
 use crate::classifier::classify;
 use crate::scaling::Scaling;
 
@@ -27,9 +27,9 @@ const DROPOUT: f64 = 0.5;
 
 #[rustfmt::skip]
 pub(crate) const ARCHITECTURES: [Architecture; 2] = [
-    //  name     aliases input plan                                             params            MACs
-    row("vgg11", &[], 224, Plan::Vgg(Vgg { depths: [1, 1, 2, 2, 2] }), 132_863_336,  7_609_090_048),
-    row("vgg16", &[], 224, Plan::Vgg(Vgg { depths: [2, 2, 3, 3, 3] }), 138_357_544, 15_470_264_320),
+    //  name     aliases input config                                             params            MACs
+    row("vgg11", &[], 224, ArchitectureConfig::Vgg(Vgg { depths: [1, 1, 2, 2, 2] }), 132_863_336,  7_609_090_048),
+    row("vgg16", &[], 224, ArchitectureConfig::Vgg(Vgg { depths: [2, 2, 3, 3, 3] }), 138_357_544, 15_470_264_320),
 ];
 
 impl Vgg {

@@ -41,7 +41,7 @@ pub(crate) struct ConvSetup {
 }
 
 /// One configuration and what it showed.
-type Row = (Case, ConvSetup, Vec<Outcome>);
+type MeasuredCase = (Case, ConvSetup, Vec<Outcome>);
 
 /// Our contestant.
 pub(super) fn contestant(setup: &ConvSetup) -> Result<()> {
@@ -156,7 +156,7 @@ fn same(ours: &Value, theirs: &Value) -> Result<()> {
     Ok(())
 }
 
-fn report(rows: &[Row]) -> Measured {
+fn report(rows: &[MeasuredCase]) -> Measured {
     let mut tables: Vec<(String, Table)> = Vec::new();
     for (case, setup, outcomes) in rows {
         if tables.last().is_none_or(|(family, _)| family != case.family) {
@@ -199,7 +199,7 @@ fn cells(case: &Case, setup: &ConvSetup, outcomes: &[Outcome]) -> Vec<String> {
 }
 
 /// A sentence on where we stand worst, if there were peers.
-fn slowest(rows: &[Row]) -> Option<String> {
+fn slowest(rows: &[MeasuredCase]) -> Option<String> {
     let ratios = rows.iter().flat_map(|(case, setup, outcomes)| {
         let ratio = |outcome: &Outcome| Some((outcome.ratio?.median, outcome.name.clone()));
         outcomes.iter().filter_map(ratio).map(move |(ratio, peer)| (ratio, peer, case, setup))

@@ -39,7 +39,7 @@ pub(crate) struct DataSetup {
 }
 
 /// Pictures that were read, and how fast by whom.
-struct Row {
+struct MeasuredReader {
     pictures: &'static str,
     setup: DataSetup,
     outcomes: Vec<Outcome>,
@@ -108,7 +108,7 @@ fn part(data: &Path) -> PathBuf {
     if train.is_dir() { train } else { data.to_path_buf() }
 }
 
-fn one(bench: &Bench, pictures: &'static str, folder: &Path) -> Result<Vec<Row>> {
+fn one(bench: &Bench, pictures: &'static str, folder: &Path) -> Result<Vec<MeasuredReader>> {
     let mut rows = Vec::new();
     for &batch in bench.batches(&[32]) {
         for &threads in bench.threads(&[bench.cores.count()]) {
@@ -120,7 +120,7 @@ fn one(bench: &Bench, pictures: &'static str, folder: &Path) -> Result<Vec<Row>>
                 images.collect::<Option<Vec<_>>>().context("a loader does not count its images")?;
             let rules = Rules { rounds: bench.rounds.unwrap_or(5), turn_ms: 1000.0 };
             let outcomes = race(&mut contestants, rules)?;
-            let row = Row { pictures, setup, outcomes, images };
+            let row = MeasuredReader { pictures, setup, outcomes, images };
             eprintln!("{}", row.spoken());
             rows.push(row);
         }
@@ -143,7 +143,7 @@ fn contestants(bench: &Bench, setup: &DataSetup) -> Result<Vec<Contestant>> {
     Ok(contestants)
 }
 
-impl Row {
+impl MeasuredReader {
     /// Images a second of a contestant.
     fn speed(&self, contestant: usize) -> Spread {
         per_second(self.images[contestant], self.outcomes[contestant].ms)
@@ -194,7 +194,7 @@ fn scaled(spread: Spread, factor: f64) -> Spread {
     Spread { median: median * factor, p10: p10 * factor, p90: p90 * factor }
 }
 
-fn report(rows: &[Row]) -> Measured {
+fn report(rows: &[MeasuredReader]) -> Measured {
     let head = ["pictures", "images", "batch", "threads", "taper, images/s"];
     let mut table = Table { head: head.map(str::to_owned).to_vec(), rows: Vec::new() };
     if rows.iter().any(|row| row.outcomes.len() > 1) {
@@ -216,7 +216,7 @@ fn report(rows: &[Row]) -> Measured {
             .to_owned(),
     ];
     notes.extend(table::versions(rows.iter().flat_map(|row| &row.outcomes)));
-    let json = rows.iter().map(Row::json).collect();
+    let json = rows.iter().map(MeasuredReader::json).collect();
     Measured {
         name: "data",
         tables: vec![(String::new(), table)],
@@ -246,7 +246,7 @@ mod tests {
     fn a_peer_that_reads_fewer_files_is_not_faster_for_it() {
         let setup = DataSetup { folder: PathBuf::new(), batch: 32, image_size: 224, threads: 2 };
         let outcomes = vec![outcome(1000.0, None), outcome(500.0, Some(2.0))];
-        let row = Row { pictures: "some", setup, outcomes, images: vec![200, 100] };
+        let row = MeasuredReader { pictures: "some", setup, outcomes, images: vec![200, 100] };
         assert!((row.ratio(1).unwrap().median - 1.0).abs() < 1e-12);
         assert!(row.spoken().ends_with(" 200  200 images/s"), "{}", row.spoken());
     }

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use taper_engine::Session;
 use taper_graph::{Graph, NodeId};
 use taper_model::{KeyMap, Model, Preprocess, Provenance, Tensor, reparameterize, tensors};
-use taper_zoo::{Architecture, Place, Record, Source, architecture, architectures, records};
+use taper_zoo::{Architecture, Place, Record, WeightsSource, architecture, architectures, records};
 
 use super::{GoldenArgs, distance, peer};
 use crate::bench::Contestant;
@@ -29,7 +29,7 @@ const CLASSES: usize = 1000;
 const TORCHVISION: &str = "https://download.pytorch.org/";
 
 /// A form of a network, its image size, and how far its three outputs are off.
-type Row = (String, usize, [f64; 3]);
+type ComparedNetwork = (String, usize, [f64; 3]);
 
 /// A network to compare.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +37,7 @@ enum Network {
     /// timm's of that architecture, under our names.
     Timm(&'static Architecture),
     /// torchvision's that these weights are for, under its names.
-    Torchvision(&'static Record, &'static Source),
+    Torchvision(&'static Record, &'static WeightsSource),
 }
 
 /// Prints a line for each network, and fails at the end if one was off.
@@ -77,7 +77,7 @@ fn wanted(names: &[String]) -> Result<Vec<Network>> {
     let mut networks: Vec<Network> = timm.collect();
     let mut seen = BTreeSet::new();
     for record in records().iter().filter(|record| is_wanted(record.architecture_name())) {
-        let is_torchvisions = |source: &&Source| matches!(source.place, Place::Url(url) if url.starts_with(TORCHVISION));
+        let is_torchvisions = |source: &&WeightsSource| matches!(source.place, Place::Url(url) if url.starts_with(TORCHVISION));
         if let Some(source) = record.sources.iter().find(is_torchvisions)
             && seen.insert(record.architecture_name())
         {
@@ -88,7 +88,12 @@ fn wanted(names: &[String]) -> Result<Vec<Network>> {
 }
 
 impl Network {
-    fn compare(self, peer: &mut Contestant, folder: &Path, threads: usize) -> Result<Vec<Row>> {
+    fn compare(
+        self,
+        peer: &mut Contestant,
+        folder: &Path,
+        threads: usize,
+    ) -> Result<Vec<ComparedNetwork>> {
         match self {
             Self::Timm(architecture) => of_timm(architecture, peer, folder, threads),
             Self::Torchvision(record, source) => {
@@ -108,7 +113,7 @@ fn of_timm(
     peer: &mut Contestant,
     folder: &Path,
     threads: usize,
-) -> Result<Vec<Row>> {
+) -> Result<Vec<ComparedNetwork>> {
     let (name, size) = (architecture.name, architecture.input_size);
     peer.ask(&format!("timm {name} {size}"))?;
     let expected = Expected::read(folder, size)?;

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::edges::Table;
 use super::sources::{blanked, has_word};
-use super::{Problem, Rule, Source};
+use super::{Problem, Rule, SourceFile};
 
 /// The modules of each crate: a room may have the name of another crate.
 pub(super) struct Modules {
@@ -18,9 +18,9 @@ pub(super) struct Modules {
 
 impl Modules {
     /// Those of library files.
-    pub(super) fn of(sources: &[Source]) -> Self {
+    pub(super) fn of(sources: &[SourceFile]) -> Self {
         let mut all = Modules { items: HashMap::new() };
-        for Source { path, text } in sources {
+        for SourceFile { path, text } in sources {
             let split = path.strip_prefix("crates/").and_then(|path| path.split_once("/src/"));
             let Some((folder, file)) = split.filter(|(_, file)| file.ends_with(".rs")) else {
                 continue;
@@ -59,7 +59,7 @@ fn items(text: &str) -> impl Iterator<Item = String> {
     })
 }
 
-pub(super) fn check(source: &Source, edges: &Table, modules: &Modules) -> Vec<Problem> {
+pub(super) fn check(source: &SourceFile, edges: &Table, modules: &Modules) -> Vec<Problem> {
     let Some(folder) = library(&source.path) else { return Vec::new() };
     let card: String = source
         .text
@@ -183,7 +183,7 @@ mod tests {
             row("model", "graph")
         );
         let edges = Table::parse(&text).unwrap();
-        let source = |path: &str, text: &str| Source { path: path.into(), text: text.into() };
+        let source = |path: &str, text: &str| SourceFile { path: path.into(), text: text.into() };
         let modules = Modules::of(&[
             source("crates/model/src/file.rs", "pub(crate) const fn read() {}"),
             source("crates/model/src/card.rs", "fn hidden() {}\npub struct Card<T>(T);"),

@@ -30,7 +30,7 @@ enum Candle {
 }
 
 #[derive(Debug)]
-struct Row {
+struct CrateRow {
     uses: BTreeSet<String>,
     candle: Candle,
 }
@@ -38,7 +38,7 @@ struct Row {
 /// The edge table by folder.
 #[derive(Debug)]
 pub(crate) struct Table {
-    rows: BTreeMap<String, Row>,
+    rows: BTreeMap<String, CrateRow>,
 }
 
 impl Table {
@@ -79,7 +79,7 @@ impl Table {
                 "–" => Candle::Through,
                 _ => bail!("{DOCUMENT}: `{folder}` meets candle by `{candle}`, which is not known"),
             };
-            rows.insert(folder.to_owned(), Row { uses, candle });
+            rows.insert(folder.to_owned(), CrateRow { uses, candle });
         }
         if rows.is_empty() {
             bail!("{DOCUMENT} has no table beginning with `| folder | level |`");
@@ -135,7 +135,7 @@ fn manifest_problems(
     path: &str,
     folder: &str,
     manifest: &toml::Table,
-    row: &Row,
+    row: &CrateRow,
     table: &Table,
     problems: &mut Vec<Problem>,
 ) {

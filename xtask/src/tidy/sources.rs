@@ -4,7 +4,7 @@
 //! Lines are looked at one by one, with string literals and comments blanked; no parser. It can be fooled by a string
 //! over several lines, and then the string should be written otherwise.
 
-use super::{Problem, Rule, Source};
+use super::{Problem, Rule, SourceFile};
 
 /// Longest file, in lines.
 const BUDGET: usize = 500;
@@ -25,7 +25,7 @@ const WORDS: [(&str, &str); 6] = [
     ("inp", "`xs` or what it is"),
 ];
 
-pub(super) fn check(source: &Source) -> Vec<Problem> {
+pub(super) fn check(source: &SourceFile) -> Vec<Problem> {
     let mut problems = Vec::new();
     if source.path.ends_with(".rs") {
         first_line(source, &mut problems);
@@ -38,13 +38,13 @@ pub(super) fn check(source: &Source) -> Vec<Problem> {
     problems
 }
 
-fn first_line(source: &Source, problems: &mut Vec<Problem>) {
+fn first_line(source: &SourceFile, problems: &mut Vec<Problem>) {
     if !source.text.starts_with("//! ") {
         problems.push(source.problem(1, Rule::RoomCard, "the file does not begin with `//! `"));
     }
 }
 
-fn budget(source: &Source, problems: &mut Vec<Problem>) {
+fn budget(source: &SourceFile, problems: &mut Vec<Problem>) {
     let lines = source.text.lines().count();
     let exception = EXCEPTIONS.iter().find(|(path, _)| *path == source.path);
     let allowed = exception.map_or(BUDGET, |(_, lines)| *lines);
@@ -58,7 +58,7 @@ fn budget(source: &Source, problems: &mut Vec<Problem>) {
     }
 }
 
-fn name(source: &Source, problems: &mut Vec<Problem>) {
+fn name(source: &SourceFile, problems: &mut Vec<Problem>) {
     let stem = source.path.trim_end_matches(".rs");
     for part in stem.split('/').filter(|part| EMPTY_NAMES.contains(part)) {
         let message = format!("`{part}` says nothing about what is inside");
@@ -70,7 +70,7 @@ fn name(source: &Source, problems: &mut Vec<Problem>) {
     }
 }
 
-fn code_lines(source: &Source, problems: &mut Vec<Problem>) {
+fn code_lines(source: &SourceFile, problems: &mut Vec<Problem>) {
     let may_be_unsafe = source.path.starts_with("crates/kernels/src/");
     for (number, line) in (1..).zip(source.text.lines()) {
         let code = blanked(line);
@@ -103,7 +103,7 @@ fn code_lines(source: &Source, problems: &mut Vec<Problem>) {
 }
 
 /// Properties keep their counter-examples, where proptest finds the place, and have as many cases as they are asked for.
-fn properties(source: &Source, problems: &mut Vec<Problem>) {
+fn properties(source: &SourceFile, problems: &mut Vec<Problem>) {
     let parts: Vec<&str> = source.path.split('/').collect();
     let stands_alone = matches!(parts[..], ["crates", _, "tests", _]);
     for (number, line) in (1..).zip(source.text.lines()) {
@@ -126,7 +126,7 @@ fn properties(source: &Source, problems: &mut Vec<Problem>) {
 }
 
 /// Examples in documentation run: no code fence opts out.
-fn examples(source: &Source, problems: &mut Vec<Problem>) {
+fn examples(source: &SourceFile, problems: &mut Vec<Problem>) {
     for (number, line) in (1..).zip(source.text.lines()) {
         let line = line.trim_start();
         let line = line.trim_start_matches("//!").trim_start_matches("///").trim_start();
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     fn rules(path: &str, text: &str) -> Vec<Rule> {
-        let source = Source { path: path.into(), text: text.into() };
+        let source = SourceFile { path: path.into(), text: text.into() };
         check(&source).iter().map(|problem| problem.rule).collect()
     }
 

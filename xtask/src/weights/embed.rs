@@ -6,14 +6,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use taper_model::{Model, Precision, tensors};
-use taper_zoo::{Record, Source};
+use taper_zoo::{Record, WeightsSource};
 
 use crate::shell;
 
 const PATH: &str = "crates/weights-mobilenet-v2/weights.safetensors";
 
 /// Writes the model file of `record` from its published file. The same file gives the same bytes.
-pub(super) fn embed(record: &Record, source: &Source, file: &Path) -> Result<()> {
+pub(super) fn embed(record: &Record, source: &WeightsSource, file: &Path) -> Result<()> {
     let model = record.model(source, tensors::read(file)?)?;
     let bytes = model.to_bytes(Precision::F16)?;
     let read_back = Model::from_bytes(&bytes).context("the file that was made is wrong")?;

@@ -207,7 +207,7 @@ mod tests {
 
     use crate::session::compile::Program;
     use crate::session::runner::Runner;
-    use taper_plan::inference::Order;
+    use taper_plan::inference::ExecutionOrder;
 
     /// A stem with a separable block, and three inverted residuals: with a residual, with a stride and a window of five, with a residual again.
     fn network() -> Graph {
@@ -246,7 +246,7 @@ mod tests {
                 (y, skipped)
             };
             let ((bands, skipped), (units, by_additions)) =
-                (run(Order::Bands { threads }), run(Order::Units));
+                (run(ExecutionOrder::Bands { threads }), run(ExecutionOrder::Units));
             assert_eq!(skipped, by_additions + least, "units of {h}x{w} in bands");
             assert!(bands == units, "bands give other bits at {h}x{w} with {threads} threads");
             assert!(bands.iter().any(|y| y.to_bits() != bands[0].to_bits()), "the same everywhere");

@@ -11,7 +11,7 @@ use taper_cost::Macs;
 use taper_graph::Extent;
 use taper_kernels::{ConvShape, ForwardKernel, Input};
 use taper_plan::UnitOp;
-use taper_plan::inference::Order;
+use taper_plan::inference::ExecutionOrder;
 
 use super::Session;
 use super::compile::Program;
@@ -66,7 +66,7 @@ impl Session {
         shape: [usize; 3],
         rounds: usize,
     ) -> Result<Vec<UnitTime>> {
-        let image_len = self.prepare(xs, shape, Order::Units)?;
+        let image_len = self.prepare(xs, shape, ExecutionOrder::Units)?;
         let Self { program, team, .. } = self;
         let mut times = vec![Vec::with_capacity(rounds.max(1)); program.units.len()];
         for round in 0..=rounds.max(1) {
@@ -88,7 +88,7 @@ impl Session {
         let [n, h, w] = shape;
         let (isa, threads) = (team.cpu.isa(), team.cpu.threads());
         let chosen = |shape: &ConvShape, input| ForwardKernel::of(shape, isa, threads, input);
-        let prepared = team.prepare(program, [h, w], Order::Units)?;
+        let prepared = team.prepare(program, [h, w], ExecutionOrder::Units)?;
         let macs: Vec<Macs> = taper_cost::units(&program.graph, &program.plan.fused, [h, w])?;
         let timed = times.iter().zip(macs).enumerate();
         let unit = |(unit, (ms, macs)): (usize, (&Vec<f64>, Macs))| {

@@ -5,7 +5,7 @@
 
 use taper_kernels::{AlignedBuf, Cpu, Device, Epilogue, Source};
 use taper_plan::InferenceMemory;
-use taper_plan::inference::Order;
+use taper_plan::inference::ExecutionOrder;
 
 use super::bands::{Bands, Operands, Worker};
 use super::compile::{Program, Weights};
@@ -29,7 +29,7 @@ pub(super) struct Runner {
 #[derive(Debug)]
 pub(super) struct Prepared {
     size: [usize; 2],
-    order: Order,
+    order: ExecutionOrder,
     pub(super) memory: InferenceMemory,
     /// By unit.
     pub(super) kernels: Vec<Kernel>,
@@ -49,8 +49,8 @@ impl Runner {
     }
 
     /// The order in which all threads share an image.
-    pub(super) fn bands(&self) -> Order {
-        Order::Bands { threads: self.cpu.threads() }
+    pub(super) fn bands(&self) -> ExecutionOrder {
+        ExecutionOrder::Bands { threads: self.cpu.threads() }
     }
 
     /// Lays out the arena for images of this height and width.
@@ -58,7 +58,7 @@ impl Runner {
         &mut self,
         program: &Program,
         size: [usize; 2],
-        order: Order,
+        order: ExecutionOrder,
     ) -> Result<&Prepared> {
         let is_ready = |ready: &Prepared| (ready.size, ready.order) == (size, order);
         let prepared = match self.prepared.take().filter(is_ready) {
@@ -158,7 +158,7 @@ impl Runner {
 }
 
 impl Prepared {
-    fn new(program: &Program, size: [usize; 2], order: Order) -> Result<Self> {
+    fn new(program: &Program, size: [usize; 2], order: ExecutionOrder) -> Result<Self> {
         let Program { graph, plan, .. } = program;
         let memory = plan.memory(graph, size, order)?;
         let kernels = kernels(graph, &plan.fused, &memory.extents, 1)?;

@@ -5,7 +5,7 @@ use taper_engine::{Cpu, Session, SessionOptions, Trainer};
 use taper_graph::Graph;
 use taper_model::{Model, Preprocess, Provenance, Tensor};
 use taper_plan::InferencePlan;
-use taper_plan::inference::Order;
+use taper_plan::inference::ExecutionOrder;
 
 /// The smallest network of each family, and those that have something of their own: gates, attention, parallel ways.
 const NETWORKS: [&str; 12] = [
@@ -57,7 +57,7 @@ fn every_session_allocates_what_cost_says() {
         assert_eq!(memory.params, arena(held), "{name}");
         let logits = model.graph().output("logits").unwrap();
         let plan = InferencePlan::new(model.graph(), &[logits], [h, w]).unwrap();
-        let memory = plan.memory(model.graph(), [h, w], Order::Bands { threads }).unwrap();
+        let memory = plan.memory(model.graph(), [h, w], ExecutionOrder::Bands { threads }).unwrap();
         with_bands += usize::from(memory.scratch > 0);
     }
     assert!(with_bands > 10, "{with_bands} networks with bands");

@@ -1,11 +1,11 @@
-//! The weights of a way: convolutions, norms and the input itself, scaled and added.
+//! The weights of a branch: convolutions, norms and the input itself, scaled and added.
 //!
-//! Above: `reparameterize`. Below: `Way`. Not here: whether they may be added (`ways`).
+//! Above: `reparameterize`. Below: `Branch`. Not here: whether they may be added (`branches`).
 //! Weights are `(out, in / groups, k_h, k_w)` and f64; a linear layer is a convolution with kernel 1.
 
 use taper_graph::{Conv, Node, Op, Window};
 
-use super::ways::{Layer, Way};
+use super::branches::{Branch, Layer};
 use crate::{Model, Tensor};
 
 /// One convolution or linear layer with bias.
@@ -21,39 +21,39 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
-    /// The sum of a way that has at least one layer.
-    pub(super) fn of(way: &Way, model: &Model) -> Self {
+    /// The sum of a branch that has at least one layer.
+    pub(super) fn of(branch: &Branch, model: &Model) -> Self {
         let layer =
-            way.layer().map(|(id, layer)| Self::layer(model.graph().node(id), layer, model));
+            branch.layer().map(|(id, layer)| Self::layer(model.graph().node(id), layer, model));
         let like = layer.unwrap_or(Self::identity(&Conv::pointwise(1), 1, true));
-        like.along(way, model)
+        like.along(branch, model)
     }
 
-    /// The weights of a way, its sources having the groups of `self`.
-    fn along(&self, way: &Way, model: &Model) -> Self {
-        match way {
-            Way::Source(_) => {
+    /// The weights of a branch, its sources having the groups of `self`.
+    fn along(&self, branch: &Branch, model: &Model) -> Self {
+        match branch {
+            Branch::Source(_) => {
                 let conv = Conv { window: Window::point(), ..self.conv };
                 Self::identity(&conv, self.depth, self.is_linear)
             }
-            Way::Layer(id, layer, before) => {
+            Branch::Layer(id, layer, before) => {
                 let mut kernel = Self::layer(model.graph().node(*id), *layer, model);
-                if let Way::Norm(norm, eps, _) = **before {
+                if let Branch::Norm(norm, eps, _) = **before {
                     kernel.follow(&affine(model.graph().node(norm), eps, model));
                 }
                 kernel
             }
-            Way::Norm(id, eps, before) => {
+            Branch::Norm(id, eps, before) => {
                 let mut kernel = self.along(before, model);
                 kernel.scale(&affine(model.graph().node(*id), *eps, model));
                 kernel
             }
-            Way::Scale(_, factor, before) => {
+            Branch::Scale(_, factor, before) => {
                 let mut kernel = self.along(before, model);
                 kernel.scale(&vec![(*factor, 0.0); kernel.conv.out]);
                 kernel
             }
-            Way::Sum(_, [a, b]) => self.along(a, model).plus(self.along(b, model)),
+            Branch::Sum(_, [a, b]) => self.along(a, model).plus(self.along(b, model)),
         }
     }
 

@@ -183,11 +183,11 @@ fn token_mixers_become_their_module_old_and_new() {
 fn averaged_classifiers_with_norms_become_one() {
     let model = build(|b, xs| {
         let xs = b.global_pool("head.pool", xs, PoolKind::Avg, true)?;
-        let ways = ["head.a", "head.b"].map(|way| {
-            let xs = b.batch_norm(&format!("{way}.bn"), xs, 1e-5, 0.1)?;
-            b.linear(&format!("{way}.l"), xs, 3, Bias::With)
+        let branches = ["head.a", "head.b"].map(|branch| {
+            let xs = b.batch_norm(&format!("{branch}.bn"), xs, 1e-5, 0.1)?;
+            b.linear(&format!("{branch}.l"), xs, 3, Bias::With)
         });
-        let [first, second] = ways;
+        let [first, second] = branches;
         let sum = b.add("head.add", first?, second?)?;
         b.scale("head.mean", sum, 0.5)
     });

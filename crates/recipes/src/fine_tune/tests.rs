@@ -71,7 +71,7 @@ fn options(out: &Path) -> FineTuneOptions {
 struct Stopper<'s>(&'s AtomicBool);
 
 impl Observer for Stopper<'_> {
-    fn event(&mut self, event: &Event<'_>) {
+    fn on_event(&mut self, event: &Event<'_>) {
         if matches!(event, Event::Step(step) if step.step == 3) {
             self.0.store(true, Ordering::Relaxed);
         }

@@ -1,6 +1,6 @@
 //! Class-activation maps: which places of an image speak for a class.
 //!
-//! Above: `look::eyes`. Below: `look::layers`, `taper_engine`. Not here: the picture (`taper_report`).
+//! Above: `look::inspector`. Below: `look::layers`, `taper_engine`. Not here: the picture (`taper_report`).
 //! Source: Selvaraju et al. 2017, "Grad-CAM", <https://arxiv.org/abs/1610.02391>, eqs. (1) and (2).
 
 use taper_engine::{Cpu, Trainer};

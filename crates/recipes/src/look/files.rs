@@ -1,6 +1,6 @@
 //! Pictures of what was seen as files, under names that a file system can hold.
 //!
-//! Above: `look`. Below: `taper_report`, `taper_files`. Not here: drawing (`look::eyes`), the page (`look::page`).
+//! Above: `look`. Below: `taper_report`, `taper_files`. Not here: drawing (`look::inspector`), the page (`look::page`).
 //! The names of layers and pictures come from anywhere, so nothing of them but letters, digits, `-`, `_` and `.` enters a
 //! path, and a number stands before them.
 
@@ -10,7 +10,7 @@ use taper_graph::Graph;
 use taper_report::Picture;
 
 use crate::error::{Error, Result};
-use crate::look::eyes::{Channel, Seen};
+use crate::look::inspector::{Channel, Seen};
 use crate::look::layers::Layer;
 use crate::report::{Look, LookLayer};
 

@@ -1,6 +1,6 @@
 //! Which places of a network are worth looking at: the stem's filters, the ends of stages, the last map before the pool.
 //!
-//! Above: `look`. Below: `taper_graph`. Not here: running the network (`look::eyes`).
+//! Above: `look`. Below: `taper_graph`. Not here: running the network (`look::inspector`).
 
 use taper_graph::{Extent, Graph, NodeId, Op, ScopeKind, nearest};
 use taper_model::Tensor;

@@ -8,7 +8,7 @@ use taper_graph::Graph;
 use taper_model::Model;
 use taper_report::{Bar, Block, Figure, Page, Picture, Section};
 
-use crate::look::eyes::{Channel, Seen};
+use crate::look::inspector::{Channel, Seen};
 use crate::look::layers::{Layer, Stem};
 
 /// The page, with the stem's filters before the pictures.

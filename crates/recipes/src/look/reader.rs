@@ -1,6 +1,6 @@
 //! Pictures as a network sees them when it is not trained.
 //!
-//! Above: `look::eyes`. Below: `setup`, `taper_data`. Not here: what the network makes of them (`look::eyes`).
+//! Above: `look::inspector`. Below: `setup`, `taper_data`. Not here: what the network makes of them (`look::inspector`).
 
 use std::path::Path;
 use std::sync::Arc;

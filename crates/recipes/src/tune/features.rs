@@ -24,7 +24,7 @@ impl Tune<'_> {
     ) -> Result<Option<Vectors>> {
         let transfer = |source| Error::Transfer { source };
         let train = |source| Error::Train { source };
-        let model = &self.begun.model;
+        let model = &self.prepared.model;
         let transform = setup::eval_transform(model.preprocess())?;
         let loader = setup::loader(samples, transform, (Order::Sequential, 1), self.options)?;
         let mut features = Features::new(model, self.options.threads).map_err(transfer)?;

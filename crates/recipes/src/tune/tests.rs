@@ -12,7 +12,7 @@ use taper_transfer::Freeze;
 
 use super::Tune;
 use crate::error::{Error, Result};
-use crate::fine_tune::Begun;
+use crate::fine_tune::PreparedRun;
 use crate::observer::{Event, Observer};
 use crate::options::{Augment, FineTuneOptions};
 use crate::report::FineTuneReport;
@@ -28,7 +28,7 @@ struct Listener<'a> {
 }
 
 impl Observer for Listener<'_> {
-    fn event(&mut self, event: &Event<'_>) {
+    fn on_event(&mut self, event: &Event<'_>) {
         match event {
             Event::Skipped(skipped) => self.skipped.push(skipped.path.clone()),
             Event::Epoch(epoch) => self.epochs.push([epoch.train_images, epoch.val_images]),
@@ -82,11 +82,11 @@ fn train<'a>(
 ) -> (Result<FineTuneReport>, Listener<'a>) {
     let (skipped, epochs, batches) = (Vec::new(), Vec::new(), Vec::new());
     let mut listener = Listener { skipped, epochs, batches, stop, stop_after };
-    let begun = Begun::with(small_model(), dataset, options, &mut listener).unwrap();
+    let prepared = PreparedRun::with(small_model(), dataset, options, &mut listener).unwrap();
     let config = RunConfig::new(options.clone(), String::new(), String::new());
     let run = Run::begin(run::vacant(Some(&dir.join("run"))).unwrap(), config).unwrap();
-    spoil(&begun.dataset);
-    let tune = Tune::new(begun, options);
+    spoil(&prepared.dataset);
+    let tune = Tune::new(prepared, options);
     let report = tune.and_then(|tune| tune.run(&run, stop, &mut listener, Instant::now()));
     (report, listener)
 }

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 
 use super::digest::{Published, is_html, move_aside, sha256};
 use super::error::{Error, Result};
-use super::patience::{Patience, Trouble};
 use super::progress::{Listener, Progress, arrived};
-use super::transfer::{Means, Order, Outcome, Way, transfer};
+use super::retry::{Failure, RetryPolicy};
+use super::transfer::{FileRequest, Outcome, TransferMode, Transport, transfer};
 use crate::Check;
 
 /// A file and what is known about it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted<'a> {
-    pub(super) order: Order<'a>,
+    pub(super) request: FileRequest<'a>,
     /// By the record.
     pub(super) published: Published<'a>,
     /// By the server.
@@ -45,27 +45,27 @@ impl Wanted<'_> {
 /// # Errors
 /// Those of a transfer; [`Error::Hash`], [`Error::Html`], [`Error::Size`].
 pub(super) fn bring(
-    means: &Means,
+    transport: &Transport,
     wanted: &Wanted<'_>,
     listener: &mut Listener<'_>,
     name: impl FnOnce(&str) -> PathBuf,
 ) -> Result<PathBuf> {
-    let part = wanted.order.part;
+    let part = wanted.request.part;
     if let Some(folder) = part.parent() {
         fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
     }
-    let mut outcome = transfer(means, &wanted.order, Way::Windows, listener)?;
+    let mut outcome = transfer(transport, &wanted.request, TransferMode::Windows, listener)?;
     let mut verdict = judge(wanted, outcome)?;
     // Pieces may be of different files: what an earlier run left, a server behind another one. The whole is asked for once.
     if !matches!(verdict, Verdict::Right { .. }) && outcome != Outcome::Whole {
-        outcome = transfer(means, &wanted.order, Way::Whole, listener)?;
+        outcome = transfer(transport, &wanted.request, TransferMode::Whole, listener)?;
         verdict = judge(wanted, outcome)?;
     }
     match verdict {
         Verdict::Right { sha256 } => {
             let target = name(&sha256);
             install(part, &target)?;
-            arrived(listener, wanted.order.file, wanted.check());
+            arrived(listener, wanted.request.file, wanted.check());
             Ok(target)
         }
         verdict => Err(refuse(wanted, verdict)?),
@@ -85,7 +85,7 @@ enum Verdict {
 }
 
 fn judge(wanted: &Wanted<'_>, outcome: Outcome) -> Result<Verdict> {
-    let part = wanted.order.part;
+    let part = wanted.request.part;
     if outcome == Outcome::Ranges {
         return Ok(Verdict::Ranges);
     }
@@ -100,7 +100,7 @@ fn judge(wanted: &Wanted<'_>, outcome: Outcome) -> Result<Verdict> {
 
 /// The error for bytes that stay wrong; they are kept aside unless they are a page.
 fn refuse(wanted: &Wanted<'_>, verdict: Verdict) -> Result<Error> {
-    let Order { url, part, .. } = wanted.order;
+    let FileRequest { url, part, .. } = wanted.request;
     let url = url.to_owned();
     Ok(match verdict {
         Verdict::Right { .. } | Verdict::Ranges => {
@@ -125,21 +125,21 @@ pub(super) fn install(part: &Path, target: &Path) -> Result<()> {
 
 /// Asks until there is an answer, or it failed too often.
 pub(super) fn patiently<T>(
-    means: &Means,
+    transport: &Transport,
     listener: &mut Listener<'_>,
-    ask: impl Fn() -> std::result::Result<T, Trouble>,
+    ask: impl Fn() -> std::result::Result<T, Failure>,
 ) -> Result<T> {
-    let mut patience = Patience::new(means.limits);
+    let mut retry = RetryPolicy::new(transport.limits);
     loop {
         let (url, reason, after) = match ask() {
             Ok(answer) => return Ok(answer),
-            Err(Trouble::Again { url, reason, after }) => (url, reason, after),
+            Err(Failure::Again { url, reason, after }) => (url, reason, after),
             Err(trouble) => return Err(trouble.into_error()),
         };
-        let pause = patience.pause(url, reason.clone(), after, 0)?;
+        let pause = retry.pause(url, reason.clone(), after, 0)?;
         if listener(Progress::Pausing { pause, reason: &reason }).is_break() {
             return Err(Error::Stopped);
         }
-        (means.sleep)(pause);
+        (transport.sleep)(pause);
     }
 }

@@ -1,6 +1,6 @@
 //! One request: redirects, the token, and what the answer's status means.
 //!
-//! Above: `hub`, `remote`, `transfer`. Below: ureq. Not here: trying again (`patience`), the bytes (`transfer`).
+//! Above: `hub`, `remote`, `transfer`. Below: ureq. Not here: trying again (`retry`), the bytes (`transfer`).
 //! The token goes to the endpoint's own scheme, host and port, and nowhere else.
 
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use ureq::{Agent, Body};
 use super::environment::{Endpoint, Environment, Token};
 use super::error::{Error, Result};
 use super::limits::Limits;
-use super::patience::Trouble;
+use super::retry::Failure;
 
 /// Sends requests.
 #[derive(Debug, Clone)]
@@ -85,7 +85,7 @@ impl Client {
         url: &str,
         headers: &[(HeaderName, String)],
         is_enough: fn(&HeaderMap) -> bool,
-    ) -> std::result::Result<Response<Body>, Trouble> {
+    ) -> std::result::Result<Response<Body>, Failure> {
         let mut at: Uri = parse(url, url)?;
         let start = Origin::of(&at);
         for _ in 0..=self.redirects {
@@ -108,7 +108,7 @@ impl Client {
         method: &Method,
         uri: &Uri,
         headers: &[(HeaderName, String)],
-    ) -> std::result::Result<Response<Body>, Trouble> {
+    ) -> std::result::Result<Response<Body>, Failure> {
         let mut request = ureq::http::Request::builder().method(method).uri(uri);
         for (name, value) in headers {
             request = request.header(name, value);
@@ -179,7 +179,7 @@ fn judge(
     uri: &Uri,
     response: Response<Body>,
     unauthorized: impl FnOnce() -> Error,
-) -> std::result::Result<Response<Body>, Trouble> {
+) -> std::result::Result<Response<Body>, Failure> {
     let url = shown(uri);
     let status = response.status();
     let fatal = match status.as_u16() {
@@ -193,7 +193,7 @@ fn judge(
         408 | 429 | 500..=599 => {
             let after = text(response.headers(), &RETRY_AFTER).and_then(|text| text.parse().ok());
             let (reason, after) = (format!("it answers {status}"), after.map(Duration::from_secs));
-            return Err(Trouble::Again { url, reason, after });
+            return Err(Failure::Again { url, reason, after });
         }
         401 => unauthorized(),
         403 => Error::Forbidden { url },
@@ -204,20 +204,20 @@ fn judge(
 }
 
 /// A request without an answer.
-fn failure(uri: &Uri, error: &ureq::Error) -> Trouble {
+fn failure(uri: &Uri, error: &ureq::Error) -> Failure {
     match error {
         ureq::Error::Io(_)
         | ureq::Error::Timeout(_)
         | ureq::Error::ConnectionFailed
         | ureq::Error::Protocol(_)
         | ureq::Error::BodyStalled => {
-            Trouble::Again { url: shown(uri), reason: error.to_string(), after: None }
+            Failure::Again { url: shown(uri), reason: error.to_string(), after: None }
         }
         _ => unreachable(uri, error),
     }
 }
 
-fn unreachable(uri: &Uri, error: &dyn std::error::Error) -> Trouble {
+fn unreachable(uri: &Uri, error: &dyn std::error::Error) -> Failure {
     Error::Unreachable { url: shown(uri), reason: error.to_string() }.into()
 }
 

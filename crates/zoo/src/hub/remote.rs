@@ -10,7 +10,7 @@ use ureq::http::{HeaderMap, HeaderName, Method};
 use super::client::{Client, text};
 use super::digest::is_sha256;
 use super::error::Error;
-use super::patience::Trouble;
+use super::retry::Failure;
 
 const LINKED_ETAG: HeaderName = HeaderName::from_static("x-linked-etag");
 const LINKED_SIZE: HeaderName = HeaderName::from_static("x-linked-size");
@@ -28,11 +28,11 @@ pub(super) struct Remote {
 
 impl Remote {
     /// Asks, once. A server that does not answer such questions says nothing.
-    pub(super) fn ask(client: &Client, url: &str) -> Result<Self, Trouble> {
+    pub(super) fn ask(client: &Client, url: &str) -> Result<Self, Failure> {
         let is_enough = |headers: &HeaderMap| headers.contains_key(LINKED_ETAG);
         match client.send(&Method::HEAD, url, &[], is_enough) {
             Ok(answer) => Ok(Self::of(answer.headers(), answer.status().is_success())),
-            Err(Trouble::Fatal(Error::Status { status: 405 | 501, .. })) => Ok(Self::default()),
+            Err(Failure::Fatal(Error::Status { status: 405 | 501, .. })) => Ok(Self::default()),
             Err(trouble) => Err(trouble),
         }
     }

@@ -71,7 +71,7 @@ impl Here {
         let mut hub = Hub::with_limits(environment, limits()).unwrap();
         let pauses = Arc::new(Mutex::new(Vec::new()));
         let written = Arc::clone(&pauses);
-        hub.means.sleep = Arc::new(move |pause| written.lock().unwrap().push(pause));
+        hub.transport.sleep = Arc::new(move |pause| written.lock().unwrap().push(pause));
         Self { folder, hub, pauses }
     }
 

@@ -1,12 +1,12 @@
 //! The bytes of a file: over several connections, gone on with where they stopped.
 //!
-//! Above: `hub`. Below: `state`, `work`, `client`. Not here: whether they are the right ones (`digest`).
+//! Above: `hub`. Below: `state`, `shared`, `client`. Not here: whether they are the right ones (`digest`).
 //! An unfinished file is a prefix of the whole, always: windows of it come over several connections, in any order, and are
 //! appended in theirs. So its length is all that the next attempt, or the next process, has to know.
 //! Threads bring the windows; the thread that called tells the listener. Who stops waits for none of them.
 
+mod shared;
 mod state;
-mod work;
 
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -16,10 +16,10 @@ use std::time::Duration;
 use super::client::Client;
 use super::error::{Error, Result};
 use super::limits::Limits;
-use super::patience::Trouble;
 use super::progress::{Listener, Progress};
+use super::retry::Failure;
+use shared::SharedTransfer;
 use state::State;
-use work::Work;
 
 /// How often the listener is told.
 const TELL: Duration = Duration::from_millis(100);
@@ -29,7 +29,7 @@ pub(super) type Sleep = Arc<dyn Fn(Duration) + Send + Sync>;
 
 /// How to ask for a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum TransferMode {
     /// In windows, after what is already here.
     Windows,
     /// From its first byte, in one answer.
@@ -49,7 +49,7 @@ pub(super) enum Outcome {
 
 /// What is needed for any transfer.
 #[derive(Clone)]
-pub(super) struct Means {
+pub(super) struct Transport {
     pub(super) client: Client,
     pub(super) limits: Limits,
     pub(super) sleep: Sleep,
@@ -57,7 +57,7 @@ pub(super) struct Means {
 
 /// One file.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Order<'a> {
+pub(super) struct FileRequest<'a> {
     pub(super) url: &'a str,
     /// What to call it.
     pub(super) file: &'a str,
@@ -67,22 +67,22 @@ pub(super) struct Order<'a> {
     pub(super) announced: Option<u64>,
 }
 
-/// Completes `order.part`.
+/// Completes `request.part`.
 ///
 /// # Errors
 /// Everything that goes wrong, more often than is borne; [`Error::Stopped`] by the listener.
 pub(super) fn transfer(
-    means: &Means,
-    order: &Order<'_>,
-    way: Way,
+    transport: &Transport,
+    request: &FileRequest<'_>,
+    mode: TransferMode,
     listener: &mut Listener<'_>,
 ) -> Result<Outcome> {
-    let state = begin(order, way, &means.limits)?;
+    let state = begin(request, mode, &transport.limits)?;
     let is_complete = state.is_complete();
-    let work = Arc::new(Work::new(means.clone(), order, way, state));
+    let work = Arc::new(SharedTransfer::new(transport.clone(), request, mode, state));
     if is_complete {
-        let (bytes, total) = (order.announced.unwrap_or(0), order.announced);
-        tell(&work, listener, Progress::Received { file: order.file, bytes, total })?;
+        let (bytes, total) = (request.announced.unwrap_or(0), request.announced);
+        tell(&work, listener, Progress::Received { file: request.file, bytes, total })?;
         return Ok(Outcome::Pieces);
     }
     let mut threads = 0;
@@ -97,36 +97,36 @@ pub(super) fn transfer(
             tell(&work, listener, Progress::Pausing { pause: *pause, reason })?;
         }
         let (bytes, total) = (seen.bytes, seen.total);
-        tell(&work, listener, Progress::Received { file: order.file, bytes, total })?;
+        tell(&work, listener, Progress::Received { file: request.file, bytes, total })?;
         match seen.end {
             None => {}
             Some(Ok(outcome)) => return work.sync().map(|()| outcome),
-            Some(Err(Trouble::Ranges)) => return Ok(Outcome::Ranges),
+            Some(Err(Failure::Ranges)) => return Ok(Outcome::Ranges),
             Some(Err(trouble)) => return Err(trouble.into_error()),
         }
     }
 }
 
 /// Opens the unfinished file and looks how far it is.
-fn begin(order: &Order<'_>, way: Way, limits: &Limits) -> Result<State> {
-    if let Some(bytes) = order.announced.filter(|&bytes| bytes > limits.largest) {
-        let url = order.url.to_owned();
+fn begin(request: &FileRequest<'_>, mode: TransferMode, limits: &Limits) -> Result<State> {
+    if let Some(bytes) = request.announced.filter(|&bytes| bytes > limits.largest) {
+        let url = request.url.to_owned();
         return Err(Error::TooLarge { url, bytes, limit: limits.largest });
     }
-    let open = OpenOptions::new().create(true).append(true).open(order.part);
-    let file = open.map_err(Error::file("write", order.part))?;
-    let have = file.metadata().map_err(Error::file("read", order.part))?.len();
-    let is_too_long = order.announced.is_some_and(|announced| have > announced);
-    let mut state = State::new(file, order.announced, *limits);
-    if way == Way::Whole || is_too_long {
-        state.restart(order.part, have)?;
+    let open = OpenOptions::new().create(true).append(true).open(request.part);
+    let file = open.map_err(Error::file("write", request.part))?;
+    let have = file.metadata().map_err(Error::file("read", request.part))?.len();
+    let is_too_long = request.announced.is_some_and(|announced| have > announced);
+    let mut state = State::new(file, request.announced, *limits);
+    if mode == TransferMode::Whole || is_too_long {
+        state.restart(request.part, have)?;
     } else {
         state.resume(have);
     }
     Ok(state)
 }
 
-fn spawn(work: &Arc<Work>) -> Result<()> {
+fn spawn(work: &Arc<SharedTransfer>) -> Result<()> {
     let work = Arc::clone(work);
     let part = work.part.clone();
     let builder = std::thread::Builder::new().name("taper-download".to_owned());
@@ -134,7 +134,7 @@ fn spawn(work: &Arc<Work>) -> Result<()> {
     spawned.map(drop).map_err(Error::file("start a thread for", part))
 }
 
-fn tell(work: &Work, listener: &mut Listener<'_>, progress: Progress<'_>) -> Result<()> {
+fn tell(work: &SharedTransfer, listener: &mut Listener<'_>, progress: Progress<'_>) -> Result<()> {
     if listener(progress).is_break() {
         work.stop();
         return Err(Error::Stopped);

@@ -13,7 +13,7 @@ use zip::ZipArchive;
 
 use super::client::Client;
 use super::error::{Error, Result};
-use super::patience::Trouble;
+use super::retry::Failure;
 
 /// Bytes of an index page that are read.
 const PAGE: u64 = 16 << 20;
@@ -33,13 +33,13 @@ pub(super) fn find(
     index: &str,
     package: &str,
     version: &str,
-) -> std::result::Result<Wheel, Trouble> {
+) -> std::result::Result<Wheel, Failure> {
     let page = format!("{index}/{}/", normalized(package, '-'));
     let accept = "application/vnd.pypi.simple.v1+html, text/html;q=0.5";
     let answer = client.send(&Method::GET, &page, &[(ACCEPT, accept.to_owned())], |_| false)?;
     let mut html = Vec::new();
     let read = answer.into_body().into_reader().take(PAGE).read_to_end(&mut html);
-    read.map_err(|error| Trouble::Again {
+    read.map_err(|error| Failure::Again {
         url: page.clone(),
         reason: error.to_string(),
         after: None,

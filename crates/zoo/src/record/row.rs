@@ -45,7 +45,7 @@ macro_rules! hub {
         $crate::record::row::hub!($repo, "")
     };
     ($repo:literal, $sha256:literal) => {
-        $crate::Source {
+        $crate::WeightsSource {
             place: $crate::Place::Hub { repo: $repo, file: "model.safetensors" },
             sha256: $sha256,
             keys: $crate::Keys::Timm,
@@ -56,7 +56,7 @@ macro_rules! hub {
 /// A file on the web, its hash or the beginning of it, and whose names its tensors have.
 macro_rules! url {
     ($url:literal, $sha256:literal, $keys:ident) => {
-        $crate::Source {
+        $crate::WeightsSource {
             place: $crate::Place::Url($url),
             sha256: $sha256,
             keys: $crate::Keys::$keys,
@@ -67,7 +67,7 @@ macro_rules! url {
 /// A file in a Python package: its name, version, path, hash, and whose names its tensors have.
 macro_rules! package {
     ($package:literal, $version:literal, $path:literal, $sha256:literal, $keys:ident) => {
-        $crate::Source {
+        $crate::WeightsSource {
             place: $crate::Place::Python { package: $package, version: $version, path: $path },
             sha256: $sha256,
             keys: $crate::Keys::$keys,

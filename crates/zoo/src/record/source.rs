@@ -9,7 +9,7 @@ use taper_model::{KeyMap, Naming};
 
 /// A published file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Source {
+pub struct WeightsSource {
     /// Where it is.
     pub place: Place,
     /// Of its bytes, in hexadecimal: 64 digits, or as many as its publisher gave (8 or more), or none where only the server
@@ -19,7 +19,7 @@ pub struct Source {
     pub keys: Keys,
 }
 
-impl Source {
+impl WeightsSource {
     /// The last part of its path.
     #[must_use]
     pub fn file_name(&self) -> &'static str {
@@ -56,7 +56,7 @@ impl Source {
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for WeightsSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.place.fmt(f)
     }

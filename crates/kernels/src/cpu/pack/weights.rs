@@ -42,7 +42,7 @@ impl Kernel for Transpose<'_> {
         let Self { weight, k, padded, .. } = self;
         let outputs = weight.len() / k.max(1);
         for first in (0..padded).step_by(S::LANES) {
-            let mut row = Row::new(k / self.taps, self.taps);
+            let mut row = WeightRow::new(k / self.taps, self.taps);
             let mut j = 0;
             if first + S::LANES <= outputs {
                 while j + 4 <= k {
@@ -71,14 +71,14 @@ impl Kernel for Transpose<'_> {
 }
 
 /// The row of a panel for one column of the weights after the other: channels of `taps` taps become taps of `per_group` channels.
-struct Row {
+struct WeightRow {
     per_group: usize,
     taps: usize,
     tap: usize,
     channel: usize,
 }
 
-impl Row {
+impl WeightRow {
     #[inline(always)]
     fn new(per_group: usize, taps: usize) -> Self {
         Self { per_group, taps, tap: 0, channel: 0 }

@@ -1,6 +1,6 @@
 //! How far a transfer is: what is in the file, what waits, what is claimed.
 //!
-//! Above: `transfer`, `work`. Below: the file. Not here: who brings the bytes (`work`).
+//! Above: `transfer`, `shared`. Below: the file. Not here: who brings the bytes (`shared`).
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::super::error::{Error, Result};
 use super::super::limits::Limits;
-use super::super::patience::{Patience, Trouble};
+use super::super::retry::{Failure, RetryPolicy};
 use super::Outcome;
 
 /// How far it is.
@@ -36,9 +36,9 @@ pub(super) struct State {
     pub(super) has_ranges: bool,
     /// Answers that the file is made of.
     pub(super) answers: usize,
-    pub(super) patience: Patience,
+    pub(super) retry: RetryPolicy,
     pub(super) note: Option<(Duration, String)>,
-    pub(super) end: Option<std::result::Result<Outcome, Trouble>>,
+    pub(super) end: Option<std::result::Result<Outcome, Failure>>,
     pub(super) is_over: bool,
     /// Something that the calling thread should know at once.
     pub(super) has_news: bool,
@@ -72,7 +72,7 @@ impl State {
             entity: None,
             has_ranges: false,
             answers: 0,
-            patience: Patience::new(limits),
+            retry: RetryPolicy::new(limits),
             note: None,
             end: None,
             is_over: false,
@@ -146,7 +146,7 @@ impl State {
     }
 
     /// The first end is the one that counts.
-    pub(super) fn over(&mut self, end: Option<std::result::Result<Outcome, Trouble>>) {
+    pub(super) fn over(&mut self, end: Option<std::result::Result<Outcome, Failure>>) {
         if !self.is_over {
             (self.end, self.is_over, self.has_news) = (end, true, true);
         }

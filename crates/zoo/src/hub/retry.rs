@@ -9,7 +9,7 @@ use super::limits::Limits;
 
 /// What went wrong with one request.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum Failure {
     /// It may go better next time; some servers say when.
     Again { url: String, reason: String, after: Option<Duration> },
     /// The server contradicts itself about a part of the file: only the whole, in one piece, can be right.
@@ -18,30 +18,30 @@ pub(super) enum Trouble {
     Fatal(Error),
 }
 
-impl Trouble {
+impl Failure {
     /// The error for trouble that nothing can be done about.
     pub(super) fn into_error(self) -> Error {
         match self {
-            Trouble::Again { url, reason, .. } => Error::Broken { url, reason, attempts: 1 },
-            Trouble::Ranges => Error::Broken {
+            Failure::Again { url, reason, .. } => Error::Broken { url, reason, attempts: 1 },
+            Failure::Ranges => Error::Broken {
                 url: "the server".to_owned(),
                 reason: "it contradicts itself".to_owned(),
                 attempts: 1,
             },
-            Trouble::Fatal(error) => error,
+            Failure::Fatal(error) => error,
         }
     }
 }
 
-impl From<Error> for Trouble {
+impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Trouble::Fatal(error)
+        Failure::Fatal(error)
     }
 }
 
 /// Counts failures.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct RetryPolicy {
     limits: Limits,
     /// All.
     failures: usize,
@@ -50,7 +50,7 @@ pub(super) struct Patience {
     received: u64,
 }
 
-impl Patience {
+impl RetryPolicy {
     pub(super) fn new(limits: Limits) -> Self {
         Self { limits, failures: 0, in_a_row: 0, received: 0 }
     }
@@ -85,26 +85,26 @@ impl Patience {
 mod tests {
     use super::*;
 
-    fn pause(patience: &mut Patience, after: Option<u64>, received: u64) -> Result<u128> {
+    fn pause(retry: &mut RetryPolicy, after: Option<u64>, received: u64) -> Result<u128> {
         let after = after.map(Duration::from_secs);
-        let pause = patience.pause("http://a".to_owned(), "cut".to_owned(), after, received)?;
+        let pause = retry.pause("http://a".to_owned(), "cut".to_owned(), after, received)?;
         Ok(pause.as_millis())
     }
 
     #[test]
     fn bytes_make_the_next_pause_short_again_and_earn_attempts() {
-        let mut patience = Patience::new(Limits { attempts: 3, ..Limits::default() });
-        let pauses = [0, 0, 1 << 20].map(|received| pause(&mut patience, None, received).unwrap());
+        let mut retry = RetryPolicy::new(Limits { attempts: 3, ..Limits::default() });
+        let pauses = [0, 0, 1 << 20].map(|received| pause(&mut retry, None, received).unwrap());
         assert_eq!(pauses, [500, 1000, 500]);
-        let error = pause(&mut patience, None, 1 << 20).unwrap_err().to_string();
+        let error = pause(&mut retry, None, 1 << 20).unwrap_err().to_string();
         assert!(error.contains("cut, 4 times"), "{error}");
     }
 
     #[test]
     fn a_server_says_when_to_come_back_within_bounds() {
-        let mut patience = Patience::new(Limits::default());
-        assert_eq!(pause(&mut patience, Some(7), 0).unwrap(), 7000);
-        let error = pause(&mut patience, Some(3600), 0).unwrap_err().to_string();
+        let mut retry = RetryPolicy::new(Limits::default());
+        assert_eq!(pause(&mut retry, Some(7), 0).unwrap(), 7000);
+        let error = pause(&mut retry, Some(3600), 0).unwrap_err().to_string();
         assert!(error.contains("3600 s"), "{error}");
     }
 }

@@ -1,23 +1,23 @@
 //! Which nodes are linear in one earlier node, and so can be one convolution.
 //!
 //! Above: `reparameterize`. Below: `taper_graph`. Not here: weights (`kernel`).
-//! A convolution begins a way, so that none is followed by another: their kernels would grow.
+//! A convolution begins a branch, so that none is followed by another: their kernels would grow.
 
 use taper_graph::{Conv, Graph, NodeId, Op, PadMode, Padding};
 
 /// How a node follows from one earlier node, its source.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Way {
+pub(super) enum Branch {
     /// The source itself.
     Source(NodeId),
-    /// A convolution or linear layer of a way.
-    Layer(NodeId, Layer, Box<Way>),
-    /// A norm of a way, with its eps.
-    Norm(NodeId, f64, Box<Way>),
-    /// A sum of two ways from the same source.
-    Sum(NodeId, [Box<Way>; 2]),
-    /// A way times a number.
-    Scale(NodeId, f64, Box<Way>),
+    /// A convolution or linear layer of a branch.
+    Layer(NodeId, Layer, Box<Branch>),
+    /// A norm of a branch, with its eps.
+    Norm(NodeId, f64, Box<Branch>),
+    /// A sum of two branches from the same source.
+    Sum(NodeId, [Box<Branch>; 2]),
+    /// A branch times a number.
+    Scale(NodeId, f64, Box<Branch>),
 }
 
 /// What a layer is.
@@ -30,7 +30,7 @@ pub(super) enum Layer {
 
 /// What convolutions must share to be added: groups and stride; linear layers have none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum Signature {
     /// As many channels as there are, where they are.
     Identity,
     Linear,
@@ -42,12 +42,14 @@ enum Form {
     },
 }
 
-impl Way {
+impl Branch {
     pub(super) fn source(&self) -> NodeId {
         match self {
             Self::Source(id) => *id,
-            Self::Layer(.., way) | Self::Norm(.., way) | Self::Scale(.., way) => way.source(),
-            Self::Sum(_, [way, _]) => way.source(),
+            Self::Layer(.., branch) | Self::Norm(.., branch) | Self::Scale(.., branch) => {
+                branch.source()
+            }
+            Self::Sum(_, [branch, _]) => branch.source(),
         }
     }
 
@@ -55,41 +57,43 @@ impl Way {
     pub(super) fn nodes(&self) -> Vec<NodeId> {
         match self {
             Self::Source(_) => Vec::new(),
-            Self::Layer(id, _, way) | Self::Norm(id, _, way) | Self::Scale(id, _, way) => {
-                [way.nodes(), vec![*id]].concat()
+            Self::Layer(id, _, branch) | Self::Norm(id, _, branch) | Self::Scale(id, _, branch) => {
+                [branch.nodes(), vec![*id]].concat()
             }
             Self::Sum(id, [a, b]) => [a.nodes(), b.nodes(), vec![*id]].concat(),
         }
     }
 
-    /// Whether there are parallel ways in it.
+    /// Whether there are parallel branches in it.
     pub(super) fn adds(&self) -> bool {
         match self {
             Self::Source(_) => false,
-            Self::Layer(.., way) | Self::Norm(.., way) | Self::Scale(.., way) => way.adds(),
+            Self::Layer(.., branch) | Self::Norm(.., branch) | Self::Scale(.., branch) => {
+                branch.adds()
+            }
             Self::Sum(..) => true,
         }
     }
 
-    /// The first convolution or linear layer; a way without one stays as it is.
+    /// The first convolution or linear layer; a branch without one stays as it is.
     pub(super) fn layer(&self) -> Option<(NodeId, Layer)> {
         match self {
             Self::Source(_) => None,
             Self::Layer(id, layer, _) => Some((*id, *layer)),
-            Self::Norm(.., way) | Self::Scale(.., way) => way.layer(),
+            Self::Norm(.., branch) | Self::Scale(.., branch) => branch.layer(),
             Self::Sum(_, [a, b]) => a.layer().or_else(|| b.layer()),
         }
     }
 }
 
-/// The ways of a graph.
-pub(super) struct Ways<'a> {
+/// The branches of a graph.
+pub(super) struct Branches<'a> {
     graph: &'a Graph,
     /// How many nodes and outputs read each node.
     readers: Vec<usize>,
 }
 
-impl<'a> Ways<'a> {
+impl<'a> Branches<'a> {
     pub(super) fn of(graph: &'a Graph) -> Self {
         let mut readers = vec![0; graph.nodes().len()];
         let read = graph.nodes().iter().flat_map(|node| node.inputs());
@@ -97,68 +101,70 @@ impl<'a> Ways<'a> {
         Self { graph, readers }
     }
 
-    /// The longest ways of two nodes and more, with the nodes they end in; no node is in two.
-    pub(super) fn roots(&self) -> Vec<(NodeId, Way)> {
+    /// The longest branches of two nodes and more, with the nodes they end in; no node is in two.
+    pub(super) fn roots(&self) -> Vec<(NodeId, Branch)> {
         let mut taken = vec![false; self.graph.nodes().len()];
         let mut roots = Vec::new();
         for id in self.graph.node_ids().rev() {
             if taken[id.index()] {
                 continue;
             }
-            let Some((way, _)) = self.ending_in(id) else { continue };
-            let nodes = way.nodes();
-            if nodes.len() > 1 && way.layer().is_some() {
+            let Some((branch, _)) = self.ending_in(id) else { continue };
+            let nodes = branch.nodes();
+            if nodes.len() > 1 && branch.layer().is_some() {
                 nodes.iter().for_each(|node| taken[node.index()] = true);
-                roots.push((id, way));
+                roots.push((id, branch));
             }
         }
         roots.reverse();
         roots
     }
 
-    fn ending_in(&self, id: NodeId) -> Option<(Way, Form)> {
+    fn ending_in(&self, id: NodeId) -> Option<(Branch, Signature)> {
         let node = self.graph.node(id);
         let first = *node.inputs().first()?;
         match node.op() {
             Op::Conv(conv) => {
                 let (groups, stride) = (conv.groups, conv.window.stride);
-                let form = match is_centered(conv) {
-                    true => Form::Conv { groups, stride },
-                    false => Form::Off,
+                let signature = match is_centered(conv) {
+                    true => Signature::Conv { groups, stride },
+                    false => Signature::Off,
                 };
                 let layer = Layer::Conv(*conv);
-                Some((Way::Layer(id, layer, Box::new(Way::Source(first))), form))
+                Some((Branch::Layer(id, layer, Box::new(Branch::Source(first))), signature))
             }
             &Op::Linear { out } => {
-                let way = match self.within(first) {
-                    (way @ Way::Norm(..), _) if way.layer().is_none() && way.nodes().len() == 1 => {
-                        way
+                let branch = match self.within(first) {
+                    (branch @ Branch::Norm(..), _)
+                        if branch.layer().is_none() && branch.nodes().len() == 1 =>
+                    {
+                        branch
                     }
                     (
-                        Way::Source(_)
-                        | Way::Layer(..)
-                        | Way::Norm(..)
-                        | Way::Sum(..)
-                        | Way::Scale(..),
+                        Branch::Source(_)
+                        | Branch::Layer(..)
+                        | Branch::Norm(..)
+                        | Branch::Sum(..)
+                        | Branch::Scale(..),
                         _,
-                    ) => Way::Source(first),
+                    ) => Branch::Source(first),
                 };
-                Some((Way::Layer(id, Layer::Linear(out), Box::new(way)), Form::Linear))
+                Some((Branch::Layer(id, Layer::Linear(out), Box::new(branch)), Signature::Linear))
             }
             &Op::BatchNorm { eps, .. } => {
-                let (way, form) = self.within(first);
-                Some((Way::Norm(id, eps, Box::new(way)), form))
+                let (branch, signature) = self.within(first);
+                Some((Branch::Norm(id, eps, Box::new(branch)), signature))
             }
             &Op::Scale { factor } => {
-                let (way, form) = self.within(first);
-                Some((Way::Scale(id, factor, Box::new(way)), form))
+                let (branch, signature) = self.within(first);
+                Some((Branch::Scale(id, factor, Box::new(branch)), signature))
             }
             Op::Add => {
                 let [(a, a_form), (b, b_form)] =
                     [first, node.inputs()[1]].map(|id| self.within(id));
-                let form = join(a_form, b_form)?;
+                let signature = join(a_form, b_form)?;
                 let is_sum = a.source() == b.source();
-                is_sum.then(|| (Way::Sum(id, [Box::new(a), Box::new(b)]), form))
+                is_sum.then(|| (Branch::Sum(id, [Box::new(a), Box::new(b)]), signature))
             }
             Op::Input { .. }
             | Op::ConvTranspose { .. }
@@ -184,19 +190,19 @@ impl<'a> Ways<'a> {
         }
     }
 
-    /// The way that ends in a node which only one other reads; otherwise the node as a source.
-    fn within(&self, id: NodeId) -> (Way, Form) {
-        let way = if self.readers[id.index()] == 1 { self.ending_in(id) } else { None };
-        way.unwrap_or((Way::Source(id), Form::Identity))
+    /// The branch that ends in a node which only one other reads; otherwise the node as a source.
+    fn within(&self, id: NodeId) -> (Branch, Signature) {
+        let branch = if self.readers[id.index()] == 1 { self.ending_in(id) } else { None };
+        branch.unwrap_or((Branch::Source(id), Signature::Identity))
     }
 }
 
 /// What a sum is, if its parts can be added; the identity is a convolution that does not move.
-fn join(a: Form, b: Form) -> Option<Form> {
+fn join(a: Signature, b: Signature) -> Option<Signature> {
     match (a, b) {
-        (Form::Off, _) => None,
-        (Form::Identity, Form::Conv { stride: [1, 1], .. }) => Some(b),
-        (Form::Conv { stride: [1, 1], .. }, Form::Identity) => Some(a),
+        (Signature::Off, _) => None,
+        (Signature::Identity, Signature::Conv { stride: [1, 1], .. }) => Some(b),
+        (Signature::Conv { stride: [1, 1], .. }, Signature::Identity) => Some(a),
         _ => (a == b).then_some(a),
     }
 }

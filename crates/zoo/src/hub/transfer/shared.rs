@@ -14,18 +14,18 @@ use ureq::http::{Method, Response};
 use super::super::answer::{content_range, entity, is_page, length, unsatisfied};
 use super::super::error::{Error, Result};
 use super::super::limits::Limits;
-use super::super::patience::Trouble;
+use super::super::retry::Failure;
 use super::state::{State, Window};
-use super::{Means, Order, Outcome, Way};
+use super::{FileRequest, Outcome, TransferMode, Transport};
 
 const BLOCK: usize = 1 << 16;
 
 /// What the threads share.
-pub(super) struct Work {
-    means: Means,
+pub(super) struct SharedTransfer {
+    transport: Transport,
     url: String,
     pub(super) part: PathBuf,
-    way: Way,
+    mode: TransferMode,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -35,16 +35,21 @@ pub(super) struct Seen {
     pub(super) bytes: u64,
     pub(super) total: Option<u64>,
     pub(super) note: Option<(Duration, String)>,
-    pub(super) end: Option<std::result::Result<Outcome, Trouble>>,
+    pub(super) end: Option<std::result::Result<Outcome, Failure>>,
 }
 
-impl Work {
-    pub(super) fn new(means: Means, order: &Order<'_>, way: Way, state: State) -> Self {
+impl SharedTransfer {
+    pub(super) fn new(
+        transport: Transport,
+        request: &FileRequest<'_>,
+        mode: TransferMode,
+        state: State,
+    ) -> Self {
         Self {
-            means,
-            url: order.url.to_owned(),
-            part: order.part.to_owned(),
-            way,
+            transport,
+            url: request.url.to_owned(),
+            part: request.part.to_owned(),
+            mode,
             state: Mutex::new(state),
             changed: Condvar::new(),
         }
@@ -58,9 +63,9 @@ impl Work {
     pub(super) fn wanted_threads(&self) -> usize {
         let state = self.state();
         let left = state.total.unwrap_or(0).saturating_sub(state.next);
-        let windows = left.div_ceil(self.means.limits.window.max(1));
+        let windows = left.div_ceil(self.transport.limits.window.max(1));
         let others = usize::try_from(windows).unwrap_or(usize::MAX);
-        let most = if state.has_ranges { self.means.limits.connections } else { 1 };
+        let most = if state.has_ranges { self.transport.limits.connections } else { 1 };
         others.saturating_add(1).min(most).max(1)
     }
 
@@ -101,7 +106,7 @@ impl Work {
 
     /// The next window, as soon as it is not too far ahead of the file.
     fn claim(&self) -> Option<Window> {
-        let Limits { window, connections, .. } = self.means.limits;
+        let Limits { window, connections, .. } = self.transport.limits;
         let furthest = window.max(1).saturating_mul(connections.max(1) as u64);
         let mut state = self.state();
         while !state.is_over && state.next >= state.written.saturating_add(furthest) {
@@ -117,20 +122,20 @@ impl Work {
     }
 
     /// Asks for a window until it is whole.
-    fn bring(&self, mut window: Window) -> std::result::Result<(), Trouble> {
+    fn bring(&self, mut window: Window) -> std::result::Result<(), Failure> {
         while window.reached() < window.end && !self.state().is_over {
             let Err(trouble) = self.ask(&mut window) else { continue };
-            let Trouble::Again { url, reason, after } = trouble else { return Err(trouble) };
+            let Failure::Again { url, reason, after } = trouble else { return Err(trouble) };
             let pause = {
                 let mut state = self.state();
                 let received = state.received;
-                let pause = state.patience.pause(url, reason.clone(), after, received)?;
+                let pause = state.retry.pause(url, reason.clone(), after, received)?;
                 state.note = Some((pause, reason));
                 state.has_news = true;
                 pause
             };
             self.changed.notify_all();
-            (self.means.sleep)(pause);
+            (self.transport.sleep)(pause);
         }
         let mut state = self.state();
         state.append(&self.part, &mut window)?;
@@ -141,23 +146,23 @@ impl Work {
     }
 
     /// Asks once.
-    fn ask(&self, window: &mut Window) -> std::result::Result<(), Trouble> {
+    fn ask(&self, window: &mut Window) -> std::result::Result<(), Failure> {
         let from = window.reached();
         let mut headers = Vec::new();
-        if self.way == Way::Windows {
+        if self.mode == TransferMode::Windows {
             let to =
                 if window.end == u64::MAX { String::new() } else { (window.end - 1).to_string() };
             headers.push((RANGE, format!("bytes={from}-{to}")));
             headers.extend(self.state().entity.clone().map(|entity| (IF_RANGE, entity)));
         }
-        let response = self.means.client.send(&Method::GET, &self.url, &headers, |_| false)?;
+        let response = self.transport.client.send(&Method::GET, &self.url, &headers, |_| false)?;
         if response.status().is_success() && is_page(response.headers()) {
             return Err(Error::Html { url: self.url.clone() }.into());
         }
         match response.status().as_u16() {
-            206 if self.way == Way::Windows => self.piece(window, from, response),
+            206 if self.mode == TransferMode::Windows => self.piece(window, from, response),
             200 => self.whole(window, response),
-            416 if self.way == Way::Windows => self.beyond(window, &response),
+            416 if self.mode == TransferMode::Windows => self.beyond(window, &response),
             status => Err(Error::Status { url: self.url.clone(), status }.into()),
         }
     }
@@ -168,17 +173,17 @@ impl Work {
         window: &mut Window,
         from: u64,
         response: Response<Body>,
-    ) -> std::result::Result<(), Trouble> {
+    ) -> std::result::Result<(), Failure> {
         let Some((start, end, total)) = content_range(response.headers()) else {
-            return Err(Trouble::Ranges);
+            return Err(Failure::Ranges);
         };
         if start != from || end <= start || end > window.end.min(total) {
-            return Err(Trouble::Ranges);
+            return Err(Failure::Ranges);
         }
         {
             let mut state = self.state();
             if state.has_ranges && state.total != Some(total) {
-                return Err(Trouble::Ranges);
+                return Err(Failure::Ranges);
             }
             state.learn(&self.url, total)?;
             state.has_news |= !state.has_ranges; // now more threads are of use
@@ -197,12 +202,12 @@ impl Work {
         &self,
         window: &mut Window,
         response: Response<Body>,
-    ) -> std::result::Result<(), Trouble> {
+    ) -> std::result::Result<(), Failure> {
         let length = length(response.headers());
         {
             let mut state = self.state();
             if state.has_ranges {
-                return Err(Trouble::Ranges); // another version than the one that the ranges are of
+                return Err(Failure::Ranges); // another version than the one that the ranges are of
             }
             if let Some(length) = length {
                 state.learn(&self.url, length)?;
@@ -232,7 +237,7 @@ impl Work {
         &self,
         window: &mut Window,
         response: &Response<Body>,
-    ) -> std::result::Result<(), Trouble> {
+    ) -> std::result::Result<(), Failure> {
         let mut state = self.state();
         match unsatisfied(response.headers()) {
             Some(total) if total == state.written && total == window.reached() => {
@@ -241,7 +246,7 @@ impl Work {
                 state.finish();
                 Ok(())
             }
-            _ => Err(Trouble::Ranges),
+            _ => Err(Failure::Ranges),
         }
     }
 
@@ -251,8 +256,8 @@ impl Work {
         window: &mut Window,
         body: Body,
         length: Option<u64>,
-    ) -> std::result::Result<(), Trouble> {
-        let again = |reason: String| Trouble::Again { url: self.url.clone(), reason, after: None };
+    ) -> std::result::Result<(), Failure> {
+        let again = |reason: String| Failure::Again { url: self.url.clone(), reason, after: None };
         let cut_off = || again("the connection was cut off".to_owned());
         let mut reader = body.into_reader();
         let mut block = vec![0; BLOCK];

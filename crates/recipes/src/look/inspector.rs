@@ -19,7 +19,7 @@ use crate::options::LookOptions;
 use crate::setup;
 
 /// A network made ready to be looked into.
-pub(crate) struct Eyes<'m> {
+pub(crate) struct Inspector<'m> {
     preprocess: &'m Preprocess,
     reader: Reader,
     /// Gives the logits, then what the evidence begins with, then the layers.
@@ -56,7 +56,7 @@ pub(crate) struct Channel {
     pub(crate) picture: Picture,
 }
 
-impl<'m> Eyes<'m> {
+impl<'m> Inspector<'m> {
     pub(crate) fn new(model: &'m Model, options: &LookOptions) -> Result<Self> {
         let (graph, threads) = (model.graph(), options.threads);
         let refused = |source| engine(taper_engine::Error::Graph(source));
