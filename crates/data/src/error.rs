@@ -2,6 +2,8 @@
 //!
 //! Above: every file of this crate. Below: `dataset`. Not here: which broken files are skipped (`dataset`).
 
+mod report;
+
 use std::path::PathBuf;
 
 use crate::dataset::Skipped;
@@ -467,38 +469,5 @@ fn because(skipped: usize, first: Option<&Skipped>) -> String {
         (n, Some(Skipped { name, reason })) => {
             format!(" ({n} files were skipped, the first is `{name}`: {reason})")
         }
-    }
-}
-
-impl Error {
-    /// An error of your own transform or data set.
-    ///
-    /// ```
-    /// let error = taper_data::Error::other("the picture is upside down");
-    /// assert_eq!(error.to_string(), "the picture is upside down");
-    /// ```
-    pub fn other(message: impl Into<String>) -> Self {
-        Self::Other { message: message.into(), source: None }
-    }
-
-    /// The message and those of all its causes, joined by colons: one line for a report.
-    ///
-    /// ```
-    /// assert_eq!(taper_data::Error::NotRegular.chain(), "it is not a regular file");
-    /// ```
-    #[must_use]
-    pub fn chain(&self) -> String {
-        let mut line = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            let message = error.to_string();
-            // Some libraries say their cause themselves.
-            if !line.ends_with(&message) {
-                line.push_str(": ");
-                line.push_str(&message);
-            }
-            cause = error.source();
-        }
-        line
     }
 }
