@@ -128,7 +128,8 @@ pub(super) fn pass_rows(
     rows: usize,
 ) {
     let (parts, isa) = (cpu.team.threads(), cpu.isa);
-    cpu.clear_totals(2 * c, sink.tallies());
+    // Without rows and sums there may be more channels than any slice has.
+    cpu.clear_totals(c.saturating_mul(2), sink.tallies());
     let scratch = Shared(cpu.parts.as_mut_ptr());
     cpu.team.run(|p| {
         let range = part_of(rows, share.repeat, p, parts);
