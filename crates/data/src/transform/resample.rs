@@ -69,7 +69,7 @@ impl Resampler {
     /// `(keep.height, keep.width, 3)`.
     ///
     /// # Errors
-    /// [`Error::Rect`] unless `region` lies inside of the image and `keep` inside of `size`, and neither is empty.
+    /// [`crate::Error::Rect`] unless `region` lies inside of the image and `keep` inside of `size`, and neither is empty.
     ///
     /// # Cost
     /// 2 · support · max(1, scale) taps of 3 MACs for each pixel of either pass.

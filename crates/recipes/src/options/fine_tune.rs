@@ -141,7 +141,7 @@ impl FineTuneOptions {
     /// Refuses what cannot be meant, before anything is read or written.
     ///
     /// # Errors
-    /// [`Error::Option`] with the field, what came and what is expected.
+    /// [`crate::Error::Option`] with the field, what came and what is expected.
     pub fn check(&self) -> Result<()> {
         let positive = |value: f64| value.is_finite() && value > 0.0;
         check_threads(self.threads)?;
