@@ -274,22 +274,22 @@ impl GraphBuilder {
         self.finish(scopes, outputs)
     }
 
-    /// Adds a node as `op`, with the names, element types and initial values of its old parameters.
-    pub(crate) fn replay(&mut self, old: &Node, op: Op, params: &[ParamSpec]) -> Result<()> {
-        let known = self.inspect(&old.name, &op, &old.inputs)?;
-        let of_inputs: Vec<Known> = old.inputs.iter().map(|id| self.known[id.index()]).collect();
-        let slots = param::slots(&op, &of_inputs, old.bias());
-        if slots.len() != old.params.len() {
-            return Err(check::param_count(old, &op, slots.len()));
+    /// Adds a node with parameters of these names, element types and initial values; their shapes follow from its operation.
+    pub(crate) fn replay(&mut self, node: Node, specs: &[&ParamSpec]) -> Result<NodeId> {
+        let known = self.inspect(&node.name, &node.op, &node.inputs)?;
+        let of_inputs: Vec<Known> = node.inputs.iter().map(|id| self.known[id.index()]).collect();
+        let slots = param::slots(&node.op, &of_inputs, node.bias());
+        if slots.len() != node.params.len() {
+            return Err(check::param_count(&node, slots.len()));
         }
-        for (slot, id) in slots.into_iter().zip(&old.params) {
-            let old_spec = &params[id.index()];
+        for ((slot, id), old) in slots.into_iter().zip(&node.params).zip(specs) {
             let Slot { shape, role, axes, .. } = slot;
-            let new = ParamSpec { shape, role, axes, ..old_spec.clone() };
-            self.adopt_param(&old.name, *id, new)?;
+            let new = ParamSpec { shape, role, axes, ..(*old).clone() };
+            self.adopt_param(&node.name, *id, new)?;
         }
-        self.admit(Node { op, ..old.clone() }, known);
-        Ok(())
+        let id = NodeId::new(self.nodes.len());
+        self.admit(node, known);
+        Ok(id)
     }
 
     pub(crate) fn n_params(&self) -> usize {

@@ -59,6 +59,24 @@ pub enum Error {
     /// A node that vanishes but is needed.
     #[error("`{node}` cannot vanish: `{reader}` reads it")]
     Fused { node: String, reader: String },
+    /// Nodes that cannot be left out, as their readers would not know what to read instead.
+    #[error(
+        "`{node}` cannot be left out: what vanishes with it reads {} nodes ({}), its readers can read one in its place",
+        reads.len(),
+        reads.join(", ")
+    )]
+    Bypass { node: String, reads: Vec<String> },
+    /// An operation with parameters where one without is needed.
+    #[error("{op} `{node}` has parameters; only an operation without any can be put in")]
+    HasParams { node: String, op: &'static str },
+    /// A scope that cannot follow itself.
+    #[error(
+        "scope `{scope}` cannot be repeated: {reason}; name one that reads one node and keeps its channels"
+    )]
+    Repeat { scope: String, reason: String },
+    /// The name of no scope.
+    #[error("the network has no scope `{scope}`")]
+    UnknownScope { scope: String },
     /// The name of no parameter.
     #[error("the network has no parameter `{param}`")]
     UnknownParam { param: String },

@@ -187,19 +187,42 @@ impl Graph {
     /// # Ok(()) }
     /// ```
     pub fn extents(&self, h: usize, w: usize) -> Result<Vec<Extent>> {
+        let unknown = |node: &Node| Error::UnknownSize { node: node.name.clone() };
+        let extents = self.infer(Some([h, w]))?.into_iter().zip(&self.nodes);
+        extents.map(|(known, node)| known.extent().ok_or_else(|| unknown(node))).collect()
+    }
+
+    /// The channels of every node's output, by node index; they do not depend on the image's size.
+    ///
+    /// # Errors
+    /// None that building the graph would not have met.
+    ///
+    /// # Examples
+    /// ```
+    /// # use taper_graph::{Bias, Conv, GraphBuilder};
+    /// # fn main() -> taper_graph::Result<()> {
+    /// # let mut b = GraphBuilder::new(3)?;
+    /// # let xs = b.conv("conv", b.input(), Conv::dense(8, 3, 2), Bias::With)?;
+    /// # b.output("features", xs)?;
+    /// assert_eq!(b.build()?.channels()?, [3, 8]);
+    /// # Ok(()) }
+    /// ```
+    pub fn channels(&self) -> Result<Vec<usize>> {
+        Ok(self.infer(None)?.into_iter().map(|known| known.channels).collect())
+    }
+
+    fn infer(&self, image: Option<[usize; 2]>) -> Result<Vec<Known>> {
         let mut known: Vec<Known> = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
             let inputs: Vec<Known> = node.inputs.iter().map(|id| known[id.index()]).collect();
             let mut output = shape::infer(&node.name, &node.op, &inputs)?;
             if matches!(node.op, Op::Input { .. }) {
-                output.space = Space::Map(Some([h, w]));
+                output.space = Space::Map(image);
                 shape::bound(&node.name, &node.op, output)?;
             }
             known.push(output);
         }
-        let unknown = |node: &Node| Error::UnknownSize { node: node.name.clone() };
-        let extents = known.into_iter().zip(&self.nodes);
-        extents.map(|(known, node)| known.extent().ok_or_else(|| unknown(node))).collect()
+        Ok(known)
     }
 
     /// A graph of the same nodes with other operations: `f` returns what each node shall be. Shapes of parameters follow,
@@ -227,7 +250,8 @@ impl Graph {
     pub fn map_ops(&self, mut f: impl FnMut(&Node) -> Op) -> Result<Self> {
         let mut builder = GraphBuilder::empty();
         for node in &self.nodes {
-            builder.replay(node, f(node), &self.params)?;
+            let specs: Vec<&ParamSpec> = node.params.iter().map(|id| self.param(*id)).collect();
+            builder.replay(Node { op: f(node), ..node.clone() }, &specs)?;
         }
         builder.finish(self.scopes.clone(), self.outputs.clone())
     }

@@ -30,6 +30,7 @@
 mod activation;
 pub mod blocks;
 mod builder;
+mod edit;
 mod error;
 mod flow;
 mod fusion;
@@ -39,6 +40,8 @@ mod json;
 mod nearest;
 mod op;
 mod param;
+mod repeat;
+mod rewriting;
 pub mod scaling;
 mod scope;
 mod shape;

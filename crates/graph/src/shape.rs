@@ -78,6 +78,38 @@ impl Op {
         self.ruled_window().map(|(window, rule)| window.ruled(size, rule))
     }
 
+    /// The same to be changed; what follows from it, as a transposed convolution's output padding, stays.
+    #[must_use]
+    pub fn window_mut(&mut self) -> Option<&mut Window> {
+        match self {
+            Self::Conv(conv) | Self::ConvTranspose { conv, .. } => Some(&mut conv.window),
+            Self::Pool { window, .. } | Self::LpPool { window, .. } | Self::BlurPool { window } => {
+                Some(window)
+            }
+            Self::Input { .. }
+            | Self::Linear { .. }
+            | Self::BatchNorm { .. }
+            | Self::GroupNorm { .. }
+            | Self::LayerNorm { .. }
+            | Self::ChannelScale
+            | Self::Activation(_)
+            | Self::AdaptivePool { .. }
+            | Self::GlobalPool { .. }
+            | Self::Add
+            | Self::Mul
+            | Self::Scale { .. }
+            | Self::Concat
+            | Self::Slice { .. }
+            | Self::Shuffle { .. }
+            | Self::Flatten
+            | Self::Pad { .. }
+            | Self::Resize { .. }
+            | Self::Attention { .. }
+            | Self::Dropout { .. }
+            | Self::DropPath { .. } => None,
+        }
+    }
+
     fn ruled_window(&self) -> Option<(&Window, Rule)> {
         match self {
             Self::Conv(conv) => Some((&conv.window, Rule::Floor)),

@@ -4,6 +4,7 @@
 
 mod blocks;
 mod builder;
+mod edit;
 mod json;
 mod property;
 mod shape;

@@ -81,24 +81,13 @@ impl GraphBuilder {
         check_same(shared, &spec)
     }
 
-    /// Adds a node of another graph, with its parameters under their new ids.
-    pub(crate) fn copy(&mut self, node: Node, params: Vec<(ParamId, ParamSpec)>) -> Result<NodeId> {
-        let known = self.inspect(&node.name, &node.op, &node.inputs)?;
-        for (id, spec) in params {
-            self.adopt_param(&node.name, id, spec)?;
-        }
-        let id = NodeId::new(self.nodes.len());
-        self.admit(node, known);
-        Ok(id)
-    }
-
     /// Adds a node of a description, whose parameters must be what its operation has.
     pub(crate) fn adopt(&mut self, node: Node, params: &[ParamSpec]) -> Result<()> {
         let known = self.inspect(&node.name, &node.op, &node.inputs)?;
         let inputs: Vec<Known> = node.inputs.iter().map(|id| self.known[id.index()]).collect();
         let slots = param::slots(&node.op, &inputs, node.bias());
         if slots.len() != node.params.len() {
-            return Err(param_count(&node, &node.op, slots.len()));
+            return Err(param_count(&node, slots.len()));
         }
         for (slot, &id) in slots.into_iter().zip(&node.params) {
             let next = self.params.len();
@@ -146,15 +135,15 @@ impl GraphBuilder {
     }
 }
 
-pub(super) fn param_count(node: &Node, op: &Op, expected: usize) -> Error {
-    let expected = match (op, node.bias()) {
+pub(super) fn param_count(node: &Node, expected: usize) -> Error {
+    let expected = match (&node.op, node.bias()) {
         (Op::Conv(_) | Op::ConvTranspose { .. } | Op::Linear { .. }, Bias::Without) => {
             "1 or 2 (weight, bias)".to_owned()
         }
         _ => expected.to_string(),
     };
     let (name, got) = (node.name.clone(), node.params.len());
-    Error::ParamCount { node: name, op: op.label(), got, expected }
+    Error::ParamCount { node: name, op: node.op.label(), got, expected }
 }
 
 fn check_name(what: &'static str, name: &str) -> Result<()> {
