@@ -6,11 +6,13 @@ mod count;
 mod error;
 mod memory;
 mod unit;
+mod what_if;
 
 pub use count::{NodeCost, macs, nodes, op_macs, params, units};
 pub use error::{Error, Result};
 pub use memory::{Memory, inference_memory, training_memory};
 pub use unit::{Bytes, Macs, Params};
+pub use what_if::{Change, Factor, Removable, RemovablePart, Sweep, apply, removable};
 
 #[cfg(test)]
 mod tests;
