@@ -1,10 +1,12 @@
-//! What a network does, to look at: PNG pictures and one self-contained HTML page.
+//! What a network does and costs, to look at: PNG pictures, SVG charts and one self-contained HTML page.
 //!
 //! Above: `recipes`. Below: `image` (PNG), `colorous` (perceptual colormaps), `minijinja` (the page's template). Not here: networks,
 //! files, what is worth showing.
 //!
-//! Numbers become a [`Picture`]: [`filters`] of a convolution, a [`feature_map`] of a layer, a [`HeatMap`] over an image. Pictures and
-//! words become a [`Page`], which is one HTML text with everything in it.
+//! Numbers become a [`Picture`]: [`filters`] of a convolution, a [`feature_map`] of a layer, a [`HeatMap`] over an image. Or they become
+//! a [`Chart`]: a [`Treemap`] of what takes how much, an [`Area`] of memory over time, a [`Roofline`], [`Lines`] over a factor that is
+//! swept, a [`Scatter`] of accuracy over latency. Pictures, charts, tables and words become a [`Page`], which is one HTML text with
+//! everything in it; a chart alone is an SVG file, by [`Chart::to_svg`].
 //!
 //! ```
 //! use taper_report::{Block, Figure, Page, Section, feature_map};
@@ -22,14 +24,28 @@
 //! # Ok::<(), taper_report::Error>(())
 //! ```
 
+mod axes;
+mod chart;
+mod classes;
 mod colormap;
+mod drawing;
 mod error;
 mod feature_map;
 mod filters;
 mod heat_map;
 mod page;
 mod picture;
+mod scale;
+mod squarify;
+mod table;
+mod theme;
+mod unit;
+mod words;
 
+pub use chart::{
+    Area, Bandwidth, Chart, Dimension, Layer, Lines, Origin, Point, Roofline, RooflinePoint,
+    Scatter, Series, Swept, Tile, Treemap,
+};
 pub use colormap::Colormap;
 pub use error::{Error, Result};
 pub use feature_map::{feature_map, strongest};
@@ -37,3 +53,6 @@ pub use filters::filters;
 pub use heat_map::HeatMap;
 pub use page::{Bar, Block, Figure, Page, Section};
 pub use picture::Picture;
+pub use scale::Scale;
+pub use table::{Cell, Table};
+pub use unit::Unit;

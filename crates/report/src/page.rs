@@ -1,14 +1,18 @@
-//! One self-contained HTML page: words, bars and pictures, with the pictures inside of the text.
+//! One self-contained HTML page: words, bars, tables, charts and pictures, with the pictures inside of the text.
 //!
-//! Above: `recipes`. Below: `picture`, `minijinja`, which fills the page beside this file. Not here: what stands on a page, writing the file.
+//! Above: `recipes`. Below: `picture`, `chart`, `table`, `theme`, `minijinja`, which fills the page beside this file. Not here: what stands on a page,
+//! writing the file.
 //! The page loads nothing, runs no script, and follows the reader's choice of light or dark. All words are escaped.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 
+use crate::chart::Chart;
 use crate::error::{Error, Result};
 use crate::picture::Picture;
+use crate::table::Table;
+use crate::theme;
 
 /// A page.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +57,26 @@ pub enum Block {
         note: String,
         /// The pictures.
         figures: Vec<Figure>,
+    },
+    /// Charts, side by side where there is room.
+    Charts {
+        /// The heading.
+        title: String,
+        /// Under the heading; may be empty.
+        note: String,
+        /// The charts, each under its title.
+        charts: Vec<Chart>,
+        /// Beside the charts.
+        table: Option<Table>,
+    },
+    /// A table, which can be scrolled from side to side where it is wider than the page.
+    Table {
+        /// The heading.
+        title: String,
+        /// Under the heading; may be empty.
+        note: String,
+        /// The table.
+        table: Table,
     },
 }
 
@@ -100,7 +124,7 @@ impl Page {
         let values = context! {
             title => &self.title,
             note => &self.note,
-            style => include_str!("page/page.css"),
+            style => theme::page(),
             sections => sections?,
         };
         page.render(values).map_err(failed)
@@ -126,6 +150,17 @@ impl Block {
             }
             Self::Tiles { title, note, figures } => {
                 context! { kind => "tiles", figures => values(figures)?, title, note }
+            }
+            Self::Charts { title, note, charts, table } => {
+                let drawn = |chart: &Chart| -> Result<Value> {
+                    Ok(context! { title => chart.title(), svg => chart.to_inline()? })
+                };
+                let charts: Result<Vec<Value>> = charts.iter().map(drawn).collect();
+                let table = table.as_ref().map_or(Value::from(()), Table::value);
+                context! { kind => "charts", charts => charts?, title, note, table }
+            }
+            Self::Table { title, note, table } => {
+                context! { kind => "listing", title, note, table => table.value() }
             }
         })
     }

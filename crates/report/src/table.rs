@@ -1,0 +1,107 @@
+//! A table: words to the left, numbers to the right, shares with a bar.
+//!
+//! Above: `page`. Below: `unit`, `minijinja`. Not here: markup (`page.html`).
+
+use minijinja::{Value, context};
+
+use crate::unit::Unit;
+
+/// Rows of cells under a head.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// Names of the columns.
+    pub head: Vec<String>,
+    /// One after the other; what a row lacks is empty.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+/// What is in a cell.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Cell {
+    /// Words.
+    Words(String),
+    /// A number; a dash for what is none.
+    Number(f64, Unit),
+    /// From 0 to 1, as percent with a bar.
+    Share(f64),
+    /// Nothing.
+    Empty,
+}
+
+impl Cell {
+    fn is_words(&self) -> bool {
+        matches!(self, Self::Words(_))
+    }
+
+    fn value(&self) -> Value {
+        match self {
+            Self::Words(words) => context! { words, class => "" },
+            Self::Number(number, unit) => {
+                context! { words => unit.format(*number), class => "number" }
+            }
+            Self::Share(share) => {
+                let words = Unit::Percent.format(100.0 * share);
+                let share = if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) };
+                context! { words, class => "number share", bar => format!("{:.1}", 100.0 * share) }
+            }
+            Self::Empty => context! { words => "", class => "" },
+        }
+    }
+}
+
+impl Table {
+    /// Head and rows, all as long as the longest.
+    pub(crate) fn value(&self) -> Value {
+        let lengths = self.rows.iter().map(Vec::len);
+        let columns = lengths.chain([self.head.len()]).max().unwrap_or(0);
+        let head: Vec<Value> = (0..columns)
+            .map(|column| {
+                let words = self.head.get(column).map_or("", String::as_str);
+                let class = if self.is_of_numbers(column) { "number" } else { "" };
+                context! { words, class }
+            })
+            .collect();
+        let row = |row: &Vec<Cell>| -> Vec<Value> {
+            (0..columns).map(|column| row.get(column).unwrap_or(&Cell::Empty).value()).collect()
+        };
+        let rows: Vec<Vec<Value>> = self.rows.iter().map(row).collect();
+        context! { head, rows }
+    }
+
+    /// Whether a column's head is to the right, as all that is in it.
+    fn is_of_numbers(&self, column: usize) -> bool {
+        let mut cells = self
+            .rows
+            .iter()
+            .filter_map(|row| row.get(column))
+            .filter(|cell| **cell != Cell::Empty)
+            .peekable();
+        cells.peek().is_some() && !cells.any(Cell::is_words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_of_numbers_have_their_head_to_the_right_and_short_rows_are_filled() {
+        let rows = vec![
+            vec![Cell::Words("conv".to_owned()), Cell::Number(1e6, Unit::Bytes), Cell::Share(0.25)],
+            vec![Cell::Words("fc".to_owned()), Cell::Empty],
+        ];
+        let table = Table { head: vec!["layer".to_owned(), "size".to_owned()], rows };
+        assert_eq!(
+            [0, 1, 2, 3].map(|column| table.is_of_numbers(column)),
+            [false, true, true, false]
+        );
+        let value = table.value();
+        for name in ["head", "rows"] {
+            let rows = value.get_attr(name).unwrap();
+            assert_eq!(rows.len(), Some(if name == "head" { 3 } else { 2 }));
+        }
+        let short = value.get_attr("rows").unwrap().get_item(&Value::from(1)).unwrap();
+        assert_eq!(short.len(), Some(3));
+    }
+}

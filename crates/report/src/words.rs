@@ -1,0 +1,69 @@
+//! Words on a drawing: how wide they are, how they are shortened, which characters they may have.
+//!
+//! Above: `drawing`, `axes`, all charts. Below: nothing. Not here: what is written.
+//! Nothing here knows the reader's font. Widths are those of `DejaVu` Sans, among the widest of usual fonts, so that words fit in others.
+
+/// Size of most words, in units of the drawing.
+pub(crate) const SIZE: f64 = 12.0;
+
+/// About how wide words of [`SIZE`] are.
+pub(crate) fn width(words: &str) -> f64 {
+    SIZE * words.chars().map(advance).sum::<f64>()
+}
+
+/// Of a character, in em.
+fn advance(char: char) -> f64 {
+    match char {
+        'i' | 'j' | 'l' | '\'' => 0.28,
+        '.' | ',' | ' ' | ':' | ';' | '|' | 'I' | '·' => 0.34,
+        'f' | 'r' | 't' | '(' | ')' | '[' | ']' | '-' | '/' => 0.4,
+        'm' | 'w' | 'M' | 'W' | '%' | '@' | '…' | '×' => 0.98,
+        'a'..='z' | '_' => 0.6,
+        '0'..='9' => 0.64,
+        char if char.is_ascii() => 0.74,
+        _ => 1.0,
+    }
+}
+
+/// As many characters as fit into a width, with an ellipsis for the rest; nothing where not even three fit.
+pub(crate) fn shortened(words: &str, room: f64) -> Option<String> {
+    if width(words) <= room {
+        return Some(words.to_owned());
+    }
+    let mut left = room - width("…");
+    let fits = |char: &char| {
+        left -= SIZE * advance(*char);
+        left >= 0.0
+    };
+    let kept: String = words.chars().take_while(fits).collect();
+    (kept.chars().count() >= 3).then(|| format!("{}…", kept.trim_end()))
+}
+
+/// Words without characters that XML does not allow, whatever way they are written.
+pub(crate) fn clean(words: &str) -> String {
+    let is_allowed =
+        |char: char| char == '\n' || !char.is_control() && char != '\u{fffe}' && char != '\u{ffff}';
+    words.chars().map(|char| if is_allowed(char) { char } else { '\u{fffd}' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_shortened_to_the_room_they_have() {
+        let long = "x".repeat(300);
+        for room in [40.0, 50.0, 120.0] {
+            let short = shortened(&long, room).unwrap();
+            assert!(width(&short) <= room && short.ends_with('…'), "{short}");
+        }
+        assert_eq!(shortened("conv", 100.0).as_deref(), Some("conv"));
+        assert_eq!(shortened("convolution", 20.0), None);
+        assert_eq!(shortened("", -1.0), None);
+    }
+
+    #[test]
+    fn characters_that_no_document_may_have_are_replaced() {
+        assert_eq!(clean("a\0b\u{b}c\u{ffff}<"), "a\u{fffd}b\u{fffd}c\u{fffd}<");
+    }
+}
