@@ -45,7 +45,8 @@ pub enum Change {
         /// How many.
         filters: usize,
     },
-    /// The stride of a convolution or pool. Other ways through its block that had the same stride get the same again.
+    /// The stride of a convolution or pool. Where ways behind it meet others and no longer fit, those of the same stride on the others get the
+    /// same again: a shortcut follows its block.
     Stride {
         /// Its name.
         node: String,
@@ -99,7 +100,7 @@ pub enum Factor {
 /// # Errors
 /// [`Error::Factor`] for a factor that is none; [`Error::UnknownLayer`]; [`Error::NoFilters`], [`Error::NoStride`], [`Error::NotStrided`] and
 /// [`Error::NoBlocks`] where there is nothing to change; [`Error::FilterGroups`], [`Error::ImageChannels`], [`Error::Groups`] and
-/// [`Error::Change`] where it cannot be changed like that.
+/// [`Error::Change`] where it cannot be changed like that; [`Error::Size`] if of images of 1024x1024 to 28x28 the network takes none.
 ///
 /// # Examples
 /// ```

@@ -2,29 +2,45 @@
 //!
 //! Above: `what_if`. Below: `layers`, `Window`. Not here: sizes of maps (`taper_graph`).
 
-use taper_graph::{Graph, NodeId, Op, Padding, PoolKind, Scope, ScopeKind, Window};
+use taper_graph::{Graph, NodeId, Op, Padding, PoolKind, Window};
 
 use super::layers::{layer, sole_readers};
-use super::misfit;
+use super::{known_extents, misfit};
 use crate::{Error, Result};
 
-/// Another stride of one window. Other ways through the same block that moved as far move as far again, so that they still meet.
+/// Another stride of one window. Where ways with another stride meet the ones behind it, those that moved as far as it did do so again.
 pub(super) fn with_stride(graph: &Graph, node: NodeId, stride: usize) -> Result<Graph> {
-    let Some(window) = graph.node(node).op().window() else {
+    let Some(old) = graph.node(node).op().window().copied() else {
         let (node, op) = (graph.node(node).name().to_owned(), graph.node(node).op().label());
         return Err(Error::NoStride { node, op });
     };
-    let old = *window;
-    let mut moved = beside(graph, node, old.stride);
-    moved.push(node);
-    with_windows(graph, &moved, |id, window| {
-        let new = strides(&old, window, stride);
-        // Beside it, a pool whose windows neither overlap nor leave gaps stays so.
-        if id != node && window.kernel == window.stride {
-            window.kernel = new;
+    let ([h, w], _) = known_extents(graph)?;
+    let mut moved = vec![node];
+    loop {
+        let new = with_windows(graph, &moved, |id, window| {
+            let new = strides(&old, window, stride);
+            // Beside it, a pool whose windows neither overlap nor leave gaps stays so.
+            if id != node && window.kernel == window.stride {
+                window.kernel = new;
+            }
+            window.stride = new;
+        })?;
+        let Err(source) = new.extents(h, w) else { return Ok(new) };
+        let more = match &source {
+            taper_graph::Error::Mismatch { node: meeting, .. } => graph
+                .find_node(meeting)
+                .map(|meeting| beside(graph, node, meeting, old.stride))
+                .unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let before = moved.len();
+        moved.extend(more);
+        moved.sort_unstable();
+        moved.dedup();
+        if moved.len() == before {
+            return Err(misfit(source));
         }
-        window.stride = new;
-    })
+    }
 }
 
 /// A pool behind the layer of a strided convolution, which then has stride 1. Sizes are rounded up, as the stride did.
@@ -72,26 +88,32 @@ fn strides(named: &Window, window: &Window, stride: usize) -> [usize; 2] {
     })
 }
 
-/// Windows of the same stride on other ways through the innermost block around a node.
-fn beside(graph: &Graph, node: NodeId, stride: [usize; 2]) -> Vec<NodeId> {
-    let is_block = |scope: &&Scope| scope.kind() == ScopeKind::Block && scope.contains(node);
-    let Some(block) = graph.scopes().iter().rfind(is_block) else { return Vec::new() };
+/// Windows of the same stride on other ways to the place where a node's ways meet.
+fn beside(graph: &Graph, node: NodeId, meeting: NodeId, stride: [usize; 2]) -> Vec<NodeId> {
     if stride == [1, 1] {
         return Vec::new();
     }
-    let [mut before, mut behind] = [0, 1].map(|_| vec![false; graph.nodes().len()]);
-    before[node.index()] = true;
+    let [before, there] = [node, meeting].map(|end| ancestors(graph, end));
+    let mut behind = vec![false; graph.nodes().len()];
     behind[node.index()] = true;
-    for id in graph.node_ids().rev().filter(|id| *id <= node) {
-        if before[id.index()] {
-            graph.node(id).inputs().iter().for_each(|input| before[input.index()] = true);
-        }
-    }
     for id in graph.node_ids().filter(|id| *id > node) {
         behind[id.index()] = graph.node(id).inputs().iter().any(|input| behind[input.index()]);
     }
-    let others = block.nodes().filter(|id| !before[id.index()] && !behind[id.index()]);
+    let is_beside = |id: &NodeId| there[id.index()] && !before[id.index()] && !behind[id.index()];
+    let others = graph.node_ids().filter(is_beside);
     others
         .filter(|id| graph.node(*id).op().window().is_some_and(|other| other.stride == stride))
         .collect()
+}
+
+/// Whether each node is read on the way to `end`, which is one too.
+fn ancestors(graph: &Graph, end: NodeId) -> Vec<bool> {
+    let mut ancestors = vec![false; graph.nodes().len()];
+    ancestors[end.index()] = true;
+    for id in graph.node_ids().rev().filter(|id| *id <= end) {
+        if ancestors[id.index()] {
+            graph.node(id).inputs().iter().for_each(|input| ancestors[input.index()] = true);
+        }
+    }
+    ancestors
 }

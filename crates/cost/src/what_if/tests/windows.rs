@@ -64,6 +64,31 @@ fn the_ways_through_a_block_move_together() {
     );
 }
 
+/// No scope says which ways belong together.
+#[test]
+fn ways_that_meet_one_after_the_other_all_follow() {
+    let graph = |stride: usize| {
+        let mut b = GraphBuilder::new(3).unwrap();
+        let image = b.input();
+        let mut sum = b.conv("ways.0", image, Conv::dense(8, 1, stride), Bias::Without).unwrap();
+        for n in 1..4 {
+            let conv = Conv::dense(8, 3, stride);
+            let way = b.conv(&format!("ways.{n}"), image, conv, Bias::Without).unwrap();
+            sum = b.add(&format!("add.{n}"), sum, way).unwrap();
+        }
+        let other = b.conv("other", image, Conv::dense(8, 3, 2), Bias::Without).unwrap();
+        let last = b.conv("last", sum, Conv::dense(8, 3, 2), Bias::Without).unwrap();
+        b.output("one", last).unwrap();
+        b.output("two", other).unwrap();
+        b.build().unwrap()
+    };
+    for n in 0..4 {
+        for to in [1, 3] {
+            assert_eq!(apply(&graph(2), &stride(&format!("ways.{n}"), to)).unwrap(), graph(to));
+        }
+    }
+}
+
 #[test]
 fn maps_of_one_row_move_along_the_width() {
     let mut b = GraphBuilder::new(2).unwrap();
