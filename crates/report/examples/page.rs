@@ -286,8 +286,8 @@ fn roofline(units: &[Operation]) -> Block {
         title: title.to_owned(),
         peak: PEAK,
         bandwidths: vec![
-            Bandwidth { name: "copy of 512 MiB:".to_owned(), gigabytes_per_second: MEMORY },
-            Bandwidth { name: "copy of 256 KiB:".to_owned(), gigabytes_per_second: 88.0 },
+            Bandwidth { name: "copy of 512 MiB".to_owned(), gigabytes_per_second: MEMORY },
+            Bandwidth { name: "copy of 256 KiB".to_owned(), gigabytes_per_second: 88.0 },
         ],
         classes: kernels(),
         points: units.iter().map(|unit| point(unit, origin, factor)).collect(),

@@ -117,18 +117,18 @@ impl Canvas {
         ends
     }
 
-    /// The level axis' line, and words at ticks, those left out that have no room; then the axis' name.
+    /// The level axis' line, and words at as many ticks as have room, evenly; then the axis' name.
     pub(crate) fn columns(&mut self, ends: [f64; 2], ticks: &[Tick], rules: Rules, name: &str) {
         let [bottom, top] = [self.top, self.top - self.sheet.height];
         let [least, most] = [self.margin, self.sheet.width - self.margin / 2.0];
-        let mut free = f64::NEG_INFINITY;
-        for (x, label) in ticks {
+        // The middle of words, so that they stay on the paper, and half of their width.
+        let place = |(x, label): &Tick| {
             let half = words::width(label) / 2.0;
-            let middle = x.max(least + half).min(most - half);
-            if middle - half < free {
-                continue;
-            }
-            free = middle + half + 10.0;
+            (x.max(least + half).min(most - half), half)
+        };
+        let places: Vec<(f64, f64)> = ticks.iter().map(place).collect();
+        let stride = stride(&places);
+        for ((x, label), (middle, _)) in ticks.iter().zip(places).step_by(stride) {
             if rules == Rules::Across {
                 self.drawing.line([*x, top], [*x, bottom], "grid");
             }
@@ -161,6 +161,15 @@ impl Canvas {
         self.drawing.size[1] = self.top + self.margin.max(2.0);
         self.drawing
     }
+}
+
+/// The least stride at which words, by their middle and half of their width, do not touch each other.
+fn stride(places: &[(f64, f64)]) -> usize {
+    let fits = |stride: &usize| {
+        let kept: Vec<&(f64, f64)> = places.iter().step_by(*stride).collect();
+        kept.windows(2).all(|pair| pair[0].0 + pair[0].1 + GAP <= pair[1].0 - pair[1].1)
+    };
+    (1..places.len()).find(fits).unwrap_or(places.len().max(1))
 }
 
 /// Whether ticks have lines over the plot.

@@ -152,12 +152,14 @@ impl Block {
                 context! { kind => "tiles", figures => values(figures)?, title, note }
             }
             Self::Charts { title, note, charts, table } => {
+                // Names in a treemap need all the room there is.
+                let is_wide = charts.iter().any(|chart| matches!(chart, Chart::Treemap(_)));
                 let drawn = |chart: &Chart| -> Result<Value> {
                     Ok(context! { title => chart.title(), svg => chart.to_inline()? })
                 };
                 let charts: Result<Vec<Value>> = charts.iter().map(drawn).collect();
                 let table = table.as_ref().map_or(Value::from(()), Table::value);
-                context! { kind => "charts", charts => charts?, title, note, table }
+                context! { kind => "charts", charts => charts?, is_wide, title, note, table }
             }
             Self::Table { title, note, table } => {
                 context! { kind => "listing", title, note, table => table.value() }

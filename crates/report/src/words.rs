@@ -11,6 +11,11 @@ pub(crate) fn width(words: &str) -> f64 {
     SIZE * words.chars().map(advance).sum::<f64>()
 }
 
+/// The same in bold.
+pub(crate) fn bold_width(words: &str) -> f64 {
+    1.12 * width(words)
+}
+
 /// Of a character, in em.
 fn advance(char: char) -> f64 {
     match char {

@@ -167,8 +167,8 @@ fn stairs(values: &[f64], upward: &Axis, steps: Steps) -> Vec<[f64; 2]> {
 /// A dot with words above, which stay between the sides.
 fn mark(drawing: &mut Drawing, [x, y]: [f64; 2], label: &str, [left, right]: [f64; 2]) {
     drawing.dot([x, y], 5.0, Shape::Circle, "peak", label);
-    let Some(label) = words::shortened(label, right - left - 8.0) else { return };
-    let half = words::width(&label) / 2.0;
+    let Some(label) = words::shortened(label, (right - left) / 1.12) else { return };
+    let half = words::bold_width(&label) / 2.0;
     let middle = x.clamp(left + half, (right - half).max(left + half));
     drawing.text([middle, y - 10.0], Anchor::Middle, "strong halo", &label);
 }

@@ -81,21 +81,21 @@ impl Roofline {
         let classes =
             Classes::new(&self.classes, self.points.iter().map(|point| point.class.as_str()));
         canvas.legend(&classes, Sample::Dot, |name| points.iter().any(|point| point.class == name));
-        if points.iter().any(|point| point.origin == Origin::Predicted) {
-            canvas.note("hollow: predicted");
-        }
         let places = canvas.upright("GFLOP/s");
         // Over the roof is room for its words, and its edge is on the paper.
         let roof = has_roof.then_some(1.4 * self.peak);
-        let speeds = points.iter().map(|point| point.speed).chain(roof);
+        let speeds = points.iter().flat_map(|point| around(point.speed)).chain(roof);
         let upward = Axis::within(SCALE, speeds, places, sheet.rows);
         let [left, right] = canvas.rows(&upward, Unit::Number);
         let edges = self.bandwidths().map(|(_, bandwidth)| 2.0 * self.peak / bandwidth);
-        let intensities = points.iter().map(|point| point.intensity).chain(edges);
+        let intensities = points.iter().flat_map(|point| around(point.intensity)).chain(edges);
         let across = Axis::within(SCALE, intensities, [left, right], sheet.columns);
         let paper = Paper { roofline: self, across, upward };
         let marks = ticks(&paper.across, Unit::Number);
-        canvas.columns([left, right], &marks, Rules::Across, "FLOP for each byte moved");
+        let is_predicted = points.iter().any(|point| point.origin == Origin::Predicted);
+        let hollow = if is_predicted { " (hollow: predicted)" } else { "" };
+        let name = format!("FLOP for each byte moved{hollow}");
+        canvas.columns([left, right], &marks, Rules::Across, &name);
         paper.slants(&mut canvas.drawing);
         paper.level(&mut canvas.drawing);
         paper.points(&mut canvas.drawing, points, &classes, (sheet.width / 40.0).clamp(11.0, 20.0));
@@ -113,6 +113,11 @@ impl Roofline {
         all.sort_by(|a, b| b.1.total_cmp(&a.1));
         all.into_iter()
     }
+}
+
+/// Room for a large dot.
+fn around(value: f64) -> [f64; 2] {
+    [0.75 * value, 1.1 * value]
 }
 
 impl RooflinePoint {
@@ -151,7 +156,7 @@ impl Paper<'_> {
             let angle = dy.atan2(dx);
             // How far the line is below the last one that has words.
             let depth = start[1] * angle.cos() - start[0] * angle.sin();
-            let words = format!("{name} {}", Unit::GigabytePerSecond.format(bandwidth));
+            let words = format!("{} {name}", Unit::GigabytePerSecond.format(bandwidth));
             let words = words::shortened(&words, dx.hypot(dy) - 24.0);
             if let Some(words) = words.filter(|_| depth - last > 16.0) {
                 last = depth;
@@ -227,8 +232,8 @@ mod tests {
         let svg = Chart::from(roofline(points)).to_svg().unwrap().replace("&#x2f;", "/");
         for words in [
             "peak 200 GFLOP/s",
-            ">memory 10.0 GB/s</text>",
-            ">cache 80.0 GB/s</text>",
+            ">10.0 GB/s memory</text>",
+            ">80.0 GB/s cache</text>",
             "a: 150 GFLOP/s, 30.0 FLOP/B, 75.0 % of the time",
         ] {
             assert!(svg.contains(words), "{words}\n{svg}");

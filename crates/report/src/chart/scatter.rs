@@ -120,24 +120,31 @@ fn front(placed: &Placed<'_>) -> Vec<usize> {
     order
 }
 
-/// Names beside dots of the front: each where it covers no dot of the front and no other name, or not at all.
+/// Other dots that a name may hide.
+const MOST_HIDDEN: usize = 1;
+
+/// Names beside dots of the front: each where it covers no dot of the front and no other name, and hardly another dot, or not at all.
 fn names(drawing: &mut Drawing, placed: &Placed<'_>, front: &[usize], room: Rect) {
     let around =
         |[x, y]: [f64; 2], half: f64| Rect { at: [x - half, y - half], size: [2.0 * half; 2] };
     let mut taken: Vec<Rect> = front.iter().map(|&i| around(placed[i].1, 6.0)).collect();
+    let others: Vec<Rect> = placed.iter().map(|(_, at)| around(*at, 3.0)).collect();
     // Those at the ends say most, then the others from both sides.
     let mut order: Vec<usize> = (0..front.len()).collect();
     order.sort_by_key(|&i| i.min(front.len() - 1 - i));
     for i in order {
         let (point, at) = placed[front[i]];
-        let Some(label) = words::shortened(&point.name, (0.6 * room.size[0]).min(200.0)) else {
-            continue;
-        };
-        let width = words::width(&label);
-        let free = sides(at, width).into_iter().find(|(rect, _, _)| {
-            lies_in(*rect, room) && !taken.iter().any(|other| overlap(*rect, *other))
-        });
-        if let Some((rect, at, anchor)) = free {
+        let label = words::shortened(&point.name, (0.6 * room.size[0]).min(200.0));
+        let Some(label) = label else { continue };
+        let hidden = |rect: Rect| others.iter().filter(|other| overlap(rect, **other)).count();
+        let free = sides(at, words::width(&label))
+            .into_iter()
+            .filter(|(rect, _, _)| lies_in(*rect, room))
+            .filter(|(rect, _, _)| !taken.iter().any(|other| overlap(*rect, *other)))
+            .map(|side| (hidden(side.0), side))
+            .filter(|(hidden, _)| *hidden <= MOST_HIDDEN)
+            .min_by_key(|(hidden, _)| *hidden);
+        if let Some((_, (rect, at, anchor))) = free {
             taken.push(rect);
             drawing.text(at, anchor, "ink halo", &label);
         }
@@ -145,7 +152,7 @@ fn names(drawing: &mut Drawing, placed: &Placed<'_>, front: &[usize], room: Rect
 }
 
 /// Where a name may be: its rectangle, its place, its anchor. Up and to the left is where no better point is.
-fn sides([x, y]: [f64; 2], width: f64) -> [(Rect, [f64; 2], Anchor); 6] {
+fn sides([x, y]: [f64; 2], width: f64) -> [(Rect, [f64; 2], Anchor); 8] {
     let side = |dx: f64, dy: f64, anchor: Anchor| {
         let at = [x + dx, y + dy + 4.0];
         let left = match anchor {
@@ -158,10 +165,12 @@ fn sides([x, y]: [f64; 2], width: f64) -> [(Rect, [f64; 2], Anchor); 6] {
     [
         side(-9.0, -6.0, Anchor::End),
         side(-9.0, 0.0, Anchor::End),
-        side(0.0, -15.0, Anchor::Middle),
+        side(0.0, -16.0, Anchor::Middle),
+        side(-5.0, -19.0, Anchor::Start),
         side(9.0, 6.0, Anchor::Start),
         side(9.0, 0.0, Anchor::Start),
-        side(0.0, 16.0, Anchor::Middle),
+        side(-5.0, 18.0, Anchor::Start),
+        side(0.0, 18.0, Anchor::Middle),
     ]
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Above: `chart`. Below: `squarify`, `axes`, `classes`, `drawing`, `words`. Not here: what is measured.
 
-use crate::axes::{Canvas, Heading, Sheet};
+use crate::axes::{Canvas, Sheet};
 use crate::classes::{Classes, Sample};
 use crate::drawing::{Anchor, Drawing};
 use crate::squarify::{Rect, squarified};
@@ -122,7 +122,7 @@ impl Treemap {
         used.sort_unstable();
         used.dedup();
         canvas.legend(&classes, Sample::Box, |name| used.contains(&name));
-        if sheet.heading == Heading::Inside && whole > 0.0 {
+        if whole > 0.0 {
             canvas.note(&format!("total {}", self.unit.format(whole)));
         }
         if whole <= 0.0 {
@@ -130,7 +130,7 @@ impl Treemap {
         }
         let [left, right] = canvas.sides();
         // On a phone a treemap needs the height that it lacks in width.
-        let height = if sheet.width < 400.0 { 1.6 * sheet.height } else { 1.15 * sheet.height };
+        let height = if sheet.width < 400.0 { 1.6 * sheet.height } else { 1.1 * sheet.height };
         let room = Rect { at: [left, canvas.top], size: [right - left, height] };
         canvas.top += height;
         let mut painter = Painter { canvas, classes, unit: self.unit, whole, path: Vec::new() };
@@ -188,10 +188,18 @@ impl<'t> Painter<'t> {
         let place = [rect.at[0] + 6.0, rect.at[1] + 14.0];
         let room = rect.size[0] - 12.0;
         let share = self.share(total);
-        let full = format!("{} · {} · {share}", tile.name, self.unit.format(total));
-        let half = format!("{} · {share}", tile.name);
-        let words = [full, half].into_iter().find(|words| words::width(words) <= room);
-        if let Some(words) = words.or_else(|| words::shortened(&tile.name, room)) {
+        // `blocks.4.1` in `blocks.4` is `.1` where there is no room for more.
+        let tail = self.path.last().and_then(|scope| tile.name.strip_prefix(scope));
+        let tail = tail.filter(|tail| tail.starts_with('.'));
+        let full = [
+            format!("{} · {} · {share}", tile.name, self.unit.format(total)),
+            format!("{} · {share}", tile.name),
+            tile.name.clone(),
+        ];
+        let short =
+            tail.into_iter().flat_map(|tail| [format!("{tail} · {share}"), tail.to_owned()]);
+        let words = full.into_iter().chain(short).find(|words| words::bold_width(words) <= room);
+        if let Some(words) = words.or_else(|| words::shortened(&tile.name, room / 1.12)) {
             self.canvas.drawing.text(place, Anchor::Start, "strong", &words);
         }
     }
@@ -209,7 +217,7 @@ impl<'t> Painter<'t> {
             self.canvas.drawing.text([x + 5.0, y + 14.0], Anchor::Start, "ink", &words);
             let share = self.share(total);
             if rect.size[1] >= 36.0 && words::width(&share) <= room {
-                self.canvas.drawing.text([x + 5.0, y + 29.0], Anchor::Start, "", &share);
+                self.canvas.drawing.text([x + 5.0, y + 29.0], Anchor::Start, "ink", &share);
             }
         }
     }
