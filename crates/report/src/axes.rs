@@ -37,6 +37,9 @@ pub(crate) enum Heading {
     Outside,
 }
 
+/// Between lines of words.
+const LINE: f64 = 15.0;
+
 /// A drawing that grows downward: heading, legend, plot, words under it.
 #[derive(Debug)]
 pub(crate) struct Canvas {
@@ -48,7 +51,7 @@ pub(crate) struct Canvas {
     margin: f64,
 }
 
-/// Words at a place along an axis.
+/// Words at a place along an axis, in one or several lines.
 pub(crate) type Tick = (f64, String);
 
 impl Canvas {
@@ -123,20 +126,26 @@ impl Canvas {
         let [least, most] = [self.margin, self.sheet.width - self.margin / 2.0];
         // The middle of words, so that they stay on the paper, and half of their width.
         let place = |(x, label): &Tick| {
-            let half = words::width(label) / 2.0;
+            let half = label.lines().map(words::width).fold(0.0, f64::max) / 2.0;
             (x.max(least + half).min(most - half), half)
         };
         let places: Vec<(f64, f64)> = ticks.iter().map(place).collect();
         let stride = stride(&places);
+        let mut lowest = bottom + 18.0;
         for ((x, label), (middle, _)) in ticks.iter().zip(places).step_by(stride) {
             if rules == Rules::Across {
                 self.drawing.line([*x, top], [*x, bottom], "grid");
             }
             self.drawing.line([*x, bottom], [*x, bottom + 4.0], "axis");
-            self.drawing.text([middle, bottom + 18.0], Anchor::Middle, "", label);
+            let mut y = bottom + 18.0;
+            for line in label.lines() {
+                self.drawing.text([middle, y], Anchor::Middle, "", line);
+                lowest = lowest.max(y);
+                y += LINE;
+            }
         }
         self.drawing.line([ends[0], bottom], [ends[1], bottom], "axis");
-        self.top += 24.0;
+        self.top = lowest + 6.0;
         if !name.is_empty() {
             let words = words::shortened(name, ends[1] - ends[0]).unwrap_or_default();
             let middle = f64::midpoint(ends[0], ends[1]);

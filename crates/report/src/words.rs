@@ -44,6 +44,22 @@ pub(crate) fn shortened(words: &str, room: f64) -> Option<String> {
     (kept.chars().count() >= 3).then(|| format!("{}…", kept.trim_end()))
 }
 
+/// Words in lines of a width, broken at spaces, of which there are at most so many; a line that does not fit is shortened.
+pub(crate) fn lines(words: &str, room: f64, most: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in words.split_whitespace() {
+        let is_last = lines.len() == most;
+        match lines.last_mut() {
+            Some(line) if is_last || width(line) + width(" ") + width(word) <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.iter().filter_map(|line| shortened(line, room)).collect()
+}
+
 /// Words without characters that XML does not allow, whatever way they are written.
 pub(crate) fn clean(words: &str) -> String {
     let is_allowed =
@@ -65,6 +81,14 @@ mod tests {
         assert_eq!(shortened("conv", 100.0).as_deref(), Some("conv"));
         assert_eq!(shortened("convolution", 20.0), None);
         assert_eq!(shortened("", -1.0), None);
+    }
+
+    #[test]
+    fn words_are_broken_at_spaces() {
+        assert_eq!(lines("stride in pairs", 50.0, 3), ["stride in", "pairs"]);
+        assert_eq!(lines("stride in pairs", 500.0, 3), ["stride in pairs"]);
+        assert_eq!(lines("a b c d", 12.0, 2).len(), 1, "the rest does not fit into the last line");
+        assert!(lines("", 50.0, 3).is_empty() && lines("  \n ", 50.0, 3).is_empty());
     }
 
     #[test]

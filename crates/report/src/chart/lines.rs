@@ -60,6 +60,9 @@ pub struct Series {
 /// So many values of a sweep are ticks themselves.
 const MOST_TICKS: usize = 12;
 
+/// Lines of the name of a category.
+const MOST_LINES: usize = 3;
+
 impl Lines {
     pub(crate) fn draw(&self, sheet: Sheet) -> Drawing {
         let mut canvas = Canvas::new(&self.title, sheet);
@@ -177,9 +180,9 @@ impl Swept {
             Self::Numbers { unit, .. } => ticks(axis, *unit),
             Self::Categories { values, .. } => {
                 let [left, right] = axis.places();
-                let room = ((right - left) / values.len().max(1) as f64 - 6.0).clamp(40.0, 160.0);
+                let room = ((right - left) / values.len().max(1) as f64 - 10.0).clamp(36.0, 160.0);
                 let tick = |(i, name): (usize, &String)| {
-                    Some((axis.at(i as f64)?, words::shortened(name, room)?))
+                    Some((axis.at(i as f64)?, words::lines(name, room, MOST_LINES).join("\n")))
                 };
                 values.iter().enumerate().filter_map(tick).collect()
             }
