@@ -11,6 +11,7 @@ mod bad_data;
 mod bad_models;
 mod bad_requests;
 mod bench;
+mod cost;
 mod explain;
 mod families;
 mod finetune;

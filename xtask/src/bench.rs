@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: how fast we are, and how fast the peers are in the same run.
 //!
-//! Above: `main`. Below: one module a section (`infer`, `train`, `layers`, `conv`, `data`, `end_to_end`), `race` (who runs when), `document` (docs/benchmarks.md).
+//! Above: `main`. Below: one module a section (`infer`, `train`, `layers`, `conv`, `cost`, `data`, `end_to_end`), `race` (who runs when), `document` (docs/benchmarks.md).
 //! Not here: what a user measures (`taper bench`), the peers' side (`xtask/bench/*.py`).
 //! Every contestant, ours too, is a process of its own that stays alive, and they take turns, so that a slow minute of the
 //! machine is everybody's. Numbers are measured by the optimized build: the development build starts it and steps aside.
@@ -8,6 +8,7 @@
 mod contestant;
 mod conv;
 mod cores;
+mod cost;
 mod data;
 mod document;
 mod end_to_end;
@@ -59,6 +60,8 @@ enum Section {
     Conv,
     /// Images a second, from files to batches
     Data,
+    /// What `taper cost` predicts against what is measured
+    Cost,
     /// Five epochs of fine-tuning, from the start of the process to its end
     EndToEnd,
     /// Every section
@@ -74,6 +77,7 @@ impl Section {
             Section::Layers => vec![layers::measure],
             Section::Conv => vec![conv::measure],
             Section::Data => vec![data::measure],
+            Section::Cost => vec![cost::measure],
             Section::EndToEnd => vec![end_to_end::measure],
             Section::All => vec![
                 infer::measure,
@@ -81,6 +85,7 @@ impl Section {
                 layers::measure,
                 conv::measure,
                 data::measure,
+                cost::measure,
                 end_to_end::measure,
             ],
         }

@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use taper_recipes::MAX_THREADS;
 
-use crate::{bench, eval, explain, finetune, look, models, predict};
+use crate::{bench, cost, eval, explain, finetune, look, models, predict};
 
 /// Fine-tune, evaluate, use and measure efficient convolutional networks.
 #[derive(Debug, Parser)]
@@ -36,6 +36,8 @@ enum Command {
     Look(look::Flags),
     /// Measure how long a model takes on this machine
     Bench(bench::Flags),
+    /// Count what a network costs, before it runs: parameters, operations, memory, time
+    Cost(Box<cost::Flags>),
     /// Explain what a convolution or a pool does at given sizes: formulas, cost, kernel
     Explain(Box<explain::Flags>),
     /// List or search the networks that are known by name
@@ -104,6 +106,7 @@ impl Request {
             Command::Predict(flags) => predict::run(flags),
             Command::Look(flags) => look::run(flags),
             Command::Bench(flags) => bench::run(flags),
+            Command::Cost(flags) => cost::run(*flags),
             Command::Explain(flags) => explain::run(*flags),
             Command::Models(flags) => models::run(&flags),
         }

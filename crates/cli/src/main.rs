@@ -5,6 +5,7 @@
 mod args;
 mod bench;
 mod confusion;
+mod cost;
 mod download;
 mod eval;
 mod explain;

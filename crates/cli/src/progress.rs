@@ -1,7 +1,9 @@
 //! A run as it goes on: a bar on a terminal, plain lines elsewhere.
 //!
-//! Above: `finetune`, `eval`. Below: `indicatif`. Not here: the end of a run
+//! Above: `finetune`, `eval`. Below: `progress::share`, `indicatif`. Not here: the end of a run
 //! (`confusion`), weights that come (`download`).
+
+mod share;
 
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
@@ -11,6 +13,7 @@ use taper_recipes::{Epoch, Event, Observer, RunPlan, Step};
 
 use crate::download::Download;
 use crate::output::Output;
+pub(crate) use share::Share;
 
 /// How often plain lines tell of steps.
 const EVERY: Duration = Duration::from_secs(10);

@@ -68,6 +68,17 @@ pub enum Error {
     /// Text that is no sweep.
     #[error("`{sweep}` is no sweep: at character {at} {expected} was expected, not {found}")]
     Sweep { sweep: String, at: usize, expected: String, found: String },
+    /// A file that holds no times that can be used.
+    #[error("the calibration {what}")]
+    Calibration { what: String },
+    /// Times on another number of threads than were measured.
+    #[error("the calibration has no times on {threads} threads; it has them on {}", listed(known))]
+    NotCalibrated { threads: usize, known: Vec<usize> },
+}
+
+fn listed(threads: &[usize]) -> String {
+    let numbers: Vec<String> = threads.iter().map(ToString::to_string).collect();
+    if numbers.is_empty() { "none".to_owned() } else { numbers.join(", ") }
 }
 
 /// Result of this crate.

@@ -1,24 +1,64 @@
 //! What a network keeps in memory while it runs, from the plan that the engine obeys.
 //!
-//! Above: reports, pruning. Below: `taper-plan`. Not here: scratch of kernels and packed weights, which depend on the machine; what a
+//! Above: reports, `batch`. Below: `timeline`, `taper-plan`. Not here: scratch of kernels and packed weights, which depend on the machine; what a
 //! process takes (`taper bench` measures it).
 
 use taper_graph::{Graph, NodeId};
+use taper_plan::inference::ExecutionOrder;
 use taper_plan::{InferencePlan, TrainingPlan};
 
+use crate::timeline::Timeline;
 use crate::{Bytes, Error, Result};
 
-/// Bytes of a scalar: the engine runs networks in `f32`.
-const SCALAR: usize = size_of::<f32>();
-
-/// What stays in memory between runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What inference keeps in memory between runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Memory {
+pub struct InferenceMemory {
     /// All parameters and buffers, as a model holds them.
     pub params: Bytes,
-    /// What `taper_engine::Session::arena_bytes` or `Trainer::arena_bytes` says after such a batch.
+    /// What `taper_engine::Session::arena_bytes` says after such a batch: an arena for every image that is under way, and what bands
+    /// pass through.
     pub arena: Bytes,
+    /// The batch itself, which the caller holds.
+    pub images: Bytes,
+    /// What lives at which unit, of one image.
+    pub timeline: Timeline,
+}
+
+impl InferenceMemory {
+    /// All of it.
+    #[must_use]
+    pub fn total(&self) -> Bytes {
+        self.params + self.arena + self.images
+    }
+}
+
+/// What training keeps in memory between steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TrainingMemory {
+    /// All parameters and buffers.
+    pub params: Bytes,
+    /// Gradients of the trained parameters.
+    pub gradients: Bytes,
+    /// What the optimizer keeps for each trained parameter.
+    pub optimizer: Bytes,
+    /// What `taper_engine::Trainer::arena_bytes` says after such a step: activations and their gradients, in one block.
+    pub arena: Bytes,
+    /// The part of it that holds activations when the forward pass ends.
+    pub stored_activations: Bytes,
+    /// The batch itself, which the caller holds beside the arena's copy.
+    pub images: Bytes,
+    /// What lives when: every unit forward, and again on the way back.
+    pub timeline: Timeline,
+}
+
+impl TrainingMemory {
+    /// All of it.
+    #[must_use]
+    pub fn total(&self) -> Bytes {
+        self.params + self.gradients + self.optimizer + self.arena + self.images
+    }
 }
 
 /// What a session of the named outputs keeps after a batch of `n` images of `h` rows and `w` columns on `threads` threads (0 is one).
@@ -42,19 +82,27 @@ pub struct Memory {
 pub fn inference_memory(
     graph: &Graph,
     outputs: &[&str],
-    [n, h, w]: [usize; 3],
+    shape @ [n, h, w]: [usize; 3],
     threads: usize,
-) -> Result<Memory> {
+) -> Result<InferenceMemory> {
     let refused = |source| Error::Plan { h, w, source: Box::new(source) };
     let nodes = outputs.iter().map(|output| graph.output(output));
     let nodes: taper_graph::Result<Vec<NodeId>> = nodes.collect();
     let nodes = nodes.map_err(|source| refused(source.into()))?;
     let plan = InferencePlan::new(graph, &nodes, [h, w]).map_err(refused)?;
-    let elements = plan.elements(graph, [h, w], n, threads.max(1)).map_err(refused)?;
-    Ok(Memory { params: params(graph), arena: bytes(elements) })
+    let threads = threads.max(1);
+    let elements = plan.elements(graph, [h, w], n, threads).map_err(refused)?;
+    let memory = plan.memory(graph, [h, w], ExecutionOrder::Bands { threads }).map_err(refused)?;
+    Ok(InferenceMemory {
+        params: params(graph, |_| true),
+        arena: Bytes::of_elements(elements),
+        images: images(graph, shape),
+        timeline: Timeline::of_inference(graph, &plan, &memory),
+    })
 }
 
-/// What a trainer of the parameters marked in `trained`, through the named outputs, keeps after a step on `n` images of `h` rows and `w` columns.
+/// What a trainer of the parameters marked in `trained`, through the named outputs, keeps after a step on `n` images of `h` rows and `w`
+/// columns, and an optimizer that keeps `slots` numbers for each trained parameter: 1 for momentum, 2 for Adam.
 ///
 /// # Errors
 /// [`Error::Plan`] for an unknown output, marks of another number than parameters, an empty batch, an image that the network does not
@@ -68,9 +116,10 @@ pub fn inference_memory(
 /// let mut b = GraphBuilder::new(3)?;
 /// let xs = b.conv("conv", b.input(), Conv::dense(8, 3, 2), Bias::Without)?;
 /// b.output("features", xs)?;
-/// let memory = training_memory(&b.build()?, &["features"], &[true], [2, 32, 32])?;
+/// let memory = training_memory(&b.build()?, &["features"], &[true], [2, 32, 32], 1)?;
 /// // Images, map, and the map's gradient.
 /// assert_eq!(memory.arena, Bytes(4 * 2 * (32 * 32 * 3 + 2 * 16 * 16 * 8)));
+/// assert_eq!(memory.optimizer, memory.params);
 /// # Ok(()) }
 /// ```
 pub fn training_memory(
@@ -78,17 +127,29 @@ pub fn training_memory(
     outputs: &[&str],
     trained: &[bool],
     shape @ [_, h, w]: [usize; 3],
-) -> Result<Memory> {
+    slots: usize,
+) -> Result<TrainingMemory> {
     let refused = |source| Error::Plan { h, w, source: Box::new(source) };
     let plan = TrainingPlan::new(graph, outputs, trained).map_err(refused)?;
     let memory = plan.memory(graph, shape).map_err(refused)?;
-    Ok(Memory { params: params(graph), arena: bytes(memory.total) })
+    let timeline = Timeline::of_training(graph, &plan, &memory);
+    let gradients = params(graph, |param| plan.trained[param]);
+    Ok(TrainingMemory {
+        params: params(graph, |_| true),
+        optimizer: gradients.times(slots),
+        gradients,
+        arena: Bytes::of_elements(memory.total),
+        stored_activations: timeline.at_turn(&memory, plan.fused.units.len()),
+        images: images(graph, shape),
+        timeline,
+    })
 }
 
-fn params(graph: &Graph) -> Bytes {
-    graph.params().iter().map(|spec| bytes(spec.len())).sum()
+fn params(graph: &Graph, counts: impl Fn(usize) -> bool) -> Bytes {
+    let params = graph.params().iter().enumerate().filter(|(param, _)| counts(*param));
+    params.map(|(_, spec)| Bytes::of_elements(spec.len())).sum()
 }
 
-fn bytes(elements: usize) -> Bytes {
-    Bytes((elements as u64).saturating_mul(SCALAR as u64))
+fn images(graph: &Graph, [n, h, w]: [usize; 3]) -> Bytes {
+    Bytes::of_elements(graph.input_channels()).times(n).times(h).times(w)
 }

@@ -29,7 +29,6 @@ const SIDES: [usize; 12] = [1024, 512, 384, 299, 256, 224, 192, 128, 96, 64, 32,
 
 /// One thing that is changed.
 #[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
 pub enum Change {
     /// Channels of all layers times a factor, rounded to a multiple of 8 as by `taper_graph::scaling`, but never to more than before by a factor
     /// below 1, nor to fewer by one above. The image's channels and the classes stay, and so do the numbers of groups (but of depthwise
@@ -73,7 +72,6 @@ pub enum Change {
 
 /// What is changed, without the value. Written as users write it: `width`, `filters:conv_stem`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Factor {
     /// [`Change::Width`].
     Width,
@@ -104,7 +102,8 @@ pub enum Factor {
 ///
 /// # Examples
 /// ```
-/// use taper_cost::{Change, apply, params};
+/// use taper_cost::params;
+/// use taper_cost::what_if::{Change, apply};
 /// use taper_graph::{Bias, Conv, GraphBuilder, PoolKind};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut b = GraphBuilder::new(3)?;

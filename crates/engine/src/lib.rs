@@ -28,6 +28,7 @@
 //! ```
 
 mod arena;
+mod calibrate;
 mod error;
 mod kernel;
 mod random;
@@ -35,6 +36,9 @@ mod session;
 mod spread;
 mod train;
 
+pub use calibrate::{
+    CalibrateOptions, CopySizes, calibrate, calibration_network, machine, measure_roof, time_passes,
+};
 pub use error::{Error, Result};
 pub use session::{Session, SessionOptions, UnitTime};
 pub use spread::Spread;

@@ -9,6 +9,7 @@ mod bands;
 mod compile;
 mod profile;
 mod runner;
+mod timing;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use compile::Program;
 use runner::{Prepared, Runner};
 
 pub use profile::UnitTime;
+pub(crate) use timing::{RunTimes, Timing};
 
 /// How a session runs.
 #[derive(Debug, Clone, Default)]

@@ -10,6 +10,7 @@ mod backward;
 mod forward;
 mod norm;
 mod prepared;
+mod timing;
 mod watch;
 
 use taper_graph::{Graph, NodeId, ParamId};
@@ -177,6 +178,18 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         shape: [usize; 3],
         seed: u64,
     ) -> Result<&[T]> {
+        self.forward_observed(params, given, shape, seed, &mut |_| ())
+    }
+
+    /// [`Trainer::forward_from`], which tells `done` the units by index when they are done.
+    fn forward_observed(
+        &mut self,
+        params: &[&[T]],
+        given: &[&[T]],
+        shape: [usize; 3],
+        seed: u64,
+        done: &mut dyn FnMut(usize),
+    ) -> Result<&[T]> {
         check_params(&self.graph, params)?;
         self.ready = false;
         if shape[0] == 0 {
@@ -191,9 +204,9 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             }
         };
         self.seed = seed;
-        let done = self.run_forward(&prepared, params, given);
+        let ran = self.run_forward(&prepared, params, given, done);
         self.prepared = Some(prepared);
-        done?;
+        ran?;
         self.ready = true;
         Ok(self.first_output())
     }
@@ -226,6 +239,17 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         grad_outputs: &[&[T]],
         gradients: &mut [Vec<T>],
     ) -> Result<()> {
+        self.backward_observed(params, grad_outputs, gradients, &mut |_| ())
+    }
+
+    /// [`Trainer::backward_all`], which tells `done` the units by index when they are done.
+    fn backward_observed(
+        &mut self,
+        params: &[&[T]],
+        grad_outputs: &[&[T]],
+        gradients: &mut [Vec<T>],
+        done: &mut dyn FnMut(usize),
+    ) -> Result<()> {
         check_params(&self.graph, params)?;
         if !std::mem::take(&mut self.ready) {
             return Err(Error::NoForward);
@@ -246,9 +270,9 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             return Ok(());
         }
         let Some(prepared) = self.prepared.take() else { return Err(Error::NoForward) };
-        let done = self.run_backward(&prepared, params, grad_outputs, gradients);
+        let ran = self.run_backward(&prepared, params, grad_outputs, gradients, done);
         self.prepared = Some(prepared);
-        done
+        ran
     }
 
     /// A batch of no images: no output, and gradients that are zero.

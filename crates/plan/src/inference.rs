@@ -67,7 +67,9 @@ pub struct InferenceMemory {
     pub bands: Vec<Option<BandPlan>>,
     /// By unit: whether another one does its work.
     pub skipped: Vec<bool>,
-    /// By value; the image is read where the caller has it, and takes no place.
+    /// By value: when it is written and last read, counted in units. The image has no length: it is read where the caller has it.
+    pub lives: Vec<LiveRange>,
+    /// By value.
     pub arena: MemoryPlan,
     /// Elements of scratch that every thread needs for bands.
     pub scratch: usize,
@@ -140,7 +142,7 @@ impl InferencePlan {
         let [h, w] = size;
         let arena = MemoryPlan::new(&lives).ok_or(Error::Batch { batch: 1, h, w })?;
         let scratch = bands.iter().flatten().map(BandPlan::scratch).max().unwrap_or(0);
-        Ok(InferenceMemory { extents, bands, skipped, arena, scratch })
+        Ok(InferenceMemory { extents, bands, skipped, lives, arena, scratch })
     }
 
     /// Elements that a session keeps once it has run a batch of such images: an arena for all threads together, one for each where

@@ -4,7 +4,7 @@
 //! programs, and where the time goes (`cargo xtask bench`).
 //! Images are random numbers: what they show changes no time.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use candle_core::Device;
 use taper_classifier::class_names;
@@ -13,7 +13,7 @@ use taper_data::{Batch, Targets};
 use taper_engine::{Cpu, Session, SessionOptions, Spread};
 use taper_layers::{Network, loss::CrossEntropy};
 use taper_model::Model;
-use taper_optim::{Optimizer, Sgd};
+use taper_optim::{Optimizer, Rule};
 use taper_train::{StepSettings, step};
 
 use crate::classification::LOGITS;
@@ -53,12 +53,7 @@ pub fn bench(options: &BenchOptions) -> Result<BenchReport> {
         None => source.random(0)?,
     };
     let size = options.image_size.map_or(model.preprocess().input_size, |size| [size; 2]);
-    let shape = [options.batch, size[0], size[1]];
-    let ms = match options.mode {
-        BenchMode::Infer => infer(&model, shape, options)?,
-        BenchMode::Train => train(&model, shape, options)?,
-    };
-    let spread = Spread::of(&ms).ok_or_else(|| Error::option("seconds", &0, "positive"))?;
+    let (spread, runs) = measure(&model, size, options)?;
     Ok(BenchReport {
         median_ms: spread.median,
         p10_ms: spread.p10,
@@ -68,9 +63,24 @@ pub fn bench(options: &BenchOptions) -> Result<BenchReport> {
         batch: options.batch,
         image_size: size,
         mode: options.mode,
-        runs: ms.len(),
+        runs,
         images_per_second: options.batch as f64 * 1e3 / spread.median,
     })
+}
+
+/// Milliseconds of batches of images of `size`, and how many were run.
+pub(crate) fn measure(
+    model: &Model,
+    [h, w]: [usize; 2],
+    options: &BenchOptions,
+) -> Result<(Spread, usize)> {
+    let shape = [options.batch, h, w];
+    let ms = match options.mode {
+        BenchMode::Infer => infer(model, shape, options)?,
+        BenchMode::Train => train(model, shape, options)?,
+    };
+    let spread = Spread::of(&ms).ok_or_else(|| Error::option("seconds", &0, "positive"))?;
+    Ok((spread, ms.len()))
 }
 
 fn infer(model: &Model, shape: [usize; 3], options: &BenchOptions) -> Result<Vec<f64>> {
@@ -86,35 +96,66 @@ fn infer(model: &Model, shape: [usize; 3], options: &BenchOptions) -> Result<Vec
 }
 
 fn train(model: &Model, shape: [usize; 3], options: &BenchOptions) -> Result<Vec<f64>> {
-    let failed = |source| Error::Train { source };
-    let network =
-        Network::new(model, &Device::Cpu).and_then(|network| network.with_outputs(&[LOGITS]));
-    let network = network.map_err(|source| failed(source.into()))?;
-    let network = network.with_threads(options.threads);
-    let groups = setup::groups(&network, &FineTuneOptions::default());
-    let rule = Sgd { momentum: FineTuneOptions::default().momentum, ..Sgd::default() };
-    let optimizer = Optimizer::from_groups(groups, rule);
-    let mut optimizer = optimizer.map_err(|source| failed(source.into()))?;
-    let classes = class_names(model).map_err(setup::classifier)?.len().max(1);
-    let batch = Batch {
-        position: 0,
-        xs: images(model, shape),
-        shape,
-        targets: Targets::Classes(
-            (0..).take(shape[0]).map(|label: u32| label % small(classes)).collect(),
-        ),
-        indices: (0..shape[0]).collect(),
-        skipped: Vec::new(),
-    };
-    let loss = CrossEntropy::new();
-    repeat(options.seconds, || {
+    let recipe = FineTuneOptions::default();
+    let mut training = Training::new(model, shape, options.threads, &recipe)?;
+    repeat(options.seconds, || training.step())
+}
+
+/// Steps on one batch, over and over.
+pub(crate) struct Training {
+    network: Network,
+    optimizer: Optimizer<Box<dyn Rule>>,
+    batch: Batch,
+    loss: CrossEntropy,
+}
+
+impl Training {
+    /// Steps on a batch of `[n, h, w]` random images, with the optimizer of the options.
+    pub(crate) fn new(
+        model: &Model,
+        shape: [usize; 3],
+        threads: usize,
+        options: &FineTuneOptions,
+    ) -> Result<Self> {
+        let failed = |source| Error::Train { source };
+        let network =
+            Network::new(model, &Device::Cpu).and_then(|network| network.with_outputs(&[LOGITS]));
+        let network = network.map_err(|source| failed(source.into()))?;
+        let mut network = network.with_threads(threads);
+        options.freeze.apply(&mut network).map_err(|source| Error::Transfer { source })?;
+        let groups = setup::groups(&network, options);
+        let optimizer = Optimizer::from_groups(groups, setup::rule(options));
+        let optimizer = optimizer.map_err(|source| failed(source.into()))?;
+        let classes = class_names(model).map_err(setup::classifier)?.len().max(1);
+        let labels = (0..).take(shape[0]).map(|label: u32| label % small(classes));
+        let batch = Batch {
+            position: 0,
+            xs: images(model, shape),
+            shape,
+            targets: Targets::Classes(labels.collect()),
+            indices: (0..shape[0]).collect(),
+            skipped: Vec::new(),
+        };
+        Ok(Self { network, optimizer, batch, loss: CrossEntropy::new() })
+    }
+
+    /// One step; returns when it began.
+    pub(crate) fn step(&mut self) -> Result<Instant> {
+        let failed = |source| Error::Train { source };
         // Steps take their batch; the copy is the loader's work and not a step's.
-        let batch = batch.clone();
-        let start = Instant::now();
+        let batch = self.batch.clone();
         let settings = StepSettings { lr: LR, clip_norm: None, seed: 0 };
-        step(&network, &mut optimizer, batch, &loss, None, settings).map_err(failed)?;
+        let start = Instant::now();
+        step(&self.network, &mut self.optimizer, batch, &self.loss, None, settings)
+            .map_err(failed)?;
         Ok(start)
-    })
+    }
+
+    /// The median over steps for as long as `budget`.
+    pub(crate) fn median_seconds(&mut self, budget: Duration) -> Result<f64> {
+        let ms = repeat(budget.as_secs_f64(), || self.step())?;
+        Ok(Spread::of(&ms).map_or(0.0, |spread| spread.median / 1e3))
+    }
 }
 
 /// Milliseconds of runs, for so many seconds after one that is not counted; `once` returns when it began.
@@ -129,7 +170,7 @@ fn repeat(seconds: f64, mut once: impl FnMut() -> Result<Instant>) -> Result<Vec
 }
 
 /// A batch `(n, h, w, c)` of mean 0 and variance 1, as after normalization.
-fn images(model: &Model, [n, h, w]: [usize; 3]) -> Vec<f32> {
+pub(crate) fn images(model: &Model, [n, h, w]: [usize; 3]) -> Vec<f32> {
     let mut rng = Rng::keyed([0]);
     let len = n * h * w * model.graph().input_channels();
     (0..len).map(|_| single((rng.unit() - 0.5) * 12.0_f64.sqrt())).collect()

@@ -209,11 +209,49 @@ pub enum Error {
         /// Why, with the formula that failed.
         source: taper_graph::Error,
     },
+    /// A file that holds no network.
+    #[error("`{}` holds no network", path.display())]
+    GraphFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: taper_graph::Error,
+    },
     /// A network that cannot be counted.
     #[error(transparent)]
     Cost {
         /// Why.
         source: taper_cost::Error,
+    },
+    /// A file of times that cannot be used.
+    #[error("the calibration `{}` {reason}", path.display())]
+    Calibration {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+    /// The system tells no directory for caches.
+    #[error("this system has no cache directory for its user: say where the calibration shall lie")]
+    NoCache,
+    /// A bound on a time that nobody knows.
+    #[error(
+        "`{assertion}` needs a time: calibrate this machine first, name the calibration of another, or measure"
+    )]
+    NotPredicted {
+        /// The bound.
+        assertion: String,
+    },
+    /// A word of the request that cannot be read.
+    #[error("`{got}` is no {what}: expected {expected}")]
+    Malformed {
+        /// What it was to be.
+        what: &'static str,
+        /// The word.
+        got: String,
+        /// How it is written.
+        expected: &'static str,
     },
     /// The network cannot be changed as asked.
     #[error(transparent)]

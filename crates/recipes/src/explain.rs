@@ -8,7 +8,7 @@ mod field;
 mod sizes;
 
 use serde::Serialize;
-use taper_cost::NodeCost;
+use taper_cost::{Bytes, Cost};
 use taper_engine::{Isa, Reference, Trainer};
 use taper_graph::{Bias, Conv, Extent, Graph, GraphBuilder, Op, PadMode, PoolKind};
 use taper_kernels::{ConvShape, ForwardKernel, Input};
@@ -107,15 +107,14 @@ pub fn explain(options: &ExplainOptions) -> Result<Explanation> {
     }
     let graph = graph(op, *in_channels, *bias).map_err(|source| Error::Graph { source })?;
     let extents = graph.extents(*h, *w).map_err(|source| Error::Graph { source })?;
-    let costs = taper_cost::nodes(&graph, *h, *w).map_err(|source| Error::Cost { source })?;
+    let costs = taper_cost::of(&graph, [*h, *w]).map_err(|source| Error::Cost { source })?;
     let (xs, ys) = (extents[0], extents[extents.len() - 1]);
     let sizes = sizes::of(op, [*h, *w], ys.size())?;
-    let cost = costs[costs.len() - 1];
+    let cost = costs.nodes[costs.nodes.len() - 1];
     let n = *batch as u64;
     let (operations, work) = work(op, n, xs, ys, &cost);
     let (kernel, why) = kernel(&graph, op, batched(*batch, xs), ys);
-    let elements = n * (xs.len() + ys.len()) as u64 + cost.params.0;
-    let bytes = elements * size_of::<f32>() as u64;
+    let bytes = (Bytes::of_elements(xs.len() + ys.len()).times(*batch) + costs.weights).0;
     let window = Field::of(op, [*h, *w], ys.size());
     let isa = Isa::best();
     Ok(Explanation {
@@ -126,7 +125,7 @@ pub fn explain(options: &ExplainOptions) -> Result<Explanation> {
         padding: op.window().map_or([0; 4], |window| window.pads([*h, *w])),
         weight: graph.params().first().map_or_else(Vec::new, |weight| weight.shape.clone()),
         params: cost.params.0,
-        macs: cost.macs.0.saturating_mul(n),
+        macs: cost.forward.macs.0.saturating_mul(n),
         operations,
         work,
         kernel,
@@ -154,7 +153,7 @@ fn batched(n: usize, extent: Extent) -> [usize; 4] {
 }
 
 /// Operations of the batch, and how multiply-accumulates or a pool's operations come about.
-fn work(op: &Op, n: u64, xs: Extent, ys: Extent, cost: &NodeCost) -> (u64, String) {
+fn work(op: &Op, n: u64, xs: Extent, ys: Extent, cost: &Cost) -> (u64, String) {
     let times = if n == 1 { String::new() } else { format!(" · {n} images") };
     let at = |extent: Extent| {
         let [h, w] = extent.size();
@@ -164,13 +163,13 @@ fn work(op: &Op, n: u64, xs: Extent, ys: Extent, cost: &NodeCost) -> (u64, Strin
         let ([k_h, k_w], c, groups) = (conv.window.kernel, xs.channels(), conv.groups);
         let channels = if groups == 1 { format!("{c}") } else { format!("{c} / {groups}") };
         let filters = format!("{} filters · {channels} channels · {k_h}·{k_w} taps", conv.out);
-        (cost.macs.0.saturating_mul(2 * n), format!("{} · {filters}{times}", at(positions)))
+        (cost.forward.macs.0.saturating_mul(2 * n), format!("{} · {filters}{times}", at(positions)))
     };
     match op {
         Op::Conv(c) => conv(c, ys),
         Op::ConvTranspose { conv: c, .. } => conv(c, xs),
         _ => {
-            let covered = sizes::covered(op, xs.size(), ys.size());
+            let covered = taper_cost::covered(op, xs.size(), ys.size());
             let factors = [covered[0], covered[1], xs.channels() as u64];
             let count = factors.iter().fold(n, |count, &factor| count.saturating_mul(factor));
             let [rows, cols] = covered;

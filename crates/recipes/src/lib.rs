@@ -5,7 +5,9 @@
 
 mod bare_weights;
 mod bench;
+mod calibration;
 mod classification;
+mod cost;
 mod data;
 mod download;
 mod error;
@@ -27,6 +29,13 @@ mod zoo;
 
 pub use bare_weights::weights_of;
 pub use bench::bench;
+pub use calibration::{CalibrationOptions, calibrate};
+pub use cost::{
+    Assertion, CostNetwork, CostOptions, CostReport, CostSummary, LayerCost, LiveTensorCost,
+    Measure, MemoryCost, Metric, MomentCost, Saving, ScopeRow, SweepReport, SweepRow, TimeCost,
+    TrainingMemoryCost, calibration_for, compare_costs, cost, cost_of, largest_batch, parse_bytes,
+    parse_sweep, savings, sweep_costs, write_costs_csv,
+};
 pub use error::{Error, Result};
 pub use evaluate::{evaluate, evaluate_on};
 pub use explain::{AxisSize, ExplainOptions, Explanation, Field, explain};
@@ -39,9 +48,11 @@ pub use options::{
 };
 pub use predict::{predict, predict_observed};
 pub use report::{
-    BenchReport, ClassProbability, Confusion, EvaluateReport, FineTuneReport, Look, LookLayer,
-    LookReport, Mistake, Prediction, Review, Skipped, ZooModel,
+    BenchReport, CalibrationReport, ClassProbability, Confusion, EvaluateReport, FineTuneReport,
+    Look, LookLayer, LookReport, Mistake, Prediction, Review, Skipped, ZooModel,
 };
+pub use taper_cost::what_if::Sweep;
+pub use taper_cost::{Bytes, Macs, Seconds};
 pub use taper_graph::{Bias, Conv, Op, PadMode, Padding, PoolKind, Window};
 pub use taper_transfer::Freeze;
 pub use zoo::{ModelsOptions, find_models, models};

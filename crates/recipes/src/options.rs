@@ -153,7 +153,7 @@ fn check_size(image_size: Option<usize>) -> Result<()> {
     Ok(())
 }
 
-fn at_least(field: &'static str, got: usize, least: usize) -> Result<()> {
+pub(crate) fn at_least(field: &'static str, got: usize, least: usize) -> Result<()> {
     if got < least {
         return Err(Error::option(field, &got, format!("{least} or more")));
     }
@@ -168,7 +168,7 @@ fn require(field: &'static str, got: f64, holds: bool, expected: &str) -> Result
 }
 
 /// A number of threads that a machine may have; 0 is all of them.
-fn check_threads(threads: usize) -> Result<()> {
+pub(crate) fn check_threads(threads: usize) -> Result<()> {
     if threads > MAX_THREADS {
         return Err(Error::option("threads", &threads, format!("from 0 to {MAX_THREADS}")));
     }

@@ -44,6 +44,25 @@ pub struct FineTuneReport {
     pub review: Option<Review>,
 }
 
+/// A machine's times, measured.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CalibrationReport {
+    /// The file.
+    pub path: PathBuf,
+    /// The processor.
+    pub processor: String,
+    /// The instruction set of the kernels.
+    pub isa: String,
+    /// Logical cores.
+    pub cores: usize,
+    /// Numbers of threads that were calibrated.
+    pub threads: Vec<usize>,
+    /// Units that were timed.
+    pub units: usize,
+    /// Seconds that it took.
+    pub seconds: f64,
+}
+
 /// The result of measuring: milliseconds of a batch or of a training step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BenchReport {

@@ -10,10 +10,10 @@ use taper_data::{Loader, LoaderOptions, Order, Sample, Transform};
 use taper_graph::{Scope, ScopeKind};
 use taper_layers::Network;
 use taper_model::Preprocess;
-use taper_optim::{Group, Schedule, split_by_decay};
+use taper_optim::{AdamW, Group, Rule, Schedule, Sgd, split_by_decay};
 
 use crate::error::{Error, Result};
-use crate::options::{Augment, FineTuneOptions, ScheduleKind};
+use crate::options::{Augment, FineTuneOptions, OptimizerKind, ScheduleKind};
 
 /// What a network sees of a picture when it is not trained.
 pub(crate) fn eval_transform(preprocess: &Preprocess) -> Result<Arc<dyn Transform>> {
@@ -68,6 +68,14 @@ pub(crate) fn groups(network: &Network, options: &FineTuneOptions) -> Vec<Group>
         Group { name, ..group }.with_lr_scale(options.head_scale())
     };
     split(false).into_iter().chain(split(true).into_iter().map(at_its_own_rate)).collect()
+}
+
+/// The optimizer's rule.
+pub(crate) fn rule(options: &FineTuneOptions) -> Box<dyn Rule> {
+    match options.optimizer {
+        OptimizerKind::Sgd => Box::new(Sgd { momentum: options.momentum, ..Sgd::default() }),
+        OptimizerKind::AdamW => Box::new(AdamW::default()),
+    }
 }
 
 /// The learning rate over all `steps`.

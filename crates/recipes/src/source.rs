@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use sha2::{Digest, Sha256};
+use taper_graph::Graph;
 use taper_model::{Model, Preprocess, tensors};
 use taper_zoo::{Architecture, Record};
 
@@ -90,6 +91,34 @@ impl ModelSource {
         }
     }
 
+    /// The network and the size of its images, without reading weights where a name says all.
+    pub(crate) fn graph(&self) -> Result<(Graph, [usize; 2])> {
+        let of_model = |model: Model| {
+            let size = model.preprocess().input_size;
+            (model.into_parts().graph, size)
+        };
+        match self {
+            Self::File(path) => of_file(path).map(of_model),
+            Self::Weights(weights) => weights.load().map(of_model),
+            Self::Published(record) => {
+                let architecture = record.architecture().map_err(zoo)?;
+                Ok((architecture.graph(CLASSES).map_err(zoo)?, record.preprocess.input_size))
+            }
+            Self::Bare(architecture) => {
+                let graph = architecture.graph(CLASSES).map_err(zoo)?;
+                Ok((graph, [architecture.input_size; 2]))
+            }
+        }
+    }
+
+    /// What the published weights reach on ImageNet.
+    pub(crate) fn top1(&self) -> Option<f64> {
+        match self {
+            Self::Published(record) => Some(record.top1),
+            Self::File(_) | Self::Weights(_) | Self::Bare(_) => None,
+        }
+    }
+
     /// The same network with random weights.
     pub(crate) fn random(&self, seed: u64) -> Result<Model> {
         let (graph, preprocess, classes) = match self {
@@ -101,14 +130,13 @@ impl ModelSource {
                 let model = weights.load()?.into_parts();
                 (model.graph, model.preprocess, model.classes)
             }
-            Self::Published(record) => {
-                let architecture = record.architecture().map_err(zoo)?;
-                (architecture.graph(CLASSES).map_err(zoo)?, record.preprocess, Vec::new())
-            }
-            Self::Bare(architecture) => {
-                let input_size = [architecture.input_size; 2];
-                let preprocess = Preprocess { input_size, ..Preprocess::imagenet() };
-                (architecture.graph(CLASSES).map_err(zoo)?, preprocess, Vec::new())
+            Self::Published(_) | Self::Bare(_) => {
+                let (graph, input_size) = self.graph()?;
+                let preprocess = match self {
+                    Self::Published(record) => record.preprocess,
+                    _ => Preprocess { input_size, ..Preprocess::imagenet() },
+                };
+                (graph, preprocess, Vec::new())
             }
         };
         Model::random(graph, seed, preprocess, classes).map_err(|source| Error::Model { source })

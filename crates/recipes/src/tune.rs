@@ -15,7 +15,7 @@ use taper_data::Order;
 use taper_data::batch::batch_ranges;
 use taper_layers::{Network, Parameter};
 use taper_model::Model;
-use taper_optim::{AdamW, Optimizer, Rule, Sgd};
+use taper_optim::Optimizer;
 use taper_train::{Batches, Checkpoint, Fit, Outcome, Settings, Start};
 use taper_transfer::Freeze;
 
@@ -24,7 +24,7 @@ use crate::data;
 use crate::error::{Error, Result};
 use crate::fine_tune::PreparedRun;
 use crate::observer::{Event, Observer, RunPlan};
-use crate::options::{Augment, FineTuneOptions, OptimizerKind};
+use crate::options::{Augment, FineTuneOptions};
 use crate::relay::Relay;
 use crate::report::FineTuneReport;
 use crate::run::Run;
@@ -146,31 +146,14 @@ impl<'a> Tune<'a> {
     fn fit(
         &self,
         network: &Network,
-        sets: [&dyn Batches; 2],
-        job: &Job<'_>,
-        watch: Watch<'_, '_>,
-    ) -> Result<Outcome> {
-        match self.options.optimizer {
-            OptimizerKind::Sgd => {
-                let rule = Sgd { momentum: self.options.momentum, ..Sgd::default() };
-                self.fit_with(rule, network, sets, job, watch)
-            }
-            OptimizerKind::AdamW => self.fit_with(AdamW::default(), network, sets, job, watch),
-        }
-    }
-
-    fn fit_with<R: Rule>(
-        &self,
-        rule: R,
-        network: &Network,
         [train, val]: [&dyn Batches; 2],
         job: &Job<'_>,
         (metrics, stop, relay): Watch<'_, '_>,
     ) -> Result<Outcome> {
         let failed = |source| Error::Train { source };
         let groups = setup::groups(network, self.options);
-        let optimizer =
-            Optimizer::from_groups(groups, rule).map_err(|source| failed(source.into()))?;
+        let optimizer = Optimizer::from_groups(groups, setup::rule(self.options))
+            .map_err(|source| failed(source.into()))?;
         let settings = self.settings(train.n_batches(), job);
         let mut fit = Fit {
             network,

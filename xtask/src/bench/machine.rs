@@ -1,15 +1,13 @@
 //! On what, when and of which commit numbers were measured.
 //!
-//! Above: `bench`, `document`. Below: `/proc`, git, the clock. Not here: what the machine can do (`roof`).
+//! Above: `bench`, `document`. Below: `taper_engine::machine`, `/proc`, git. Not here: what the machine can do (`roof`).
 
 use std::fmt;
 use std::fs;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use taper_engine::Isa;
 
 use super::cores::Cores;
 use crate::shell;
@@ -35,21 +33,19 @@ pub(super) struct Machine {
 
 impl Machine {
     pub(super) fn look(cores: &Cores) -> Result<Self> {
-        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let machine = taper_engine::machine();
         let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let loadavg = fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let kib = field(&meminfo, "MemTotal").and_then(|text| text.split(' ').next());
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let days = since.context("the clock stands before 1970")?.as_secs() / 86_400;
         Ok(Self {
-            cpu: field(&cpuinfo, "model name").unwrap_or("unknown CPU").to_owned(),
+            cpu: machine.processor,
             cores: cores.count(),
             pinned: cores.can_pin(),
-            isa: Isa::here().last().map(|isa| format!("{isa:?}")).unwrap_or_default(),
+            isa: machine.isa,
             memory_gib: kib.and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0)
                 / f64::from(1 << 20),
             load: loadavg.split(' ').next().and_then(|load| load.parse().ok()),
-            date: date(days),
+            date: machine.date,
             commit: commit()?,
         })
     }
@@ -95,31 +91,9 @@ fn commit() -> Result<String> {
     Ok(git(&["rev-parse", "--short", "HEAD"])? + if differs { "+" } else { "" })
 }
 
-/// The day that begins `days` days after 1970-01-01, in the Gregorian calendar.
-///
-/// Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
-fn date(days: u64) -> String {
-    let since_march_0000 = days + 719_468;
-    let (era, day_of_era) = (since_march_0000 / 146_097, since_march_0000 % 146_097);
-    let leaps = day_of_era / 1_460 + day_of_era / 146_096 - day_of_era / 36_524;
-    let year_of_era = (day_of_era - leaps) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year}-{month:02}-{day:02}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn days_become_dates() {
-        let dates = [0, 31 + 28, 11_016, 20_454].map(date);
-        assert_eq!(dates, ["1970-01-01", "1970-03-01", "2000-02-29", "2026-01-01"]);
-    }
 
     #[test]
     fn fields_are_found_by_name() {

@@ -1,17 +1,17 @@
 //! What the machine can do at best: arithmetic and memory, measured in the process that is compared with it.
 //!
-//! Above: `layers`. Below: `taper_engine::Session`, threads of our own. Not here: published numbers of the processor.
+//! Above: `layers`. Below: `taper_engine`, threads of our own. Not here: published numbers of the processor.
 //! Arithmetic is multiply-adds on registers. Memory is a copy of as many bytes as the unit moves: what stays in a cache is
 //! compared with that cache. Beside them stands our own matrix product at a large shape, which a pointwise convolution can hope for.
 //! Source: Williams, Waterman and Patterson 2009, "Roofline", <https://doi.org/10.1145/1498765.1498785>.
 
 use std::hint::black_box;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use taper_engine::{Isa, Session, SessionOptions};
+use taper_engine::{CopySizes, Session, SessionOptions};
 use taper_graph::{Bias, Conv, GraphBuilder};
 use taper_model::{Model, Preprocess};
 
@@ -21,14 +21,8 @@ use super::networks;
 const SIDE: usize = 64;
 const CHANNELS: usize = 1024;
 
-/// Bytes that a copy reads and writes together, from what a core's cache holds to what no cache holds.
-const SIZES: [usize; 6] = [1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26, 1 << 29];
-
-/// Bytes that are moved before a clock stops: a few milliseconds, so that some tries are not interrupted.
-const ENOUGH: usize = 1 << 27;
-
-/// Rounds of multiply-adds before a clock stops: a few milliseconds too.
-const ROUNDS: usize = 2_000_000;
+/// Bytes that no cache holds.
+const LARGE: usize = 1 << 29;
 
 /// The best of this many is taken: a limit is what happens without disturbance.
 const TRIES: usize = 15;
@@ -48,10 +42,15 @@ pub(super) struct Roof {
 
 impl Roof {
     pub(super) fn measure(threads: usize) -> Result<Self> {
-        let copy = SIZES.map(|size| (size, best(|| copy(threads, size))));
-        let read = best(|| read(threads, SIZES[SIZES.len() - 1]));
-        let macs_per_ms = best(|| multiply_adds(threads));
-        Ok(Self { macs_per_ms, product: matrix_product(threads)?, copy: copy.to_vec(), read })
+        let roof = taper_engine::measure_roof(threads, CopySizes::All);
+        let copy = roof.copies.iter().map(|&(size, per_second)| {
+            Ok((usize::try_from(size).context("a copy that fits into memory")?, per_second / 1e3))
+        });
+        let read = best(|| read(threads, LARGE));
+        // Two operations are one multiply-accumulate.
+        let macs_per_ms = roof.flops_per_second / 2e3;
+        let copy = copy.collect::<Result<_>>()?;
+        Ok(Self { macs_per_ms, product: matrix_product(threads)?, copy, read })
     }
 
     /// The least milliseconds that so much work can take.
@@ -103,63 +102,25 @@ fn matrix_product(threads: usize) -> Result<f64> {
     Ok(unit.macs as f64 / unit.ms.p10)
 }
 
-/// Bytes a millisecond, read and written, of copies whose source and target are `size` bytes together.
-fn copy(threads: usize, size: usize) -> f64 {
-    let words = size / threads / 2 / size_of::<u64>();
-    moved(threads, size, || {
-        let (from, mut to) = (vec![1_u64; words], vec![0_u64; words]);
-        move || black_box(&mut to).copy_from_slice(black_box(&from))
-    })
-}
-
-/// Bytes a millisecond of sums over `size` bytes.
+/// Bytes a millisecond of sums over `size` bytes, on the slowest of all threads.
 fn read(threads: usize, size: usize) -> f64 {
     let words = size / threads / size_of::<u64>();
-    moved(threads, size, || {
+    let sum = || {
         let from = vec![1_u64; words];
-        move || {
-            let sum = black_box(&from).iter().fold(0_u64, |sum, &word| sum.wrapping_add(word));
-            black_box(sum);
-        }
-    })
-}
-
-/// Bytes a millisecond: each of `threads` runs what `prepare` returns until [`ENOUGH`] bytes have moved, `size` on all together.
-fn moved<W: FnMut()>(threads: usize, size: usize, prepare: impl Fn() -> W + Sync) -> f64 {
-    let times = ENOUGH.div_ceil(size);
-    let ms = slowest(threads, || {
-        let mut work = prepare();
-        work();
         let start = Instant::now();
-        (0..times).for_each(|_| work());
+        let sum = black_box(&from).iter().fold(0_u64, |sum, &word| sum.wrapping_add(word));
+        black_box(sum);
         start.elapsed()
-    });
-    (size * times) as f64 / ms
-}
-
-/// Multiply-accumulates a millisecond that touch no memory.
-fn multiply_adds(threads: usize) -> f64 {
-    let isa = Isa::best();
-    let ms = slowest(threads, || {
-        let _ = isa.multiply_adds(ROUNDS / 10);
-        let start = Instant::now();
-        let _ = isa.multiply_adds(ROUNDS);
-        start.elapsed()
-    });
-    let macs = isa.multiply_adds(1) as f64 * ROUNDS as f64;
-    macs * threads as f64 / ms
-}
-
-/// Runs `work` on each of `threads`; milliseconds of the slowest.
-fn slowest(threads: usize, work: impl Fn() -> Duration + Sync) -> f64 {
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(&work)).collect();
+    };
+    let ms = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(sum)).collect();
         // A thread that panicked took forever.
         let ms = workers.into_iter().map(|worker| {
             worker.join().map_or(f64::INFINITY, |duration| duration.as_secs_f64() * 1e3)
         });
         ms.fold(0.0, f64::max)
-    })
+    });
+    size as f64 / ms
 }
 
 #[cfg(test)]

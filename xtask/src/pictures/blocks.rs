@@ -4,7 +4,7 @@
 //! Channels, sizes and multiply-accumulates are read from the graphs, so that a drawing says what would be run.
 
 use anyhow::{Context, Result, bail};
-use taper_cost::NodeCost;
+use taper_cost::Cost;
 use taper_graph::{Conv, Extent, Graph, NodeId, Op};
 
 use super::paper::{BLUE, GRAY, GREEN, ORANGE, PURPLE, Paper};
@@ -91,7 +91,8 @@ impl Block {
     fn read(shown: &Shown) -> Result<Self> {
         let architecture = taper_zoo::architecture(shown.network)?;
         let (graph, size) = (architecture.graph(1000)?, architecture.input_size);
-        let (extents, costs) = (graph.extents(size, size)?, taper_cost::nodes(&graph, size, size)?);
+        let (extents, costs) =
+            (graph.extents(size, size)?, taper_cost::of(&graph, [size, size])?.nodes);
         let scope = graph.find_scope(shown.scope).context("the network has no such scope")?;
         let nodes: Vec<NodeId> = scope.nodes().collect();
         let first = nodes.iter().find(|id| matches!(graph.node(**id).op(), Op::Conv(_)));
@@ -102,10 +103,10 @@ impl Block {
             gate: None,
             residual: false,
             params: sum(&costs, &nodes, |cost| cost.params.0),
-            macs: sum(&costs, &nodes, |cost| cost.macs.0),
+            macs: sum(&costs, &nodes, |cost| cost.forward.macs.0),
         };
         for id in nodes {
-            block.add(&graph, id, extents[id.index()], costs[id.index()].macs.0)?;
+            block.add(&graph, id, extents[id.index()], costs[id.index()].forward.macs.0)?;
         }
         Ok(block)
     }
@@ -190,8 +191,8 @@ fn map(extent: Extent) -> Result<[usize; 3]> {
     }
 }
 
-fn sum(costs: &[NodeCost], nodes: &[NodeId], of: impl Fn(&NodeCost) -> u64) -> u64 {
-    costs.iter().filter(|cost| nodes.contains(&cost.node)).map(of).sum()
+fn sum(costs: &[Cost], nodes: &[NodeId], of: impl Fn(&Cost) -> u64) -> u64 {
+    nodes.iter().map(|id| of(&costs[id.index()])).sum()
 }
 
 /// A tensor, its channels above and its size below it.

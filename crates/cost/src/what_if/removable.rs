@@ -22,7 +22,6 @@ pub struct Removable {
 
 /// What can be left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum RemovablePart {
     /// A block.
     Block,
@@ -38,7 +37,7 @@ pub enum RemovablePart {
 ///
 /// # Examples
 /// ```
-/// use taper_cost::{macs, removable};
+/// use taper_cost::{macs, what_if::removable};
 /// use taper_graph::{Bias, Conv, GraphBuilder};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut b = GraphBuilder::new(3)?;

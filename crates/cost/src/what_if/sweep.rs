@@ -19,7 +19,7 @@ const MAX_TEXT: usize = 1 << 16;
 ///
 /// # Examples
 /// ```
-/// use taper_cost::{Change, Factor, Sweep};
+/// use taper_cost::what_if::{Change, Factor, Sweep};
 /// # fn main() -> taper_cost::Result<()> {
 /// let sweep: Sweep = "width=0.25..1:0.25".parse()?;
 /// assert_eq!(sweep.factor(), &Factor::Width);

@@ -13,7 +13,7 @@ use taper_graph::{
 };
 
 use super::{Change, RemovablePart, apply, removable};
-use crate::{Error, macs, nodes, params};
+use crate::{Error, macs, of, params};
 
 const STYLE: Style =
     Style { activation: Activation::Relu6, eps: 1e-5, momentum: 0.1, tf_padding: false };
@@ -215,14 +215,14 @@ fn what_can_be_left_out_saves_what_it_cost() {
             ("blocks.1.2.conv_dw", layer),
         ]
     );
-    let costs = nodes(&graph, h, w).unwrap();
+    let costs = of(&graph, [h, w]).unwrap().nodes;
     for part in parts {
         let left = |id: &NodeId| part.graph.find_node(graph.node(*id).name()).is_some();
         let gone: Vec<NodeId> = graph.node_ids().filter(|id| !left(id)).collect();
         assert!(!gone.is_empty());
         let saved = gone.iter().map(|id| costs[id.index()]);
         let (saved_macs, saved_params) =
-            saved.fold((0, 0), |sum, cost| (sum.0 + cost.macs.0, sum.1 + cost.params.0));
+            saved.fold((0, 0), |sum, cost| (sum.0 + cost.macs().0, sum.1 + cost.params.0));
         assert_eq!(macs(&graph, h, w).unwrap().0 - macs(&part.graph, h, w).unwrap().0, saved_macs);
         assert_eq!(params(&graph).0 - params(&part.graph).0, saved_params);
     }

@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use taper_cost::Macs;
+use taper_cost::{Bytes, UnitCost};
 use taper_graph::Extent;
 use taper_kernels::{ConvShape, ForwardKernel, Input};
 use taper_plan::UnitOp;
@@ -89,12 +89,11 @@ impl Session {
         let (isa, threads) = (team.cpu.isa(), team.cpu.threads());
         let chosen = |shape: &ConvShape, input| ForwardKernel::of(shape, isa, threads, input);
         let prepared = team.prepare(program, [h, w], ExecutionOrder::Units)?;
-        let macs: Vec<Macs> = taper_cost::units(&program.graph, &program.plan.fused, [h, w])?;
-        let timed = times.iter().zip(macs).enumerate();
-        let unit = |(unit, (ms, macs)): (usize, (&Vec<f64>, Macs))| {
-            Some(describe(program, prepared, chosen, n, (unit, macs), Spread::of(ms)?))
+        let costs = taper_cost::units(&program.graph, &program.plan, [h, w])?;
+        let unit = |(ms, cost): (&Vec<f64>, &UnitCost)| {
+            Some(describe(program, prepared, chosen, n, cost, Spread::of(ms)?))
         };
-        Ok(timed.filter_map(unit).collect())
+        Ok(times.iter().zip(&costs).filter_map(unit).collect())
     }
 }
 
@@ -103,24 +102,17 @@ fn describe(
     prepared: &Prepared,
     chosen: impl Fn(&ConvShape, Input) -> ForwardKernel,
     n: usize,
-    (unit_idx, macs): (usize, Macs),
+    cost: &UnitCost,
     ms: Spread,
 ) -> UnitTime {
-    let (unit, step) = (&program.plan.fused.units[unit_idx], &program.plan.steps[unit_idx]);
+    let (unit, step) = (&program.plan.fused.units[cost.unit], &program.plan.steps[cost.unit]);
     let extents = &prepared.memory.extents;
-    let len = |value: usize| extents[value].len() * n;
-    let read: usize = step.reads(unit).map(len).sum();
-    let mut weight = 0;
-    let kernel = match &prepared.kernels[unit_idx] {
+    let kernel = match &prepared.kernels[cost.unit] {
         Kernel::Conv(shape) => {
-            weight = shape.weight_len();
             let input = if step.gated.is_some() { Input::Gated } else { Input::Stored };
             chosen(shape, input).name()
         }
-        Kernel::ConvTranspose(shape) => {
-            weight = shape.weight_len();
-            "transposed"
-        }
+        Kernel::ConvTranspose(_) => "transposed",
         Kernel::BatchNorm(_) | Kernel::GroupNorm { .. } => "norm",
         Kernel::Add => "add",
         Kernel::Mul => "mul",
@@ -140,13 +132,14 @@ fn describe(
         window = format!(", {kh}x{kw}{stride}{gated}");
     }
     let (from, to) = (extents[unit.inputs[0]], extents[step.output]);
-    let elements = read + len(step.output) + weight;
+    let weights = Bytes::of_elements(cost.shape.weights);
+    let maps = cost.work.bytes().0 - weights.0;
     UnitTime {
         name: program.graph.node(unit.node).name().to_owned(),
         kernel,
         shape: format!("{} -> {}{window}", sizes(from), sizes(to)),
-        macs: macs.0.saturating_mul(n as u64),
-        bytes: (elements * size_of::<f32>()) as u64,
+        macs: cost.work.macs.times(n).0,
+        bytes: (Bytes(maps).times(n) + weights).0,
         ms,
     }
 }

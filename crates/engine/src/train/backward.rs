@@ -30,6 +30,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         params: &[&[T]],
         grad_outputs: &[&[T]],
         gradients: &mut [Vec<T>],
+        done: &mut dyn FnMut(usize),
     ) -> Result<()> {
         for (i, gradient) in grad_outputs.iter().enumerate() {
             if let Route::Write { accumulate, finish } = self.routes.seeds[i] {
@@ -42,6 +43,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         for unit in (0..self.fused.units.len()).rev() {
             if self.routes.needs[self.fused.units[unit].output] {
                 self.backward_unit(prepared, unit, params, gradients)?;
+                done(unit);
             }
         }
         Ok(())

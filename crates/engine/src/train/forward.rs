@@ -39,6 +39,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         prepared: &Prepared,
         params: &[&[T]],
         given: &[&[T]],
+        done: &mut dyn FnMut(usize),
     ) -> Result<()> {
         let memory = &prepared.memory;
         check_len("the list of given values", given.len(), self.fused.given)?;
@@ -62,6 +63,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         }
         for unit in 0..self.fused.units.len() {
             self.forward_unit(prepared, unit, params)?;
+            done(unit);
         }
         self.read_outputs(prepared);
         Ok(())

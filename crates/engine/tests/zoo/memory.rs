@@ -82,7 +82,7 @@ fn sessions_and_trainers_that_ran_a_batch_allocated_what_cost_says() {
         for trained in [vec![true; params.len()], half] {
             let mut trainer = Trainer::new(graph, "logits", &trained, Cpu::new(2)).unwrap();
             trainer.forward(&params, &images[..2 * h * w * 3], [2, h, w], 0).unwrap();
-            let memory = training_memory(graph, &["logits"], &trained, [2, h, w]).unwrap();
+            let memory = training_memory(graph, &["logits"], &trained, [2, h, w], 1).unwrap();
             assert_eq!(memory.arena, arena(trainer.arena_bytes()), "{name}");
         }
     }

@@ -21,6 +21,8 @@ pub struct TrainingMemory {
     pub stored: Vec<Range<usize>>,
     /// By value: its gradient, an empty range when it has none.
     pub gradients: Vec<Range<usize>>,
+    /// When they live, in the order of the card's moments: by value, the stored tensors; then by buffer, the gradients.
+    pub lives: Vec<LiveRange>,
     /// Elements of the arena.
     pub total: usize,
 }
@@ -58,7 +60,7 @@ impl TrainingMemory {
         let buffers = ranges.split_off(fused.values.len());
         let range = |buffer: &Option<usize>| buffer.map_or(0..0, |buffer| buffers[buffer].clone());
         let gradients = routes.buffers.iter().map(range).collect();
-        Ok(Self { shape, extents, stored: ranges, gradients, total })
+        Ok(Self { shape, extents, stored: ranges, gradients, lives, total })
     }
 }
 

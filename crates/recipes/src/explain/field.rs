@@ -1,14 +1,13 @@
 //! The receptive field: how many pixels a position of a map sees, and how far its neighbor is.
 //!
-//! Above: `explain`. Below: `taper_graph`. Not here: the output's size (`sizes`).
+//! Above: `explain`. Below: `taper_cost`, `taper_graph`. Not here: the output's size (`sizes`).
 //! A layer whose window spans r positions and moves by s makes of field f and jump j: `f + (r − 1)·j` and `j·s`.
 //! Source: Araujo, Norris and Sim 2019, "Computing receptive fields of convolutional neural networks",
 //! <https://doi.org/10.23915/distill.00021>.
 
 use serde::Serialize;
+use taper_cost::adaptive_window;
 use taper_graph::Op;
-
-use super::sizes::part;
 
 /// What one position of a map sees along `(h, w)`, in pixels.
 ///
@@ -56,7 +55,7 @@ impl Field {
             }
             (_, None) => {
                 let (size, out) = (size[axis], out[axis].max(1));
-                let spans = (0..out).map(|i| part(i, size, out)).map(|[a, b]| b - a);
+                let spans = (0..out).map(|i| adaptive_window(i, size, out)).map(|[a, b]| b - a);
                 [spans.max().unwrap_or(0) as f64, size as f64 / out as f64]
             }
         };

@@ -1,8 +1,9 @@
 //! How height and width of a layer's output come about, in words.
 //!
-//! Above: `explain`. Below: `taper_graph`. Not here: computing them (`taper_graph::SizeFormula`).
+//! Above: `explain`. Below: `taper_cost`, `taper_graph`. Not here: computing them (`taper_graph::SizeFormula`).
 
 use serde::Serialize;
+use taper_cost::adaptive_window;
 use taper_graph::Op;
 
 use crate::error::{Error, Result};
@@ -52,25 +53,10 @@ pub(super) fn of(op: &Op, size: [usize; 2], out: [usize; 2]) -> Result<[AxisSize
     Ok([words("h", size[0], out[0]), words("w", size[1], out[1])])
 }
 
-/// Positions that windows cover along each axis, all windows together, padding included.
-pub(super) fn covered(op: &Op, size: [usize; 2], out: [usize; 2]) -> [u64; 2] {
-    [0, 1].map(|axis| match (op, op.window()) {
-        (_, Some(window)) => out[axis] as u64 * window.kernel[axis] as u64,
-        (Op::AdaptivePool { .. }, None) => (0..out[axis])
-            .map(|i| part(i, size[axis], out[axis]))
-            .map(|[a, b]| (b - a) as u64)
-            .sum(),
-        _ => size[axis] as u64,
-    })
-}
-
-/// Begin and end of window `i` of `out` that cut an axis of `size`, as PyTorch's adaptive pools do.
-pub(super) fn part(i: usize, size: usize, out: usize) -> [usize; 2] {
-    [i * size / out, ((i + 1) * size).div_ceil(out)]
-}
-
 fn windows(size: usize, out: usize) -> String {
-    let shown = (0..out.min(SHOWN)).map(|i| part(i, size, out)).map(|[a, b]| format!("{a}..{b}"));
+    let shown = (0..out.min(SHOWN))
+        .map(|i| adaptive_window(i, size, out))
+        .map(|[a, b]| format!("{a}..{b}"));
     let mut words = shown.collect::<Vec<_>>().join(" ");
     if out > SHOWN {
         words.push_str(" …");

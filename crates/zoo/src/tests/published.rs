@@ -5,7 +5,7 @@
 //! an element that the head's mean reads, but nothing for the means of gates. With them every digit of `published.txt` is ours.
 //! torchvision counts products alone, as `taper_cost` does.
 
-use taper_graph::{Extent, Graph, Op, PoolKind};
+use taper_graph::{Graph, Op, PoolKind};
 use taper_model::{Model, Preprocess, reparameterize};
 
 use crate::architecture;
@@ -13,24 +13,20 @@ use crate::architecture;
 const TIMM: &str = include_str!("published.txt");
 const TORCHVISION: &str = include_str!("published_torchvision.txt");
 
-/// Operations that fvcore counts and `taper_cost` does not.
+/// Operations that fvcore counts and `taper_cost` lists apart.
 fn beside(graph: &Graph, size: usize) -> u64 {
-    let extents = graph.extents(size, size).unwrap();
-    let elements = |extent: Extent| match extent {
-        Extent::Map { h, w, c } => h * w * c,
-        Extent::Vector { c } => c,
-    };
+    let costs = taper_cost::of(graph, [size, size]).unwrap();
     let of = |id: taper_graph::NodeId| {
-        let node = graph.node(id);
+        let (node, work) = (graph.node(id), costs.node(id).forward);
         match node.op() {
-            Op::BatchNorm { .. } => 2 * elements(extents[id.index()]),
+            Op::BatchNorm { .. } => work.norms.0,
             Op::GlobalPool { kind: PoolKind::Avg, .. } if !node.name().contains(".se.") => {
-                elements(extents[node.inputs()[0].index()])
+                work.elementwise.0
             }
             _ => 0,
         }
     };
-    graph.node_ids().map(of).sum::<usize>() as u64
+    graph.node_ids().map(of).sum()
 }
 
 /// Lines of a table without the one that says what it is.

@@ -7,7 +7,7 @@ use taper_graph::{Activation, Bias, Conv, Graph, GraphBuilder, NodeId, Op, PoolK
 
 use super::{apply, channels, id};
 use crate::what_if::{Change, removable};
-use crate::{Error, macs, nodes, params};
+use crate::{Error, macs, of, params};
 
 /// Layers that fit; numbers pick them. Stride 1 everywhere unless `strided`.
 fn network(picks: &[(u8, usize)], strided: bool) -> Graph {
@@ -125,23 +125,23 @@ proptest! {
     #[test]
     fn twice_the_side_is_four_times_the_work_of_every_convolution(picks in picks(), side in 4usize..20) {
         let graph = network(&picks, false);
-        let [small, large] = [side, 2 * side].map(|side| nodes(&graph, side, side).unwrap());
-        for (small, large) in small.iter().zip(large) {
-            let name = graph.node(small.node).name();
+        let [small, large] = [side, 2 * side].map(|side| of(&graph, [side, side]).unwrap().nodes);
+        for ((node, small), large) in graph.nodes().iter().zip(&small).zip(&large) {
+            let name = node.name();
             let once = ["squeeze", "excite", "classifier"].iter().any(|end| name.ends_with(end));
-            prop_assert_eq!(large.macs.0, if once { 1 } else { 4 } * small.macs.0, "{}", name);
+            prop_assert_eq!(large.macs().0, if once { 1 } else { 4 } * small.macs().0, "{}", name);
         }
     }
 
     #[test]
     fn what_is_left_out_is_what_is_saved(picks in picks(), strided in any::<bool>()) {
         let graph = network(&picks, strided);
-        let costs = nodes(&graph, 33, 17).unwrap();
+        let costs = of(&graph, [33, 17]).unwrap().nodes;
         for part in removable(&graph, [33, 17]).unwrap() {
             let gone = |id: &NodeId| part.graph.find_node(graph.node(*id).name()).is_none();
             let gone: Vec<NodeId> = graph.node_ids().filter(gone).collect();
             prop_assert!(gone.contains(&id(&graph, &part.name)));
-            let saved: u64 = gone.iter().map(|id| costs[id.index()].macs.0).sum();
+            let saved: u64 = gone.iter().map(|id| costs[id.index()].macs().0).sum();
             let saved_params: u64 = gone.iter().map(|id| costs[id.index()].params.0).sum();
             let left = macs(&part.graph, 33, 17).unwrap();
             prop_assert_eq!(macs(&graph, 33, 17).unwrap().0 - left.0, saved);

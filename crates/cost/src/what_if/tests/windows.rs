@@ -7,7 +7,7 @@ use taper_graph::{Bias, Conv, Extent, Graph, GraphBuilder, PoolKind, Window};
 
 use super::{FULL, STYLE, apply, id, refused};
 use crate::what_if::Change;
-use crate::{macs, nodes};
+use crate::{macs, of};
 
 fn stride(node: &str, stride: usize) -> Change {
     Change::Stride { node: node.to_owned(), stride }
@@ -36,10 +36,11 @@ fn without_the_stems_stride_everything_behind_it_costs_four_times_as_much() {
     let graph = FULL.graph();
     let still = apply(&graph, &stride("conv_stem", 1)).unwrap();
     assert_eq!(extent(&still, "conv_stem", [64, 64]), Extent::Map { h: 64, w: 64, c: 32 });
-    let (before, after) = (nodes(&graph, 64, 64).unwrap(), nodes(&still, 64, 64).unwrap());
-    for (before, after) in before.iter().zip(&after) {
-        let times = if graph.node(before.node).name() == "classifier" { 1 } else { 4 };
-        assert_eq!(after.macs.0, times * before.macs.0);
+    let (before, after) =
+        (of(&graph, [64, 64]).unwrap().nodes, of(&still, [64, 64]).unwrap().nodes);
+    for ((node, before), after) in graph.nodes().iter().zip(&before).zip(&after) {
+        let times = if node.name() == "classifier" { 1 } else { 4 };
+        assert_eq!(after.macs().0, times * before.macs().0);
     }
     assert_eq!(apply(&still, &stride("conv_stem", 2)).unwrap(), graph);
     assert_eq!(still.find_scope("blocks.1").unwrap().reduction(), 2);

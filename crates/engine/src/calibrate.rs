@@ -1,0 +1,265 @@
+//! A machine's times: units of networks made for the purpose, timed where they stand.
+//!
+//! Above: `taper-recipes`, xtask. Below: `calibrate::{machine, networks, roof}`, `session::timing`, `train::timing`, `taper-cost`. Not here: the model
+//! that is fitted to them (`taper-cost`), files (`taper-recipes`), what a step takes beside its units (`taper-recipes`).
+//! A unit alone in a loop would find its input and its weights in the nearest cache, as it never does in a network. So whole
+//! networks are run, of random blocks and widths, and every unit is timed in its place.
+
+mod machine;
+mod networks;
+mod roof;
+
+use std::time::{Duration, Instant};
+
+use taper_cost::latency::{BandSample, Mode, ModeSamples, UnitSample, around, band_shape};
+use taper_cost::{Bytes, Roof, training_units, units};
+use taper_graph::{NodeId, ParamSpec};
+use taper_kernels::Cpu;
+use taper_model::{Model, Preprocess, Provenance, Tensor};
+use taper_plan::inference::ExecutionOrder;
+use taper_plan::{InferencePlan, TrainingPlan};
+
+use crate::session::{RunTimes, Timing};
+use crate::{Error, Result, Session, Trainer};
+pub use machine::machine;
+pub use roof::{CopySizes, measure_roof};
+
+/// How a machine is calibrated.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CalibrateOptions {
+    /// Threads.
+    pub threads: usize,
+    /// Decides on the networks.
+    pub seed: u64,
+    /// Networks for inference.
+    pub networks: usize,
+    /// Networks that are trained.
+    pub trained: usize,
+    /// Seconds for each network in each mode.
+    pub seconds: f64,
+}
+
+impl CalibrateOptions {
+    /// What gives a good fit in half a minute.
+    #[must_use]
+    pub fn new(threads: usize) -> Self {
+        Self { threads, seed: 0, networks: 72, trained: 36, seconds: 0.05 }
+    }
+}
+
+/// Images of a batch in training.
+const BATCHES: [usize; 3] = [2, 8, 32];
+
+/// Elements of a batch of images in training: so many that a step takes no longer than a few tenths of a second.
+const MOST_IMAGES: usize = 4 * 224 * 224 * 3;
+
+/// Times units of inference and of training on so many threads; tells `observe` how many networks of how many are done,
+/// and stops when it returns `false`.
+///
+/// # Errors
+/// Never for the networks made here, short of a bug.
+pub fn calibrate(
+    options: &CalibrateOptions,
+    mut observe: impl FnMut(usize, usize) -> bool,
+) -> Result<Vec<ModeSamples>> {
+    let threads = Cpu::new(options.threads).threads();
+    let roof = measure_roof(threads, CopySizes::Few);
+    let mut modes = Modes::new(threads, &roof);
+    let all = options.networks + options.trained;
+    for index in 0..options.networks {
+        let network = networks::random(options.seed, index as u64)?;
+        modes.infer(&network, options)?;
+        if !observe(index + 1, all) {
+            return Ok(modes.finish());
+        }
+    }
+    for index in 0..options.trained {
+        let network = networks::random(options.seed, (options.networks + index) as u64)?;
+        modes.train(&network, options, index)?;
+        if !observe(options.networks + index + 1, all) {
+            break;
+        }
+    }
+    Ok(modes.finish())
+}
+
+/// All modes of so many threads, being filled.
+struct Modes {
+    threads: usize,
+    together: Growing,
+    beside: Growing,
+    forward: Growing,
+    backward: Growing,
+}
+
+/// The samples of a mode, and the overheads of which the median counts.
+struct Growing {
+    samples: ModeSamples,
+    overheads: Vec<f64>,
+}
+
+impl Growing {
+    fn new(mode: Mode, threads: usize, roof: &Roof) -> Self {
+        let (units, bands, roof) = (Vec::new(), Vec::new(), roof.clone());
+        let samples = ModeSamples { mode, threads, roof, units, bands, overhead: 0.0 };
+        Self { samples, overheads: Vec::new() }
+    }
+
+    fn finish(mut self) -> ModeSamples {
+        self.samples.overhead = median(&mut self.overheads).max(0.0);
+        self.samples
+    }
+}
+
+impl Modes {
+    fn new(threads: usize, roof: &Roof) -> Self {
+        let [together, beside, forward, backward] =
+            [Mode::Together, Mode::ImageAThread, Mode::Forward, Mode::Backward]
+                .map(|mode| Growing::new(mode, threads, roof));
+        Self { threads, together, beside, forward, backward }
+    }
+
+    fn finish(self) -> Vec<ModeSamples> {
+        let is_used = |samples: &ModeSamples| !samples.units.is_empty();
+        let all = [self.together, self.beside, self.forward, self.backward].map(Growing::finish);
+        all.into_iter().filter(is_used).collect()
+    }
+
+    fn infer(&mut self, network: &networks::Network, options: &CalibrateOptions) -> Result<()> {
+        let networks::Network { graph, size, .. } = network;
+        let params = network.params();
+        let params: Vec<&[f32]> = params.iter().map(Vec::as_slice).collect();
+        let nodes: Vec<NodeId> = graph.outputs().values().copied().collect();
+        let mut session = Session::of_nodes(graph, &params, &nodes, *size, self.threads)?;
+        let image = networks::image(graph, *size, 1);
+        let plan = InferencePlan::new(graph, &nodes, *size)?;
+        let costs = units(graph, &plan, *size)?;
+        let budget = Duration::from_secs_f64(options.seconds);
+        let both =
+            [(Timing::Together, &mut self.together), (Timing::ImageAThread, &mut self.beside)];
+        for (timing, growing) in both {
+            let threads = match timing {
+                Timing::Together => self.threads,
+                Timing::ImageAThread if self.threads == 1 => continue,
+                Timing::ImageAThread => 1,
+            };
+            let order = ExecutionOrder::Bands { threads };
+            let by_unit =
+                session.time_units(&image, *size, timing, ExecutionOrder::Units, budget)?;
+            let run = session.time_units(&image, *size, timing, order, budget)?;
+            let memory = plan.memory(graph, *size, order)?;
+            let around = around(graph, Bytes::of_elements(memory.arena.total));
+            growing.overheads.push(run.overhead);
+            for unit in &costs {
+                let is_banded = memory.skipped[unit.unit] || memory.bands[unit.unit].is_some();
+                // What a run times itself is nearer to a run.
+                let times: &RunTimes = if is_banded { &by_unit } else { &run };
+                if let Some(seconds) = times.units[unit.unit] {
+                    let sample = UnitSample::of_inference(unit, around, seconds);
+                    growing.samples.units.push(sample);
+                }
+            }
+            for band in memory.bands.iter().flatten() {
+                let last = band.units.last().copied().unwrap_or_default();
+                let parts = band.units.iter().map(|&u| by_unit.units[u]).sum::<Option<f64>>();
+                if let (Some(banded), Some(parts)) = (run.units[last], parts) {
+                    let shape = band_shape(band, &costs);
+                    growing.samples.bands.push(BandSample { shape, ratio: banded / parts });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn train(
+        &mut self,
+        network: &networks::Network,
+        options: &CalibrateOptions,
+        index: usize,
+    ) -> Result<()> {
+        let networks::Network { graph, size: [h, w], .. } = network;
+        let params = network.params();
+        let params: Vec<&[f32]> = params.iter().map(Vec::as_slice).collect();
+        let outputs: Vec<&str> = graph.outputs().keys().map(String::as_str).collect();
+        // A third of the networks have a frozen beginning.
+        let frozen = if index % 3 == 2 { graph.params().len() / 3 } else { 0 };
+        let trained: Vec<bool> = (0..graph.params().len()).map(|param| param >= frozen).collect();
+        let most = (MOST_IMAGES / (h * w * graph.input_channels())).max(2);
+        let shape = [BATCHES[index % BATCHES.len()].min(most), *h, *w];
+        let plan = TrainingPlan::new(graph, &outputs, &trained)?;
+        let memory = plan.memory(graph, shape)?;
+        let around = around(graph, Bytes::of_elements(memory.total));
+        let mut trainer = Trainer::of_outputs(graph, &outputs, &trained, Cpu::new(self.threads))?;
+        let images = networks::image(graph, [*h, *w], shape[0]);
+        let budget = Duration::from_secs_f64(4.0 * options.seconds);
+        let [forward, backward] = trainer.time_units(&params, &images, shape, budget)?;
+        for (growing, times) in [(&mut self.forward, &forward), (&mut self.backward, &backward)] {
+            growing.overheads.push(times.overhead);
+        }
+        for unit in training_units(graph, &plan, [*h, *w])? {
+            if let Some(seconds) = forward.units[unit.unit] {
+                let sample = UnitSample::of_forward(&unit, shape[0], around, seconds);
+                self.forward.samples.units.push(sample);
+            }
+            if let Some(seconds) = backward.units[unit.unit] {
+                let sample = UnitSample::of_backward(&plan, &unit, shape[0], around, seconds);
+                self.backward.samples.units.push(sample);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A network made for timing, with the size of its images: the `index`-th that [`calibrate`] makes of a seed.
+///
+/// # Errors
+/// Never, short of a bug.
+pub fn calibration_network(seed: u64, index: usize) -> Result<Model> {
+    let network = networks::random(seed, index as u64)?;
+    let params = network.params().into_iter().zip(network.graph.params());
+    let tensor = |(data, spec): (Vec<f32>, &ParamSpec)| Tensor { shape: spec.shape.clone(), data };
+    let tensors = params.map(tensor).collect();
+    let preprocess = Preprocess { input_size: network.size, ..Preprocess::imagenet() };
+    let provenance = Provenance::default();
+    let model = Model::new(network.graph, tensors, preprocess, Vec::new(), provenance);
+    model.map_err(|source| Error::Broken { node: source.to_string(), what: "is no model" })
+}
+
+/// Seconds of the forward and the backward pass of a training step of all parameters, on images `(n, h, w, c)`: the median over steps
+/// for as long as `budget`.
+///
+/// # Errors
+/// As [`Trainer::forward`] and [`Trainer::backward`].
+pub fn time_passes(
+    model: &Model,
+    images: &[f32],
+    shape: [usize; 3],
+    threads: usize,
+    budget: Duration,
+) -> Result<f64> {
+    let graph = model.graph();
+    let params: Vec<&[f32]> = model.tensors().iter().map(|tensor| tensor.data.as_slice()).collect();
+    let outputs: Vec<&str> = graph.main_outputs().collect();
+    let trained = vec![true; params.len()];
+    let mut trainer = Trainer::of_outputs(graph, &outputs, &trained, Cpu::new(threads))?;
+    let [forward, backward] = trainer.time_units(&params, images, shape, budget)?;
+    Ok(forward.run + backward.run)
+}
+
+/// The middle of some numbers; zero of none.
+pub(crate) fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+/// Runs `once` until the time is spent, three times at least and a hundred times at most.
+pub(crate) fn rounds(budget: Duration, mut once: impl FnMut() -> Result<()>) -> Result<()> {
+    let began = Instant::now();
+    for round in 0..100 {
+        if round >= 3 && began.elapsed() > budget {
+            break;
+        }
+        once()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,440 @@
+//! Networks made for timing: random sizes, widths and blocks of all that the engine runs.
+//!
+//! Above: `calibrate`. Below: `random`, `taper-graph`'s builder. Not here: networks that anybody trains (`taper-zoo`).
+//! What they compute means nothing. What they contain is drawn so that sizes of published networks lie between those drawn.
+
+use taper_graph::{
+    Activation, Bias, Conv, Graph, GraphBuilder, NodeId, Op, PadMode, ParamRole, PoolKind,
+    ResizeMode, ResizeTo, Window,
+};
+
+use crate::{Result, random};
+
+/// Multiply-accumulates of a network, about: a few milliseconds on a core.
+const MACS: [f64; 2] = [4e7, 1.2e9];
+
+/// Blocks of a network at most.
+const MOST_BLOCKS: usize = 24;
+
+/// A network, and the size of its images.
+pub(super) struct Network {
+    pub(super) graph: Graph,
+    pub(super) size: [usize; 2],
+    seed: u64,
+}
+
+impl Network {
+    /// Parameters by id: small random weights, norms that pass what comes.
+    pub(super) fn params(&self) -> Vec<Vec<f32>> {
+        let fill = |(index, spec): (usize, &taper_graph::ParamSpec)| {
+            let fan_in = spec.len() / spec.shape.first().copied().unwrap_or(1).max(1);
+            let scale = (3.0 / fan_in.max(1) as f64).sqrt();
+            match spec.role {
+                ParamRole::NormScale | ParamRole::RunningVar => vec![1.0; spec.len()],
+                ParamRole::Weight => table(self.seed, index as u64, scale, spec.len()),
+                _ => vec![0.0; spec.len()],
+            }
+        };
+        self.graph.params().iter().enumerate().map(fill).collect()
+    }
+}
+
+/// `n` images `(n, h, w, c)` for a network.
+pub(super) fn image(graph: &Graph, [h, w]: [usize; 2], n: usize) -> Vec<f32> {
+    table(0, 0, 1.7, n * h * w * graph.input_channels())
+}
+
+/// Numbers between `-scale` and `scale` that repeat after some thousands.
+fn table(seed: u64, stream: u64, scale: f64, len: usize) -> Vec<f32> {
+    let one = |i| narrow((2.0 * random::uniform(seed, stream, i) - 1.0) * scale);
+    let numbers: Vec<f32> = (0..4099).map(one).collect();
+    numbers.into_iter().cycle().take(len).collect()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "rounding to single precision is the point")]
+fn narrow(value: f64) -> f32 {
+    value as f32
+}
+
+/// Network number `index` under a seed.
+pub(super) fn random(seed: u64, index: u64) -> Result<Network> {
+    let mut draw = Draw { seed, stream: index.wrapping_add(1 << 32), index: 0 };
+    let side = draw.of(&[96, 128, 160, 192, 224, 224, 224, 256, 288, 320]);
+    let mut builder = GraphBuilder::new(3)?;
+    let mut network =
+        Growing { macs_left: draw.log_between(MACS), draw, names: 0, b: &mut builder };
+    let xs = network.network(side)?;
+    builder.output("logits", xs)?;
+    Ok(Network { graph: builder.build()?, size: [side; 2], seed: seed ^ index })
+}
+
+/// Random choices, one after the other.
+struct Draw {
+    seed: u64,
+    stream: u64,
+    index: u64,
+}
+
+impl Draw {
+    fn unit(&mut self) -> f64 {
+        self.index += 1;
+        random::uniform(self.seed, self.stream, self.index)
+    }
+
+    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len())]
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a number from 0 to less than `len`"
+    )]
+    fn below(&mut self, len: usize) -> usize {
+        ((self.unit() * len as f64) as usize).min(len - 1)
+    }
+
+    fn log_between(&mut self, [low, high]: [f64; 2]) -> f64 {
+        low * (high / low).powf(self.unit())
+    }
+
+    /// A number of channels near `mean`, mostly a multiple of 8.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a few thousand channels at most"
+    )]
+    fn channels(&mut self, mean: f64) -> usize {
+        let channels = self.log_between([mean * 0.7, mean * 1.4]) as usize;
+        let multiple = self.of(&[8, 8, 8, 16, 32, 4]);
+        channels.next_multiple_of(multiple).max(8)
+    }
+}
+
+/// What a block is made of.
+#[derive(Clone, Copy, PartialEq)]
+enum Block {
+    InvertedResidual,
+    Separable,
+    Fused,
+    Basic,
+    Bottleneck,
+    Plain,
+    Branches,
+    Shuffled,
+    Attention,
+    Rare,
+}
+
+/// Where a block stands.
+struct Step {
+    /// Channels, about.
+    width: f64,
+    stride: usize,
+    activation: Activation,
+    /// Rows and columns of what it reads.
+    side: usize,
+}
+
+/// A network while it grows.
+struct Growing<'a> {
+    b: &'a mut GraphBuilder,
+    draw: Draw,
+    names: usize,
+    macs_left: f64,
+}
+
+impl Growing<'_> {
+    fn name(&mut self) -> String {
+        self.names += 1;
+        format!("n{}", self.names)
+    }
+
+    fn network(&mut self, mut side: usize) -> taper_graph::Result<NodeId> {
+        let family = self.draw.of(&[
+            Block::InvertedResidual,
+            Block::InvertedResidual,
+            Block::InvertedResidual,
+            Block::Separable,
+            Block::Fused,
+            Block::Basic,
+            Block::Bottleneck,
+            Block::Plain,
+            Block::Branches,
+            Block::Shuffled,
+            Block::Rare,
+        ]);
+        let activation = self.draw.of(&[
+            Activation::Relu,
+            Activation::Relu,
+            Activation::Relu6,
+            Activation::HardSwish,
+            Activation::Silu,
+            Activation::Gelu,
+        ]);
+        let input = self.b.input();
+        let stem = self.draw.of(&[16, 24, 32, 32, 40, 48, 64, 64]);
+        let kernel = self.draw.of(&[3, 3, 3, 3, 7]);
+        let mut xs = self.conv(input, Conv::dense(stem, kernel, 2), Some(activation), side)?;
+        side = side.div_ceil(2);
+        if matches!(family, Block::Basic | Block::Bottleneck | Block::Plain) {
+            let pool = Op::Pool { kind: PoolKind::Max, window: Window::square(3, 2), ceil: false };
+            let name = self.name();
+            xs = self.b.push(&name, pool, &[xs], Bias::Without)?;
+            side = side.div_ceil(2);
+        }
+        // Networks that multiply more at each position are wider.
+        let mut width = self.draw.log_between([12.0, 40.0]);
+        if matches!(family, Block::Basic | Block::Bottleneck | Block::Plain | Block::Branches) {
+            width *= 2.0;
+        }
+        for _ in 0..MOST_BLOCKS {
+            let other = self.draw.unit() < 0.15;
+            let block = if other { self.other(side) } else { family };
+            let halves = side > 7
+                && !matches!(block, Block::Attention | Block::Rare)
+                && self.draw.unit() < 0.35;
+            let stride = if halves { 2 } else { 1 };
+            if halves {
+                width *= self.draw.log_between([1.4, 2.1]);
+            }
+            xs = self.block(block, xs, &Step { width, stride, activation, side })?;
+            side = side.div_ceil(stride);
+            if self.macs_left < 0.0 {
+                break;
+            }
+        }
+        self.head(xs, activation, side)
+    }
+
+    fn other(&mut self, side: usize) -> Block {
+        let block = self.draw.of(&[
+            Block::InvertedResidual,
+            Block::Fused,
+            Block::Basic,
+            Block::Branches,
+            Block::Shuffled,
+            Block::Attention,
+            Block::Rare,
+        ]);
+        // Attention over a large map takes as long as the rest of the network.
+        if block == Block::Attention && side > 28 { Block::Rare } else { block }
+    }
+
+    fn head(
+        &mut self,
+        mut xs: NodeId,
+        activation: Activation,
+        side: usize,
+    ) -> taper_graph::Result<NodeId> {
+        if self.draw.unit() < 0.6 {
+            let out = self.draw.of(&[576, 960, 1024, 1280, 1280, 1536]);
+            xs = self.conv(xs, Conv::pointwise(out), Some(activation), side)?;
+        }
+        let name = self.name();
+        xs = self.b.global_pool(&name, xs, PoolKind::Avg, true)?;
+        if self.draw.unit() < 0.3 {
+            let (name, out) = (self.name(), self.draw.of(&[512, 1024, 1280, 2048, 4096]));
+            xs = self.b.linear(&name, xs, out, Bias::With)?;
+            let name = self.name();
+            xs = self.b.activation(&name, xs, activation)?;
+        }
+        let (name, classes) = (self.name(), self.draw.of(&[1000, 1000, 1000, 100, 10]));
+        self.b.linear(&name, xs, classes, Bias::With)
+    }
+
+    /// A convolution with its norm, and an activation.
+    fn conv(
+        &mut self,
+        xs: NodeId,
+        conv: Conv,
+        activation: Option<Activation>,
+        side: usize,
+    ) -> taper_graph::Result<NodeId> {
+        let [k_h, k_w] = conv.window.kernel;
+        let positions = side.div_ceil(conv.window.stride[0]).pow(2);
+        let filter = self.b.channels(xs) / conv.groups * k_h * k_w;
+        self.macs_left -= (positions * conv.out * filter) as f64;
+        let name = self.name();
+        let mut xs = self.b.conv(&name, xs, conv, Bias::Without)?;
+        xs = self.b.batch_norm(&format!("{name}.bn"), xs, 1e-5, 0.1)?;
+        match activation {
+            Some(activation) => self.b.activation(&format!("{name}.act"), xs, activation),
+            None => Ok(xs),
+        }
+    }
+
+    /// The gate of a squeeze-and-excite.
+    fn gate(&mut self, xs: NodeId) -> taper_graph::Result<NodeId> {
+        let channels = self.b.channels(xs);
+        let reduced = (channels / self.draw.of(&[4, 4, 16, 24])).max(8);
+        let name = self.name();
+        let mut gate = self.b.global_pool(&format!("{name}.pool"), xs, PoolKind::Avg, false)?;
+        for (part, out, activation) in
+            [("reduce", reduced, Activation::Relu), ("expand", channels, Activation::HardSigmoid)]
+        {
+            gate =
+                self.b.conv(&format!("{name}.{part}"), gate, Conv::pointwise(out), Bias::With)?;
+            gate = self.b.activation(&format!("{name}.{part}.act"), gate, activation)?;
+        }
+        self.b.mul(&name, xs, gate)
+    }
+
+    fn add(&mut self, xs: NodeId, ys: NodeId) -> taper_graph::Result<NodeId> {
+        let name = self.name();
+        self.b.add(&name, ys, xs)
+    }
+
+    fn block(&mut self, block: Block, xs: NodeId, step: &Step) -> taper_graph::Result<NodeId> {
+        let Step { width, stride, activation, side } = *step;
+        let channels = self.b.channels(xs);
+        let stays = stride == 1 && self.draw.unit() < 0.7;
+        let out = if stays { channels } else { self.draw.channels(width) };
+        let (act, inner) = (Some(activation), side.div_ceil(stride));
+        let kernel = self.draw.of(&[3, 3, 3, 5, 5, 7]);
+        let ys = match block {
+            Block::InvertedResidual => {
+                let expansion = self.draw.of(&[2, 3, 4, 4, 6, 6, 6]);
+                let mid = channels * expansion;
+                let mut ys = self.conv(xs, Conv::pointwise(mid), act, side)?;
+                ys = self.conv(ys, Conv::depthwise(mid, kernel, stride), act, side)?;
+                if self.draw.unit() < 0.4 {
+                    ys = self.gate(ys)?;
+                }
+                self.conv(ys, Conv::pointwise(out), None, inner)?
+            }
+            Block::Separable => {
+                let ys = self.conv(xs, Conv::depthwise(channels, kernel, stride), act, side)?;
+                self.conv(ys, Conv::pointwise(out), act, inner)?
+            }
+            Block::Fused => {
+                let mid = channels * self.draw.of(&[1, 2, 4, 4]);
+                let ys = self.conv(xs, Conv::dense(mid, 3, stride), act, side)?;
+                self.conv(ys, Conv::pointwise(out), None, inner)?
+            }
+            Block::Basic => {
+                let ys = self.conv(xs, Conv::dense(out, 3, stride), act, side)?;
+                self.conv(ys, Conv::dense(out, 3, 1), None, inner)?
+            }
+            Block::Bottleneck => {
+                let mid = (out / 2).next_multiple_of(8);
+                let ys = self.conv(xs, Conv::pointwise(mid), act, side)?;
+                let groups = if self.draw.unit() < 0.3 { mid / 8 } else { 1 };
+                let conv = Conv { groups, ..Conv::dense(mid, 3, stride) };
+                let ys = self.conv(ys, conv, act, side)?;
+                self.conv(ys, Conv::pointwise(out), None, inner)?
+            }
+            Block::Plain => self.conv(xs, Conv::dense(out, 3, stride), act, side)?,
+            Block::Branches => {
+                let depthwise = self.draw.unit() < 0.5;
+                let out = if depthwise { channels } else { out };
+                let of = |kernel| {
+                    if depthwise {
+                        Conv::depthwise(channels, kernel, stride)
+                    } else {
+                        Conv::dense(out, kernel, stride)
+                    }
+                };
+                let three = self.conv(xs, of(3), None, side)?;
+                let one = self.conv(xs, of(1), None, side)?;
+                let mut ys = self.add(three, one)?;
+                if out == channels && stride == 1 {
+                    let name = self.name();
+                    let norm = self.b.batch_norm(&name, xs, 1e-5, 0.1)?;
+                    ys = self.add(ys, norm)?;
+                }
+                let name = self.name();
+                return self.b.activation(&name, ys, activation);
+            }
+            Block::Shuffled => self.shuffled(xs, stride, activation, side)?,
+            Block::Attention => self.attention(xs, side)?,
+            Block::Rare => self.rare(xs, side)?,
+        };
+        let same = self.b.channels(ys) == channels && stride == 1;
+        if !same {
+            return Ok(ys);
+        }
+        let ys = self.add(xs, ys)?;
+        match block {
+            Block::Basic | Block::Bottleneck => {
+                let name = self.name();
+                self.b.activation(&name, ys, activation)
+            }
+            _ => Ok(ys),
+        }
+    }
+
+    /// Half of the channels pass; the other half are convolved.
+    fn shuffled(
+        &mut self,
+        xs: NodeId,
+        stride: usize,
+        activation: Activation,
+        side: usize,
+    ) -> taper_graph::Result<NodeId> {
+        let channels = self.b.channels(xs);
+        let (half, act) = (channels / 2, Some(activation));
+        let mut parts = Vec::new();
+        for start in [0, half] {
+            let (name, slice) = (self.name(), Op::Slice { start, len: half });
+            parts.push(self.b.push(&name, slice, &[xs], Bias::Without)?);
+        }
+        let mut ys = self.conv(parts[1], Conv::pointwise(half), act, side)?;
+        ys = self.conv(ys, Conv::depthwise(half, 3, stride), None, side)?;
+        ys = self.conv(ys, Conv::pointwise(half), act, side.div_ceil(stride))?;
+        let passed = match stride {
+            1 => parts[0],
+            _ => self.conv(parts[0], Conv::depthwise(half, 3, stride), None, side)?,
+        };
+        let name = self.name();
+        let ys = self.b.concat(&name, &[passed, ys])?;
+        let name = self.name();
+        self.b.push(&name, Op::Shuffle { groups: 2 }, &[ys], Bias::Without)
+    }
+
+    fn attention(&mut self, xs: NodeId, side: usize) -> taper_graph::Result<NodeId> {
+        let channels = self.b.channels(xs);
+        let heads = self.draw.of(&[2, 4, 8]);
+        let dim = self.draw.of(&[16, 32, 64]);
+        let mut three = Vec::new();
+        for _ in 0..3 {
+            three.push(self.conv(xs, Conv::pointwise(heads * dim), None, side)?);
+        }
+        self.macs_left -= (2 * side.pow(4) * heads * dim) as f64;
+        let attention = Op::Attention { heads, kv_heads: heads, scale: 0.125 };
+        let name = self.name();
+        let ys = self.b.push(&name, attention, &three, Bias::Without)?;
+        self.conv(ys, Conv::pointwise(channels), None, side)
+    }
+
+    /// Operations that few networks have, so that none is unknown.
+    fn rare(&mut self, xs: NodeId, side: usize) -> taper_graph::Result<NodeId> {
+        let channels = self.b.channels(xs);
+        let (h, w) = (side, side);
+        let op = match self.draw.below(9) {
+            0 => Op::GroupNorm { groups: 1, eps: 1e-5 },
+            1 => Op::LayerNorm { eps: 1e-5 },
+            2 => Op::Pool { kind: PoolKind::Avg, window: Window::square(3, 1), ceil: false },
+            3 => Op::Pool { kind: PoolKind::Max, window: Window::square(5, 1), ceil: false },
+            4 => Op::BlurPool { window: Window::square(3, 1) },
+            5 => Op::Resize { out: ResizeTo::Size([h, w]), mode: ResizeMode::Bilinear },
+            6 => Op::AdaptivePool { kind: PoolKind::Avg, out: [h, w], at_least: false },
+            7 => Op::Pad { sides: [1, 1, 1, 1], mode: PadMode::Zeros },
+            _ => Op::Scale { factor: 0.5 },
+        };
+        let pads = matches!(op, Op::Pad { .. });
+        let name = self.name();
+        let mut ys = self.b.push(&name, op, &[xs], Bias::Without)?;
+        if pads {
+            let window = Window { padding: taper_graph::Padding::Valid, ..Window::square(3, 1) };
+            let conv = Conv { out: channels, window, groups: channels };
+            ys = self.conv(ys, conv, None, side)?;
+        }
+        if self.draw.unit() < 0.3 {
+            let conv = Conv { out: channels, window: Window::square(1, 1), groups: 1 };
+            let (name, op) = (self.name(), Op::ConvTranspose { conv, output_padding: [0; 2] });
+            ys = self.b.push(&name, op, &[ys], Bias::With)?;
+        }
+        Ok(ys)
+    }
+}

@@ -1,0 +1,196 @@
+//! A machine's times in a file: made once, found again, read on another machine where it is named.
+//!
+//! Above: `cost`, the binary. Below: `taper_engine::calibrate`, `taper_cost`, `taper_files`, the user's cache directory. Not here: what is
+//! predicted from it (`cost`).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use taper_cost::Calibration;
+use taper_cost::latency::{FORMAT, Machine, StepSample};
+use taper_engine::{CalibrateOptions, Cpu, calibration_network, time_passes};
+use taper_model::Model;
+
+use crate::bench::{Training, images};
+use crate::error::{Error, Result};
+use crate::options::{FineTuneOptions, OptimizerKind};
+use crate::report::CalibrationReport;
+use crate::setup;
+
+/// Networks of which whole steps are timed.
+const STEPS: usize = 6;
+
+/// Images of these steps.
+const BATCH: usize = 4;
+
+/// The largest file that is read: many times what a calibration takes.
+const LARGEST: u64 = 64 << 20;
+
+/// What is calibrated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CalibrationOptions {
+    /// Threads; 0 for all cores. One thread is calibrated with any other number.
+    pub threads: usize,
+    /// Where the file goes; the user's cache directory, named for the machine, if not said.
+    pub out: Option<PathBuf>,
+    /// Decides on the networks that are timed.
+    pub seed: u64,
+    /// Networks that are timed for inference; half as many are trained.
+    pub networks: usize,
+}
+
+impl Default for CalibrationOptions {
+    fn default() -> Self {
+        let networks = CalibrateOptions::new(0).networks;
+        Self { threads: 0, out: None, seed: 0, networks }
+    }
+}
+
+/// Measures this machine and writes the file; tells `observe` how much of it is done, from 0 to 1.
+///
+/// # Errors
+/// [`Error::Stopped`] when asked to stop; [`Error::File`] if the file cannot be written.
+pub fn calibrate(
+    options: &CalibrationOptions,
+    stop: &AtomicBool,
+    observe: &mut dyn FnMut(f64),
+) -> Result<CalibrationReport> {
+    let began = Instant::now();
+    let most = Cpu::new(options.threads).threads();
+    let mut threads = vec![most, 1];
+    threads.dedup();
+    let machine = taper_engine::machine();
+    let (mut modes, mut steps) = (Vec::new(), Vec::new());
+    let parts = threads.len() as f64;
+    for (part, &threads) in threads.iter().enumerate() {
+        let mut all = CalibrateOptions::new(threads);
+        all.seed = options.seed;
+        // One thread alone is asked for less often.
+        all.networks = if part == 0 { options.networks } else { options.networks * 2 / 3 }.max(1);
+        all.trained = (all.networks / 2).max(1);
+        let timed = taper_engine::calibrate(&all, |done, count| {
+            observe((part as f64 + 0.9 * done as f64 / count as f64) / parts);
+            !stop.load(Ordering::Relaxed)
+        });
+        modes.extend(timed.map_err(|source| Error::Engine { source })?);
+        if stop.load(Ordering::Relaxed) {
+            return Err(Error::Stopped);
+        }
+        for index in 0..STEPS.min(all.networks) {
+            let index = all.networks + all.trained + index;
+            steps.extend(step_samples(options.seed, index, threads)?);
+        }
+        observe((part as f64 + 1.0) / parts);
+    }
+    let calibration =
+        Calibration { format: FORMAT, machine, modes, steps, seconds_per_megapixel: None };
+    let path = match &options.out {
+        Some(path) => path.clone(),
+        None => own_path(&calibration.machine)?,
+    };
+    let text = calibration.to_json().map_err(|source| Error::Cost { source })?;
+    let failed = |source| Error::File { path: path.clone(), source };
+    taper_files::replace(&path, |file| file.write_all(text.as_bytes())).map_err(failed)?;
+    let units = calibration.modes.iter().map(|mode| mode.units.len()).sum();
+    let Machine { processor, isa, cores, .. } = calibration.machine;
+    Ok(CalibrationReport {
+        path,
+        processor,
+        isa,
+        cores,
+        threads,
+        units,
+        seconds: began.elapsed().as_secs_f64(),
+    })
+}
+
+/// What steps of a network take beside its units, with each optimizer.
+fn step_samples(seed: u64, index: usize, threads: usize) -> Result<Vec<StepSample>> {
+    let engine = |source| Error::Engine { source };
+    let model = calibration_network(seed, index).map_err(engine)?;
+    let [h, w] = model.preprocess().input_size;
+    let shape = [BATCH, h, w];
+    let xs = images(&model, shape);
+    let budget = Duration::from_millis(150);
+    let mut samples = Vec::new();
+    for optimizer in [OptimizerKind::Sgd, OptimizerKind::AdamW] {
+        let options = FineTuneOptions { optimizer, ..FineTuneOptions::default() };
+        let slots = setup::rule(&options).slots().len();
+        let mut training = Training::new(&model, shape, threads, &options)?;
+        let passes = time_passes(&model, &xs, shape, threads, budget).map_err(engine)?;
+        let step = training.median_seconds(budget)?;
+        samples.push(step_sample(&model, shape, threads, slots, step - passes));
+    }
+    Ok(samples)
+}
+
+fn step_sample(
+    model: &Model,
+    [n, h, w]: [usize; 3],
+    threads: usize,
+    slots: usize,
+    seconds: f64,
+) -> StepSample {
+    let trained = model.graph().params().iter().filter(|spec| spec.role.is_trained());
+    StepSample {
+        threads,
+        slots,
+        params: trained.clone().map(|spec| spec.len() as u64).sum(),
+        tensors: trained.count(),
+        images: (n * h * w * model.graph().input_channels()) as u64,
+        seconds: seconds.max(0.0),
+    }
+}
+
+/// A calibration that holds on this machine, if there is one.
+pub(crate) fn own() -> Result<Option<Calibration>> {
+    let machine = taper_engine::machine();
+    let path = own_path(&machine)?;
+    if !path.exists() {
+        return Ok(None);
+    }
+    let calibration = read(&path)?;
+    if !calibration.machine.is_like(&machine) {
+        let found = told(&calibration.machine);
+        let reason = format!(
+            "was measured on {found}, this machine is {}; calibrate again, or name the file to predict for that machine",
+            told(&machine)
+        );
+        return Err(Error::Calibration { path, reason });
+    }
+    Ok(Some(calibration))
+}
+
+/// The calibration in a file, of any machine.
+pub(crate) fn read(path: &Path) -> Result<Calibration> {
+    let failed = |source| Error::File { path: path.to_owned(), source };
+    let refused = |reason: String| Error::Calibration { path: path.to_owned(), reason };
+    let len = fs::metadata(path).map_err(failed)?.len();
+    if len > LARGEST {
+        return Err(refused(format!("has {len} bytes, a calibration has {LARGEST} at most")));
+    }
+    let bytes = fs::read(path).map_err(failed)?;
+    let text =
+        String::from_utf8(bytes).map_err(|source| refused(format!("is no text: {source}")))?;
+    Calibration::from_json(&text).map_err(|error| match error {
+        taper_cost::Error::Calibration { what } => refused(what),
+        source => Error::Cost { source },
+    })
+}
+
+/// A machine in words.
+pub(crate) fn told(machine: &Machine) -> String {
+    let Machine { processor, isa, cores, .. } = machine;
+    format!("{processor} ({isa}, {cores} cores)")
+}
+
+/// Where this machine's calibration lies: `taper/calibration-….json` in the user's cache directory.
+fn own_path(machine: &Machine) -> Result<PathBuf> {
+    let folder = dirs::cache_dir().ok_or(Error::NoCache)?;
+    let told = format!("{} {} {}", machine.processor, machine.isa, machine.cores);
+    let words = told.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let words: Vec<String> = words.map(str::to_lowercase).collect();
+    Ok(folder.join("taper").join(format!("calibration-{}.json", words.join("-"))))
+}
