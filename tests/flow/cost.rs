@@ -24,7 +24,7 @@ fn calibration(dir: &Path, change: impl FnOnce(&mut Value)) -> PathBuf {
     let roof = json!({ "threads": 2, "flops_per_second": 4e12, "copies": [[262_144, 1e11]] });
     let shape = |kind: &str, macs: usize| {
         json!({ "kind": kind, "positions": macs, "in_channels": 1, "out_channels": 1, "groups": 1, "taps": 1,
-            "stride": 1, "read": macs, "written": macs, "weights": 1 })
+            "stride": 1, "read": macs, "written": macs, "weights": 1, "exponentials": 0 })
     };
     let unit = |kind: &str, macs: usize| {
         json!({ "shape": shape(kind, macs), "batch": 1, "macs": macs, "elementwise": 0,

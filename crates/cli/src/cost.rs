@@ -50,7 +50,7 @@ pub(crate) struct Flags {
     /// Networks to be laid side by side; `all` is the whole zoo
     #[arg(long, value_name = "NAME|FILE", num_args = 1.., conflicts_with = "model")]
     compare: Vec<String>,
-    /// Height and width of the image: a number for a square, or HxW [default: the model's own]
+    /// Height and width of the image: a number for a square, or `HxW` [default: the model's own]
     #[arg(long, value_name = "N|HxW", value_parser = image_size)]
     image_size: Option<[usize; 2]>,
     /// Images a batch
@@ -78,7 +78,7 @@ pub(crate) struct Flags {
     #[arg(long)]
     measure: bool,
     /// What if: one factor at several values. image-size, width, depth, classes, batch or threads; filters, stride or pool of a LAYER.
-    /// Such as image-size=96..256:32, width=0.5,0.75,1, filters:conv_stem=8..32:8, pool:conv_stem=stride,max,avg; can be given again
+    /// Such as `image-size=96..256:32`, `width=0.5,0.75,1`, `filters:conv_stem=8..32:8`, `pool:conv_stem=stride,max,avg`; can be given again
     #[arg(long = "sweep", value_name = "FACTOR[:LAYER]=VALUES", conflicts_with = "compare")]
     sweeps: Vec<String>,
     /// What leaving each block and each layer out would save
@@ -118,8 +118,10 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
     }
-    let assertions = flags.assertions.iter().map(|text| text.parse::<Assertion>());
-    let assertions: Vec<Assertion> = assertions.collect::<std::result::Result<_, _>>()?;
+    let mut assertions = Vec::new();
+    for text in &flags.assertions {
+        assertions.push(text.parse::<Assertion>()?);
+    }
     let options = CostOptions {
         image_size: flags.image_size,
         batch: flags.batch,
@@ -161,16 +163,18 @@ fn one(
     (savings, depth): (bool, usize),
     output: &Output,
 ) -> Result<CostReport> {
-    let sweeps: Vec<Sweep> =
-        sweeps.iter().map(|text| taper_recipes::parse_sweep(text)).collect::<Result<_, _>>()?;
+    let mut parsed: Vec<Sweep> = Vec::new();
+    for text in sweeps {
+        parsed.push(taper_recipes::parse_sweep(text)?);
+    }
     let report = taper_recipes::cost(options)?;
     output.say(table::of_network(&report, depth));
     let mut value = serde_json::to_value(&report)?;
-    if !sweeps.is_empty() || savings {
+    if !parsed.is_empty() || savings {
         let network = CostNetwork::open(&options.model)?;
         let calibration = taper_recipes::calibration_for(options)?;
         let mut swept = Vec::new();
-        for sweep in &sweeps {
+        for sweep in &parsed {
             let sweep = taper_recipes::sweep_costs(&network, options, calibration.as_ref(), sweep)?;
             output.say(format!("\n{}", table::sweep(&sweep)));
             swept.push(sweep);

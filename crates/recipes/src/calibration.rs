@@ -91,7 +91,7 @@ pub fn calibrate(
         None => own_path(&calibration.machine)?,
     };
     let text = calibration.to_json().map_err(|source| Error::Cost { source })?;
-    let failed = |source| Error::File { path: path.clone(), source };
+    let failed = |source| Error::File { action: "write", path: path.clone(), source };
     taper_files::replace(&path, |file| file.write_all(text.as_bytes())).map_err(failed)?;
     let units = calibration.modes.iter().map(|mode| mode.units.len()).sum();
     let Machine { processor, isa, cores, .. } = calibration.machine;
@@ -165,7 +165,7 @@ pub(crate) fn own() -> Result<Option<Calibration>> {
 
 /// The calibration in a file, of any machine.
 pub(crate) fn read(path: &Path) -> Result<Calibration> {
-    let failed = |source| Error::File { path: path.to_owned(), source };
+    let failed = |source| Error::File { action: "read", path: path.to_owned(), source };
     let refused = |reason: String| Error::Calibration { path: path.to_owned(), reason };
     let len = fs::metadata(path).map_err(failed)?.len();
     if len > LARGEST {

@@ -176,7 +176,7 @@ pub fn cost_of(
         None => None,
         Some(bytes) => Some(largest_batch(graph, &outputs, &trained, (size, slots), bytes)?),
     };
-    Ok(report::report(report::Parts {
+    Ok(report::report(&report::Parts {
         network,
         options,
         threads,

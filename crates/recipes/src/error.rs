@@ -216,7 +216,7 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         #[source]
-        source: taper_graph::Error,
+        source: Box<taper_graph::Error>,
     },
     /// A network that cannot be counted.
     #[error(transparent)]

@@ -39,7 +39,7 @@ pub fn write_costs_csv(path: &Path, reports: &[CostReport]) -> Result<()> {
         }
     }
     taper_files::replace(path, |file| file.write_all(text.as_bytes()))
-        .map_err(|source| Error::File { path: path.to_owned(), source })
+        .map_err(|source| Error::File { action: "write", path: path.to_owned(), source })
 }
 
 /// A field that may hold commas and quotes (RFC 4180).

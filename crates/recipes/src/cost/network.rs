@@ -60,15 +60,15 @@ impl Network {
 }
 
 fn of_json(path: &str) -> Result<Network> {
-    let failed = |source| Error::File { path: path.into(), source };
+    let failed = |source| Error::File { action: "read", path: path.into(), source };
     let len = fs::metadata(path).map_err(failed)?.len();
     if len > LARGEST {
         let reason = format!("has {len} bytes, a graph in JSON has {LARGEST} at most");
         return Err(failed(io::Error::new(io::ErrorKind::InvalidData, reason)));
     }
     let text = fs::read_to_string(path).map_err(failed)?;
-    let graph =
-        Graph::from_json(&text).map_err(|source| Error::GraphFile { path: path.into(), source })?;
+    let graph = Graph::from_json(&text)
+        .map_err(|source| Error::GraphFile { path: path.into(), source: Box::new(source) })?;
     let size = Preprocess::imagenet().input_size;
     Ok(Network { name: path.to_owned(), graph, size, top1: None })
 }

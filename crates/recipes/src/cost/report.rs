@@ -210,8 +210,8 @@ pub(super) struct Parts<'a> {
 }
 
 /// Puts a report together.
-pub(super) fn report(parts: Parts<'_>) -> CostReport {
-    let Parts { network, options, threads, costs, inference, training, time, largest } = parts;
+pub(super) fn report(parts: &Parts<'_>) -> CostReport {
+    let Parts { network, options, threads, costs, inference, training, time, largest } = *parts;
     let graph = &network.graph;
     let total = costs.total();
     let units = time.map(|(inference, ..)| by_node(graph, inference));
