@@ -68,8 +68,8 @@ pub fn calibrate(
         let mut all = CalibrateOptions::new(threads);
         all.seed = options.seed;
         // One thread alone is asked for less often.
-        all.networks = if part == 0 { options.networks } else { options.networks * 2 / 3 }.max(1);
-        all.trained = (all.networks / 2).max(1);
+        all.networks = if part == 0 { options.networks } else { options.networks / 2 }.max(1);
+        all.trained = (all.networks * 2 / 5).max(1);
         let timed = taper_engine::calibrate(&all, |done, count| {
             observe((part as f64 + 0.9 * done as f64 / count as f64) / parts);
             !stop.load(Ordering::Relaxed)

@@ -100,7 +100,7 @@ fn cases(bench: &Bench, threads: usize) -> Result<Vec<Case>> {
     let is_asked = |name: &str| bench.models.is_empty() || bench.models.iter().any(|it| it == name);
     let mut cases = Vec::new();
     for architecture in all.filter(|it| is_asked(it.name)) {
-        let model = networks::random(architecture.name, 1000)?;
+        let model = networks::normalized(architecture.name, threads)?;
         let options = SessionOptions { threads, ..SessionOptions::default() };
         let session = Session::new(&model, &options)?;
         let size = [architecture.input_size; 2];

@@ -1,8 +1,10 @@
 //! What is run: networks of the zoo with random weights, and random images.
 //!
-//! Above: the sections. Below: the zoo, `taper_model`. Not here: trained weights, which take as long.
+//! Above: the sections. Below: the zoo, `taper_engine`, `taper_model`. Not here: trained weights, which take as long.
 
 use anyhow::Result;
+use taper_engine::{Cpu, Real as _, Trainer};
+use taper_graph::Op;
 use taper_model::{Model, Preprocess};
 use taper_zoo::architecture;
 
@@ -27,6 +29,36 @@ pub(super) fn random(name: &str, classes: usize) -> Result<Model> {
             let std = (2.0 / fan_in as f32).sqrt();
             tensor.data = images(out * fan_in).into_iter().map(|x| x * std).collect();
         }
+    }
+    Ok(model.with_tensors(tensors)?)
+}
+
+/// [`random`] for images of its own size, whose norms have the statistics of such images: every activation is of the size of a trained
+/// network's, where exponentials neither overflow nor vanish, and so takes the time it takes there.
+pub(super) fn normalized(name: &str, threads: usize) -> Result<Model> {
+    let architecture = architecture(name)?;
+    let (graph, side) = (architecture.graph(1000)?, architecture.input_size);
+    let preprocess = Preprocess { input_size: [side; 2], ..Preprocess::imagenet() };
+    let model = Model::random(graph, 0, preprocess, Vec::new())?;
+    let mut tensors = model.tensors().to_vec();
+    let params: Vec<&[f32]> = model.tensors().iter().map(|it| it.data.as_slice()).collect();
+    let graph = model.graph();
+    let trained = vec![true; params.len()];
+    let mut trainer = Trainer::new(graph, "logits", &trained, Cpu::new(threads))?;
+    let xs = images(2 * side * side * graph.input_channels());
+    trainer.forward(&params, &xs, [2, side, side], 0)?;
+    let mut momentum = vec![1.0; params.len()];
+    for node in graph.nodes() {
+        if let Op::BatchNorm { momentum: Some(own), .. } = node.op() {
+            node.params().iter().for_each(|param| momentum[param.index()] = *own);
+        }
+    }
+    for (param, running) in trainer.running_statistics(&params) {
+        let (own, old) = (momentum[param.index()], params[param.index()]);
+        let batch = |(new, old): (&f32, &f32)| {
+            f32::from_f64((f64::from(*new) - (1.0 - own) * f64::from(*old)) / own)
+        };
+        tensors[param.index()].data = running.iter().zip(old).map(batch).collect();
     }
     Ok(model.with_tensors(tensors)?)
 }

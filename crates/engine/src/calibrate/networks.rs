@@ -4,7 +4,7 @@
 //! What they compute means nothing. What they contain is drawn so that sizes of published networks lie between those drawn.
 
 use taper_graph::{
-    Activation, Bias, Conv, Graph, GraphBuilder, NodeId, Op, PadMode, ParamRole, PoolKind,
+    Activation, Bias, Conv, Graph, GraphBuilder, NodeId, Op, PadMode, Padding, ParamRole, PoolKind,
     ResizeMode, ResizeTo, Window,
 };
 
@@ -56,13 +56,23 @@ fn narrow(value: f64) -> f32 {
     value as f32
 }
 
+/// How large the weights of a network are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Weights {
+    /// As they come.
+    Usual,
+    /// With layers at the end whose weights no cache holds.
+    Large,
+}
+
 /// Network number `index` under a seed.
-pub(super) fn random(seed: u64, index: u64) -> Result<Network> {
+pub(super) fn random(seed: u64, index: u64, weights: Weights) -> Result<Network> {
     let mut draw = Draw { seed, stream: index.wrapping_add(1 << 32), index: 0 };
     let side = draw.of(&[96, 128, 160, 192, 224, 224, 224, 256, 288, 320]);
     let mut builder = GraphBuilder::new(3)?;
-    let mut network =
-        Growing { macs_left: draw.log_between(MACS), draw, names: 0, b: &mut builder };
+    let macs_left = draw.log_between(MACS);
+    let is_large = weights == Weights::Large;
+    let mut network = Growing { macs_left, is_large, draw, names: 0, b: &mut builder };
     let xs = network.network(side)?;
     builder.output("logits", xs)?;
     Ok(Network { graph: builder.build()?, size: [side; 2], seed: seed ^ index })
@@ -142,6 +152,7 @@ struct Growing<'a> {
     draw: Draw,
     names: usize,
     macs_left: f64,
+    is_large: bool,
 }
 
 impl Growing<'_> {
@@ -185,15 +196,20 @@ impl Growing<'_> {
         }
         // Networks that multiply more at each position are wider.
         let mut width = self.draw.log_between([12.0, 40.0]);
-        if matches!(family, Block::Basic | Block::Bottleneck | Block::Plain | Block::Branches) {
+        let is_dense =
+            matches!(family, Block::Basic | Block::Bottleneck | Block::Plain | Block::Branches);
+        if is_dense {
             width *= 2.0;
+            self.macs_left *= 2.0;
         }
         for _ in 0..MOST_BLOCKS {
             let other = self.draw.unit() < 0.15;
             let block = if other { self.other(side) } else { family };
+            // What multiplies much at each position has few layers before the map is small.
+            let chance = if is_dense { 0.5 } else { 0.35 };
             let halves = side > 7
                 && !matches!(block, Block::Attention | Block::Rare)
-                && self.draw.unit() < 0.35;
+                && self.draw.unit() < chance;
             let stride = if halves { 2 } else { 1 };
             if halves {
                 width *= self.draw.log_between([1.4, 2.1]);
@@ -231,8 +247,19 @@ impl Growing<'_> {
             let out = self.draw.of(&[576, 960, 1024, 1280, 1280, 1536]);
             xs = self.conv(xs, Conv::pointwise(out), Some(activation), side)?;
         }
+        // A layer over the whole map, and a wide one behind it.
+        let large = self.is_large && side <= 12;
+        if large {
+            let window = Window { padding: Padding::Valid, ..Window::square(side, 1) };
+            let out = self.draw.of(&[1024, 2048]);
+            xs = self.conv(xs, Conv { out, window, groups: 1 }, Some(activation), side)?;
+        }
         let name = self.name();
         xs = self.b.global_pool(&name, xs, PoolKind::Avg, true)?;
+        if large {
+            let name = self.name();
+            xs = self.b.linear(&name, xs, 8192, Bias::With)?;
+        }
         if self.draw.unit() < 0.3 {
             let (name, out) = (self.name(), self.draw.of(&[512, 1024, 1280, 2048, 4096]));
             xs = self.b.linear(&name, xs, out, Bias::With)?;
@@ -426,7 +453,7 @@ impl Growing<'_> {
         let name = self.name();
         let mut ys = self.b.push(&name, op, &[xs], Bias::Without)?;
         if pads {
-            let window = Window { padding: taper_graph::Padding::Valid, ..Window::square(3, 1) };
+            let window = Window { padding: Padding::Valid, ..Window::square(3, 1) };
             let conv = Conv { out: channels, window, groups: channels };
             ys = self.conv(ys, conv, None, side)?;
         }
