@@ -4,7 +4,7 @@
 
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -93,6 +93,9 @@ pub(crate) struct Flags {
     /// Write the layers as a table of comma-separated values
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    /// Write everything onto one page with pictures: where costs come from, memory over time, the roofline, what is swept
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     #[command(flatten)]
     shared: Shared,
 }
@@ -134,10 +137,19 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
         ..CostOptions::new(flags.arch.of(flags.model.unwrap_or_default()))
     };
     let reports = if flags.compare.is_empty() {
-        vec![one(&options, &flags.sweeps, (flags.savings, flags.depth), &output)?]
+        let asked = Asked {
+            sweeps: &flags.sweeps,
+            savings: flags.savings,
+            depth: flags.depth,
+            html: flags.html.as_deref(),
+        };
+        vec![one(&options, &asked, &output)?]
     } else {
         let reports = taper_recipes::compare_costs(&options, &expanded(&flags.compare)?)?;
         output.say(table::comparison(&reports));
+        if let Some(path) = &flags.html {
+            taper_recipes::comparison_page(path, &reports)?;
+        }
         output.json(&json!({ "models": reports }))?;
         reports
     };
@@ -156,35 +168,41 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
     Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// What is asked of one network.
+struct Asked<'a> {
+    sweeps: &'a [String],
+    savings: bool,
+    depth: usize,
+    html: Option<&'a Path>,
+}
+
 /// Shows everything about one network.
-fn one(
-    options: &CostOptions,
-    sweeps: &[String],
-    (savings, depth): (bool, usize),
-    output: &Output,
-) -> Result<CostReport> {
+fn one(options: &CostOptions, asked: &Asked<'_>, output: &Output) -> Result<CostReport> {
     let mut parsed: Vec<Sweep> = Vec::new();
-    for text in sweeps {
+    for text in asked.sweeps {
         parsed.push(taper_recipes::parse_sweep(text)?);
     }
     let report = taper_recipes::cost(options)?;
-    output.say(table::of_network(&report, depth));
+    output.say(table::of_network(&report, asked.depth));
     let mut value = serde_json::to_value(&report)?;
-    if !parsed.is_empty() || savings {
+    let (mut swept, mut savings) = (Vec::new(), Vec::new());
+    if !parsed.is_empty() || asked.savings {
         let network = CostNetwork::open(&options.model)?;
         let calibration = taper_recipes::calibration_for(options)?;
-        let mut swept = Vec::new();
         for sweep in &parsed {
             let sweep = taper_recipes::sweep_costs(&network, options, calibration.as_ref(), sweep)?;
             output.say(format!("\n{}", table::sweep(&sweep)));
             swept.push(sweep);
         }
-        value["sweeps"] = serde_json::to_value(swept)?;
-        if savings {
-            let savings = taper_recipes::savings(&network, options, calibration.as_ref())?;
+        value["sweeps"] = serde_json::to_value(&swept)?;
+        if asked.savings {
+            savings = taper_recipes::savings(&network, options, calibration.as_ref())?;
             output.say(format!("\n{}", table::savings(&savings, &report)));
-            value["savings"] = serde_json::to_value(savings)?;
+            value["savings"] = serde_json::to_value(&savings)?;
         }
+    }
+    if let Some(path) = asked.html {
+        taper_recipes::cost_page(path, &report, &swept, &savings)?;
     }
     output.json(&value)?;
     Ok(report)

@@ -48,7 +48,7 @@ pub use memory::{InferenceMemory, TrainingMemory, inference_memory, training_mem
 pub use scope::ScopeCost;
 pub use timeline::{LiveTensor, Moment, Pass, Timeline};
 pub use unit::{Bytes, Elements, Flops, Macs, Params, Seconds};
-pub use units::{UnitCost, UnitKind, UnitShape, training_units, units};
+pub use units::{UnitCost, UnitKind, UnitShape, inference_units, training_units, units};
 pub use work::Work;
 
 #[cfg(test)]

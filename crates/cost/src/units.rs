@@ -120,6 +120,25 @@ pub fn units(graph: &Graph, plan: &InferencePlan, size: [usize; 2]) -> Result<Ve
     Ok(units.map(|(u, (unit, step))| unit_cost(graph, &extents, (u, unit), step, 0)).collect())
 }
 
+/// [`units`] of a session of the named outputs, without those whose work others do.
+///
+/// # Errors
+/// [`Error::Plan`] for an unknown output, or an image that the network does not take.
+pub fn inference_units(
+    graph: &Graph,
+    outputs: &[&str],
+    size @ [h, w]: [usize; 2],
+) -> Result<Vec<UnitCost>> {
+    let refused = |source| Error::Plan { h, w, source: Box::new(source) };
+    let nodes = outputs.iter().map(|output| graph.output(output));
+    let nodes: taper_graph::Result<Vec<NodeId>> = nodes.collect();
+    let nodes = nodes.map_err(|source| refused(source.into()))?;
+    let plan = InferencePlan::new(graph, &nodes, size).map_err(refused)?;
+    let mut units = units(graph, &plan, size)?;
+    units.retain(|unit| !unit.skipped);
+    Ok(units)
+}
+
 /// What each unit of a training step does forward, by unit, for one image of `[h, w]`: nothing is fused but what is pending on its
 /// output.
 ///

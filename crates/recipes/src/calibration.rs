@@ -194,3 +194,53 @@ fn own_path(machine: &Machine) -> Result<PathBuf> {
     let words: Vec<String> = words.map(str::to_lowercase).collect();
     Ok(folder.join("taper").join(format!("calibration-{}.json", words.join("-"))))
 }
+
+#[cfg(test)]
+mod tests {
+    use taper_cost::LatencyModel;
+
+    use super::*;
+    use crate::{CostNetwork, CostOptions, cost_of};
+
+    #[test]
+    fn a_machine_is_measured_and_predicts_any_network() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = Some(dir.path().join("deep/in/machine.json"));
+        let options = CalibrationOptions { threads: 1, out, networks: 3, seed: 5 };
+        let mut shares = Vec::new();
+        let report =
+            calibrate(&options, &AtomicBool::new(false), &mut |share| shares.push(share)).unwrap();
+        assert_eq!(report.threads, [1]);
+        assert!(shares.windows(2).all(|pair| pair[0] <= pair[1]) && shares.last() == Some(&1.0));
+        let calibration = read(&report.path).unwrap();
+        assert!(calibration.machine.is_like(&taper_engine::machine()));
+        let network = CostNetwork::open("mobilenetv2_035").unwrap();
+        let options = CostOptions { threads: 1, ..CostOptions::new("mobilenetv2_035") };
+        let cost = cost_of(&network, &options, Some(&calibration)).unwrap();
+        let time = cost.time.unwrap();
+        assert!(time.ms > 0.0 && time.training_ms > time.ms && time.ms.is_finite());
+        assert!(cost.units.iter().all(|unit| unit.ms.is_some_and(f64::is_finite)));
+        // It knows one number of threads.
+        assert!(LatencyModel::new(&calibration, 7).is_err());
+    }
+
+    #[test]
+    fn one_that_is_stopped_writes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("machine.json");
+        let options =
+            CalibrationOptions { threads: 1, out: Some(out.clone()), networks: 50, seed: 0 };
+        let stopped = calibrate(&options, &AtomicBool::new(true), &mut |_| ());
+        assert!(matches!(stopped, Err(Error::Stopped)));
+        assert!(!out.exists());
+    }
+
+    #[test]
+    fn files_are_named_for_their_machine() {
+        let machine = taper_engine::machine();
+        if let Ok(path) = own_path(&machine) {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            assert!(name.starts_with("calibration-") && name.ends_with(".json"), "{name}");
+        }
+    }
+}

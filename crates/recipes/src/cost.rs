@@ -1,12 +1,13 @@
 //! What a network costs: counts, memory and time, before it runs.
 //!
-//! Above: the binary, Rust users. Below: `taper_cost`, `cost::{assertion, budget, csv, network, report, sweep}`, `calibration`, `source`. Not here: the counting
+//! Above: the binary, Rust users. Below: `taper_cost`, `cost::{assertion, budget, csv, network, page, report, sweep}`, `calibration`, `source`. Not here: the counting
 //! (`taper_cost`), measuring a machine (`calibration`).
 
 mod assertion;
 mod budget;
 mod csv;
 mod network;
+mod page;
 mod report;
 mod sweep;
 
@@ -26,9 +27,10 @@ pub use assertion::{Assertion, Metric, parse_bytes};
 pub use budget::largest_batch;
 pub use csv::write_costs_csv;
 pub use network::Network as CostNetwork;
+pub use page::{comparison_page, cost_page};
 pub use report::{
     CostReport, LayerCost, LiveTensorCost, MemoryCost, MomentCost, ScopeRow, TimeCost,
-    TrainingMemoryCost,
+    TrainingMemoryCost, UnitRow,
 };
 pub use sweep::{CostSummary, Saving, SweepReport, SweepRow, parse_sweep, savings, sweep_costs};
 
@@ -158,15 +160,18 @@ pub fn cost_of(
     let trained: Vec<bool> = frozen.iter().map(|frozen| !frozen).collect();
     let costs = taper_cost::of_trained(graph, size, |id| trained[id.index()]).map_err(failed)?;
     let outputs: Vec<&str> = graph.main_outputs().collect();
+    let plan = taper_cost::inference_units(graph, &outputs, size).map_err(failed)?;
     let slots = setup::rule(&options.recipe()).slots().len();
     let inference =
         taper_cost::inference_memory(graph, &outputs, shape, threads).map_err(failed)?;
     let training =
         taper_cost::training_memory(graph, &outputs, &trained, shape, slots).map_err(failed)?;
+    let mut roof = None;
     let time = match calibration {
         None => None,
         Some(calibration) => {
             let model = LatencyModel::new(calibration, threads).map_err(failed)?;
+            roof = Some(model.roof().clone());
             let inference = model.inference(graph, &outputs, shape).map_err(failed)?;
             let training = model.training_step(graph, &outputs, &trained, shape, slots);
             Some((inference, training.map_err(failed)?, calibration::told(&calibration.machine)))
@@ -181,9 +186,11 @@ pub fn cost_of(
         options,
         threads,
         costs: &costs,
+        plan: &plan,
         inference: &inference,
         training: &training,
         time: time.as_ref(),
+        roof: roof.as_ref(),
         largest,
     }))
 }

@@ -230,3 +230,100 @@ fn alone(shape: UnitShape) -> UnitSample {
         seconds: 0.0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A unit of a machine that needs so long a call, a multiply-accumulate and an element read.
+    fn unit(positions: usize, channels: usize, law: [f64; 3], off: f64) -> UnitSample {
+        let (read, written) = (positions * 16, positions * channels);
+        let macs = positions * channels * 16;
+        let shape = UnitShape {
+            kind: UnitKind::Pointwise,
+            positions,
+            in_channels: 16,
+            out_channels: channels,
+            groups: 1,
+            taps: 1,
+            stride: 1,
+            read,
+            written,
+            weights: 16 * channels,
+            exponentials: 0,
+        };
+        let seconds = law[0] + law[1] * macs as f64 + law[2] * read as f64;
+        UnitSample { macs: macs as u64, seconds: seconds * off, ..alone(shape) }
+    }
+
+    const LAW: [f64; 3] = [1e-6, 1e-11, 2e-10];
+
+    fn samples(off: impl Fn(usize) -> f64) -> Vec<UnitSample> {
+        let sizes = [49, 100, 196, 400, 784, 1600, 3136];
+        let channels = [8, 24, 40, 96, 160, 320];
+        let all = sizes.iter().flat_map(|&size| channels.map(|channels| (size, channels)));
+        all.map(|(size, channels)| unit(size, channels, LAW, off(channels))).collect()
+    }
+
+    #[test]
+    fn a_machine_that_follows_a_line_is_predicted_by_it() {
+        let fit = Fit::new(&samples(|_| 1.0));
+        for (positions, channels) in [(60, 12), (1000, 100), (5000, 640)] {
+            let there = unit(positions, channels, LAW, 1.0);
+            let ratio = fit.seconds(&there).unwrap() / there.seconds;
+            assert!((ratio - 1.0).abs() < 0.02, "{positions} and {channels}: {ratio}");
+        }
+    }
+
+    #[test]
+    fn what_a_line_cannot_say_is_told_by_the_nearest() {
+        // Narrow layers take three times as long.
+        let off = |channels: usize| if channels < 16 { 3.0 } else { 1.0 };
+        let fit = Fit::new(&samples(off));
+        let ratio = |channels| {
+            let there = unit(300, channels, LAW, off(channels));
+            fit.seconds(&there).unwrap() / there.seconds
+        };
+        assert!((ratio(8) - 1.0).abs() < 0.2, "{}", ratio(8));
+        assert!((ratio(160) - 1.0).abs() < 0.2, "{}", ratio(160));
+    }
+
+    #[test]
+    fn kinds_that_were_not_measured_have_no_time() {
+        let fit = Fit::new(&samples(|_| 1.0));
+        let there = unit(49, 8, LAW, 1.0);
+        let shape = UnitShape { kind: UnitKind::Attention, ..there.shape };
+        assert!(fit.seconds(&UnitSample { shape, ..there }).is_none());
+        // Other gradients of a kind that was measured are better than nothing.
+        assert!(fit.seconds(&UnitSample { gradients: [true, false], ..there }).is_some());
+        assert!(Fit::new(&[]).seconds(&there).is_none());
+    }
+
+    #[test]
+    fn bands_take_the_ratio_of_the_nearest() {
+        let band =
+            |positions, ratio| BandSample { shape: unit(positions, 96, LAW, 1.0).shape, ratio };
+        let fit = BandFit::new(&[band(3136, 0.9), band(12544, 0.6)]);
+        let ratio = |positions| fit.ratio(unit(positions, 96, LAW, 1.0).shape);
+        assert!(ratio(12544) < ratio(3136));
+        assert!((0.5..1.0).contains(&ratio(6000)));
+        assert!((BandFit::new(&[]).ratio(unit(9, 8, LAW, 1.0).shape) - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn steps_are_a_line_without_negative_weights() {
+        let step = |tensors: usize, params: u64| StepSample {
+            threads: 1,
+            slots: 1,
+            params,
+            tensors,
+            images: 0,
+            seconds: 1e-4 + 2e-9 * params as f64,
+        };
+        let samples = [step(10, 1_000), step(20, 100_000), step(40, 5_000_000), step(160, 20_000)];
+        let there = step(80, 1_000_000);
+        let seconds = step_line(&samples.iter().collect::<Vec<_>>(), &there);
+        assert!((seconds / there.seconds - 1.0).abs() < 0.01, "{seconds}");
+        assert!(step_line(&[], &there).abs() < 1e-12);
+    }
+}

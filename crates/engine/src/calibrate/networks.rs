@@ -465,3 +465,50 @@ impl Growing<'_> {
         Ok(ys)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn networks_fit_together_and_contain_all_kinds_of_units() {
+        let mut kinds = BTreeSet::new();
+        for index in 0..300 {
+            let weights = if index % 7 == 0 { Weights::Large } else { Weights::Usual };
+            let network = random(3, index, weights).unwrap();
+            let units =
+                taper_cost::inference_units(&network.graph, &["logits"], network.size).unwrap();
+            kinds.extend(units.iter().map(|unit| format!("{:?}", unit.shape.kind)));
+            let macs = taper_cost::of(&network.graph, network.size).unwrap().total().macs().0;
+            assert!((1_000_000..20_000_000_000).contains(&macs), "{index}: {macs}");
+        }
+        let all = [
+            "Dense",
+            "Pointwise",
+            "Depthwise",
+            "Grouped",
+            "Linear",
+            "Transposed",
+            "Norm",
+            "Add",
+            "Mul",
+            "GlobalMean",
+            "Pool",
+            "Copy",
+            "Channels",
+            "Resample",
+            "Attention",
+        ];
+        assert_eq!(kinds, all.iter().map(ToString::to_string).collect());
+    }
+
+    #[test]
+    fn a_seed_and_a_number_make_a_network() {
+        let name = |seed, index| random(seed, index, Weights::Usual).unwrap().graph.to_json();
+        assert_eq!(name(1, 2), name(1, 2));
+        assert_ne!(name(1, 2), name(1, 3));
+        assert_ne!(name(1, 2), name(2, 2));
+    }
+}

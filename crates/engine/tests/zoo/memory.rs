@@ -52,6 +52,16 @@ fn every_session_allocates_what_cost_says() {
         session.run(&[], [0, h, w]).unwrap();
         let memory = inference_memory(model.graph(), &["logits"], [0, h, w], threads).unwrap();
         assert_eq!(memory.arena, arena(session.arena_bytes()), "{name}");
+        // Real batches, of smaller images so that they are quick: one for all threads, and an arena a thread.
+        let side = h.min(64);
+        for batch in [1, 8] {
+            let images = vec![0.0; batch * side * side * model.graph().input_channels()];
+            let mut session = Session::new(&model, &options).unwrap();
+            session.run(&images, [batch, side, side]).unwrap();
+            let shape = [batch, side, side];
+            let memory = inference_memory(model.graph(), &["logits"], shape, threads).unwrap();
+            assert_eq!(memory.arena, arena(session.arena_bytes()), "{name}, batch {batch}");
+        }
         // As many bytes as the tensors of the model file.
         let held: usize = model.tensors().iter().map(|tensor| tensor.data.len() * 4).sum();
         assert_eq!(memory.params, arena(held), "{name}");

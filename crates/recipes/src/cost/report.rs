@@ -5,8 +5,8 @@
 use serde::Serialize;
 use taper_cost::latency::UnitPrediction;
 use taper_cost::{
-    Cost, InferenceMemory, NetworkCost, Pass, Prediction, ScopeCost, Seconds, Timeline,
-    TrainingMemory,
+    Cost, InferenceMemory, NetworkCost, Pass, Prediction, Roof, ScopeCost, Seconds, Timeline,
+    TrainingMemory, UnitCost, UnitKind,
 };
 use taper_graph::Graph;
 
@@ -62,6 +62,27 @@ pub struct CostReport {
     /// Scope by scope: outer before inner.
     #[serde(skip)]
     pub tree: ScopeRow,
+    /// The units that run, with their predicted times.
+    #[serde(skip)]
+    pub units: Vec<UnitRow>,
+    /// What the machine can do at best.
+    #[serde(skip)]
+    pub roof: Option<Roof>,
+}
+
+/// A unit of inference: a convolution with its norm and activation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnitRow {
+    /// The first of its nodes.
+    pub name: String,
+    /// The kind of work.
+    pub kind: UnitKind,
+    /// Floating-point operations of a batch.
+    pub flops: u64,
+    /// Bytes of a batch.
+    pub bytes: u64,
+    /// Predicted milliseconds of a batch.
+    pub ms: Option<f64>,
 }
 
 /// What inference keeps.
@@ -203,15 +224,18 @@ pub(super) struct Parts<'a> {
     pub(super) options: &'a CostOptions,
     pub(super) threads: usize,
     pub(super) costs: &'a NetworkCost,
+    pub(super) plan: &'a [UnitCost],
     pub(super) inference: &'a InferenceMemory,
     pub(super) training: &'a TrainingMemory,
     pub(super) time: Option<&'a Predicted>,
+    pub(super) roof: Option<&'a Roof>,
     pub(super) largest: Option<Option<usize>>,
 }
 
 /// Puts a report together.
 pub(super) fn report(parts: &Parts<'_>) -> CostReport {
-    let Parts { network, options, threads, costs, inference, training, time, largest } = *parts;
+    let Parts { network, options, threads, costs, plan, inference, training, time, roof, largest } =
+        *parts;
     let graph = &network.graph;
     let total = costs.total();
     let units = time.map(|(inference, ..)| by_node(graph, inference));
@@ -240,6 +264,8 @@ pub(super) fn report(parts: &Parts<'_>) -> CostReport {
         top1: network.top1,
         layers,
         tree: row(&costs.tree(graph), units.as_deref()),
+        units: unit_rows(graph, plan, options.batch, units.as_deref()),
+        roof: roof.cloned(),
     }
 }
 
@@ -251,6 +277,22 @@ fn times((inference, training, on): &Predicted) -> TimeCost {
         training_ms: training.total.ms(),
         training_bound_ms: training.bound.ms(),
     }
+}
+
+fn unit_rows(
+    graph: &Graph,
+    units: &[UnitCost],
+    batch: usize,
+    times: Option<&[Option<(Seconds, Seconds)>]>,
+) -> Vec<UnitRow> {
+    let row = |unit: &UnitCost| UnitRow {
+        name: graph.node(unit.node).name().to_owned(),
+        kind: unit.shape.kind,
+        flops: unit.work.flops().times(batch).0,
+        bytes: unit.work.bytes().times(batch).0,
+        ms: times.and_then(|times| times[unit.node.index()]).map(|(time, _)| time.ms()),
+    };
+    units.iter().map(row).collect()
 }
 
 /// Times by node index; nodes that are no unit's first have none.
