@@ -352,31 +352,15 @@ impl Growing<'_> {
                 self.conv(ys, Conv::pointwise(out), None, inner)?
             }
             Block::Plain => self.conv(xs, Conv::dense(out, 3, stride), act, side)?,
-            Block::Branches => {
-                let depthwise = self.draw.unit() < 0.5;
-                let out = if depthwise { channels } else { out };
-                let of = |kernel| {
-                    if depthwise {
-                        Conv::depthwise(channels, kernel, stride)
-                    } else {
-                        Conv::dense(out, kernel, stride)
-                    }
-                };
-                let three = self.conv(xs, of(3), None, side)?;
-                let one = self.conv(xs, of(1), None, side)?;
-                let mut ys = self.add(three, one)?;
-                if out == channels && stride == 1 {
-                    let name = self.name();
-                    let norm = self.b.batch_norm(&name, xs, 1e-5, 0.1)?;
-                    ys = self.add(ys, norm)?;
-                }
-                let name = self.name();
-                return self.b.activation(&name, ys, activation);
-            }
+            Block::Branches => return self.branches(xs, out, step),
             Block::Shuffled => self.shuffled(xs, stride, activation, side)?,
             Block::Attention => self.attention(xs, side)?,
             Block::Rare => self.rare(xs, side)?,
         };
+        // A gate that no pointwise convolution swallows.
+        let is_gated = matches!(block, Block::Basic | Block::Fused | Block::Separable)
+            && self.draw.unit() < 0.2;
+        let ys = if is_gated { self.gate(ys)? } else { ys };
         let same = self.b.channels(ys) == channels && stride == 1;
         if !same {
             return Ok(ys);
@@ -389,6 +373,31 @@ impl Growing<'_> {
             }
             _ => Ok(ys),
         }
+    }
+
+    /// Parallel convolutions that are added: a network before its branches become one.
+    fn branches(&mut self, xs: NodeId, out: usize, step: &Step) -> taper_graph::Result<NodeId> {
+        let Step { stride, activation, side, .. } = *step;
+        let channels = self.b.channels(xs);
+        let depthwise = self.draw.unit() < 0.5;
+        let out = if depthwise { channels } else { out };
+        let of = |kernel| {
+            if depthwise {
+                Conv::depthwise(channels, kernel, stride)
+            } else {
+                Conv::dense(out, kernel, stride)
+            }
+        };
+        let three = self.conv(xs, of(3), None, side)?;
+        let one = self.conv(xs, of(1), None, side)?;
+        let mut ys = self.add(three, one)?;
+        if out == channels && stride == 1 {
+            let name = self.name();
+            let norm = self.b.batch_norm(&name, xs, 1e-5, 0.1)?;
+            ys = self.add(ys, norm)?;
+        }
+        let name = self.name();
+        self.b.activation(&name, ys, activation)
     }
 
     /// Half of the channels pass; the other half are convolved.
