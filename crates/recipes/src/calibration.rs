@@ -206,7 +206,7 @@ mod tests {
     fn a_machine_is_measured_and_predicts_any_network() {
         let dir = tempfile::tempdir().unwrap();
         let out = Some(dir.path().join("deep/in/machine.json"));
-        let options = CalibrationOptions { threads: 1, out, networks: 3, seed: 5 };
+        let options = CalibrationOptions { threads: 1, out, networks: 2, seed: 5 };
         let mut shares = Vec::new();
         let report =
             calibrate(&options, &AtomicBool::new(false), &mut |share| shares.push(share)).unwrap();

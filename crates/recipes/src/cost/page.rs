@@ -34,8 +34,10 @@ pub fn cost_page(
         let note = "predicted; a dot on the line would be as fast as the machine can be";
         section("Roofline", note, vec![charts("", vec![chart], None)])
     }));
-    let swept = sweeps.iter().map(|sweep| {
-        charts(&sweep.factor, lines(sweep), Some(summaries(&sweep.factor, &rows(sweep))))
+    let swept = sweeps.iter().flat_map(|sweep| {
+        let table = summaries(&sweep.factor, &rows(sweep));
+        let table = Block::Table { title: String::new(), note: String::new(), table };
+        [charts(&sweep.factor, lines(sweep), None), table]
     });
     let swept: Vec<Block> = swept.collect();
     if !swept.is_empty() {
