@@ -22,8 +22,8 @@ use taper_layers::loss::{BceWithLogits, CrossEntropy, Loss, SmoothL1};
 use taper_layers::{NamedTensors, Network};
 use taper_optim::{AdamW, Optimizer, Schedule, split_by_decay};
 use taper_train::{
-    Event, Fit, MeanAbsoluteError, MeanIou, Metric, MultiLabelAccuracy, MultiLabelF1, Of, Outcome,
-    RunFolder, Settings, Start,
+    Event, Fit, MeanAbsoluteError, MeanIou, Metric, MultiLabelAccuracy, MultiLabelF1, Outcome,
+    OutputMetric, RunFolder, Settings, Start,
 };
 
 use shapes::Shapes;
@@ -79,8 +79,8 @@ impl Task {
             Self::Numbers => vec![Box::new(MeanAbsoluteError::new())],
             Self::Mask => vec![Box::new(MeanIou::new())],
             Self::MaskAndCount => vec![
-                Box::new(Of::new("mask", MeanIou::new())),
-                Box::new(Of::new("count", MeanAbsoluteError::new())),
+                Box::new(OutputMetric::new("mask", MeanIou::new())),
+                Box::new(OutputMetric::new("count", MeanAbsoluteError::new())),
             ],
         }
     }

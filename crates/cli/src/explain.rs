@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use taper_recipes::{ExplainOptions, Explanation, Field};
+use taper_recipes::{ExplainOptions, Explanation, ReceptiveField};
 
 use crate::args::Shared;
 use crate::output::Output;
@@ -45,14 +45,14 @@ struct Place {
     batch: usize,
     /// What the layers before make of the picture, as their last explanation says
     #[arg(long, value_name = "JUMP:FIELD", value_parser = field)]
-    after: Option<Field>,
+    after: Option<ReceptiveField>,
     #[command(flatten)]
     shared: Shared,
 }
 
 impl Place {
     fn options(self, options: ExplainOptions) -> ExplainOptions {
-        let before = self.after.unwrap_or(Field::PIXEL);
+        let before = self.after.unwrap_or(ReceptiveField::PIXEL);
         ExplainOptions { batch: self.batch, before, ..options }
     }
 }
@@ -112,7 +112,7 @@ fn parameters(told: &Explanation) -> String {
 
 /// What a position sees of its input and of the picture, and how to go on with it.
 fn sight(told: &Explanation) -> [String; 2] {
-    let Field { field, jump } = told.field;
+    let ReceptiveField { field, jump } = told.field;
     [
         row(
             "sees",

@@ -139,7 +139,7 @@ pub fn apply(graph: &Graph, change: &Change) -> Result<Graph> {
             return Ok(graph.clone());
         }
         Change::Head(classes) => {
-            let logits = graph.output("logits").map_err(misfit);
+            let logits = graph.output("logits").map_err(mismatch);
             logits.and_then(|logits| width::with_channels(graph, logits, *classes))
         }
         Change::ImageSize(_) | Change::Batch(_) | Change::Threads(_) => return Ok(graph.clone()),
@@ -150,13 +150,13 @@ pub fn apply(graph: &Graph, change: &Change) -> Result<Graph> {
     };
     let new = new.map_err(refused)?;
     if let Ok(([h, w], _)) = known_extents(graph) {
-        new.extents(h, w).map_err(misfit).map_err(refused)?;
+        new.extents(h, w).map_err(mismatch).map_err(refused)?;
     }
     Ok(new)
 }
 
 /// A cause in the network itself; `apply` says of which change.
-fn misfit(source: taper_graph::Error) -> Error {
+fn mismatch(source: taper_graph::Error) -> Error {
     Error::Change { change: String::new(), source: Box::new(source) }
 }
 

@@ -228,7 +228,7 @@ pub fn calibration_network(seed: u64, index: usize) -> Result<Model> {
     let preprocess = Preprocess { input_size: network.size, ..Preprocess::imagenet() };
     let provenance = Provenance::default();
     let model = Model::new(network.graph, tensors, preprocess, Vec::new(), provenance);
-    model.map_err(|source| Error::Broken { node: source.to_string(), what: "is no model" })
+    model.map_err(|source| Error::Internal { node: source.to_string(), what: "is no model" })
 }
 
 /// Seconds of the forward and the backward pass of a training step of all parameters, on images `(n, h, w, c)`: the median over steps

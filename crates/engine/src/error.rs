@@ -49,7 +49,7 @@ pub enum Error {
     },
     /// A unit does not fit what it is to be run with: a bug of this library.
     #[error("node `{node}` {what}; this is a bug, please report it with the network")]
-    Broken {
+    Internal {
         /// Name of the unit's node.
         node: String,
         /// What does not fit.

@@ -58,7 +58,7 @@ pub(crate) fn kernels(
 /// What the readers of each value apply to it.
 ///
 /// # Errors
-/// [`Error::Broken`] for an activation that has parameters.
+/// [`Error::Internal`] for an activation that has parameters.
 pub(crate) fn activations(graph: &Graph, fused: &FusedGraph) -> Result<Vec<Activation>> {
     let of = |value: &Value| activation(graph, value.node, value.activation);
     fused.values.iter().map(of).collect()
@@ -89,7 +89,7 @@ pub(crate) fn activation(
         }
         Some(GraphActivation::PRelu) => {
             let node = graph.node(node).name().to_owned();
-            return Err(Error::Broken { node, what: "has a PReLU pending on it" });
+            return Err(Error::Internal { node, what: "has a PReLU pending on it" });
         }
     })
 }
@@ -171,7 +171,7 @@ impl Kernel {
     /// Runs a unit that is no convolution, sum or product on inputs `(n, positions, c)`; nothing is dropped.
     ///
     /// Returns whether this is such a unit.
-    pub(crate) fn run<'a, T: Real, D: Device<T>>(
+    pub(crate) fn try_run<'a, T: Real, D: Device<T>>(
         &self,
         device: &mut D,
         [n, positions, c]: [usize; 3],

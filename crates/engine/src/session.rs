@@ -184,7 +184,7 @@ impl Session {
         }
         let threads = team.cpu.threads();
         let each = images_a_thread(n, threads);
-        let mut outs: Vec<_> = outputs.iter_mut().map(|out| places(out, n)).collect();
+        let mut outs: Vec<_> = outputs.iter_mut().map(|out| image_chunks(out, n)).collect();
         let images = xs.chunks_exact(image_len);
         let mut images: Vec<Image<'_>> = images
             .map(|xs| Image { xs, outs: outs.iter_mut().filter_map(Iterator::next).collect() })
@@ -234,7 +234,7 @@ struct Image<'a> {
 }
 
 /// The places of `n` images in an output.
-fn places(out: &mut [f32], n: usize) -> std::slice::ChunksExactMut<'_, f32> {
+fn image_chunks(out: &mut [f32], n: usize) -> std::slice::ChunksExactMut<'_, f32> {
     let len = out.len() / n;
     out.chunks_exact_mut(len)
 }

@@ -321,8 +321,8 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
 
 impl<T: Real, D: Device<T>> Trainer<T, D> {
     /// A unit that does not fit what it is to be run with.
-    fn broken(&self, unit: usize, what: &'static str) -> Error {
+    fn internal(&self, unit: usize, what: &'static str) -> Error {
         let node = self.graph.node(self.fused.units[unit].node);
-        Error::Broken { node: node.name().to_owned(), what }
+        Error::Internal { node: node.name().to_owned(), what }
     }
 }

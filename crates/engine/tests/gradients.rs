@@ -50,7 +50,7 @@ fn gated_network() -> Graph {
         let block = InvertedResidual { expanded: 8, out: 4, kernel_size: 3, stride: 1 };
         let squeeze_excite = SqueezeExcite { squeezed: 3, activation: Activation::Relu, gate };
         let varied = Variation { squeeze_excite: Some(squeeze_excite), ..Variation::default() };
-        xs = block.build_varied(&mut b, name, xs, &style(activation), &varied).unwrap();
+        xs = block.build_with(&mut b, name, xs, &style(activation), &varied).unwrap();
     }
     let other = b.activation("bend", xs, Activation::Sigmoid).unwrap();
     xs = b.mul("product", xs, other).unwrap();

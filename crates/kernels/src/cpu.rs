@@ -34,7 +34,7 @@ use elementwise::SumPositions;
 use matrix::{Product, Reads};
 pub use packed::Packed;
 use pass::Share;
-use team::{Fixed, Shared, Team, part_of};
+use team::{SendMutPtr, SendPtr, Team, part_of};
 use views::{SinkView, SourceView};
 
 use crate::device::checks;
@@ -76,7 +76,7 @@ struct Part {
     d_bias: Vec<f64>,
     taps: Vec<taps::Tap>,
     /// Input rows under a window.
-    rows: Vec<Fixed<f32>>,
+    rows: Vec<SendPtr<f32>>,
 }
 
 impl std::fmt::Debug for Cpu {
@@ -234,7 +234,8 @@ impl Cpu {
     /// assert_eq!(numbers, [10, 20, 30]);
     /// ```
     pub fn each<T: Send>(&mut self, items: &mut [T], work: impl Fn(&mut T) + Sync) {
-        let (len, parts, first) = (items.len(), self.team.threads(), Shared(items.as_mut_ptr()));
+        let (len, parts, first) =
+            (items.len(), self.team.threads(), SendMutPtr(items.as_mut_ptr()));
         self.team.run(|p| {
             for i in part_of(len, 1, p, parts) {
                 // SAFETY: parts have items of their own, and every part is done once.
@@ -295,7 +296,7 @@ impl Cpu {
         scale: f32,
         y: &mut [f32],
     ) {
-        let (to, parts, isa) = (Shared(y.as_mut_ptr()), self.team.threads(), self.isa);
+        let (to, parts, isa) = (SendMutPtr(y.as_mut_ptr()), self.team.threads(), self.isa);
         let blocks = c.div_ceil(SUM_CHANNELS);
         self.team.run(|p| {
             for task in part_of(n * blocks, 1, p, parts) {
@@ -312,7 +313,7 @@ impl Cpu {
     fn pass_all(&mut self, c: usize, gradient: &[f32], share: Share, mut sink: Sink<'_, f32>) {
         let view = SinkView::new(&mut sink);
         let rows = gradient.len() / c * share.repeat;
-        matrix::pass_rows(self, Fixed(gradient.as_ptr()), share, view, c, rows);
+        matrix::pass_rows(self, SendPtr(gradient.as_ptr()), share, view, c, rows);
         if let Some(tally) = sink.tally {
             self.tally(c, tally);
         }

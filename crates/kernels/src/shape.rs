@@ -133,7 +133,7 @@ impl ConvShape {
         self.oc * (self.c / self.groups) * self.kernel[0] * self.kernel[1]
     }
 
-    /// Positions in the output of one channel, `n·oh·ow`.
+    /// Positions in the output of one channel over the batch, `n·oh·ow`.
     #[must_use]
     pub fn output_positions(&self) -> usize {
         self.n * self.oh * self.ow

@@ -8,7 +8,7 @@ mod seeded;
 mod zero_gamma;
 
 use candle_core::{DType, Device, Shape, Tensor};
-pub use taper_model::init::{Fan, Fans, Initializer, Nonlinearity, Spread};
+pub use taper_model::init::{Distribution, Fan, Fans, Initializer, Nonlinearity};
 
 use crate::error::{Result, at};
 

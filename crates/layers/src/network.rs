@@ -101,7 +101,7 @@ struct Compiled {
 
 /// A loss and its gradients.
 #[derive(Debug)]
-pub struct Value {
+pub struct LossAndGrads {
     /// What the loss function returned, detached.
     pub loss: Tensor,
     /// The outputs it was given, detached.
@@ -258,7 +258,7 @@ impl Network {
         xs: &Tensor,
         seed: u64,
         loss: impl FnOnce(&Tensor) -> candle_core::Result<Tensor>,
-    ) -> Result<Value> {
+    ) -> Result<LossAndGrads> {
         self.check_single()?;
         self.value_and_grad_all(xs, seed, |outputs| loss(outputs.single()?))
     }
@@ -272,7 +272,7 @@ impl Network {
         xs: &Tensor,
         seed: u64,
         loss: impl FnOnce(&NamedTensors) -> candle_core::Result<Tensor>,
-    ) -> Result<Value> {
+    ) -> Result<LossAndGrads> {
         let mut loss = Some(loss);
         let mut once = |outputs: &NamedTensors| match loss.take() {
             Some(loss) => loss(outputs),
@@ -286,7 +286,7 @@ impl Network {
         xs: &Tensor,
         seed: u64,
         loss: &mut dyn FnMut(&NamedTensors) -> candle_core::Result<Tensor>,
-    ) -> Result<Value> {
+    ) -> Result<LossAndGrads> {
         let image = ImageGradient::of(xs);
         let pixels = as_pixels(&xs.detach(), self.graph().input_channels())?;
         let (number, outputs) = self.runner.with_executor(&self.params, image, |executor| {
@@ -325,7 +325,7 @@ impl Network {
             grads.extend(more).map_err(at("the gradient of the image"))?;
         }
         let outputs = self.named(outputs.iter().map(|var| as_output(&var.as_detached_tensor())))?;
-        Ok(Value { loss: loss.detach(), outputs, grads })
+        Ok(LossAndGrads { loss: loss.detach(), outputs, grads })
     }
 
     fn named(

@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use crate::Misfit;
+use crate::StateDictMismatch;
 
 /// Weights that cannot be read, or do not fit their network.
 #[derive(Debug, thiserror::Error)]
@@ -98,8 +98,8 @@ pub enum Error {
         source: Box<taper_graph::Error>,
     },
     /// Weights for another network.
-    #[error("the weights do not fit the network: {misfit}")]
-    Misfit { misfit: Box<Misfit> },
+    #[error("the weights do not fit the network: {mismatch}")]
+    StateDictMismatch { mismatch: Box<StateDictMismatch> },
     /// Names of weights that were trained with other norms than the network has.
     #[error(
         "the names are those of weights trained with norms of eps {expected}, but `{node}` of the network has eps {got}, and would tell something else: make the network by `Naming::with_norms` or, in the zoo, `Record::graph_with`"

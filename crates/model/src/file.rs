@@ -63,7 +63,7 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Safetensors`] for damaged bytes, [`Error::NoMetadata`] for bare weights, [`Error::Version`],
-    /// [`Error::Metadata`], [`Error::Graph`], [`Error::Misfit`].
+    /// [`Error::Metadata`], [`Error::Graph`], [`Error::StateDictMismatch`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let Archive { tensors, metadata } = Archive::from_safetensors(bytes)?;
         let version = entry(&metadata, "taper.version")?;

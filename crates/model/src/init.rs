@@ -39,7 +39,7 @@ pub fn sample(spec: &ParamSpec, seed: u64) -> Tensor {
             // A list has no fans: then its elements.
             let fan_out = Fans::of(&spec.shape).map_or(n, |fans| fans.fan_out);
             let std = kaiming_std(Nonlinearity::Relu, fan_out);
-            Spread::Normal.draw(&mut stream, n, std)
+            Distribution::Normal.draw(&mut stream, n, std)
         }
         Init::Zeros => vec![0.0; n],
     };
@@ -48,14 +48,14 @@ pub fn sample(spec: &ParamSpec, seed: u64) -> Tensor {
 
 /// The form of a distribution whose standard deviation is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spread {
+pub enum Distribution {
     /// Normal.
     Normal,
     /// Uniform in `[−√3 · std, √3 · std]`.
     Uniform,
 }
 
-impl Spread {
+impl Distribution {
     fn draw(self, stream: &mut Stream, n: usize, std: f64) -> Vec<f32> {
         let bound = 3f64.sqrt() * std;
         match self {
@@ -69,8 +69,8 @@ impl Spread {
 ///
 /// # Examples
 /// ```
-/// use taper_model::init::{Fan, Initializer, Nonlinearity, Spread};
-/// let kaiming = Initializer::kaiming(Fan::In, Spread::Normal, Nonlinearity::Relu)?;
+/// use taper_model::init::{Fan, Initializer, Nonlinearity, Distribution};
+/// let kaiming = Initializer::kaiming(Fan::In, Distribution::Normal, Nonlinearity::Relu)?;
 /// let values = kaiming.values(&[64, 32, 3, 3], 7, "conv.weight")?;
 /// assert_eq!(values, kaiming.values(&[64, 32, 3, 3], 7, "conv.weight")?);
 /// let variance = values.iter().map(|w| w * w).sum::<f32>() / values.len() as f32;
@@ -87,8 +87,8 @@ enum Kind {
     Normal { mean: f64, std: f64 },
     Uniform { low: f64, high: f64 },
     Truncated(Truncated),
-    Kaiming { fan: Fan, spread: Spread, nonlinearity: Nonlinearity },
-    Xavier { spread: Spread, gain: f64 },
+    Kaiming { fan: Fan, spread: Distribution, nonlinearity: Nonlinearity },
+    Xavier { spread: Distribution, gain: f64 },
 }
 
 impl Initializer {
@@ -137,7 +137,7 @@ impl Initializer {
     ///
     /// # Source
     /// He et al. 2015, <https://arxiv.org/abs/1502.01852>.
-    pub fn kaiming(fan: Fan, spread: Spread, nonlinearity: Nonlinearity) -> Result<Self> {
+    pub fn kaiming(fan: Fan, spread: Distribution, nonlinearity: Nonlinearity) -> Result<Self> {
         at_least("the gain", nonlinearity.gain(), 0.0)?;
         Ok(Self(Kind::Kaiming { fan, spread, nonlinearity }))
     }
@@ -150,7 +150,7 @@ impl Initializer {
     ///
     /// # Source
     /// Glorot and Bengio 2010, <https://proceedings.mlr.press/v9/glorot10a.html>.
-    pub fn xavier(spread: Spread, gain: f64) -> Result<Self> {
+    pub fn xavier(spread: Distribution, gain: f64) -> Result<Self> {
         Ok(Self(Kind::Xavier { spread, gain: at_least("the gain", gain, 0.0)? }))
     }
 

@@ -1,13 +1,13 @@
 //! A network with its weights, and what is needed to use them.
 //!
-//! Above: `taper-engine`, `taper-layers`, `taper-zoo`. Below: `misfit`, `keymap`, `init`. Not here: the file (`file`).
+//! Above: `taper-engine`, `taper-layers`, `taper-zoo`. Below: `mismatch`, `keymap`, `init`. Not here: the file (`file`).
 //! Passes that change graph and weights together are functions from a `Model` to a new one.
 
 use std::collections::BTreeMap;
 
 use taper_graph::{Extent, Graph};
 
-use crate::{Error, KeyMap, Misfit, Preprocess, Provenance, Result, Tensor, init};
+use crate::{Error, KeyMap, Preprocess, Provenance, Result, StateDictMismatch, Tensor, init};
 
 /// Graph, weights, preprocessing, class names, and where they come from.
 ///
@@ -55,7 +55,7 @@ impl Model {
     /// Puts the parts together if they fit; they stay so, and nobody need check them again.
     ///
     /// # Errors
-    /// [`Error::Misfit`] with every tensor that is missing, surplus or misshapen; [`Error::Classes`] if there are names,
+    /// [`Error::StateDictMismatch`] with every tensor that is missing, surplus or misshapen; [`Error::Classes`] if there are names,
     /// but not one for each logit; [`Error::Preprocess`]; [`Error::Graph`] if the network cannot take an image of the input size.
     pub fn new(
         graph: Graph,
@@ -84,9 +84,9 @@ impl Model {
         provenance: Provenance,
     ) -> Result<Self> {
         let mut named = keymap.apply(tensors, &graph)?;
-        let misfit = Misfit::of(&graph, &named, keymap);
-        if !misfit.is_empty() {
-            return Err(Error::Misfit { misfit: Box::new(misfit) });
+        let mismatch = StateDictMismatch::of(&graph, &named, keymap);
+        if !mismatch.is_empty() {
+            return Err(Error::StateDictMismatch { mismatch: Box::new(mismatch) });
         }
         let in_order = graph.params().iter().filter_map(|param| named.remove(&param.name));
         let tensors = in_order.collect();
@@ -141,7 +141,7 @@ impl Model {
     /// The same network with other weights.
     ///
     /// # Errors
-    /// [`Error::Misfit`] with every tensor that is missing, surplus or misshapen.
+    /// [`Error::StateDictMismatch`] with every tensor that is missing, surplus or misshapen.
     pub fn with_tensors(self, tensors: Vec<Tensor>) -> Result<Self> {
         check_tensors(&self.graph, &tensors)?;
         Ok(Self { tensors, ..self })
@@ -186,17 +186,21 @@ impl Model {
 }
 
 fn check_tensors(graph: &Graph, tensors: &[Tensor]) -> Result<()> {
-    let mut misfit = Misfit::default();
+    let mut mismatch = StateDictMismatch::default();
     for (param_idx, param) in graph.params().iter().enumerate() {
         match tensors.get(param_idx) {
-            None => misfit.missing.push(param.name.clone()),
-            Some(tensor) => misfit.compare(&param.name, tensor, &param.shape),
+            None => mismatch.missing.push(param.name.clone()),
+            Some(tensor) => mismatch.compare(&param.name, tensor, &param.shape),
         }
     }
     for extra_idx in graph.params().len()..tensors.len() {
-        misfit.surplus.push(format!("tensor number {extra_idx}"));
+        mismatch.surplus.push(format!("tensor number {extra_idx}"));
     }
-    if misfit.is_empty() { Ok(()) } else { Err(Error::Misfit { misfit: Box::new(misfit) }) }
+    if mismatch.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::StateDictMismatch { mismatch: Box::new(mismatch) })
+    }
 }
 
 /// The network takes an image of its own input size, and has a logit for each of `got` names.

@@ -45,7 +45,7 @@ use kernel::Kernel;
 /// ```
 pub fn reparameterize(model: &Model) -> Result<Model> {
     let graph = model.graph();
-    let branches = Branches::of(graph).roots();
+    let branches = Branches::of(graph).maximal_branches();
     if !branches.iter().any(|(_, branch)| branch.adds()) {
         return Ok(model.clone());
     }

@@ -10,7 +10,7 @@ use crate::element::Element;
 use crate::error::{Result, within};
 use crate::input::check_channels;
 use crate::map::shape;
-use crate::operation::{Operation, Wanted, apply, read, sink};
+use crate::operation::{InputGrads, Operation, apply, read, sink};
 
 /// Values of a row, where they can be cut so: whole vectors on every machine.
 const ROW: usize = 64;
@@ -101,7 +101,7 @@ impl Operation for Activate {
         device: &mut T::Device,
         inputs: &[&[T]],
         gradient: &[T],
-        [d_xs, ..]: Wanted<'_, T>,
+        [d_xs, ..]: InputGrads<'_, T>,
     ) {
         if let Some(out) = d_xs {
             let mask = Some(Mask { source: self.source(inputs[0]) });
@@ -126,7 +126,7 @@ impl Operation for Prelu {
         device: &mut T::Device,
         inputs: &[&[T]],
         gradient: &[T],
-        [d_xs, d_slope, _]: Wanted<'_, T>,
+        [d_xs, d_slope, _]: InputGrads<'_, T>,
     ) {
         let (xs, d_xs) = (Source::plain(inputs[0]), d_xs.map(sink));
         device.prelu_backward(self.c, gradient, xs, inputs[1], d_slope, d_xs);

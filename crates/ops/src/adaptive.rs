@@ -9,7 +9,7 @@ use taper_kernels::{Device, PoolShape, Pooling, Source};
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::map::{Map, as_lines};
-use crate::operation::{Operation, Wanted, apply, sink};
+use crate::operation::{InputGrads, Operation, apply, sink};
 use crate::pool::pooled;
 
 /// Takes means so that `out` rows and columns come out: window `i` of `m` covers `⌊i·h/m⌋ .. ⌈(i+1)·h/m⌉`.
@@ -153,7 +153,7 @@ impl Operation for GlobalMean {
         device: &mut T::Device,
         _inputs: &[&[T]],
         gradient: &[T],
-        [d_xs, ..]: Wanted<'_, T>,
+        [d_xs, ..]: InputGrads<'_, T>,
     ) {
         if let Some(out) = d_xs {
             let Map { n, c, .. } = self.0;

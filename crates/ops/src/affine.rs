@@ -10,7 +10,7 @@ use crate::element::Element;
 use crate::error::{Result, within};
 use crate::input::check_channels;
 use crate::map::{Map, check_vector, shape};
-use crate::operation::{Operation, Wanted, apply, read, sink};
+use crate::operation::{InputGrads, Operation, apply, read, sink};
 
 /// Scales and shifts channels: `y = scale·x + shift`.
 ///
@@ -116,7 +116,7 @@ impl Operation for ChannelAffine {
         device: &mut T::Device,
         inputs: &[&[T]],
         gradient: &[T],
-        [mut d_xs, d_scale, d_shift]: Wanted<'_, T>,
+        [mut d_xs, d_scale, d_shift]: InputGrads<'_, T>,
     ) {
         if d_scale.is_some() || d_shift.is_some() {
             let zeros = vec![T::default(); self.c];
@@ -147,7 +147,7 @@ impl Operation for ChannelGate {
         device: &mut T::Device,
         inputs: &[&[T]],
         gradient: &[T],
-        [d_xs, d_gate, _]: Wanted<'_, T>,
+        [d_xs, d_gate, _]: InputGrads<'_, T>,
     ) {
         let Map { n, c, .. } = self.0;
         let factors = [inputs[0], inputs[1]].map(Source::plain);

@@ -11,7 +11,7 @@ use taper_kernels::{AttentionShape, Device, Source};
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::map::{Map, shape};
-use crate::operation::{Operation, Wanted, apply, sink};
+use crate::operation::{InputGrads, Operation, apply, sink};
 
 /// Lets every position of `queries` look at all positions of `keys`: each head's `softmax(scale · q · kᵀ) · v`.
 ///
@@ -103,7 +103,7 @@ impl Operation for Attention {
         device: &mut T::Device,
         inputs: &[&[T]],
         gradient: &[T],
-        wanted: Wanted<'_, T>,
+        wanted: InputGrads<'_, T>,
     ) {
         let qkv = [inputs[0], inputs[1], inputs[2]].map(Source::plain);
         device.attention_backward(&self.0, gradient, qkv, wanted.map(|room| room.map(sink)));

@@ -14,7 +14,7 @@ use crate::element::Element;
 use crate::error::{Error, Result, within};
 use crate::input::check_channels;
 use crate::map::{Map, check_vector};
-use crate::operation::{Operation, Wanted, apply, read};
+use crate::operation::{InputGrads, Operation, apply, read};
 
 /// The name of the frozen form in messages.
 const FROZEN: &str = "batch_norm_frozen";
@@ -224,7 +224,7 @@ impl Operation for BatchNorm {
         device: &mut T::Device,
         inputs: &[&[T]],
         gradient: &[T],
-        [mut d_xs, d_weight, d_bias]: Wanted<'_, T>,
+        [mut d_xs, d_weight, d_bias]: InputGrads<'_, T>,
     ) {
         let Some([mean, var]) = self.statistics.get() else { return };
         let center: Vec<T> = mean.iter().map(|&m| T::from_f64(m)).collect();

@@ -11,8 +11,10 @@ use taper_kernels::{ConvGradient, ConvShape, Device, Epilogue, Source};
 use crate::element::Element;
 use crate::error::{Error, Result, within};
 use crate::input::check_channels;
-use crate::map::{Map, as_lines, check_line, check_sequence, check_vector, filled, misfit, shape};
-use crate::operation::{Operation, Wanted, apply, sink};
+use crate::map::{
+    Map, as_lines, check_line, check_sequence, check_vector, filled, mismatch, shape,
+};
+use crate::operation::{InputGrads, Operation, apply, sink};
 
 /// Convolves maps.
 ///
@@ -63,11 +65,11 @@ pub fn conv2d(
     let (xs, window) = filled(op, xs, window)?;
     let map = Map::of(op, &xs)?;
     let Window { kernel, stride, dilation, .. } = window;
-    let misfit = || misfit(op, &window, map.size());
-    let size = window.output_size(map.size()).ok_or_else(misfit)?;
+    let mismatch = || mismatch(op, &window, map.size());
+    let size = window.output_size(map.size()).ok_or_else(mismatch)?;
     let pads = window.pads(map.size());
     let shape = ConvShape::new(map.sizes(), out, kernel, stride, dilation, pads, groups);
-    let conv = Conv { shape: shape.ok_or_else(misfit)? };
+    let conv = Conv { shape: shape.ok_or_else(mismatch)? };
     apply(conv, &xs, [Some(weight), bias], map.with(size, out))
 }
 
@@ -151,7 +153,7 @@ impl Operation for Conv {
         device: &mut T::Device,
         inputs: &[&[T]],
         gradient: &[T],
-        [d_xs, d_weight, d_bias]: Wanted<'_, T>,
+        [d_xs, d_weight, d_bias]: InputGrads<'_, T>,
     ) {
         let (xs, dz) = (Source::plain(inputs[0]), ConvGradient { dz: gradient, norm: None });
         let d_xs = d_xs.map(sink);

@@ -11,8 +11,8 @@ use crate::conv::as_filters;
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::input::check_channels;
-use crate::map::{AXES, Map, as_lines, check_line, check_sequence, check_vector, misfit, shape};
-use crate::operation::{Operation, Wanted, apply, sink};
+use crate::map::{AXES, Map, as_lines, check_line, check_sequence, check_vector, mismatch, shape};
+use crate::operation::{InputGrads, Operation, apply, sink};
 
 /// Convolves maps the other way: every input adds its share to a window of the output.
 ///
@@ -128,7 +128,7 @@ fn output_size(map: Map, window: &Window, output_padding: [usize; 2]) -> Result<
         return Err(Error::TransposedPadding { op });
     }
     if [kernel, stride, dilation].as_flattened().contains(&0) {
-        return Err(misfit(op, window, map.size()));
+        return Err(mismatch(op, window, map.size()));
     }
     let (size, pads, mut out) = (map.size(), window.pads(map.size()), [0; 2]);
     for axis in 0..2 {
@@ -165,7 +165,7 @@ impl Operation for ConvTranspose {
         device: &mut T::Device,
         inputs: &[&[T]],
         gradient: &[T],
-        [d_xs, d_weight, d_bias]: Wanted<'_, T>,
+        [d_xs, d_weight, d_bias]: InputGrads<'_, T>,
     ) {
         let (xs, weight, d_xs) = (inputs[0], inputs[1], d_xs.map(sink));
         device.conv_transpose_backward(&self.shape, gradient, xs, weight, d_weight, d_bias, d_xs);

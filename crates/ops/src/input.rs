@@ -1,6 +1,6 @@
 //! What is said of an input that an operation cannot take: its shape and the expected one, in the order of axes its caller uses.
 //!
-//! Above: every operation, `layers`. Below: `error`. Not here: shapes of parameters (`map::check_vector`), sizes of windows (`map::misfit`).
+//! Above: every operation, `layers`. Below: `error`. Not here: shapes of parameters (`map::check_vector`), sizes of windows (`map::mismatch`).
 //! Operations see channels last. A layer that turned its caller's tensor says so by [`with_axis_order`], and refusals speak that order.
 
 use std::cell::Cell;

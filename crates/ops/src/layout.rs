@@ -9,7 +9,7 @@ use candle_core::Tensor;
 use crate::element::Element;
 use crate::error::{Error, Result, within};
 use crate::map::shape;
-use crate::operation::{Operation, Wanted, apply};
+use crate::operation::{InputGrads, Operation, apply};
 
 /// Rows of a task, and the side of the square tiles in which it reads and writes.
 const TILE: usize = 32;
@@ -103,7 +103,7 @@ impl Operation for Turn {
         device: &mut T::Device,
         _inputs: &[&[T]],
         gradient: &[T],
-        [d_xs, ..]: Wanted<'_, T>,
+        [d_xs, ..]: InputGrads<'_, T>,
     ) {
         if let Some(out) = d_xs {
             transpose(device, [self.cols, self.rows], gradient, out);

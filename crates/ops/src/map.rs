@@ -125,7 +125,7 @@ pub(crate) fn filled(op: &'static str, xs: &Tensor, window: &Window) -> Result<(
 }
 
 /// Why a window has no output; to be asked when it has none.
-pub(crate) fn misfit(op: &'static str, window: &Window, size: [usize; 2]) -> Error {
+pub(crate) fn mismatch(op: &'static str, window: &Window, size: [usize; 2]) -> Error {
     for (what, got) in
         [("kernel", window.kernel), ("stride", window.stride), ("dilation", window.dilation)]
     {

@@ -11,7 +11,7 @@ use crate::batch_norm::check_eps;
 use crate::element::Element;
 use crate::error::{Error, Result, within};
 use crate::map::Map;
-use crate::operation::{Operation, Wanted, apply, sink};
+use crate::operation::{InputGrads, Operation, apply, sink};
 
 /// Normalizes groups of channels over all positions of each picture: `y = weight·(x − mean) / √(var + eps) + bias`.
 ///
@@ -114,7 +114,7 @@ impl Operation for Norm {
         device: &mut T::Device,
         inputs: &[&[T]],
         gradient: &[T],
-        [d_xs, d_weight, d_bias]: Wanted<'_, T>,
+        [d_xs, d_weight, d_bias]: InputGrads<'_, T>,
     ) {
         let (xs, d_affine, d_xs) = (Source::plain(inputs[0]), [d_weight, d_bias], d_xs.map(sink));
         device.group_norm_backward(&self.shape, self.eps, gradient, xs, inputs[1], d_affine, d_xs);

@@ -33,12 +33,12 @@ pub(crate) trait Operation: Send + Sync + 'static {
         device: &mut T::Device,
         inputs: &[&[T]],
         gradient: &[T],
-        wanted: Wanted<'_, T>,
+        wanted: InputGrads<'_, T>,
     );
 }
 
 /// Room for the gradients of the inputs; none for one without a tape.
-pub(crate) type Wanted<'a, T> = [Option<&'a mut [T]>; 3];
+pub(crate) type InputGrads<'a, T> = [Option<&'a mut [T]>; 3];
 
 /// A shared operation, for one that remembers something of its forward pass.
 impl<O: Operation> Operation for Arc<O> {
@@ -57,7 +57,7 @@ impl<O: Operation> Operation for Arc<O> {
         device: &mut T::Device,
         inputs: &[&[T]],
         gradient: &[T],
-        wanted: Wanted<'_, T>,
+        wanted: InputGrads<'_, T>,
     ) {
         O::backward(self, device, inputs, gradient, wanted);
     }

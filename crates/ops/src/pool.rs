@@ -12,8 +12,8 @@ use taper_kernels::{Device, PoolShape, PoolWindow, Pooling, Source};
 
 use crate::element::Element;
 use crate::error::{Error, Result};
-use crate::map::{Map, as_lines, check_line, filled, misfit};
-use crate::operation::{Operation, Wanted, apply, sink};
+use crate::map::{Map, as_lines, check_line, filled, mismatch};
+use crate::operation::{InputGrads, Operation, apply, sink};
 
 pub use indices::max_pool2d_with_indices;
 
@@ -228,13 +228,13 @@ fn windows(
         Rounding::Down => window.output_size(map.size()),
         Rounding::Up => window.output_size_ceil(map.size()),
     };
-    let misfit = || misfit(op, window, map.size());
-    let (out, pads) = (out.ok_or_else(misfit)?, window.pads(map.size()));
+    let mismatch = || mismatch(op, window, map.size());
+    let (out, pads) = (out.ok_or_else(mismatch)?, window.pads(map.size()));
     let Window { kernel, stride, dilation, .. } = *window;
     let counts_padding = border == Border::Counted;
     let window = PoolWindow { kernel, stride, dilation, pads, counts_padding };
     if dilation.contains(&0) {
-        return Err(misfit());
+        return Err(mismatch());
     }
     let padding_only = Error::PaddingOnly { op, kernel, dilation, pads };
     PoolShape::sliding(map.sizes(), &window, out).ok_or(padding_only)
@@ -274,7 +274,7 @@ impl Operation for Pool {
         device: &mut T::Device,
         inputs: &[&[T]],
         gradient: &[T],
-        [d_xs, ..]: Wanted<'_, T>,
+        [d_xs, ..]: InputGrads<'_, T>,
     ) {
         if let Some(out) = d_xs {
             let xs = Source::plain(inputs[0]);

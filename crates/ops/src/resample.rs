@@ -9,8 +9,8 @@ use taper_kernels::{Device, Edge, Resampling, Source, SpatialMap};
 
 use crate::element::Element;
 use crate::error::{Error, Result};
-use crate::map::{Map, misfit};
-use crate::operation::{Operation, Wanted, apply, sink};
+use crate::map::{Map, mismatch};
+use crate::operation::{InputGrads, Operation, apply, sink};
 
 /// Puts rows and columns around maps: `sides` of them at top, left, bottom, right.
 ///
@@ -109,7 +109,7 @@ pub fn blur_pool2d(
     let pad = (stride.saturating_sub(1) + kernel_size.saturating_sub(1)) / 2;
     let padding = Padding::symmetric(pad);
     let window = Window { padding, mode, ..Window::square(kernel_size, stride) };
-    let out = window.output_size(map.size()).ok_or_else(|| misfit(op, &window, map.size()))?;
+    let out = window.output_size(map.size()).ok_or_else(|| mismatch(op, &window, map.size()))?;
     let reach = Error::Reach { op, pads: [pad; 4], size: map.size(), mode };
     let edge = edge(mode);
     let taps = SpatialMap::blur(map.sizes(), out, window.kernel, window.stride, [pad; 2], edge);
@@ -146,7 +146,7 @@ impl Operation for Resample {
         device: &mut T::Device,
         _inputs: &[&[T]],
         gradient: &[T],
-        [d_xs, ..]: Wanted<'_, T>,
+        [d_xs, ..]: InputGrads<'_, T>,
     ) {
         if let Some(out) = d_xs {
             device.resample_backward(&self.map, gradient, sink(out));

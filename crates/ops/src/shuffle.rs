@@ -7,7 +7,7 @@ use taper_kernels::{ChannelMap, Device, Source};
 
 use crate::element::Element;
 use crate::error::{Error, Result, within};
-use crate::operation::{Operation, Wanted, apply, sink};
+use crate::operation::{InputGrads, Operation, apply, sink};
 
 /// Interleaves groups of channels: output channel `i·groups + g` is input channel `g·c/groups + i`.
 ///
@@ -52,7 +52,7 @@ impl Operation for Shuffle {
         device: &mut T::Device,
         _inputs: &[&[T]],
         gradient: &[T],
-        [d_xs, ..]: Wanted<'_, T>,
+        [d_xs, ..]: InputGrads<'_, T>,
     ) {
         if let Some(out) = d_xs {
             let rows = gradient.len() / self.channels;

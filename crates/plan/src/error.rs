@@ -26,7 +26,7 @@ pub enum Error {
     },
     /// A node without what its operation needs, which no graph that was built has: a bug of this library.
     #[error("node `{node}` {what}; this is a bug, please report it with the network")]
-    Broken {
+    Internal {
         /// Name of the node.
         node: String,
         /// What is missing.

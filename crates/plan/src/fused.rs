@@ -276,7 +276,7 @@ impl FusedGraph {
     /// All that some nodes of a graph depend on, and the nodes as outputs.
     ///
     /// # Errors
-    /// [`Error::Broken`](crate::Error::Broken) for a node without what its operation needs.
+    /// [`Error::Internal`](crate::Error::Internal) for a node without what its operation needs.
     pub fn new(graph: &Graph, outputs: &[NodeId]) -> Result<Self> {
         let mut lowering = Lowering::new(graph, outputs);
         for id in graph.node_ids() {

@@ -51,7 +51,7 @@ fn a_value_that_nobody_wrote_is_no_image() {
     for id in graph.node_ids() {
         let name = graph.node(id).name();
         let refused = lowering.value_of(id).unwrap_err();
-        assert!(matches!(&refused, Error::Broken { node, .. } if node == name), "{refused}");
+        assert!(matches!(&refused, Error::Internal { node, .. } if node == name), "{refused}");
     }
 }
 

@@ -14,7 +14,7 @@ use taper_graph::{Bias, Conv, Extent, Graph, GraphBuilder, Op, PadMode, PoolKind
 use taper_kernels::{ConvShape, ForwardKernel, Input};
 
 use crate::error::{Error, Result};
-pub use field::Field;
+pub use field::ReceptiveField;
 pub use sizes::AxisSize;
 
 /// What is to be explained.
@@ -44,13 +44,13 @@ pub struct ExplainOptions {
     /// Whether a convolution has a bias.
     pub bias: Bias,
     /// What a position of that map sees of the picture: all layers before this one, taken together.
-    pub before: Field,
+    pub before: ReceptiveField,
 }
 
 impl ExplainOptions {
     /// One image, a bias where there can be one, and nothing before.
     pub fn new(op: Op, in_channels: usize, input: [usize; 2]) -> Self {
-        let before = Field::PIXEL;
+        let before = ReceptiveField::PIXEL;
         ExplainOptions { op, in_channels, input, batch: 1, bias: Bias::With, before }
     }
 }
@@ -91,9 +91,9 @@ pub struct Explanation {
     /// Operations a byte.
     pub intensity: f64,
     /// What a position of the output sees of the input.
-    pub window: Field,
+    pub window: ReceptiveField,
     /// What it sees of the picture, with the layers before; what `before` is for the next layer.
-    pub field: Field,
+    pub field: ReceptiveField,
 }
 
 /// Explains a layer at given sizes.
@@ -115,7 +115,7 @@ pub fn explain(options: &ExplainOptions) -> Result<Explanation> {
     let (operations, work) = work(op, n, xs, ys, &cost);
     let (kernel, why) = kernel(&graph, op, batched(*batch, xs), ys);
     let bytes = (Bytes::of_elements(xs.len() + ys.len()).times(*batch) + costs.weights).0;
-    let window = Field::of(op, [*h, *w], ys.size());
+    let window = ReceptiveField::of(op, [*h, *w], ys.size());
     let isa = Isa::best();
     Ok(Explanation {
         op: op.label(),

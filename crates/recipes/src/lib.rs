@@ -38,7 +38,7 @@ pub use cost::{
 };
 pub use error::{Error, Result};
 pub use evaluate::{evaluate, evaluate_on};
-pub use explain::{AxisSize, ExplainOptions, Explanation, Field, explain};
+pub use explain::{AxisSize, ExplainOptions, Explanation, ReceptiveField, explain};
 pub use fine_tune::{ResumeOptions, fine_tune, fine_tune_on, resume, resume_on};
 pub use look::{look, look_observed};
 pub use observer::{Epoch, Event, Observer, RunPlan, Silent, Step};

@@ -90,7 +90,7 @@ impl<'a> Tune<'a> {
     fn run_on_images(
         &self,
         run: &Run,
-        (metrics, stop, relay): Watch<'_, '_>,
+        (metrics, stop, relay): RunContext<'_, '_>,
     ) -> Result<Option<Outcome>> {
         let dataset = &self.prepared.dataset;
         if self.options.warms_head() && run.start == Start::Fresh {
@@ -116,7 +116,7 @@ impl<'a> Tune<'a> {
     fn run_on_features(
         &self,
         run: &Run,
-        (metrics, stop, relay): Watch<'_, '_>,
+        (metrics, stop, relay): RunContext<'_, '_>,
     ) -> Result<Option<Outcome>> {
         let dataset = &self.prepared.dataset;
         let Some(train) = self.features("training", &dataset.train, stop, relay)? else {
@@ -148,7 +148,7 @@ impl<'a> Tune<'a> {
         network: &Network,
         [train, val]: [&dyn Batches; 2],
         job: &Job<'_>,
-        (metrics, stop, relay): Watch<'_, '_>,
+        (metrics, stop, relay): RunContext<'_, '_>,
     ) -> Result<Outcome> {
         let failed = |source| Error::Train { source };
         let groups = setup::groups(network, self.options);
@@ -264,7 +264,7 @@ struct Job<'a> {
 }
 
 /// What is told and asked on the way.
-type Watch<'w, 'r> = (&'w mut Metrics, &'w AtomicBool, &'w mut Relay<'r>);
+type RunContext<'w, 'r> = (&'w mut Metrics, &'w AtomicBool, &'w mut Relay<'r>);
 
 type SaveModel<'a> = dyn Fn(&Network, &Path) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>
     + 'a;

@@ -124,7 +124,7 @@ pub enum Error {
     },
     /// A metric looks at one output.
     #[error(
-        "the network has the outputs {names:?} and the metric looks at one; say which with `Of`"
+        "the network has the outputs {names:?} and the metric looks at one; say which with `OutputMetric`"
     )]
     SeveralOutputs {
         /// Their names.

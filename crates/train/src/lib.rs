@@ -24,7 +24,8 @@ pub use event::{Event, Observer};
 pub use fit::{Fit, Outcome, Settings, Start};
 pub use metrics::{
     Accuracy, Confusion, Evaluation, Goal, LogLoss, MeanAbsoluteError, MeanIou, MeanLoss, MeanOf,
-    Metric, Mistake, MultiLabelAccuracy, MultiLabelF1, Of, Output, Predictions, Review, Scores,
+    Metric, Mistake, MultiLabelAccuracy, MultiLabelF1, Output, OutputMetric, Predictions, Review,
+    Scores,
 };
 pub use run_folder::RunFolder;
 pub use step::{StepReport, StepSettings, step};

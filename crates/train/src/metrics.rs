@@ -23,7 +23,7 @@ pub use classification::{Accuracy, LogLoss};
 pub use labels::{MultiLabelAccuracy, MultiLabelF1};
 pub use mean::{MeanLoss, MeanOf};
 pub(crate) use mean::{scalar, target_tensors};
-pub use named::Of;
+pub use named::OutputMetric;
 pub use numbers::MeanAbsoluteError;
 pub use review::{Confusion, Mistake, Review};
 pub(crate) use scores::LOSS;
@@ -67,7 +67,7 @@ pub trait Metric {
     ///
     /// # Errors
     /// [`Error::TargetKind`] for targets it cannot work with, [`Error::Shape`] for an output of another shape than they need,
-    /// [`Error::SeveralOutputs`] if it is to look at one and there are several (see [`Of`]).
+    /// [`Error::SeveralOutputs`] if it is to look at one and there are several (see [`OutputMetric`]).
     fn update(&mut self, batch: &Predictions<'_>) -> Result<()>;
 
     /// Its value for all samples since the last reset, 0 of none; nothing for one that is no number, such as a confusion matrix.

@@ -48,7 +48,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use digest::sha256;
-pub use environment::{Endpoint, Environment, Network, Token};
+pub use environment::{Endpoint, Environment, NetworkAccess, Token};
 pub use error::{Error, Result};
 pub use limits::Limits;
 pub use progress::{Listener, Progress, silent};
@@ -307,8 +307,8 @@ impl Hub {
 
     fn online(&self, file: &str, folder: &Path) -> Result<()> {
         match self.environment.network {
-            Network::Online => Ok(()),
-            Network::Offline => {
+            NetworkAccess::Online => Ok(()),
+            NetworkAccess::Offline => {
                 Err(Error::Offline { file: file.to_owned(), folder: folder.to_owned() })
             }
         }

@@ -168,10 +168,10 @@ impl Mobile {
                 ConvBlock { out, kernel_size, stride }.build(b, name, xs, &style, &variation)
             }
             Kind::DepthwiseSeparable => DepthwiseSeparable { out, kernel_size, stride }
-                .build_varied(b, name, xs, &style, &variation),
+                .build_with(b, name, xs, &style, &variation),
             Kind::InvertedResidual { .. } => {
                 InvertedResidual { expanded, out, kernel_size, stride }
-                    .build_varied(b, name, xs, &style, &variation)
+                    .build_with(b, name, xs, &style, &variation)
             }
             Kind::FusedInvertedResidual { .. } => {
                 FusedInvertedResidual { expanded, out, kernel_size, stride }

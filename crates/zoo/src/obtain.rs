@@ -103,8 +103,9 @@ impl Record {
     /// # Errors
     /// [`Error::Model`] for a file that cannot be read, and as [`Record::model`].
     pub fn load(&self, source: &WeightsSource, path: &Path) -> Result<Model> {
-        let misfit = |source| Error::Model { name: self.name.to_owned(), source: Box::new(source) };
-        self.model(source, tensors::read(path).map_err(misfit)?)
+        let mismatch =
+            |source| Error::Model { name: self.name.to_owned(), source: Box::new(source) };
+        self.model(source, tensors::read(path).map_err(mismatch)?)
     }
 
     /// A file of the weights that is here and passes its [`WeightsSource::check`], and which one it is; none that cannot be read.

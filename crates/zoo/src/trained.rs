@@ -38,18 +38,19 @@ impl Architecture {
         let (tensors, keys) = self.unwrapped(tensors, &any);
         let classes = self.classes_of(&tensors, keys, &any)?;
         let graph = self.graph(classes)?;
-        let misfit = |error| Error::Model {
+        let mismatch = |error| Error::Model {
             name: format!("{source}` in `{}", self.name),
             source: Box::new(error),
         };
         let graph = match keys.naming() {
-            Some(naming) => naming.with_norms(&graph).map_err(misfit)?,
+            Some(naming) => naming.with_norms(&graph).map_err(mismatch)?,
             None => graph,
         };
         let names = if classes == CLASSES[0] { imagenet::classes() } else { Vec::new() };
         let provenance = Provenance { source: source.to_owned(), ..Provenance::default() };
         let (keymap, preprocess) = (keys.keymap(&graph), self.preprocess_of(keys));
-        Model::from_tensors(graph, tensors, &keymap, preprocess, names, provenance).map_err(misfit)
+        Model::from_tensors(graph, tensors, &keymap, preprocess, names, provenance)
+            .map_err(mismatch)
     }
 
     /// The tensors without the module that all are in, and whose names they have.
@@ -92,7 +93,7 @@ impl Architecture {
         let depends = pairs.filter(|(a, b)| a.shape != b.shape).map(|(spec, _)| &spec.name);
         let found = depends.filter_map(|name| tensors.get(&keymap.name_in_file(name)));
         let counts: BTreeSet<usize> = found.filter_map(|it| it.shape.first().copied()).collect();
-        // Several do not fit whichever is taken, and none is a misfit too; no network is of more than a million.
+        // Several do not fit whichever is taken, and none is a mismatch too; no network is of more than a million.
         Ok(counts.first().copied().filter(|n| (1..1 << 20).contains(n)).unwrap_or(CLASSES[0]))
     }
 

@@ -173,7 +173,7 @@ fn training(
             name,
             batch: TRAINED,
             predicted: prediction.total.ms(),
-            measured: done.said["median_ms"].as_f64().context("a median")?,
+            measured: done.output["median_ms"].as_f64().context("a median")?,
             bound: prediction.bound.ms(),
         });
     }

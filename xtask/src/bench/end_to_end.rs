@@ -81,7 +81,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
 
 fn one(bench: &Bench, name: &str, command: Command) -> Result<Done> {
     let done = job::run(name, command, &bench.folder)?;
-    eprintln!("{name}: {:.1} s, val top-1 {}", done.seconds, done.said["val_top1"]);
+    eprintln!("{name}: {:.1} s, val top-1 {}", done.seconds, done.output["val_top1"]);
     Ok(done)
 }
 
@@ -116,8 +116,8 @@ impl Summary {
         };
         Some(Self {
             seconds: median(&|done| Some(done.seconds))?,
-            own_seconds: median(&|done| done.said["seconds"].as_f64())?,
-            top1: median(&|done| done.said["val_top1"].as_f64())?,
+            own_seconds: median(&|done| done.output["seconds"].as_f64())?,
+            top1: median(&|done| done.output["val_top1"].as_f64())?,
             peak_bytes: median(&|done| Some(done.peak_bytes as f64))?,
         })
     }
@@ -172,7 +172,7 @@ fn report(all: &[Runs], threads: usize) -> Result<Measured> {
          clock begins after libraries are loaded. MiB is the most memory of the process without its loader workers."
     )];
     let version = all.iter().flat_map(|runs| &runs.theirs).find_map(|(_, done)| {
-        done.first()?.said["version"].as_str().map(|version| format!("Peer: PyTorch {version}."))
+        done.first()?.output["version"].as_str().map(|version| format!("Peer: PyTorch {version}."))
     });
     notes.extend(version);
     Ok(Measured {
@@ -189,8 +189,8 @@ mod tests {
     use super::*;
 
     fn done(seconds: f64, own: f64) -> Done {
-        let said = json!({ "seconds": own, "val_top1": 0.95, "version": "2" });
-        Done { seconds, peak_bytes: 1 << 20, said }
+        let output = json!({ "seconds": own, "val_top1": 0.95, "version": "2" });
+        Done { seconds, peak_bytes: 1 << 20, output }
     }
 
     #[test]
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_run_without_numbers_is_refused() {
-        let silent = Done { said: json!({}), ..done(1.0, 1.0) };
+        let silent = Done { output: json!({}), ..done(1.0, 1.0) };
         assert!(
             report(&[Runs { job: &JOBS[0], ours: vec![silent], theirs: Vec::new() }], 2).is_err()
         );

@@ -26,7 +26,7 @@ pub(super) struct Done {
     /// The most memory the process was seen to have held, without its children.
     pub(super) peak_bytes: u64,
     /// The last line of its standard output.
-    pub(super) said: Value,
+    pub(super) output: Value,
 }
 
 /// Runs `command` to its end; an error if it fails.
@@ -50,15 +50,15 @@ pub(super) fn run(name: &str, mut command: Command, folder: &Path) -> Result<Don
     let seconds = start.elapsed().as_secs_f64();
     let mut stdout = String::new();
     if let Some(mut pipe) = child.stdout.take() {
-        pipe.read_to_string(&mut stdout).context("reading what a job said")?;
+        pipe.read_to_string(&mut stdout).context("reading what a job output")?;
     }
     if !status.success() {
         bail!("{name} failed ({status}); {}", end_of(&log));
     }
     let last = stdout.lines().last().unwrap_or_default();
-    let said = serde_json::from_str(last)
+    let output = serde_json::from_str(last)
         .with_context(|| format!("{name} ended with `{last}`, which is no JSON"))?;
-    Ok(Done { seconds, peak_bytes, said })
+    Ok(Done { seconds, peak_bytes, output })
 }
 
 #[cfg(test)]
@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn the_last_line_is_what_a_job_says() {
         let done = shell(r#"echo words; sleep 0.1; echo '{"val_top1":0.5}'"#).unwrap();
-        assert_eq!(done.said["val_top1"], 0.5);
+        assert_eq!(done.output["val_top1"], 0.5);
         assert!(done.seconds > 0.09 && done.peak_bytes > 0, "{done:?}");
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Above: `explain`. Below: `taper_recipes`. Not here: which sizes fit together (`taper_graph`).
 
-use taper_recipes::{Field, Padding};
+use taper_recipes::{Padding, ReceptiveField};
 
 /// `3x5` (height, width), or `3` for both.
 pub(super) fn pair(text: &str) -> Result<[usize; 2], String> {
@@ -39,7 +39,7 @@ pub(super) fn padding(text: &str) -> Result<Padding, String> {
 }
 
 /// `2:7`, or `2x1:7x3`: the jump, and then the field.
-pub(super) fn field(text: &str) -> Result<Field, String> {
+pub(super) fn field(text: &str) -> Result<ReceptiveField, String> {
     let number = |word: &str| {
         let number = word.parse::<f64>().ok().filter(|n| n.is_finite() && *n > 0.0);
         number
@@ -50,7 +50,7 @@ pub(super) fn field(text: &str) -> Result<Field, String> {
         None => number(text).map(|size| [size; 2]),
     };
     let (jump, field) = text.split_once(':').ok_or("write JUMP:FIELD, such as 2:7")?;
-    Ok(Field { jump: pair(jump)?, field: pair(field)? })
+    Ok(ReceptiveField { jump: pair(jump)?, field: pair(field)? })
 }
 
 #[cfg(test)]
@@ -80,8 +80,8 @@ mod tests {
 
     #[test]
     fn fields_are_positive() {
-        assert_eq!(field("2:7"), Ok(Field { jump: [2.0; 2], field: [7.0; 2] }));
-        assert_eq!(field("2x1:7x3"), Ok(Field { jump: [2.0, 1.0], field: [7.0, 3.0] }));
+        assert_eq!(field("2:7"), Ok(ReceptiveField { jump: [2.0; 2], field: [7.0; 2] }));
+        assert_eq!(field("2x1:7x3"), Ok(ReceptiveField { jump: [2.0, 1.0], field: [7.0, 3.0] }));
         assert!(field("2").is_err() && field("0:7").is_err() && field("2:nan").is_err());
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use taper_graph::{Conv, Graph, Node, NodeId, Op, ParamId, ParamRole};
 
-use super::misfit;
+use super::mismatch;
 use crate::{Error, Result};
 
 /// Steps that no network needs: thousands of groups in thousands of layers are refused instead of counted.
@@ -29,7 +29,7 @@ impl Channels {
     /// # Errors
     /// [`Error::Groups`].
     pub(super) fn of(graph: &Graph) -> Result<Self> {
-        let channels = graph.channels().map_err(misfit)?;
+        let channels = graph.channels().map_err(mismatch)?;
         let mut parts = Parts::default();
         let mut rows: Vec<Vec<Part>> = Vec::with_capacity(graph.nodes().len());
         let mut owners: HashMap<ParamId, NodeId> = HashMap::new();

@@ -8,7 +8,7 @@
 use taper_graph::scaling::round_half_even;
 use taper_graph::{Extent, Graph, NodeId, Scope, ScopeKind};
 
-use super::{known_extents, misfit};
+use super::{known_extents, mismatch};
 use crate::{Error, Result};
 
 /// A block by name.
@@ -29,7 +29,7 @@ pub(super) fn scaled(graph: &Graph, factor: f64) -> Result<Graph> {
         let n = round_half_even(stage.len() as f64 * factor).max(1);
         let last = stage.iter().rfind(|block| block.keeps);
         if let Some(block) = last.filter(|_| n > stage.len()) {
-            deep = deep.repeat(block.name, n - stage.len()).map_err(misfit)?;
+            deep = deep.repeat(block.name, n - stage.len()).map_err(mismatch)?;
         }
         let mut surplus = stage.len().saturating_sub(n);
         for block in stage.iter().rev().filter(|block| block.keeps) {

@@ -11,7 +11,7 @@ use taper_graph::{Conv, Graph, Node, NodeId, Op};
 
 use super::channels::{Channels, Part};
 use super::layers::has_filters;
-use super::misfit;
+use super::mismatch;
 use crate::{Error, Result};
 
 /// What channel counts are multiples of.
@@ -74,7 +74,7 @@ fn resized(graph: &Graph, channels: &Channels, sizes: &[usize]) -> Result<Graph>
         Some(id) => resized_op(node, id, channels, sizes),
         None => node.op().clone(),
     });
-    new.map_err(misfit)
+    new.map_err(mismatch)
 }
 
 fn resized_op(node: &Node, id: NodeId, channels: &Channels, sizes: &[usize]) -> Op {

@@ -5,7 +5,7 @@
 use taper_graph::{Graph, NodeId, Op, Padding, PoolKind, Window};
 
 use super::layers::{layer, sole_readers};
-use super::{known_extents, misfit};
+use super::{known_extents, mismatch};
 use crate::{Error, Result};
 
 /// Another stride of one window. Where ways with another stride meet the ones behind it, those that moved as far as it did do so again.
@@ -38,7 +38,7 @@ pub(super) fn with_stride(graph: &Graph, node: NodeId, stride: usize) -> Result<
         moved.sort_unstable();
         moved.dedup();
         if moved.len() == before {
-            return Err(misfit(source));
+            return Err(mismatch(source));
         }
     }
 }
@@ -56,7 +56,7 @@ pub(super) fn with_pool(graph: &Graph, node: NodeId, kind: PoolKind) -> Result<G
     let window = Window { kernel: stride, stride, padding: Padding::Valid, ..Window::point() };
     let name = format!("{}.pool", graph.node(node).name());
     let pooled = still.insert_after(last, &name, Op::Pool { kind, window, ceil: true });
-    pooled.map_err(misfit)
+    pooled.map_err(mismatch)
 }
 
 /// The graph with other windows at some nodes.
@@ -75,7 +75,7 @@ fn with_windows(
         }
         op
     });
-    new.map_err(misfit)
+    new.map_err(mismatch)
 }
 
 /// The stride along both axes; an axis along which nothing moves and no tap has a neighbor is none (1-D maps).

@@ -78,7 +78,7 @@ impl Bands {
     pub(super) fn new(program: &Program, plan: &BandPlan, kernels: &[Kernel]) -> Result<Self> {
         let shape = |&unit: &usize| match &kernels[unit] {
             Kernel::Conv(shape) | Kernel::BatchNorm(shape) => Ok(*shape),
-            _ => Err(program.broken(unit, "runs in bands and is no convolution")),
+            _ => Err(program.internal(unit, "runs in bands and is no convolution")),
         };
         let shapes = plan.units.iter().map(shape).collect::<Result<_>>()?;
         Ok(Self { plan: plan.clone(), shapes })
@@ -103,7 +103,9 @@ impl Bands {
                 let activation = program.units[unit].activation;
                 Ok((weight, Epilogue { bias: bias.as_deref(), residual: None, activation }))
             }
-            Weights::Plain(_) => Err(program.broken(unit, "runs in bands without packed weights")),
+            Weights::Plain(_) => {
+                Err(program.internal(unit, "runs in bands without packed weights"))
+            }
         };
         let weights = self.plan.units.iter().map(weights).collect::<Result<Vec<_>>>()?;
         let [all, row] = self.shapes[self.shapes.len() - 1].output_rows();

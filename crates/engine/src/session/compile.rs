@@ -64,9 +64,9 @@ impl Program {
     }
 
     /// A unit that does not fit what it is to be run with.
-    pub(super) fn broken(&self, unit: usize, what: &'static str) -> Error {
+    pub(super) fn internal(&self, unit: usize, what: &'static str) -> Error {
         let node = self.graph.node(self.plan.fused.units[unit].node);
-        Error::Broken { node: node.name().to_owned(), what }
+        Error::Internal { node: node.name().to_owned(), what }
     }
 }
 

@@ -92,7 +92,7 @@ impl Runner {
             }
         }
         let Self { arena, prepared: Some(prepared), .. } = self else {
-            return Err(program.broken(0, UNPREPARED));
+            return Err(program.internal(0, UNPREPARED));
         };
         let (_, others) = around(arena, &(0..0));
         for (out, &value) in outs.zip(&program.plan.fused.outputs) {
@@ -105,7 +105,7 @@ impl Runner {
     /// Returns whether the unit ran, or another one does its work.
     fn run_unit(&mut self, program: &Program, image: &[f32], unit_idx: usize) -> Result<bool> {
         let Self { cpu, arena, workers, prepared: Some(prepared) } = self else {
-            return Err(program.broken(unit_idx, UNPREPARED));
+            return Err(program.internal(unit_idx, UNPREPARED));
         };
         if prepared.memory.skipped[unit_idx] {
             return Ok(false);
@@ -145,12 +145,12 @@ impl Runner {
                 let activation = compiled.activation;
                 let source = |i: usize| Source { activation, ..source(unit.inputs[i]) };
                 let params: Vec<&[f32]> = params.iter().map(Vec::as_slice).collect();
-                if !kernel.run(cpu, [1, h * w, c], &source, &params, y) {
-                    return Err(program.broken(unit_idx, "has weights of another operation"));
+                if !kernel.try_run(cpu, [1, h * w, c], &source, &params, y) {
+                    return Err(program.internal(unit_idx, "has weights of another operation"));
                 }
             }
             (_, Weights::Packed { .. }) => {
-                return Err(program.broken(unit_idx, "has weights of another operation"));
+                return Err(program.internal(unit_idx, "has weights of another operation"));
             }
         }
         Ok(true)

@@ -108,7 +108,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             kernel => {
                 let own: Vec<&[T]> =
                     unit.op.params().into_iter().flatten().map(|id| params[id.index()]).collect();
-                is_run = kernel.run(device, [n, h * w, c], &source, &own, y);
+                is_run = kernel.try_run(device, [n, h * w, c], &source, &own, y);
                 if let Kernel::Drop { p, run } = *kernel
                     && routes.any(fused)
                 {
@@ -117,7 +117,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             }
         }
         norms[out] = state;
-        if is_run { Ok(()) } else { Err(self.broken(unit_idx, "lacks a parameter")) }
+        if is_run { Ok(()) } else { Err(self.internal(unit_idx, "lacks a parameter")) }
     }
 
     /// Copies the outputs out of the arena, with what is pending on them applied.

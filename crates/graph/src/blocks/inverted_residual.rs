@@ -48,14 +48,14 @@ impl InvertedResidual {
         from: NodeId,
         style: &Style,
     ) -> Result<NodeId> {
-        self.build_varied(b, name, from, style, &Variation::default())
+        self.build_with(b, name, from, style, &Variation::default())
     }
 
     /// Adds the block as scope `name`, changed as `variation` says.
     ///
     /// # Errors
     /// Those of the builder.
-    pub fn build_varied(
+    pub fn build_with(
         &self,
         b: &mut GraphBuilder,
         name: &str,

@@ -32,7 +32,7 @@ fn nodes(graph: &Graph) -> Vec<&str> {
 fn a_gate_stands_between_depthwise_convolution_and_projection() {
     let variation = Variation { squeeze_excite: Some(GATE), ..Variation::default() };
     let row = InvertedResidual { expanded: 16, out: 8, kernel_size: 5, stride: 1 };
-    let graph = block(|b, xs| row.build_varied(b, "b", xs, &STYLE, &variation));
+    let graph = block(|b, xs| row.build_with(b, "b", xs, &STYLE, &variation));
     let gate = ["pool", "conv_reduce", "act1", "conv_expand", "gate", "mul"];
     let gate = gate.map(|node| format!("b.se.{node}"));
     let names = nodes(&graph);
@@ -56,7 +56,7 @@ fn a_gate_stands_between_depthwise_convolution_and_projection() {
 fn the_first_mobilenets_block_ends_in_an_activation_and_adds_nothing() {
     let variation = Variation { has_residual: false, is_linear: false, ..Variation::default() };
     let row = DepthwiseSeparable { out: 8, kernel_size: 3, stride: 1 };
-    let graph = block(|b, xs| row.build_varied(b, "b", xs, &STYLE, &variation));
+    let graph = block(|b, xs| row.build_with(b, "b", xs, &STYLE, &variation));
     assert_eq!(nodes(&graph), ["b.conv_dw", "b.bn1", "b.act1", "b.conv_pw", "b.bn2", "b.act2"]);
 }
 
@@ -64,7 +64,7 @@ fn the_first_mobilenets_block_ends_in_an_activation_and_adds_nothing() {
 fn the_plain_block_is_the_default_variation() {
     let row = DepthwiseSeparable { out: 8, kernel_size: 3, stride: 1 };
     let plain = block(|b, xs| row.build(b, "b", xs, &STYLE));
-    let varied = block(|b, xs| row.build_varied(b, "b", xs, &STYLE, &Variation::default()));
+    let varied = block(|b, xs| row.build_with(b, "b", xs, &STYLE, &Variation::default()));
     assert_eq!(plain, varied);
     assert_eq!(nodes(&plain).last(), Some(&"b.add"));
 }

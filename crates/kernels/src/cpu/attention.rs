@@ -5,7 +5,7 @@
 //! weights of a query are recomputed in the backward pass: nothing of the size of queries times keys is stored.
 
 use super::curves;
-use super::team::{Fixed, Shared};
+use super::team::{SendMutPtr, SendPtr};
 use super::views::SourceView;
 use crate::simd::{Kernel, Simd};
 use crate::{AlignedBuf, AttentionShape};
@@ -14,7 +14,7 @@ use crate::{AlignedBuf, AttentionShape};
 pub(super) struct Attend<'a> {
     pub(super) shape: AttentionShape,
     pub(super) qkv: [SourceView; 3],
-    pub(super) y: Shared<f32>,
+    pub(super) y: SendMutPtr<f32>,
     pub(super) tasks: std::ops::Range<usize>,
     pub(super) scratch: &'a mut AlignedBuf<f32>,
 }
@@ -23,8 +23,8 @@ pub(super) struct Attend<'a> {
 pub(super) struct Differentiate<'a> {
     pub(super) shape: AttentionShape,
     pub(super) qkv: [SourceView; 3],
-    pub(super) gradient: Fixed<f32>,
-    pub(super) d: [Shared<f32>; 3],
+    pub(super) gradient: SendPtr<f32>,
+    pub(super) d: [SendMutPtr<f32>; 3],
     pub(super) tasks: std::ops::Range<usize>,
     pub(super) scratch: &'a mut AlignedBuf<f32>,
 }
@@ -89,7 +89,7 @@ unsafe fn copy<S: Simd>(source: &SourceView, at: usize, channel: usize, len: usi
         }
     }
     // SAFETY: likewise.
-    unsafe { source.bend_rows::<S>(to, [1, 0, len]) };
+    unsafe { source.activate_rows::<S>(to, [1, 0, len]) };
 }
 
 /// `to[i] = Σ_r factors[r] · rows[r, i]` for `len` whole vectors, rows `stride` apart.

@@ -161,8 +161,12 @@ pub(super) unsafe fn derivative<S: Simd>(activation: Activation, z: S::V) -> S::
             }
             Activation::GeluTanh => {
                 let t = tanh::<S>(bent_line::<S>(z));
-                let bend = S::splat(BEND as f32);
-                let slope = S::fma(S::mul(z, z), S::mul(bend, S::splat(3.0 * CUBIC as f32)), bend);
+                let multiply_derivative = S::splat(BEND as f32);
+                let slope = S::fma(
+                    S::mul(z, z),
+                    S::mul(multiply_derivative, S::splat(3.0 * CUBIC as f32)),
+                    multiply_derivative,
+                );
                 let steep = S::mul(S::mul(z, slope), S::sub(one, S::mul(t, t)));
                 S::mul(S::splat(0.5), S::add(S::add(one, t), steep))
             }

@@ -118,7 +118,7 @@ unsafe fn fill_input<S: Simd>(
                 S::store(to.add(pw * pixel + c), source.read_straight::<S>(at, lanes, &k));
             }
             let first = to.wrapping_add(inside.start * pixel + c);
-            source.bend_rows::<S>(first, [inside.len(), pixel, S::LANES]);
+            source.activate_rows::<S>(first, [inside.len(), pixel, S::LANES]);
         }
         c += S::LANES;
     }
@@ -143,7 +143,7 @@ unsafe fn copy_row<S: Simd>(
                 let x = source.read_straight::<S>(first + i * c + channel, lanes, &k);
                 S::store(to.add(i * pixel + offset), x);
             }
-            source.bend_rows::<S>(to.add(offset), [w, pixel, S::LANES]);
+            source.activate_rows::<S>(to.add(offset), [w, pixel, S::LANES]);
         }
     }
 }

@@ -8,7 +8,7 @@ use super::elementwise::{AddRows, CopyRows, MulRows};
 use super::group_norm::{self, Groups, Normalize, PreluRows};
 use super::pass::Share;
 use super::spatial::{MoveRows, ResampleRows};
-use super::team::{Fixed, Shared, part_of};
+use super::team::{SendMutPtr, SendPtr, part_of};
 use super::views::SourceView;
 use super::windows::{self, Windows};
 use super::{Cpu, depthwise, matrix};
@@ -69,7 +69,7 @@ impl Device<f32> for Cpu {
     ) {
         checks::add(c, &a, &b, out);
         let (low, high) = activation.bounds();
-        let (a, b, to) = (SourceView::new(a), SourceView::new(b), Shared(out.as_mut_ptr()));
+        let (a, b, to) = (SourceView::new(a), SourceView::new(b), SendMutPtr(out.as_mut_ptr()));
         let (rows, parts, isa) = (out.len() / c, self.team.threads(), self.isa);
         self.team.run(|p| {
             let rows = part_of(rows, 1, p, parts);
@@ -81,7 +81,7 @@ impl Device<f32> for Cpu {
 
     fn copy(&mut self, c: usize, xs: Source<'_, f32>, out: &mut [f32]) {
         checks::copy(c, &xs, out);
-        let (xs, to) = (SourceView::new(xs), Shared(out.as_mut_ptr()));
+        let (xs, to) = (SourceView::new(xs), SendMutPtr(out.as_mut_ptr()));
         self.for_parts(out.len() / c, |isa, rows, _| {
             // SAFETY: `isa` is one of this machine; parts have rows of their own.
             unsafe { isa.run(CopyRows { xs, to, c, rows }) };
@@ -99,7 +99,7 @@ impl Device<f32> for Cpu {
     ) {
         checks::mul([n, positions, c], &xs, &gate, out.len());
         let (xs, gate) = (SourceView::new(xs), SourceView::new(gate));
-        let (to, parts, isa) = (Shared(out.as_mut_ptr()), self.team.threads(), self.isa);
+        let (to, parts, isa) = (SendMutPtr(out.as_mut_ptr()), self.team.threads(), self.isa);
         self.team.run(|p| {
             let rows = part_of(n * positions, 1, p, parts);
             // SAFETY: `isa` is one of this machine; parts have rows of their own.
@@ -160,7 +160,7 @@ impl Device<f32> for Cpu {
     ) {
         checks::windows(shape, &xs, y);
         self.with_straight(shape.c, xs, |cpu, xs| {
-            let (y, isa) = (Shared(y.as_mut_ptr()), cpu.isa);
+            let (y, isa) = (SendMutPtr(y.as_mut_ptr()), cpu.isa);
             cpu.for_windows(shape, |image, first, end| {
                 let windows = Windows { shape, pooling, xs, image, first, end };
                 // SAFETY: `isa` is one of this machine; tasks have images and channels of their own.
@@ -181,7 +181,7 @@ impl Device<f32> for Cpu {
         let mut sums = std::mem::take(&mut self.image);
         sums.reserve(shape.input_len());
         sums[..shape.input_len()].fill(0.0);
-        let (dx, gradient) = (Shared(sums.as_mut_ptr()), Fixed(gradient.as_ptr()));
+        let (dx, gradient) = (SendMutPtr(sums.as_mut_ptr()), SendPtr(gradient.as_ptr()));
         self.with_straight(shape.c, xs, |cpu, xs| {
             let isa = cpu.isa;
             cpu.for_windows(shape, |image, first, end| {
@@ -249,7 +249,7 @@ impl Device<f32> for Cpu {
 
     fn resample(&mut self, map: &SpatialMap, xs: Source<'_, f32>, y: &mut [f32]) {
         checks::resample(map, &xs, y);
-        let (y, rows) = (Shared(y.as_mut_ptr()), map.n * map.out()[0]);
+        let (y, rows) = (SendMutPtr(y.as_mut_ptr()), map.n * map.out()[0]);
         self.with_straight(map.c, xs, |cpu, xs| {
             cpu.for_parts(rows, |isa, rows, _| {
                 // SAFETY: `isa` is one of this machine; parts have rows of their own.
@@ -267,7 +267,7 @@ impl Device<f32> for Cpu {
 
     fn move_channels(&mut self, rows: usize, map: &ChannelMap, xs: Source<'_, f32>, y: &mut [f32]) {
         checks::move_channels(rows, map, &xs, y);
-        let (xs, y) = (SourceView::new(xs), Shared(y.as_mut_ptr()));
+        let (xs, y) = (SourceView::new(xs), SendMutPtr(y.as_mut_ptr()));
         self.for_parts(rows, |isa, rows, _| {
             // SAFETY: `isa` is one of this machine; parts have rows of their own.
             unsafe { isa.run(MoveRows { map, xs, y, rows }) };
@@ -297,8 +297,8 @@ impl Device<f32> for Cpu {
         y: &mut [f32],
     ) {
         checks::group_norm(shape, &xs, &affine, y);
-        let (scale, shift) = (Fixed(affine.scale.as_ptr()), Fixed(affine.shift.as_ptr()));
-        let y = Shared(y.as_mut_ptr());
+        let (scale, shift) = (SendPtr(affine.scale.as_ptr()), SendPtr(affine.shift.as_ptr()));
+        let y = SendMutPtr(y.as_mut_ptr());
         self.with_straight(shape.c, xs, |cpu, xs| {
             let groups = Groups { shape: *shape, eps, xs, scale };
             cpu.for_parts(shape.n * shape.groups, |isa, tasks, _| {
@@ -319,16 +319,16 @@ impl Device<f32> for Cpu {
         sink: Option<Sink<'_, f32>>,
     ) {
         checks::group_norm_backward(shape, gradient, &xs, scale, &d_affine, sink.as_ref());
-        let (c, scale) = (shape.c, Fixed(scale.as_ptr()));
-        let gradient = Fixed(gradient.as_ptr());
+        let (c, scale) = (shape.c, SendPtr(scale.as_ptr()));
+        let gradient = SendPtr(gradient.as_ptr());
         let mut image = std::mem::take(&mut self.image);
         image.reserve(shape.len());
         self.clear_totals(2 * c, true);
-        let dx = Shared(image.as_mut_ptr());
+        let dx = SendMutPtr(image.as_mut_ptr());
         self.with_straight(c, xs, |cpu, xs| {
             let groups = Groups { shape: *shape, eps, xs, scale };
             cpu.for_parts(shape.n * shape.groups, |isa, tasks, part| {
-                let totals = Shared(part.totals.as_mut_ptr());
+                let totals = SendMutPtr(part.totals.as_mut_ptr());
                 let job = group_norm::Differentiate { groups, gradient, dx, totals, tasks };
                 // SAFETY: `isa` is one of this machine; parts have groups and totals of their own.
                 unsafe { isa.run(job) };
@@ -345,11 +345,11 @@ impl Device<f32> for Cpu {
 
     fn prelu(&mut self, c: usize, xs: Source<'_, f32>, slope: &[f32], y: &mut [f32]) {
         checks::prelu(c, &xs, slope, y.len());
-        let (to, shared) = (Shared(y.as_mut_ptr()), slope.len() == 1);
-        let (slope, rows) = (Fixed(slope.as_ptr()), y.len() / c);
+        let (to, shared) = (SendMutPtr(y.as_mut_ptr()), slope.len() == 1);
+        let (slope, rows) = (SendPtr(slope.as_ptr()), y.len() / c);
         self.with_straight(c, xs, |cpu, xs| {
             cpu.for_parts(rows, |isa, rows, _| {
-                let (gradient, totals) = (Fixed::NULL, Shared(std::ptr::null_mut()));
+                let (gradient, totals) = (SendPtr::NULL, SendMutPtr(std::ptr::null_mut()));
                 let job = PreluRows { xs, slope, shared, gradient, to, c, rows, totals };
                 // SAFETY: `isa` is one of this machine; parts have rows of their own.
                 unsafe { isa.run(job) };
@@ -368,15 +368,15 @@ impl Device<f32> for Cpu {
     ) {
         checks::prelu_backward(c, gradient, &xs, slope, d_slope.as_deref(), sink.as_ref());
         let len = gradient.len();
-        let (shared, gradient) = (slope.len() == 1, Fixed(gradient.as_ptr()));
-        let slope = Fixed(slope.as_ptr());
+        let (shared, gradient) = (slope.len() == 1, SendPtr(gradient.as_ptr()));
+        let slope = SendPtr(slope.as_ptr());
         let mut image = std::mem::take(&mut self.image);
         image.reserve(len);
         self.clear_totals(c, true);
-        let to = Shared(image.as_mut_ptr());
+        let to = SendMutPtr(image.as_mut_ptr());
         self.with_straight(c, xs, |cpu, xs| {
             cpu.for_parts(len / c, |isa, rows, part| {
-                let totals = Shared(part.totals.as_mut_ptr());
+                let totals = SendMutPtr(part.totals.as_mut_ptr());
                 let job = PreluRows { xs, slope, shared, gradient, to, c, rows, totals };
                 // SAFETY: `isa` is one of this machine; parts have rows and totals of their own.
                 unsafe { isa.run(job) };
@@ -395,7 +395,7 @@ impl Device<f32> for Cpu {
 
     fn attention(&mut self, shape: &AttentionShape, qkv: Attended<'_, f32>, y: &mut [f32]) {
         checks::attention(shape, &qkv, y.len());
-        let (qkv, y, shape) = (qkv.map(SourceView::new), Shared(y.as_mut_ptr()), *shape);
+        let (qkv, y, shape) = (qkv.map(SourceView::new), SendMutPtr(y.as_mut_ptr()), *shape);
         self.for_parts(shape.n * shape.kv_heads, |isa, tasks, part| {
             let job = Attend { shape, qkv, y, tasks, scratch: &mut part.tile };
             // SAFETY: `isa` is one of this machine; parts have heads of their own.
@@ -412,8 +412,8 @@ impl Device<f32> for Cpu {
     ) {
         checks::attention_backward(shape, gradient, &qkv, &sinks);
         let mut gradients = qkv.map(|source| vec![0.0; source.data.len()]);
-        let d = gradients.each_mut().map(|g| Shared(g.as_mut_ptr()));
-        let (qkv, gradient, shape) = (qkv.map(SourceView::new), Fixed(gradient.as_ptr()), *shape);
+        let d = gradients.each_mut().map(|g| SendMutPtr(g.as_mut_ptr()));
+        let (qkv, gradient, shape) = (qkv.map(SourceView::new), SendPtr(gradient.as_ptr()), *shape);
         self.for_parts(shape.n * shape.kv_heads, |isa, tasks, part| {
             let scratch = &mut part.tile;
             let job = attention::Differentiate { shape, qkv, gradient, d, tasks, scratch };

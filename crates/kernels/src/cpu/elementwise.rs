@@ -5,7 +5,7 @@
 //! registers, and memory is read in order.
 
 use super::curves;
-use super::team::Shared;
+use super::team::SendMutPtr;
 use super::views::{STRIP, SourceView};
 use crate::Activation;
 use crate::simd::{Kernel, Simd};
@@ -37,7 +37,7 @@ pub(super) struct AddRows {
     /// Of the activation.
     pub(super) bounds: [f32; 2],
     pub(super) activation: Activation,
-    pub(super) to: Shared<f32>,
+    pub(super) to: SendMutPtr<f32>,
     pub(super) c: usize,
     pub(super) rows: std::ops::Range<usize>,
 }
@@ -75,7 +75,7 @@ impl Kernel for AddRows {
 /// `to = xs`.
 pub(super) struct CopyRows {
     pub(super) xs: SourceView,
-    pub(super) to: Shared<f32>,
+    pub(super) to: SendMutPtr<f32>,
     pub(super) c: usize,
     pub(super) rows: std::ops::Range<usize>,
 }
@@ -93,7 +93,7 @@ impl Kernel for CopyRows {
                     S::store_some(self.to.get().add(at), x, lanes);
                 }
                 let first = self.to.get().add(rows.start * self.c + c);
-                self.xs.bend_rows::<S>(first, [rows.len(), self.c, lanes]);
+                self.xs.activate_rows::<S>(first, [rows.len(), self.c, lanes]);
             }
         });
     }
@@ -103,7 +103,7 @@ impl Kernel for CopyRows {
 pub(super) struct MulRows {
     pub(super) xs: SourceView,
     pub(super) gate: SourceView,
-    pub(super) to: Shared<f32>,
+    pub(super) to: SendMutPtr<f32>,
     pub(super) positions: usize,
     pub(super) c: usize,
     pub(super) rows: std::ops::Range<usize>,
@@ -124,7 +124,7 @@ impl Kernel for MulRows {
                         S::store_some(self.to.get().add(at), x, lanes);
                     }
                     let first = self.to.get().add(rows.start * self.c + c);
-                    self.xs.bend_rows::<S>(first, [rows.len(), self.c, lanes]);
+                    self.xs.activate_rows::<S>(first, [rows.len(), self.c, lanes]);
                 }
                 for row in rows.clone() {
                     if image != row / self.positions {
@@ -150,7 +150,7 @@ pub(super) struct SumPositions {
     /// A plain tensor like `xs`.
     pub(super) with: Option<SourceView>,
     pub(super) scale: f32,
-    pub(super) to: Shared<f32>,
+    pub(super) to: SendMutPtr<f32>,
     pub(super) positions: usize,
     pub(super) c: usize,
     pub(super) image: usize,
@@ -180,7 +180,7 @@ impl Kernel for SumPositions {
                             strip[p - first] = self.xs.read_straight::<S>(place(p), lanes, &k);
                         }
                         let size = [end - first, S::LANES, S::LANES];
-                        self.xs.bend_rows::<S>(strip.as_mut_ptr().cast(), size);
+                        self.xs.activate_rows::<S>(strip.as_mut_ptr().cast(), size);
                     }
                     for p in first..end {
                         let at = place(p);

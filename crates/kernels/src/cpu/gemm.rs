@@ -10,7 +10,7 @@
 
 mod finish;
 
-use super::team::Fixed;
+use super::team::SendPtr;
 use super::unroll::each;
 use crate::simd::{Simd, Task};
 
@@ -46,14 +46,14 @@ impl Widths {
 /// The two factors of a product.
 #[derive(Clone, Copy)]
 pub(crate) struct Factors<'a> {
-    pub(crate) a: Fixed<f32>,
+    pub(crate) a: SendPtr<f32>,
     /// Elements from one row of `A` to the next, and from one column to the next.
     pub(crate) a_strides: [usize; 2],
     /// Rows of `A` lie `a_strides[0]` apart in runs of this length; runs are this many elements apart.
     pub(crate) runs: [usize; 2],
     /// Where in a row of `A` each `k` columns of it begin: windows of a dense convolution lie in several image rows.
     pub(crate) segments: &'a [usize],
-    pub(crate) b: Fixed<f32>,
+    pub(crate) b: SendPtr<f32>,
     /// Elements between rows of an unpacked `B`; `None` when it lies in panels.
     pub(crate) b_stride: Option<usize>,
     /// Columns of a segment.

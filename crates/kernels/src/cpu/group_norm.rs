@@ -4,7 +4,7 @@
 //! A task is one group of one picture: mean and variance in two passes over what is then in cache. Twins: `reference::around`.
 
 use super::pass::add_lanes;
-use super::team::{Fixed, Shared};
+use super::team::{SendMutPtr, SendPtr};
 use super::views::SourceView;
 use crate::NormShape;
 use crate::simd::{Kernel, Simd};
@@ -18,23 +18,23 @@ pub(super) struct Groups {
     pub(super) shape: NormShape,
     pub(super) eps: f64,
     pub(super) xs: SourceView,
-    pub(super) scale: Fixed<f32>,
+    pub(super) scale: SendPtr<f32>,
 }
 
 /// Forward: writes `y` for some of the `n · groups` groups.
 pub(super) struct Normalize {
     pub(super) groups: Groups,
-    pub(super) shift: Fixed<f32>,
-    pub(super) y: Shared<f32>,
+    pub(super) shift: SendPtr<f32>,
+    pub(super) y: SendMutPtr<f32>,
     pub(super) tasks: std::ops::Range<usize>,
 }
 
 /// Backward: writes `dx`, and adds to this part's `2 · c` totals of the gradients of scale and shift.
 pub(super) struct Differentiate {
     pub(super) groups: Groups,
-    pub(super) gradient: Fixed<f32>,
-    pub(super) dx: Shared<f32>,
-    pub(super) totals: Shared<f64>,
+    pub(super) gradient: SendPtr<f32>,
+    pub(super) dx: SendMutPtr<f32>,
+    pub(super) totals: SendMutPtr<f64>,
     pub(super) tasks: std::ops::Range<usize>,
 }
 
@@ -184,17 +184,17 @@ impl Kernel for Differentiate {
 /// Rows of PReLU's forward or backward pass.
 pub(super) struct PreluRows {
     pub(super) xs: SourceView,
-    pub(super) slope: Fixed<f32>,
+    pub(super) slope: SendPtr<f32>,
     /// Whether there is one slope for all channels.
     pub(super) shared: bool,
     /// Null in the forward pass.
-    pub(super) gradient: Fixed<f32>,
+    pub(super) gradient: SendPtr<f32>,
     /// `y`, or `dx`.
-    pub(super) to: Shared<f32>,
+    pub(super) to: SendMutPtr<f32>,
     pub(super) c: usize,
     pub(super) rows: std::ops::Range<usize>,
     /// This part's `c` totals of the gradient of the slopes.
-    pub(super) totals: Shared<f64>,
+    pub(super) totals: SendMutPtr<f64>,
 }
 
 /// Rows whose sums stay in `f32`: few, since one slope may belong to all channels, whose shares cancel.

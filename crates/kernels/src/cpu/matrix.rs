@@ -22,7 +22,7 @@ use std::ops::Range;
 
 use super::pack::Panels;
 use super::pass::{PassRows, Share};
-use super::team::{Fixed, Shared, part_of};
+use super::team::{SendMutPtr, SendPtr, part_of};
 use super::views::SinkView;
 use super::{Cpu, Packed, Part};
 use crate::{ConvShape, Isa};
@@ -97,7 +97,7 @@ pub(super) fn pack_forward(
     let panels = Panels::new(isa, weight.len() / s.oc, out);
     packed.panels = panels;
     packed.data.reserve(s.groups * panels.len());
-    let to = Shared(packed.data.as_mut_ptr());
+    let to = SendMutPtr(packed.data.as_mut_ptr());
     run(s.groups * panels.count(), &|task| {
         let (group, i) = (task / panels.count(), task % panels.count());
         let weight = &weight[group * out * panels.k..][..out * panels.k];
@@ -109,7 +109,12 @@ pub(super) fn pack_forward(
 
 /// # Safety
 /// `to` has room for the panels of all groups, and nobody else holds this one.
-unsafe fn panel_of<'a>(to: Shared<f32>, panels: &Panels, group: usize, i: usize) -> &'a mut [f32] {
+unsafe fn panel_of<'a>(
+    to: SendMutPtr<f32>,
+    panels: &Panels,
+    group: usize,
+    i: usize,
+) -> &'a mut [f32] {
     let place = panels.place(i);
     // SAFETY: the caller's promise.
     unsafe {
@@ -121,7 +126,7 @@ unsafe fn panel_of<'a>(to: Shared<f32>, panels: &Panels, group: usize, i: usize)
 /// Writes a finished gradient through a sink; see [`PassRows`].
 pub(super) fn pass_rows(
     cpu: &mut Cpu,
-    gradient: Fixed<f32>,
+    gradient: SendPtr<f32>,
     share: Share,
     sink: SinkView,
     c: usize,
@@ -130,12 +135,12 @@ pub(super) fn pass_rows(
     let (parts, isa) = (cpu.team.threads(), cpu.isa);
     // Without rows and sums there may be more channels than any slice has.
     cpu.clear_totals(c.saturating_mul(2), sink.tallies());
-    let scratch = Shared(cpu.parts.as_mut_ptr());
+    let scratch = SendMutPtr(cpu.parts.as_mut_ptr());
     cpu.team.run(|p| {
         let range = part_of(rows, share.repeat, p, parts);
         // SAFETY: every part has its own scratch, `cpu.parts` being as long as the team.
         let part: &mut Part = unsafe { &mut *scratch.get().add(p) };
-        let totals = Shared(part.totals.as_mut_ptr());
+        let totals = SendMutPtr(part.totals.as_mut_ptr());
         let rows = [range.start, range.end];
         let job = PassRows { gradient, share, sink, c, rows, totals };
         // SAFETY: `isa` is one of this machine; parts have rows of their own.

@@ -135,7 +135,7 @@ impl Rows {
                 let channel = self.group * pixel;
                 self.copy::<S>((first + i) * c + channel, channel, pixel, to.add(i * pixel));
             }
-            self.source.bend_rows::<S>(to, [1, 0, count * pixel]);
+            self.source.activate_rows::<S>(to, [1, 0, count * pixel]);
         }
     }
 
@@ -161,7 +161,7 @@ impl Rows {
                         let x = self.source.read_straight::<S>(row * channels + c, lanes, &k);
                         S::store(to.add(i * stride), x);
                     }
-                    self.source.bend_rows::<S>(to, [strip.len(), stride, S::LANES]);
+                    self.source.activate_rows::<S>(to, [strip.len(), stride, S::LANES]);
                 }
             }
             c += S::LANES;
@@ -194,7 +194,7 @@ impl Rows {
                 unsafe {
                     let to = to.add(column);
                     self.copy::<S>(from, self.group * per_group, per_group, to);
-                    self.source.bend_rows::<S>(to, [1, 0, per_group]);
+                    self.source.activate_rows::<S>(to, [1, 0, per_group]);
                 }
             }
         }

@@ -3,7 +3,7 @@
 //! Above: `cpu::device`, `cpu::matrix`. Below: `cpu::{pass, team, views}`. Not here: the operations (`cpu::device`).
 
 use super::pass::Share;
-use super::team::{Shared, part_of};
+use super::team::{SendMutPtr, part_of};
 use super::views::SourceView;
 use super::{Cpu, Part, SUM_CHANNELS};
 use crate::{Device, PoolShape, Sink, Source};
@@ -16,7 +16,7 @@ impl Cpu {
         work: impl Fn(crate::Isa, std::ops::Range<usize>, &mut Part) + Sync,
     ) {
         let (parts, isa) = (self.team.threads(), self.isa);
-        let scratch = Shared(self.parts.as_mut_ptr());
+        let scratch = SendMutPtr(self.parts.as_mut_ptr());
         self.team.run(|p| {
             // SAFETY: every part has its own scratch, `parts` being as long as the team.
             work(isa, part_of(count, 1, p, parts), unsafe { &mut *scratch.get().add(p) });

@@ -2,7 +2,7 @@
 //!
 //! Above: `cpu::{device, matrix}`. Below: `simd`, `cpu::views`. Not here: gradients that come out of a product (`cpu::gemm`).
 
-use super::team::{Fixed, Shared};
+use super::team::{SendMutPtr, SendPtr};
 use super::views::{SinkView, SourceView};
 use crate::simd::{Kernel, Simd};
 
@@ -23,13 +23,13 @@ impl Share {
 /// Writes finished gradients through a sink, row by row: additions, pooling, scattered convolutions.
 #[derive(Clone, Copy)]
 pub(crate) struct PassRows {
-    pub(crate) gradient: Fixed<f32>,
+    pub(crate) gradient: SendPtr<f32>,
     pub(crate) share: Share,
     pub(crate) sink: SinkView,
     pub(crate) c: usize,
     pub(crate) rows: [usize; 2],
     /// `2·c` totals of this part; null when there is no tally.
-    pub(crate) totals: Shared<f64>,
+    pub(crate) totals: SendMutPtr<f64>,
 }
 
 /// Rows whose sums stay in `f32` before they join the totals.
@@ -77,7 +77,7 @@ impl PassRows {
                     }
                     self.sink.put::<S>(r * self.c + c, lanes, g, &k, [&mut sum, &mut dot]);
                 }
-                self.sink.bend::<S>(places, lanes, &k, [&mut sum, &mut dot]);
+                self.sink.multiply_derivative::<S>(places, lanes, &k, [&mut sum, &mut dot]);
             }
             if self.sink.tallies() {
                 add_lanes::<S>(sum, lanes, self.totals.get().add(c));

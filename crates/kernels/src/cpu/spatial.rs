@@ -3,7 +3,7 @@
 //! Above: `cpu::device`. Below: `cpu::views`, `simd`. Not here: which positions and channels (`spatial_map`, `channel_map`).
 //! Twins: `reference::around`.
 
-use super::team::Shared;
+use super::team::SendMutPtr;
 use super::views::SourceView;
 use crate::simd::{Kernel, Simd};
 use crate::{ChannelMap, SpatialMap};
@@ -12,7 +12,7 @@ use crate::{ChannelMap, SpatialMap};
 pub(super) struct ResampleRows<'a> {
     pub(super) map: &'a SpatialMap,
     pub(super) xs: SourceView,
-    pub(super) y: Shared<f32>,
+    pub(super) y: SendMutPtr<f32>,
     pub(super) rows: std::ops::Range<usize>,
 }
 
@@ -50,7 +50,7 @@ impl Kernel for ResampleRows<'_> {
 pub(super) struct MoveRows<'a> {
     pub(super) map: &'a ChannelMap,
     pub(super) xs: SourceView,
-    pub(super) y: Shared<f32>,
+    pub(super) y: SendMutPtr<f32>,
     pub(super) rows: std::ops::Range<usize>,
 }
 
@@ -73,7 +73,7 @@ impl Kernel for MoveRows<'_> {
                             let x = xs.read_straight::<S>(at, lanes, &k);
                             S::store_some(to.add(j * map.out_channels), x, lanes);
                         }
-                        xs.bend_rows::<S>(to, [strip.len(), map.out_channels, lanes]);
+                        xs.activate_rows::<S>(to, [strip.len(), map.out_channels, lanes]);
                     }
                 }
             }

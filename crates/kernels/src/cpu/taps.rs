@@ -33,26 +33,26 @@ pub(crate) unsafe fn sum_taps<S: Simd, F: RowFinish<S>>(
     // SAFETY: passed on to the caller.
     unsafe {
         match taps.len() {
-            9 => S::call(Fixed::<F, 9> { taps, step, len, finish: &mut finish }),
-            6 => S::call(Fixed::<F, 6> { taps, step, len, finish: &mut finish }),
-            4 => S::call(Fixed::<F, 4> { taps, step, len, finish: &mut finish }),
-            3 => S::call(Fixed::<F, 3> { taps, step, len, finish: &mut finish }),
-            2 => S::call(Fixed::<F, 2> { taps, step, len, finish: &mut finish }),
-            1 => S::call(Fixed::<F, 1> { taps, step, len, finish: &mut finish }),
+            9 => S::call(FixedTaps::<F, 9> { taps, step, len, finish: &mut finish }),
+            6 => S::call(FixedTaps::<F, 6> { taps, step, len, finish: &mut finish }),
+            4 => S::call(FixedTaps::<F, 4> { taps, step, len, finish: &mut finish }),
+            3 => S::call(FixedTaps::<F, 3> { taps, step, len, finish: &mut finish }),
+            2 => S::call(FixedTaps::<F, 2> { taps, step, len, finish: &mut finish }),
+            1 => S::call(FixedTaps::<F, 1> { taps, step, len, finish: &mut finish }),
             _ => sum_any::<S, F>(taps, step, len, &mut finish),
         }
     }
     finish
 }
 
-struct Fixed<'a, F, const N: usize> {
+struct FixedTaps<'a, F, const N: usize> {
     taps: &'a [Tap],
     step: usize,
     len: usize,
     finish: &'a mut F,
 }
 
-impl<S: Simd, F: RowFinish<S>, const N: usize> Task<S> for Fixed<'_, F, N> {
+impl<S: Simd, F: RowFinish<S>, const N: usize> Task<S> for FixedTaps<'_, F, N> {
     #[inline(always)]
     unsafe fn run(self) {
         // SAFETY: passed on to the caller.

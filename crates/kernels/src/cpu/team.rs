@@ -45,7 +45,7 @@ struct Line<T>(T);
 /// A borrowed `Fn(part)` with its lifetime erased.
 #[derive(Clone, Copy)]
 struct Job {
-    work: Fixed<()>,
+    work: SendPtr<()>,
     call: unsafe fn(*const (), usize),
 }
 
@@ -82,7 +82,7 @@ impl Team {
             // SAFETY: `run` erased an `F` that outlives the round.
             unsafe { (*work.cast::<F>())(part) }
         }
-        let job = Job { work: Fixed((&raw const work).cast()), call: call::<F> };
+        let job = Job { work: SendPtr((&raw const work).cast()), call: call::<F> };
         let board = &self.board;
         let round = board.start(job);
         if board.sleeping.load(Ordering::SeqCst) > 0 {
@@ -212,14 +212,14 @@ pub(crate) fn part_of(
 
 /// A pointer that parts may write through, each to places of its own.
 #[derive(Clone, Copy)]
-pub(crate) struct Shared<T>(pub(crate) *mut T);
+pub(crate) struct SendMutPtr<T>(pub(crate) *mut T);
 
 // SAFETY: a bare address; whoever writes through it argues that parts do not overlap.
-unsafe impl<T> Send for Shared<T> {}
+unsafe impl<T> Send for SendMutPtr<T> {}
 // SAFETY: likewise.
-unsafe impl<T> Sync for Shared<T> {}
+unsafe impl<T> Sync for SendMutPtr<T> {}
 
-impl<T> Shared<T> {
+impl<T> SendMutPtr<T> {
     /// The address; a method, so that closures capture the wrapper and not its field.
     #[inline(always)]
     pub(crate) fn get(&self) -> *mut T {
@@ -229,14 +229,14 @@ impl<T> Shared<T> {
 
 /// A pointer that parts may read through.
 #[derive(Clone, Copy)]
-pub(crate) struct Fixed<T>(pub(crate) *const T);
+pub(crate) struct SendPtr<T>(pub(crate) *const T);
 
 // SAFETY: a bare address, only read while the slice it came from is borrowed.
-unsafe impl<T> Send for Fixed<T> {}
+unsafe impl<T> Send for SendPtr<T> {}
 // SAFETY: likewise.
-unsafe impl<T> Sync for Fixed<T> {}
+unsafe impl<T> Sync for SendPtr<T> {}
 
-impl<T> Fixed<T> {
+impl<T> SendPtr<T> {
     pub(crate) const NULL: Self = Self(std::ptr::null());
     #[inline(always)]
     pub(crate) fn get(&self) -> *const T {

@@ -4,7 +4,7 @@
 //! A null pointer means "not there". Every method inlines into a kernel entered through `Isa::run`.
 
 use super::curves::{self, for_each_curve};
-use super::team::{Fixed, Shared};
+use super::team::{SendMutPtr, SendPtr};
 use crate::simd::{Simd, Task};
 use crate::{Activation, ConvGradient, Sink, Source};
 
@@ -15,9 +15,9 @@ pub(crate) const STRIP: usize = 32;
 /// A [`Source`] as pointers.
 #[derive(Clone, Copy)]
 pub(crate) struct SourceView {
-    pub(crate) data: Fixed<f32>,
-    scale: Fixed<f32>,
-    shift: Fixed<f32>,
+    pub(crate) data: SendPtr<f32>,
+    scale: SendPtr<f32>,
+    shift: SendPtr<f32>,
     low: f32,
     high: f32,
     pub(crate) activation: Activation,
@@ -35,9 +35,9 @@ impl SourceView {
     pub(crate) fn new(source: Source<'_, f32>) -> Self {
         let (low, high) = source.activation.bounds();
         Self {
-            data: Fixed(source.data.as_ptr()),
-            scale: Fixed::maybe(source.affine.map(|a| a.scale)),
-            shift: Fixed::maybe(source.affine.map(|a| a.shift)),
+            data: SendPtr(source.data.as_ptr()),
+            scale: SendPtr::maybe(source.affine.map(|a| a.scale)),
+            shift: SendPtr::maybe(source.affine.map(|a| a.shift)),
             low: low as f32,
             high: high as f32,
             activation: source.activation,
@@ -52,7 +52,7 @@ impl SourceView {
             let (scale, shift) = if self.scale.is_null() {
                 (S::splat(1.0), S::zero())
             } else {
-                let at = |p: &Fixed<f32>| p.get().add(c);
+                let at = |p: &SendPtr<f32>| p.get().add(c);
                 (S::load_some(at(&self.scale), lanes), S::load_some(at(&self.shift), lanes))
             };
             Channel { scale, shift, low: S::splat(self.low), high: S::splat(self.high) }
@@ -75,7 +75,7 @@ impl SourceView {
         }
     }
 
-    /// The value at flat index `at` without a curved activation, which [`SourceView::bend_rows`] then applies to many values at once.
+    /// The value at flat index `at` without a curved activation, which [`SourceView::activate_rows`] then applies to many values at once.
     #[inline(always)]
     pub(crate) unsafe fn read_straight<S: Simd>(
         &self,
@@ -90,7 +90,7 @@ impl SourceView {
         }
     }
 
-    /// How many of `rows` rows to read before [`SourceView::bend_rows`]: all, where that does nothing.
+    /// How many of `rows` rows to read before [`SourceView::activate_rows`]: all, where that does nothing.
     #[inline(always)]
     pub(crate) fn strip(&self, rows: usize) -> usize {
         if self.is_curved() { STRIP } else { rows.max(1) }
@@ -98,7 +98,7 @@ impl SourceView {
 
     /// Applies a curved activation to `rows` rows of `cols` values, `stride` apart, that [`SourceView::read_straight`] gave.
     #[inline(always)]
-    pub(crate) unsafe fn bend_rows<S: Simd>(&self, first: *mut f32, size: [usize; 3]) {
+    pub(crate) unsafe fn activate_rows<S: Simd>(&self, first: *mut f32, size: [usize; 3]) {
         // SAFETY: passed on to the caller.
         unsafe { curves::apply_rows::<S>(self.activation, first, size) };
     }
@@ -107,11 +107,11 @@ impl SourceView {
 /// A [`ConvGradient`] as pointers.
 #[derive(Clone, Copy)]
 pub(crate) struct GradientView {
-    dz: Fixed<f32>,
-    y: Fixed<f32>,
-    a: Fixed<f32>,
-    b: Fixed<f32>,
-    c: Fixed<f32>,
+    dz: SendPtr<f32>,
+    y: SendPtr<f32>,
+    a: SendPtr<f32>,
+    b: SendPtr<f32>,
+    c: SendPtr<f32>,
 }
 
 /// The constants of one vector of channels.
@@ -124,10 +124,10 @@ pub(crate) struct GradientChannel<S: Simd> {
 impl GradientView {
     pub(crate) fn new(gradient: ConvGradient<'_, f32>) -> Self {
         let part = |f: fn(&crate::NormGradient<'_, f32>) -> *const f32| {
-            Fixed(gradient.norm.as_ref().map_or(std::ptr::null(), f))
+            SendPtr(gradient.norm.as_ref().map_or(std::ptr::null(), f))
         };
         Self {
-            dz: Fixed(gradient.dz.as_ptr()),
+            dz: SendPtr(gradient.dz.as_ptr()),
             y: part(|n| n.y.as_ptr()),
             a: part(|n| n.a.as_ptr()),
             b: part(|n| n.b.as_ptr()),
@@ -143,7 +143,7 @@ impl GradientView {
             if self.y.is_null() {
                 return GradientChannel { a: S::zero(), b: S::zero(), c: S::zero() };
             }
-            let at = |p: &Fixed<f32>| p.get().add(c);
+            let at = |p: &SendPtr<f32>| p.get().add(c);
             GradientChannel {
                 a: S::load_some(at(&self.a), lanes),
                 b: S::load_some(at(&self.b), lanes),
@@ -175,15 +175,15 @@ impl GradientView {
 /// A [`Sink`] as pointers.
 #[derive(Clone, Copy)]
 pub(crate) struct SinkView {
-    out: Shared<f32>,
+    out: SendMutPtr<f32>,
     accumulate: bool,
     mask: SourceView,
-    y: Fixed<f32>,
-    mean: Fixed<f32>,
+    y: SendPtr<f32>,
+    mean: SendPtr<f32>,
 }
 
-/// See [`SinkView::bend`].
-struct Bend<'a, S: Simd> {
+/// See [`SinkView::multiply_derivative`].
+struct MultiplyDerivative<'a, S: Simd> {
     sink: &'a SinkView,
     at: usize,
     step: usize,
@@ -193,18 +193,18 @@ struct Bend<'a, S: Simd> {
     sums: [&'a mut S::V; 2],
 }
 
-impl<S: Simd> Task<S> for Bend<'_, S> {
+impl<S: Simd> Task<S> for MultiplyDerivative<'_, S> {
     #[inline(always)]
     unsafe fn run(self) {
         // SAFETY: passed on to the caller.
-        for_each_curve!(self.sink.mask.activation, |one| unsafe { self.bend(one) });
+        for_each_curve!(self.sink.mask.activation, |one| unsafe { self.multiply_derivative(one) });
     }
 }
 
-impl<S: Simd> Bend<'_, S> {
+impl<S: Simd> MultiplyDerivative<'_, S> {
     #[inline(always)]
-    unsafe fn bend(self, activation: Activation) {
-        let Bend { sink, step, count, lanes, k, sums: [sum, dot], .. } = self;
+    unsafe fn multiply_derivative(self, activation: Activation) {
+        let MultiplyDerivative { sink, step, count, lanes, k, sums: [sum, dot], .. } = self;
         let mask = &sink.mask;
         let (mut sums, mut at) = ([*sum, *dot], self.at);
         for _ in 0..count {
@@ -234,19 +234,19 @@ pub(crate) struct SinkChannel<S: Simd> {
 impl SinkView {
     pub(crate) fn new(sink: &mut Sink<'_, f32>) -> Self {
         let none = SourceView {
-            data: Fixed::NULL,
-            scale: Fixed::NULL,
-            shift: Fixed::NULL,
+            data: SendPtr::NULL,
+            scale: SendPtr::NULL,
+            shift: SendPtr::NULL,
             low: 0.0,
             high: 0.0,
             activation: Activation::Identity,
         };
         Self {
-            out: Shared(sink.out.as_mut_ptr()),
+            out: SendMutPtr(sink.out.as_mut_ptr()),
             accumulate: sink.accumulate,
             mask: sink.mask.map_or(none, |mask| SourceView::new(mask.source)),
-            y: Fixed::maybe(sink.tally.as_ref().map(|t| t.y)),
-            mean: Fixed::maybe(sink.tally.as_ref().map(|t| t.mean)),
+            y: SendPtr::maybe(sink.tally.as_ref().map(|t| t.y)),
+            mean: SendPtr::maybe(sink.tally.as_ref().map(|t| t.mean)),
         }
     }
 
@@ -270,14 +270,14 @@ impl SinkView {
         }
     }
 
-    /// Whether the mask is that of a curved activation: then [`SinkView::put`] must be followed by [`SinkView::bend`] at the same
+    /// Whether the mask is that of a curved activation: then [`SinkView::put`] must be followed by [`SinkView::multiply_derivative`] at the same
     /// places.
     #[inline(always)]
     pub(crate) fn is_curved(&self) -> bool {
         self.mask.activation.is_curved()
     }
 
-    /// How many of `rows` rows to put before [`SinkView::bend`]: all, where that does nothing.
+    /// How many of `rows` rows to put before [`SinkView::multiply_derivative`]: all, where that does nothing.
     #[inline(always)]
     pub(crate) fn strip(&self, rows: usize) -> usize {
         if self.is_curved() { STRIP } else { rows.max(1) }
@@ -316,7 +316,7 @@ impl SinkView {
     /// Multiplies what was put at the `count` places `at`, `at + step`, … by the derivative of a curved activation, and counts it; does
     /// nothing for others. In a function of its own, as [`curves::apply_rows`].
     #[inline(always)]
-    pub(crate) unsafe fn bend<S: Simd>(
+    pub(crate) unsafe fn multiply_derivative<S: Simd>(
         &self,
         [at, step, count]: [usize; 3],
         lanes: usize,
@@ -325,7 +325,9 @@ impl SinkView {
     ) {
         if self.is_curved() {
             // SAFETY: passed on to the caller.
-            unsafe { S::call(Bend::<S> { sink: self, at, step, count, lanes, k, sums }) };
+            unsafe {
+                S::call(MultiplyDerivative::<S> { sink: self, at, step, count, lanes, k, sums });
+            };
         }
     }
 

@@ -3,7 +3,7 @@
 //! Above: `cpu::device`. Below: `cpu::views`, `simd`. Not here: the mean over a whole map (`cpu::elementwise`).
 //! A task is some channels of one image, so that overlapping windows of the backward pass add up within one thread.
 
-use super::team::{Fixed, Shared};
+use super::team::{SendMutPtr, SendPtr};
 use super::views::SourceView;
 use crate::simd::{Kernel, Simd};
 use crate::{PoolShape, Pooling};
@@ -22,14 +22,14 @@ pub(super) struct Windows<'a> {
 /// Forward: writes `y`.
 pub(super) struct Forward<'a> {
     pub(super) windows: Windows<'a>,
-    pub(super) y: Shared<f32>,
+    pub(super) y: SendMutPtr<f32>,
 }
 
 /// Backward: adds every window's gradient to `dx`, which holds zeros.
 pub(super) struct Backward<'a> {
     pub(super) windows: Windows<'a>,
-    pub(super) gradient: Fixed<f32>,
-    pub(super) dx: Shared<f32>,
+    pub(super) gradient: SendPtr<f32>,
+    pub(super) dx: SendMutPtr<f32>,
 }
 
 /// A vector of channels of one window.

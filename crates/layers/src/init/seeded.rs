@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Result, Shape, Tensor, Var, bail};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{VarBuilder, VarMap};
 
-use super::{Fan, Initializer, Nonlinearity, Spread, like};
+use super::{Distribution, Fan, Initializer, Nonlinearity, like};
 
 /// A builder that takes variables from `vars` and makes missing ones from `seed`, each by its name and its module's hint.
 ///
@@ -39,9 +39,9 @@ pub fn var_builder(vars: &VarMap, seed: u64, dtype: DType, device: &Device) -> V
 ///
 /// # Examples
 /// ```
-/// use taper_layers::init::{Fan, Initializer, Nonlinearity, Spread, from_hint};
+/// use taper_layers::init::{Fan, Initializer, Nonlinearity, Distribution, from_hint};
 /// let hint = candle_nn::init::DEFAULT_KAIMING_NORMAL;
-/// assert_eq!(from_hint(hint)?, Initializer::kaiming(Fan::In, Spread::Normal, Nonlinearity::Relu)?);
+/// assert_eq!(from_hint(hint)?, Initializer::kaiming(Fan::In, Distribution::Normal, Nonlinearity::Relu)?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn from_hint(hint: candle_nn::Init) -> crate::Result<Initializer> {
@@ -57,8 +57,8 @@ pub fn from_hint(hint: candle_nn::Init) -> crate::Result<Initializer> {
                 FanInOut::FanOut => Fan::Out,
             };
             let spread = match dist {
-                NormalOrUniform::Normal => Spread::Normal,
-                NormalOrUniform::Uniform => Spread::Uniform,
+                NormalOrUniform::Normal => Distribution::Normal,
+                NormalOrUniform::Uniform => Distribution::Uniform,
             };
             let nonlinearity = match non_linearity {
                 NonLinearity::ReLU => Nonlinearity::Relu,

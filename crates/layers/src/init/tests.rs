@@ -51,7 +51,7 @@ fn hints_become_initializers() {
         let (dist, fan) = (NormalOrUniform::Uniform, FanInOut::FanOut);
         from_hint(candle_nn::Init::Kaiming { dist, fan, non_linearity }).unwrap()
     };
-    let expected = |it| Initializer::kaiming(Fan::Out, Spread::Uniform, it).unwrap();
+    let expected = |it| Initializer::kaiming(Fan::Out, Distribution::Uniform, it).unwrap();
     assert_eq!(kaiming(NonLinearity::SELU), expected(Nonlinearity::Selu));
     assert_eq!(
         kaiming(NonLinearity::ExplicitGain(3.0)),

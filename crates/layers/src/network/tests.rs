@@ -11,7 +11,7 @@ use taper_model::{Model, Preprocess};
 
 use super::pixels::{as_pixels, with_pixels};
 use crate::loss::cross_entropy;
-use crate::{Error, Network, Value};
+use crate::{Error, LossAndGrads, Network};
 
 /// A stem, an inverted residual with its addition, and a classifier for three classes.
 fn test_net(dropout: f64) -> Network {
@@ -48,7 +48,7 @@ fn targets() -> Tensor {
     Tensor::new(&[0u32, 1, 2, 1], &Device::Cpu).unwrap()
 }
 
-fn value(network: &Network, seed: u64) -> Value {
+fn value(network: &Network, seed: u64) -> LossAndGrads {
     network
         .value_and_grad(&images(), seed, |logits| cross_entropy(logits, &targets(), 0.1))
         .unwrap()

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use candle_core::{Device, Result, Tensor};
-use taper_layers::init::{Fan, Fans, Initializer, Nonlinearity, Spread, tensor};
+use taper_layers::init::{Distribution, Fan, Fans, Initializer, Nonlinearity, tensor};
 
 type Test = std::result::Result<(), Box<dyn std::error::Error>>;
 
@@ -75,7 +75,7 @@ fn kaiming_and_xavier_have_pytorchs_standard_deviations() -> Test {
     let kaiming = golden["kaiming"].to_vec2::<f64>()?;
     let xavier = golden["xavier"].to_vec1::<f64>()?;
     for (i, shape) in shapes(&golden)?.iter().enumerate() {
-        for spread in [Spread::Normal, Spread::Uniform] {
+        for spread in [Distribution::Normal, Distribution::Uniform] {
             for (fan, std) in [Fan::In, Fan::Out].into_iter().zip(&kaiming[i]) {
                 let kaiming = Initializer::kaiming(fan, spread, Nonlinearity::Relu)?;
                 assert_moments(&kaiming, shape, 0.0, *std)?;

@@ -24,7 +24,7 @@ fn assert_moments(initializer: Initializer, shape: &[usize], mean: f64, std: f64
 #[test]
 fn kaiming_keeps_the_variance_of_the_pass_it_is_asked_to() {
     let shape = [48, 24, 3, 3];
-    for spread in [Spread::Normal, Spread::Uniform] {
+    for spread in [Distribution::Normal, Distribution::Uniform] {
         let kaiming = |fan, nonlinearity| Initializer::kaiming(fan, spread, nonlinearity).unwrap();
         let of = |variance: f64| variance.sqrt();
         assert_moments(kaiming(Fan::In, Nonlinearity::Relu), &shape, 0.0, of(2.0 / 216.0));
@@ -39,7 +39,7 @@ fn kaiming_keeps_the_variance_of_the_pass_it_is_asked_to() {
 fn pytorchs_layers_begin_within_one_over_the_root_of_their_inputs() {
     let slope = 5f64.sqrt();
     let nonlinearity = Nonlinearity::LeakyRelu { slope };
-    let linear = Initializer::kaiming(Fan::In, Spread::Uniform, nonlinearity).unwrap();
+    let linear = Initializer::kaiming(Fan::In, Distribution::Uniform, nonlinearity).unwrap();
     let values = linear.values(&[100, 64], 3, "fc.weight").unwrap();
     let largest = values.iter().fold(0.0, |largest: f32, w| largest.max(w.abs()));
     assert!((0.1249..=0.125).contains(&largest), "{largest}");
@@ -55,7 +55,7 @@ fn zeros_ones_and_kaiming_of_a_graph_are_those_of_the_initializers() {
         axes: Vec::new(),
         init,
     };
-    let kaiming = Initializer::kaiming(Fan::Out, Spread::Normal, Nonlinearity::Relu);
+    let kaiming = Initializer::kaiming(Fan::Out, Distribution::Normal, Nonlinearity::Relu);
     let pairs = [
         (Init::Zeros, Initializer::constant(0.0).unwrap()),
         (Init::Ones, Initializer::constant(1.0).unwrap()),
@@ -149,15 +149,16 @@ fn what_is_not_defined_is_refused() {
         "initializer: the constant is NaN, expected a finite number"
     );
     assert!(Initializer::uniform(1.0, 0.0).is_err());
-    assert!(Initializer::xavier(Spread::Normal, f64::INFINITY).is_err());
-    let gain = |gain| Initializer::kaiming(Fan::In, Spread::Normal, Nonlinearity::Other { gain });
+    assert!(Initializer::xavier(Distribution::Normal, f64::INFINITY).is_err());
+    let gain =
+        |gain| Initializer::kaiming(Fan::In, Distribution::Normal, Nonlinearity::Other { gain });
     assert!(gain(f64::NAN).is_err() && gain(-1.0).is_err() && gain(3.0).is_ok());
     let truncated = |mean, std, low, high| Initializer::truncated_normal(mean, std, low, high);
     assert!(truncated(0.0, 0.0, -2.0, 2.0).is_err());
     assert!(truncated(0.0, 1.0, 2.0, -2.0).is_err());
     assert!(truncated(0.0, 1e-9, 1.0, 2.0).is_err()); // 1e9 standard deviations away
     assert!(truncated(0.0, 1.0, 0.100000001, 0.100000001).is_err()); // no f32 there
-    let xavier = Initializer::xavier(Spread::Normal, 1.0).unwrap();
+    let xavier = Initializer::xavier(Distribution::Normal, 1.0).unwrap();
     assert_eq!(
         xavier.values(&[8], 0, "bias").unwrap_err().to_string(),
         "initializer: shape [8] has no fans, expected two axes or more: (out, in, ...)"
@@ -166,6 +167,6 @@ fn what_is_not_defined_is_refused() {
 
 #[test]
 fn a_parameter_of_no_elements_has_no_values() {
-    let kaiming = Initializer::kaiming(Fan::In, Spread::Uniform, Nonlinearity::Selu).unwrap();
+    let kaiming = Initializer::kaiming(Fan::In, Distribution::Uniform, Nonlinearity::Selu).unwrap();
     assert!(kaiming.values(&[8, 0, 3, 3], 0, "weight").unwrap().is_empty());
 }

@@ -1,6 +1,6 @@
 //! What weights were trained with, beside their names: they fit a network with other norms or paddings and tell nonsense there.
 //!
-//! Above: `keymap`, `naming`. Below: `taper_graph`. Not here: names and shapes (`crate::misfit`).
+//! Above: `keymap`, `naming`. Below: `taper_graph`. Not here: names and shapes (`crate::mismatch`).
 //! Source: torchvision 0.26 `models/{mobilenetv3,efficientnet,mnasnet}.py`, where they make their norms; defaults of
 //! torch.nn.BatchNorm2d.
 

@@ -102,9 +102,9 @@ impl<'a> Branches<'a> {
     }
 
     /// The longest branches of two nodes and more, with the nodes they end in; no node is in two.
-    pub(super) fn roots(&self) -> Vec<(NodeId, Branch)> {
+    pub(super) fn maximal_branches(&self) -> Vec<(NodeId, Branch)> {
         let mut taken = vec![false; self.graph.nodes().len()];
-        let mut roots = Vec::new();
+        let mut maximal_branches = Vec::new();
         for id in self.graph.node_ids().rev() {
             if taken[id.index()] {
                 continue;
@@ -113,11 +113,11 @@ impl<'a> Branches<'a> {
             let nodes = branch.nodes();
             if nodes.len() > 1 && branch.layer().is_some() {
                 nodes.iter().for_each(|node| taken[node.index()] = true);
-                roots.push((id, branch));
+                maximal_branches.push((id, branch));
             }
         }
-        roots.reverse();
-        roots
+        maximal_branches.reverse();
+        maximal_branches
     }
 
     fn ending_in(&self, id: NodeId) -> Option<(Branch, Signature)> {

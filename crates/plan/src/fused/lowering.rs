@@ -42,24 +42,25 @@ impl<'a> Lowering<'a> {
         Self { graph, wanted, readers, value_of, units: Vec::new(), values: Vec::new() }
     }
 
-    fn broken(&self, id: NodeId, what: &'static str) -> Error {
-        Error::Broken { node: self.graph.node(id).name().to_owned(), what }
+    fn internal(&self, id: NodeId, what: &'static str) -> Error {
+        Error::Internal { node: self.graph.node(id).name().to_owned(), what }
     }
 
     /// The value of a node lowered before; inputs have smaller ids.
     pub(crate) fn value_of(&self, node: NodeId) -> Result<usize> {
-        self.value_of[node.index()].ok_or_else(|| self.broken(node, "is read before it is written"))
+        self.value_of[node.index()]
+            .ok_or_else(|| self.internal(node, "is read before it is written"))
     }
 
     fn input(&self, id: NodeId) -> Result<NodeId> {
         let input = self.graph.node(id).inputs().first().copied();
-        input.ok_or_else(|| self.broken(id, "reads nothing"))
+        input.ok_or_else(|| self.internal(id, "reads nothing"))
     }
 
     /// Parameter number `index` of a node.
     fn param(&self, id: NodeId, index: usize) -> Result<taper_graph::ParamId> {
         let param = self.graph.node(id).params().get(index).copied();
-        param.ok_or_else(|| self.broken(id, "lacks a parameter"))
+        param.ok_or_else(|| self.internal(id, "lacks a parameter"))
     }
 
     pub(super) fn lower(&mut self, id: NodeId) -> Result<()> {
@@ -204,7 +205,7 @@ impl<'a> Lowering<'a> {
 
     fn norm(&mut self, id: NodeId, eps: f64, momentum: Option<f64>) -> Result<()> {
         let Some((&params, rest)) = self.graph.node(id).params().split_first_chunk::<4>() else {
-            return Err(self.broken(id, "lacks one of its four parameters"));
+            return Err(self.internal(id, "lacks one of its four parameters"));
         };
         let tracked = rest.first().copied();
         let is_bare_conv = |value: &usize| {

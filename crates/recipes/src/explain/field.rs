@@ -13,27 +13,27 @@ use taper_graph::Op;
 ///
 /// # Examples
 /// ```
-/// use taper_recipes::Field;
+/// use taper_recipes::ReceptiveField;
 /// // Two 3x3 convolutions see 5x5, the second of them with stride 2.
-/// let first = Field { field: [3.0, 3.0], jump: [1.0, 1.0] };
-/// let second = Field { field: [3.0, 3.0], jump: [2.0, 2.0] };
-/// assert_eq!(first.then(second), Field { field: [5.0, 5.0], jump: [2.0, 2.0] });
+/// let first = ReceptiveField { field: [3.0, 3.0], jump: [1.0, 1.0] };
+/// let second = ReceptiveField { field: [3.0, 3.0], jump: [2.0, 2.0] };
+/// assert_eq!(first.then(second), ReceptiveField { field: [5.0, 5.0], jump: [2.0, 2.0] });
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Field {
+pub struct ReceptiveField {
     /// Pixels seen.
     pub field: [f64; 2],
     /// Pixels from the middle of this field to that of the next; a fraction after a transposed convolution.
     pub jump: [f64; 2],
 }
 
-impl Field {
+impl ReceptiveField {
     /// A pixel of the picture: it sees itself.
-    pub const PIXEL: Field = Field { field: [1.0; 2], jump: [1.0; 2] };
+    pub const PIXEL: ReceptiveField = ReceptiveField { field: [1.0; 2], jump: [1.0; 2] };
 
     /// What a layer with `window` sees, through these layers.
-    pub fn then(self, window: Field) -> Field {
-        Field {
+    pub fn then(self, window: ReceptiveField) -> ReceptiveField {
+        ReceptiveField {
             field: [0, 1]
                 .map(|axis| self.field[axis] + (window.field[axis] - 1.0) * self.jump[axis]),
             jump: [0, 1].map(|axis| self.jump[axis] * window.jump[axis]),
@@ -41,7 +41,7 @@ impl Field {
     }
 
     /// What one layer sees of its input. Of windows of several sizes, the largest; of their steps, the mean.
-    pub(super) fn of(op: &Op, size: [usize; 2], out: [usize; 2]) -> Field {
+    pub(super) fn of(op: &Op, size: [usize; 2], out: [usize; 2]) -> ReceptiveField {
         let axis = |axis: usize| match (op, op.window()) {
             (Op::ConvTranspose { .. }, Some(window)) => {
                 // An output meets every stride-th tap.
@@ -60,6 +60,6 @@ impl Field {
             }
         };
         let [[field_h, jump_h], [field_w, jump_w]] = [axis(0), axis(1)];
-        Field { field: [field_h, field_w], jump: [jump_h, jump_w] }
+        ReceptiveField { field: [field_h, field_w], jump: [jump_h, jump_w] }
     }
 }

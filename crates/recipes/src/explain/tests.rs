@@ -62,7 +62,7 @@ fn a_batch_multiplies_work_and_maps_but_not_parameters() {
 fn fields_grow_with_the_jump_of_the_layers_before() {
     // VGG's first stage: two 3x3 convolutions and a 2x2 pool see 6x6, then two more and a pool see 16x16.
     let conv = Op::Conv(Conv::dense(8, 3, 1));
-    let mut field = Field::PIXEL;
+    let mut field = ReceptiveField::PIXEL;
     for op in [&conv, &conv, &pool(2, 2, false), &conv, &conv, &pool(2, 2, false)] {
         field = explain(&ExplainOptions {
             before: field,
@@ -71,11 +71,14 @@ fn fields_grow_with_the_jump_of_the_layers_before() {
         .unwrap()
         .field;
     }
-    assert_eq!(field, Field { field: [16.0; 2], jump: [4.0; 2] });
+    assert_eq!(field, ReceptiveField { field: [16.0; 2], jump: [4.0; 2] });
     let global = told(Op::GlobalPool { kind: PoolKind::Avg, squeeze: false }, 4, [7, 5]);
-    assert_eq!(global.field, Field { field: [7.0, 5.0], jump: [7.0, 5.0] });
+    assert_eq!(global.field, ReceptiveField { field: [7.0, 5.0], jump: [7.0, 5.0] });
     let transposed = Op::ConvTranspose { conv: Conv::dense(4, 3, 2), output_padding: [0; 2] };
-    assert_eq!(told(transposed, 4, [7, 5]).window, Field { field: [2.0; 2], jump: [0.5; 2] });
+    assert_eq!(
+        told(transposed, 4, [7, 5]).window,
+        ReceptiveField { field: [2.0; 2], jump: [0.5; 2] }
+    );
 }
 
 #[test]

@@ -10,16 +10,16 @@ use crate::error::{Error, Result};
 use crate::look::layers::Layer;
 
 /// The part of a network above the map that evidence is read from.
-pub(crate) struct Evidence<'m> {
+pub(crate) struct GradCam<'m> {
     /// The map.
     pub(crate) layer: Layer,
-    /// Nodes whose values [`Evidence::heat`] takes.
+    /// Nodes whose values [`GradCam::heat`] takes.
     pub(crate) given: Vec<NodeId>,
     params: Vec<&'m [f32]>,
     above: Trainer<f32, Cpu>,
 }
 
-impl<'m> Evidence<'m> {
+impl<'m> GradCam<'m> {
     pub(crate) fn new(
         graph: &Graph,
         params: Vec<&'m [f32]>,

@@ -10,7 +10,7 @@ use taper_graph::Graph;
 use taper_report::Picture;
 
 use crate::error::{Error, Result};
-use crate::look::inspector::{Channel, Seen};
+use crate::look::inspector::{Channel, Inspection};
 use crate::look::layers::Layer;
 use crate::report::{Look, LookLayer};
 
@@ -39,7 +39,7 @@ pub(crate) fn write(
     image: &Path,
     graph: &Graph,
     layers: &[Layer],
-    seen: &Seen,
+    seen: &Inspection,
 ) -> Result<Look> {
     let stem = image.file_stem().unwrap_or_default().to_string_lossy();
     let folder = out.join(format!("{number}-{}", plain(&stem)));

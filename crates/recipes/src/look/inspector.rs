@@ -12,7 +12,7 @@ use taper_model::{Model, Preprocess};
 use taper_report::{HeatMap, Picture, feature_map, strongest};
 
 use crate::error::{Error, Result};
-use crate::look::cam::Evidence;
+use crate::look::cam::GradCam;
 use crate::look::layers::{Layer, choose, last_map};
 use crate::look::reader::Reader;
 use crate::options::LookOptions;
@@ -24,7 +24,7 @@ pub(crate) struct Inspector<'m> {
     reader: Reader,
     /// Gives the logits, then what the evidence begins with, then the layers.
     session: Session,
-    pub(crate) evidence: Evidence<'m>,
+    pub(crate) evidence: GradCam<'m>,
     pub(crate) layers: Vec<Layer>,
     classes: Vec<String>,
     /// The class whose evidence is asked for.
@@ -34,7 +34,7 @@ pub(crate) struct Inspector<'m> {
 }
 
 /// What is seen of one picture.
-pub(crate) struct Seen {
+pub(crate) struct Inspection {
     /// The network's input, as a picture again.
     pub(crate) input: Picture,
     pub(crate) predictions: Vec<ClassProbability>,
@@ -69,7 +69,7 @@ impl<'m> Inspector<'m> {
         let layers = choose(graph, &extents, &options.layers)?;
         let params: Vec<&[f32]> = model.tensors().iter().map(|t| t.data.as_slice()).collect();
         let last = Layer::of(graph, &extents, last_map(graph, &extents))?;
-        let evidence = Evidence::new(graph, params.clone(), last, threads)?;
+        let evidence = GradCam::new(graph, params.clone(), last, threads)?;
         let layer_nodes = layers.iter().map(|layer| layer.node);
         let nodes: Vec<_> = std::iter::once(logits)
             .chain(evidence.given.iter().copied())
@@ -89,7 +89,7 @@ impl<'m> Inspector<'m> {
     }
 
     /// Reads a picture and looks at everything.
-    pub(crate) fn look_at(&mut self, path: &Path) -> Result<Seen> {
+    pub(crate) fn look_at(&mut self, path: &Path) -> Result<Inspection> {
         let xs = self.reader.read(path)?;
         let size @ [h, w] = self.preprocess.input_size;
         let values = self.session.run_all(&xs, [1, h, w]).map_err(engine)?;
@@ -107,7 +107,7 @@ impl<'m> Inspector<'m> {
         let heat = HeatMap::new(rows, columns, &heat).map_err(draw)?;
         let input = picture_of(&xs, self.preprocess).map_err(draw)?;
         let (is_warm, heat) = (heat.largest() > 0.0, heat.over(&input));
-        Ok(Seen { input, predictions, class, heat, is_warm, layers })
+        Ok(Inspection { input, predictions, class, heat, is_warm, layers })
     }
 }
 

@@ -8,7 +8,7 @@ use taper_graph::Graph;
 use taper_model::Model;
 use taper_report::{Bar, Block, Figure, Page, Picture, Section};
 
-use crate::look::inspector::{Channel, Seen};
+use crate::look::inspector::{Channel, Inspection};
 use crate::look::layers::{Layer, Stem};
 
 /// The page, with the stem's filters before the pictures.
@@ -56,7 +56,7 @@ pub(crate) fn picture(
     graph: &Graph,
     layers: &[Layer],
     evidence: &Layer,
-    seen: &Seen,
+    seen: &Inspection,
 ) -> Section {
     let maps = layers.iter().zip(&seen.layers);
     let maps = maps.map(|(layer, channels)| tiles(graph, layer, channels));
@@ -65,7 +65,7 @@ pub(crate) fn picture(
     Section { title: name.unwrap_or_default(), note: image.to_owned(), blocks }
 }
 
-fn spread(evidence: &Layer, seen: &Seen) -> Block {
+fn spread(evidence: &Layer, seen: &Inspection) -> Block {
     let class = &seen.class.class;
     let place = format!("Grad-CAM at {}, {}", evidence.name, sizes(evidence.shape));
     let heat = if seen.is_warm {

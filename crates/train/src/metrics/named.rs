@@ -9,17 +9,17 @@ use crate::error::Result;
 ///
 /// # Examples
 /// ```
-/// use taper_train::{MeanAbsoluteError, Metric, Of};
-/// assert_eq!(Of::new("age", MeanAbsoluteError::new()).name(), "age_mae");
+/// use taper_train::{MeanAbsoluteError, Metric, OutputMetric};
+/// assert_eq!(OutputMetric::new("age", MeanAbsoluteError::new()).name(), "age_mae");
 /// ```
 #[derive(Debug, Clone)]
-pub struct Of<M> {
+pub struct OutputMetric<M> {
     output: String,
     target: String,
     metric: M,
 }
 
-impl<M: Metric> Of<M> {
+impl<M: Metric> OutputMetric<M> {
     /// The output `name` against the targets `name`.
     pub fn new(name: &str, metric: M) -> Self {
         Self { output: name.to_owned(), target: name.to_owned(), metric }
@@ -38,7 +38,7 @@ impl<M: Metric> Of<M> {
     }
 }
 
-impl<M: Metric> Metric for Of<M> {
+impl<M: Metric> Metric for OutputMetric<M> {
     fn name(&self) -> String {
         format!("{}_{}", self.output, self.metric.name())
     }

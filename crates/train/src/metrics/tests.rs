@@ -158,17 +158,19 @@ fn one_of_several_outputs_is_chosen_by_name() {
         Output { name: "size", values: &[2.5, 5.5], shape: &[2, 1] },
     ];
     let batch = Predictions::new(outputs, &targets, &[0, 1]).unwrap();
-    let (mut top1, mut mae) =
-        (Of::new("class", Accuracy::top(1)), Of::new("size", MeanAbsoluteError::new()));
+    let (mut top1, mut mae) = (
+        OutputMetric::new("class", Accuracy::top(1)),
+        OutputMetric::new("size", MeanAbsoluteError::new()),
+    );
     top1.update(&batch).unwrap();
     mae.update(&batch).unwrap();
     assert_eq!((top1.name().as_str(), top1.compute()), ("class_top1", Some(0.5)));
     assert_eq!((mae.name().as_str(), mae.compute()), ("size_mae", Some(0.5)));
     let refused = Accuracy::top(1).update(&batch);
     assert!(matches!(refused, Err(Error::SeveralOutputs { names }) if names == ["class", "size"]));
-    let refused = Of::new("mask", Accuracy::top(1)).update(&batch);
+    let refused = OutputMetric::new("mask", Accuracy::top(1)).update(&batch);
     assert!(matches!(refused, Err(Error::NoOutput { .. })));
-    let refused = Of::new("class", Accuracy::top(1)).with_target("kind").update(&batch);
+    let refused = OutputMetric::new("class", Accuracy::top(1)).with_target("kind").update(&batch);
     assert!(matches!(refused, Err(Error::NoTarget { .. })));
 }
 

@@ -40,7 +40,7 @@ impl Wanted<'_> {
     }
 }
 
-/// Downloads to `wanted.order.part` and renames it to what `name` makes of its hash, if that is the right one.
+/// Downloads to `wanted.request.part` and renames it to what `name` makes of its hash, if that is the right one.
 ///
 /// # Errors
 /// Those of a transfer; [`Error::Hash`], [`Error::Html`], [`Error::Size`].

@@ -43,7 +43,7 @@ pub struct Environment {
     /// `$PIP_INDEX_URL`: where Python packages are.
     pub package_index: String,
     /// `$HF_HUB_OFFLINE`: whether to ask the network.
-    pub network: Network,
+    pub network: NetworkAccess,
     /// `$HF_TOKEN`, or what `$HF_TOKEN_PATH` or `$HF_HOME/token` holds. Only the host of the endpoint is ever told.
     pub token: Option<Token>,
     /// The file that a token may be in and that cannot be read: public files need none, so that it matters only to a server that
@@ -66,7 +66,7 @@ pub enum Endpoint {
 
 /// Whether the network is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Network {
+pub enum NetworkAccess {
     /// For files that are not here.
     Online,
     /// Never.
@@ -134,8 +134,8 @@ impl Environment {
                 None => INDEX.to_owned(),
             },
             network: match text("HF_HUB_OFFLINE").as_deref().is_some_and(is_true) {
-                true => Network::Offline,
-                false => Network::Online,
+                true => NetworkAccess::Offline,
+                false => NetworkAccess::Online,
             },
             token,
             unread_token,
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(plain.hub_cache, Path::new("/h/.cache/huggingface/hub"));
         assert_eq!(plain.checkpoints, Path::new("/h/.cache/torch/hub/checkpoints"));
         assert_eq!(plain.endpoint, Endpoint::Url(HUB.to_owned()));
-        assert_eq!((plain.network, plain.token), (Network::Online, None));
+        assert_eq!((plain.network, plain.token), (NetworkAccess::Online, None));
 
         let xdg = with(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/x")]).unwrap();
         assert_eq!(xdg.hub_cache, Path::new("/x/huggingface/hub"));
@@ -235,10 +235,10 @@ mod tests {
     fn offline_is_said_as_for_hugging_face() {
         let network = |text| with(&[("HF_HUB_OFFLINE", text)]).unwrap().network;
         for yes in ["1", "true", "YES", "on"] {
-            assert_eq!(network(yes), Network::Offline, "{yes}");
+            assert_eq!(network(yes), NetworkAccess::Offline, "{yes}");
         }
         for no in ["", "0", "false", "off"] {
-            assert_eq!(network(no), Network::Online, "{no}");
+            assert_eq!(network(no), NetworkAccess::Online, "{no}");
         }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use taper_graph::{Graph, Op, ParamSpec};
-use taper_model::Error::{Misfit, Norms, Paddings};
+use taper_model::Error::{Norms, Paddings, StateDictMismatch};
 use taper_model::{Model, Preprocess, Provenance, Tensor};
 
 use super::peers::{self, Peer};
@@ -184,10 +184,10 @@ fn torchvisions_weights_go_into_networks_with_torchvisions_norms_only() {
         else {
             continue; // timm's own copies, of networks whose norms are torchvision's
         };
-        assert!(matches!(refusal(keys, &graph), Misfit { .. }), "{name}");
+        assert!(matches!(refusal(keys, &graph), StateDictMismatch { .. }), "{name}");
         let plain = create(record.architecture_name(), 10).unwrap();
         match refusal(keys, &plain) {
-            Misfit { .. } => {
+            StateDictMismatch { .. } => {
                 let is_same = |norm: &String| norm.starts_with(&format!("{eps} "));
                 assert!(norms(&plain).iter().all(is_same), "{name}");
             }

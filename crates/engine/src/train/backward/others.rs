@@ -76,7 +76,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         let trained = |id: &ParamId| self.trained[id.index()];
         // Neither a convolution's bias nor a norm's shift is needed on the way back.
         let [Some(weight), _] = unit.op.params() else {
-            return Err(self.broken(unit_idx, "lacks a parameter"));
+            return Err(self.internal(unit_idx, "lacks a parameter"));
         };
         let ids = unit.op.params().map(|id| id.filter(trained));
         let mut own: Own<T> = ids.map(|id| id.map(|id| std::mem::take(&mut gradients[id.index()])));
@@ -97,7 +97,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
                 gradients[id.index()] = gradient;
             }
         }
-        if is_run { Ok(()) } else { Err(self.broken(unit_idx, "has no parameters of its own")) }
+        if is_run { Ok(()) } else { Err(self.internal(unit_idx, "has no parameters of its own")) }
     }
 }
 

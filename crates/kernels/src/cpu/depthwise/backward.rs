@@ -9,7 +9,7 @@ use super::{
 };
 use crate::cpu::pass::add_lanes;
 use crate::cpu::taps::{Tap, dot_taps, sum_taps};
-use crate::cpu::team::{Fixed, Shared, part_of};
+use crate::cpu::team::{SendMutPtr, SendPtr, part_of};
 use crate::cpu::trace::{Path, took};
 use crate::cpu::views::{GradientView, SinkChannel, SinkView, SourceView};
 use crate::cpu::{Cpu, Part};
@@ -38,10 +38,10 @@ pub(in crate::cpu) fn backward(
     packed.data.reserve(taps * frame.c_padded);
     pack_weight(s, lanes, weight, &mut packed.data);
     let back = Back::new(&frame);
-    let (isa, scratch) = (cpu.isa, Shared(cpu.parts.as_mut_ptr()));
+    let (isa, scratch) = (cpu.isa, SendMutPtr(cpu.parts.as_mut_ptr()));
     let (source, gradient) = (SourceView::new(xs), GradientView::new(gradient));
     let (wants_weight, wants_bias) = (d_weight.is_some(), d_bias.is_some());
-    let weight = Fixed(packed.data.as_ptr());
+    let weight = SendPtr(packed.data.as_ptr());
     cpu.team.run(|p| {
         // SAFETY: every part has its own scratch, `cpu.parts` being as long as the team.
         let part: &mut Part = unsafe { &mut *scratch.get().add(p) };
@@ -112,7 +112,7 @@ struct BackwardTask<'a> {
     back: Back,
     source: SourceView,
     gradient: GradientView,
-    weight: Fixed<f32>,
+    weight: SendPtr<f32>,
     sink: Option<SinkView>,
     wants_weight: bool,
     wants_bias: bool,
@@ -286,7 +286,12 @@ impl BackwardTask<'_> {
                     };
                     let mut done = sum_taps::<S, _>(&self.part.taps, pixel, len, finish);
                     let places = [done.at, done.pixel, len];
-                    sink.bend::<S>(places, lanes, &done.k, [&mut done.sum, &mut done.dot]);
+                    sink.multiply_derivative::<S>(
+                        places,
+                        lanes,
+                        &done.k,
+                        [&mut done.sum, &mut done.dot],
+                    );
                     (sums[0][v], sums[1][v]) = (done.sum, done.dot);
                 }
             }

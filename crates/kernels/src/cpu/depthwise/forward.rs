@@ -6,7 +6,7 @@ use super::row::Row;
 use super::{BLOCK, Channels, Frame, RowFinish, SUM_POSITIONS, copy_row, flush_block};
 use crate::cpu::choice::{DepthwiseRow, Operand};
 use crate::cpu::curves;
-use crate::cpu::team::{Fixed, Shared, part_of};
+use crate::cpu::team::{SendMutPtr, SendPtr, part_of};
 use crate::cpu::trace::{Path, took};
 use crate::cpu::views::SourceView;
 use crate::cpu::{Cpu, Packed, Part};
@@ -38,17 +38,17 @@ pub(in crate::cpu) fn forward(
     let blocks = s.c.div_ceil(BLOCK * lanes);
     cpu.clear_totals(2 * frame.c_padded, moments.is_some());
     let (low, high) = epilogue.activation.bounds();
-    let (isa, scratch) = (cpu.isa, Shared(cpu.parts.as_mut_ptr()));
+    let (isa, scratch) = (cpu.isa, SendMutPtr(cpu.parts.as_mut_ptr()));
     let output = Written {
-        y: Shared(y.as_mut_ptr()),
-        bias: Fixed::maybe(epilogue.bias),
-        residual: Fixed::maybe(epilogue.residual),
+        y: SendMutPtr(y.as_mut_ptr()),
+        bias: SendPtr::maybe(epilogue.bias),
+        residual: SendPtr::maybe(epilogue.residual),
         low: low as f32,
         high: high as f32,
         activation: epilogue.activation,
         counted: moments.is_some(),
     };
-    let (source, weight) = (SourceView::new(xs), Fixed(packed.data.as_ptr()));
+    let (source, weight) = (SourceView::new(xs), SendPtr(packed.data.as_ptr()));
     cpu.team.run(|p| {
         // SAFETY: every part has its own scratch, `cpu.parts` being as long as the team.
         let part: &mut Part = unsafe { &mut *scratch.get().add(p) };
@@ -80,9 +80,9 @@ pub(in crate::cpu) fn forward(
 
 #[derive(Clone, Copy)]
 struct Written {
-    y: Shared<f32>,
-    bias: Fixed<f32>,
-    residual: Fixed<f32>,
+    y: SendMutPtr<f32>,
+    bias: SendPtr<f32>,
+    residual: SendPtr<f32>,
     low: f32,
     high: f32,
     activation: Activation,
@@ -94,7 +94,7 @@ struct ForwardTask<'a> {
     source: SourceView,
     kernel: DepthwiseRow,
     operand: Operand,
-    weight: Fixed<f32>,
+    weight: SendPtr<f32>,
     output: Written,
     n: usize,
     block: usize,
@@ -150,7 +150,7 @@ impl ForwardTask<'_> {
         for u in 0..s.kernel[0] {
             let ih = (oh * s.stride[0] + u * s.dilation[0]).wrapping_sub(s.top);
             if ih >= s.h {
-                self.part.rows.push(Fixed::NULL);
+                self.part.rows.push(SendPtr::NULL);
                 continue;
             }
             let first = ((self.n * s.h + ih) * s.w) * s.c + channels.first;
@@ -158,7 +158,7 @@ impl ForwardTask<'_> {
             unsafe {
                 if self.operand == Operand::InPlace {
                     took(Path::InPlace);
-                    self.part.rows.push(Fixed(self.source.data.get().add(first)));
+                    self.part.rows.push(SendPtr(self.source.data.get().add(first)));
                     continue;
                 }
                 while next <= ih {
@@ -168,7 +168,7 @@ impl ForwardTask<'_> {
                     copy_row::<S>(&self.source, first, [s.w, s.c], channels, to);
                     next += 1;
                 }
-                self.part.rows.push(Fixed(ring.add(slot(ih))));
+                self.part.rows.push(SendPtr(ring.add(slot(ih))));
             }
         }
         next
@@ -190,7 +190,7 @@ impl ForwardTask<'_> {
             let row = Row {
                 inputs: &self.part.rows,
                 offset: c,
-                weight: Fixed(self.weight.get().add(channel)),
+                weight: SendPtr(self.weight.get().add(channel)),
                 tap: self.frame.c_padded,
                 taps: s.kernel[1],
                 pixel: match self.operand {

@@ -7,7 +7,7 @@
 
 use super::RowFinish;
 use crate::cpu::choice::DepthwiseRow;
-use crate::cpu::team::Fixed;
+use crate::cpu::team::SendPtr;
 use crate::cpu::trace::{Path, took};
 use crate::cpu::unroll::each;
 use crate::simd::{Simd, Task};
@@ -19,11 +19,11 @@ const COLUMNS: usize = 7;
 #[derive(Clone, Copy)]
 pub(in crate::cpu) struct Row<'a> {
     /// First pixel, first channel of the input rows under the window's rows; null outside the image.
-    pub(in crate::cpu) inputs: &'a [Fixed<f32>],
+    pub(in crate::cpu) inputs: &'a [SendPtr<f32>],
     /// Floats from there to the first channel of this vector.
     pub(in crate::cpu) offset: usize,
     /// Weight of the first tap; taps are `tap` apart, rows of taps `taps` taps.
-    pub(in crate::cpu) weight: Fixed<f32>,
+    pub(in crate::cpu) weight: SendPtr<f32>,
     pub(in crate::cpu) tap: usize,
     pub(in crate::cpu) taps: usize,
     /// Floats from one input pixel to the next, and pixels of an input row.

@@ -5,7 +5,7 @@
 use super::{Finish, lanes_of};
 use crate::Activation;
 use crate::cpu::curves;
-use crate::cpu::team::{Fixed, Shared};
+use crate::cpu::team::{SendMutPtr, SendPtr};
 use crate::cpu::unroll::each;
 use crate::cpu::views::SinkView;
 use crate::simd::Simd;
@@ -13,7 +13,7 @@ use crate::simd::Simd;
 /// `C += tile`, rows `stride` apart, whole vectors.
 #[derive(Clone, Copy)]
 pub(crate) struct Accumulate {
-    pub(crate) c: Shared<f32>,
+    pub(crate) c: SendMutPtr<f32>,
     pub(crate) stride: usize,
 }
 
@@ -42,7 +42,7 @@ impl Finish for Accumulate {
 /// `C += tile`, rows `stride` apart, no column behind the last.
 #[derive(Clone, Copy)]
 pub(crate) struct AccumulateSome {
-    pub(crate) c: Shared<f32>,
+    pub(crate) c: SendMutPtr<f32>,
     pub(crate) stride: usize,
 }
 
@@ -72,7 +72,7 @@ impl Finish for AccumulateSome {
 /// `C = tile`, rows `stride` apart, whole vectors.
 #[derive(Clone, Copy)]
 pub(crate) struct Overwrite {
-    pub(crate) c: Shared<f32>,
+    pub(crate) c: SendMutPtr<f32>,
     pub(crate) stride: usize,
 }
 
@@ -99,17 +99,17 @@ impl Finish for Overwrite {
 #[derive(Clone, Copy)]
 pub(crate) struct Output {
     /// Where row 0, column 0 goes, and how far rows are apart.
-    pub(crate) y: Shared<f32>,
+    pub(crate) y: SendMutPtr<f32>,
     pub(crate) stride: usize,
     /// At column 0; null when absent.
-    pub(crate) bias: Fixed<f32>,
+    pub(crate) bias: SendPtr<f32>,
     /// Laid out as `y`; null when absent.
-    pub(crate) residual: Fixed<f32>,
+    pub(crate) residual: SendPtr<f32>,
     pub(crate) low: f32,
     pub(crate) high: f32,
     pub(crate) activation: Activation,
     /// This part's `Σ y` and, `sums_stride` behind, `Σ y²` by column, whole vectors; null when not asked for.
-    pub(crate) sums: Shared<f32>,
+    pub(crate) sums: SendMutPtr<f32>,
     pub(crate) sums_stride: usize,
 }
 
@@ -198,7 +198,7 @@ pub(crate) struct IntoSink {
     pub(crate) first_row: usize,
     pub(crate) c: usize,
     /// As [`Output::sums`]: `Σ dz` and `Σ dz·(y − mean)`.
-    pub(crate) sums: Shared<f32>,
+    pub(crate) sums: SendMutPtr<f32>,
     pub(crate) sums_stride: usize,
 }
 
@@ -244,7 +244,7 @@ impl Finish for IntoSink {
                 let k = self.sink.channel::<S>(c, lanes);
                 let (mut sum, mut dot) = (S::zero(), S::zero());
                 let places = [(self.first_row + rows.start) * self.c + c, self.c, rows.len()];
-                self.sink.bend::<S>(places, lanes, &k, [&mut sum, &mut dot]);
+                self.sink.multiply_derivative::<S>(places, lanes, &k, [&mut sum, &mut dot]);
                 self.count::<S>(c, [sum, dot]);
             }
         }

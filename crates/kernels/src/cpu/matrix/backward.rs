@@ -10,7 +10,7 @@ use crate::cpu::gemm::{
 };
 use crate::cpu::pack::{Panels, Rows, flush, gather_gradient};
 use crate::cpu::pass::Share;
-use crate::cpu::team::{Fixed, Shared, part_of};
+use crate::cpu::team::{SendMutPtr, SendPtr, part_of};
 use crate::cpu::trace::{Path, took};
 use crate::cpu::views::{GradientView, SinkView, SourceView};
 use crate::cpu::{Cpu, Packed, Part};
@@ -54,7 +54,7 @@ pub(in crate::cpu) fn backward(
     }
     for group in 0..s.groups {
         let first_panel = if sink.is_some() { group * pass.panels.len() } else { 0 };
-        pass.run(cpu, group, Fixed(packed.data[first_panel..].as_ptr()));
+        pass.run(cpu, group, SendPtr(packed.data[first_panel..].as_ptr()));
         if let Some(d_weight) = d_weight.as_deref_mut() {
             let d_weight = if spread.is_empty() { d_weight } else { &mut spread[..] };
             let here = &mut d_weight[group * out * k..(group + 1) * out * k];
@@ -74,7 +74,7 @@ pub(in crate::cpu) fn backward(
         && let Some(sink) = sink.take()
     {
         let rows = s.n * s.h * s.w;
-        super::pass_rows(cpu, Fixed(pass.image.get()), Share::ALL, sink, s.c, rows);
+        super::pass_rows(cpu, SendPtr(pass.image.get()), Share::ALL, sink, s.c, rows);
     }
     if let Some(Sink { tally: Some(tally), .. }) = dx {
         cpu.tally(if pass.scattered { s.c } else { pass.c_padded }, tally);
@@ -90,7 +90,7 @@ struct Pass<'a> {
     gradient: GradientView,
     sink: Option<SinkView>,
     /// Where windows are scattered to.
-    image: Shared<f32>,
+    image: SendMutPtr<f32>,
     scattered: bool,
     /// Gradients of weight and bias.
     wants: [bool; 2],
@@ -128,7 +128,7 @@ impl<'a> Pass<'a> {
             plain: xs.is_plain(),
             gradient: GradientView::new(gradient),
             sink,
-            image: Shared(cpu.image.as_mut_ptr()),
+            image: SendMutPtr(cpu.image.as_mut_ptr()),
             scattered,
             wants,
             out,
@@ -140,7 +140,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Sums one group's gradients of weight and bias into the parts, and writes or scatters that of the input.
-    fn run(&self, cpu: &mut Cpu, group: usize, b: Fixed<f32>) {
+    fn run(&self, cpu: &mut Cpu, group: usize, b: SendPtr<f32>) {
         let Self { s, source, plain, gradient, sink, image, out, k_padded, c_padded, .. } = *self;
         let rows = Rows { shape: *s, source, plain, group };
         let [mut wants_weight, mut wants_bias] = self.wants;
@@ -155,7 +155,7 @@ impl<'a> Pass<'a> {
         let unit = if self.scattered { s.oh * s.ow } else { ROW_BLOCK };
         let (isa, parts, panels) = (cpu.isa, cpu.team.threads(), self.panels.count());
         let out_padded = out.next_multiple_of(isa.lanes());
-        let scratch = Shared(cpu.parts.as_mut_ptr());
+        let scratch = SendMutPtr(cpu.parts.as_mut_ptr());
         cpu.team.run(|p| {
             // SAFETY: every part has its own scratch, `cpu.parts` being as long as the team.
             let part: &mut Part = unsafe { &mut *scratch.get().add(p) };
@@ -204,7 +204,7 @@ fn pack_backward(
 ) {
     packed.data.reserve(s.groups * panels.len());
     let (taps, len) = (s.kernel[0] * s.kernel[1], panels.k * panels.n);
-    let to = Shared(packed.data.as_mut_ptr());
+    let to = SendMutPtr(packed.data.as_mut_ptr());
     cpu.for_parts(s.groups * panels.count(), |_, tasks, _| {
         for task in tasks {
             let (group, i) = (task / panels.count(), task % panels.count());
@@ -218,8 +218,8 @@ fn pack_backward(
 /// Sums the parts' weight gradients in order, and puts taps last again.
 fn reduce_weight(cpu: &mut Cpu, into: &mut [f32], [k, k_padded]: [usize; 2], taps: usize) {
     let per_group = k / taps;
-    let sums: Vec<Fixed<f32>> = cpu.parts.iter().map(|p| Fixed(p.d_weight.as_ptr())).collect();
-    let (sums, to) = (&sums[..], Shared(into.as_mut_ptr()));
+    let sums: Vec<SendPtr<f32>> = cpu.parts.iter().map(|p| SendPtr(p.d_weight.as_ptr())).collect();
+    let (sums, to) = (&sums[..], SendMutPtr(into.as_mut_ptr()));
     cpu.for_parts(into.len() / k, |_, rows, _| {
         for o in rows {
             // SAFETY: every part summed `k_padded` values for each output; parts have outputs of their own.
@@ -247,9 +247,9 @@ struct BackwardPart<'a> {
     rows: Rows,
     gradient: GradientView,
     range: std::ops::Range<usize>,
-    b: Fixed<f32>,
+    b: SendPtr<f32>,
     sink: Option<SinkView>,
-    image: Shared<f32>,
+    image: SendMutPtr<f32>,
     wants_weight: bool,
     wants_bias: bool,
     out: usize,
@@ -281,7 +281,7 @@ impl Kernel for BackwardPart<'_> {
                         }
                     }
                 }
-                let dy = Fixed(dy.as_ptr());
+                let dy = SendPtr(dy.as_ptr());
                 if self.wants_weight {
                     let (x, x_stride) =
                         weight_operand::<S>(self.kernel.weight, &self.rows, row..end, tile);
@@ -296,7 +296,8 @@ impl Kernel for BackwardPart<'_> {
                         n: k,
                         block: usize::MAX,
                     };
-                    let finish = Accumulate { c: Shared(d_weight.as_mut_ptr()), stride: k_padded };
+                    let finish =
+                        Accumulate { c: SendMutPtr(d_weight.as_mut_ptr()), stride: k_padded };
                     multiply::<S, Accumulate>(&factors, 0..out, 0..self.panels, finish);
                 }
                 let Some(sink) = self.sink else {
@@ -320,7 +321,7 @@ impl Kernel for BackwardPart<'_> {
                         sink,
                         first_row: row,
                         c: s.c,
-                        sums: Shared(sums.as_mut_ptr()),
+                        sums: SendMutPtr(sums.as_mut_ptr()),
                         sums_stride: self.c_padded,
                     };
                     multiply::<S, IntoSink>(&factors, 0..len, 0..self.panels, finish);
@@ -329,7 +330,7 @@ impl Kernel for BackwardPart<'_> {
                     }
                 } else {
                     took(Path::Scattered);
-                    let finish = Overwrite { c: Shared(tile.as_mut_ptr()), stride: k_padded };
+                    let finish = Overwrite { c: SendMutPtr(tile.as_mut_ptr()), stride: k_padded };
                     multiply::<S, Overwrite>(&factors, 0..len, 0..self.panels, finish);
                     scatter::<S>(&self.rows, row..end, tile.as_ptr(), k_padded, self.image);
                 }
@@ -346,20 +347,20 @@ unsafe fn weight_operand<S: Simd>(
     rows: &Rows,
     range: std::ops::Range<usize>,
     tile: &mut [f32],
-) -> (Fixed<f32>, usize) {
+) -> (SendPtr<f32>, usize) {
     // SAFETY: the rows exist; the tile has room for them.
     unsafe {
         match kernel {
             WeightGradient::InPlace => {
                 took(Path::WeightInPlace);
                 let c = rows.shape.c;
-                (Fixed(rows.source.data.get().add(range.start * c)), c)
+                (SendPtr(rows.source.data.get().add(range.start * c)), c)
             }
             WeightGradient::Copied | WeightGradient::Bands | WeightGradient::Depthwise => {
                 took(Path::WeightCopied);
                 let stride = rows.k().next_multiple_of(S::LANES);
                 rows.gather::<S>(range, tile.as_mut_ptr(), stride);
-                (Fixed(tile.as_ptr()), stride)
+                (SendPtr(tile.as_ptr()), stride)
             }
         }
     }
@@ -372,7 +373,7 @@ unsafe fn scatter<S: Simd>(
     range: std::ops::Range<usize>,
     from: *const f32,
     stride: usize,
-    image: Shared<f32>,
+    image: SendMutPtr<f32>,
 ) {
     let s = &rows.shape;
     let per_group = s.c / s.groups;

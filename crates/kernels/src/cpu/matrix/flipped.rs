@@ -7,7 +7,7 @@
 use super::{pack_forward, pass_rows};
 use crate::cpu::choice::ForwardKernel;
 use crate::cpu::pass::Share;
-use crate::cpu::team::{Fixed, Shared};
+use crate::cpu::team::{SendMutPtr, SendPtr};
 use crate::cpu::trace::{Path, took};
 use crate::cpu::views::{GradientView, SinkView};
 use crate::cpu::{Cpu, Packed};
@@ -53,7 +53,7 @@ pub(super) fn input_gradient(
         Some(_) => {
             finished.reserve(s.output_len());
             let (view, c) = (GradientView::new(gradient), s.oc);
-            let to = Shared(finished.as_mut_ptr());
+            let to = SendMutPtr(finished.as_mut_ptr());
             cpu.for_parts(s.output_positions(), |_, rows, _| {
                 // SAFETY: `isa` is one of this machine; parts have rows of their own.
                 unsafe { isa.run(FinishRows { view, to, c, rows }) };
@@ -70,7 +70,7 @@ pub(super) fn input_gradient(
         let dx = &mut image[..s.input_len()];
         cpu.run_forward(kernel, flipped, xs, None, &packed, epilogue, dx, None);
         let (view, rows) = (SinkView::new(&mut sink), s.n * s.h * s.w);
-        pass_rows(cpu, Fixed(image.as_ptr()), Share::ALL, view, s.c, rows);
+        pass_rows(cpu, SendPtr(image.as_ptr()), Share::ALL, view, s.c, rows);
         if let Some(tally) = sink.tally {
             cpu.tally(s.c, tally);
         }
@@ -90,7 +90,7 @@ fn pack_flipped(
     let (taps, per_group, out) = (s.kernel[0] * s.kernel[1], s.c / s.groups, s.oc / s.groups);
     let mut round = std::mem::take(&mut cpu.flipped);
     round.reserve(weight.len());
-    let to = Shared(round.as_mut_ptr());
+    let to = SendMutPtr(round.as_mut_ptr());
     cpu.for_parts(s.c, |_, channels, _| {
         for channel in channels {
             let (group, i) = (channel / per_group, channel % per_group);
@@ -113,7 +113,7 @@ fn pack_flipped(
 /// `dy` of some rows, the norm's share applied.
 struct FinishRows {
     view: GradientView,
-    to: Shared<f32>,
+    to: SendMutPtr<f32>,
     c: usize,
     rows: std::ops::Range<usize>,
 }

@@ -8,7 +8,7 @@ use super::{Merged, TILE};
 use crate::cpu::choice::{Operand, Split};
 use crate::cpu::gemm::{Factors, ONE_RUN, ONE_SEGMENT, Output, ROW_BLOCK, multiply};
 use crate::cpu::pack::{Panels, Rows, flush};
-use crate::cpu::team::{Fixed, Shared, part_of};
+use crate::cpu::team::{SendMutPtr, SendPtr, part_of};
 use crate::cpu::trace::{Path, took};
 use crate::cpu::views::SourceView;
 use crate::cpu::{Cpu, Packed, Part};
@@ -97,20 +97,20 @@ pub(in crate::cpu) fn forward(
     let band = Band::new(s);
     let segments = &band.segments(s)[..];
     let (isa, panels) = (cpu.isa, packed.panels);
-    let scratch = Shared(cpu.parts.as_mut_ptr());
+    let scratch = SendMutPtr(cpu.parts.as_mut_ptr());
     let counted = moments.is_some();
     let finish = Output {
-        y: Shared(y.as_mut_ptr()),
+        y: SendMutPtr(y.as_mut_ptr()),
         stride: s.oc,
-        bias: Fixed::maybe(epilogue.bias),
-        residual: Fixed::maybe(epilogue.residual),
+        bias: SendPtr::maybe(epilogue.bias),
+        residual: SendPtr::maybe(epilogue.residual),
         low: low as f32,
         high: high as f32,
         activation: epilogue.activation,
-        sums: Shared(std::ptr::null_mut()),
+        sums: SendMutPtr(std::ptr::null_mut()),
         sums_stride: padded,
     };
-    let b = Fixed(packed.data.as_ptr());
+    let b = SendPtr(packed.data.as_ptr());
     cpu.team.run(|p| {
         let unit = match reads {
             Reads::Pointwise(_) => ROW_UNIT,
@@ -137,7 +137,7 @@ pub(in crate::cpu) fn forward(
         if counted {
             part.sums.reserve(2 * padded + 16);
             part.sums.fill(0.0);
-            finish.sums = Shared(part.sums.as_mut_ptr());
+            finish.sums = SendMutPtr(part.sums.as_mut_ptr());
         }
         let job = ForwardPart {
             rows,
@@ -170,7 +170,7 @@ struct ForwardPart<'a> {
     /// Panels.
     columns: std::ops::Range<usize>,
     /// The packed weights of all groups.
-    b: Fixed<f32>,
+    b: SendPtr<f32>,
     panels: Panels,
     reads: Reads,
     finish: Output,
@@ -207,7 +207,7 @@ impl Kernel for ForwardPart<'_> {
             if !self.finish.sums.get().is_null() {
                 flush(&mut self.part.sums, &mut self.part.totals);
                 // What `flush` borrowed, older pointers may not write to.
-                self.finish.sums = Shared(self.part.sums.as_mut_ptr());
+                self.finish.sums = SendMutPtr(self.part.sums.as_mut_ptr());
             }
         }
     }
@@ -221,15 +221,15 @@ impl ForwardPart<'_> {
         let at = row * finish.stride + column;
         // SAFETY: the row and the column exist.
         unsafe {
-            finish.y = Shared(finish.y.get().add(at));
+            finish.y = SendMutPtr(finish.y.get().add(at));
             if !finish.residual.is_null() {
-                finish.residual = Fixed(finish.residual.get().add(at));
+                finish.residual = SendPtr(finish.residual.get().add(at));
             }
             if !finish.bias.is_null() {
-                finish.bias = Fixed(finish.bias.get().add(column));
+                finish.bias = SendPtr(finish.bias.get().add(column));
             }
             if !finish.sums.get().is_null() {
-                finish.sums = Shared(finish.sums.get().add(column));
+                finish.sums = SendMutPtr(finish.sums.get().add(column));
             }
         }
         finish
@@ -247,7 +247,7 @@ impl ForwardPart<'_> {
                     took(Path::Copied);
                     let stride = s.c.next_multiple_of(S::LANES);
                     self.rows.gather::<S>(row..end, self.part.tile.as_mut_ptr(), stride);
-                    (Fixed(self.part.tile.as_ptr()), stride, self.b)
+                    (SendPtr(self.part.tile.as_ptr()), stride, self.b)
                 }
                 (Operand::Scaled | Operand::WeightsScaled, Some(gate)) => {
                     let positions = s.oh * s.ow;
@@ -258,7 +258,7 @@ impl ForwardPart<'_> {
                 }
                 (Operand::InPlace | Operand::Scaled | Operand::WeightsScaled, _) => {
                     took(Path::InPlace);
-                    (Fixed(self.rows.source.data.get().add(row * s.c)), s.c, self.b)
+                    (SendPtr(self.rows.source.data.get().add(row * s.c)), s.c, self.b)
                 }
             };
             let factors = Factors {
@@ -303,14 +303,14 @@ impl ForwardPart<'_> {
                 filled += 1;
                 next += count * s.ow;
             }
-            let b = Fixed(self.b.get().add(group * self.panels.len()));
+            let b = SendPtr(self.b.get().add(group * self.panels.len()));
             let panels = self.columns.clone();
             // One band takes all panels at once, many take one after the other.
             let step = if filled == 1 { panels.len() } else { 1 };
             for first in panels.clone().step_by(step) {
                 for (i, &(row, rows)) in bands[..filled].iter().enumerate() {
                     let factors = Factors {
-                        a: Fixed(self.part.tile.as_ptr().add(i * len)),
+                        a: SendPtr(self.part.tile.as_ptr().add(i * len)),
                         a_strides: [s.stride[1] * band.pixel, 1],
                         runs: [s.ow, s.stride[0] * band.width * band.pixel],
                         segments: self.segments,

@@ -10,21 +10,21 @@ use std::ops::Range;
 use crate::cpu::choice::Operand;
 use crate::cpu::gemm::Widths;
 use crate::cpu::pack::Rows;
-use crate::cpu::team::Fixed;
+use crate::cpu::team::SendPtr;
 use crate::cpu::trace::{Path, took};
 use crate::simd::Simd;
 
 /// A gate, `(n, c)`, as a part of the product sees it.
 #[derive(Clone, Copy)]
 pub(super) struct Gate {
-    pub(super) data: Fixed<f32>,
+    pub(super) data: SendPtr<f32>,
     /// The image whose gate the weights in scratch were multiplied by.
     pub(super) image: Option<usize>,
 }
 
 impl Gate {
     pub(super) fn new(gate: &[f32]) -> Self {
-        Self { data: Fixed(gate.as_ptr()), image: None }
+        Self { data: SendPtr(gate.as_ptr()), image: None }
     }
 }
 
@@ -39,9 +39,9 @@ pub(super) unsafe fn gated<S: Simd>(
     gate: &mut Gate,
     operand: Operand,
     rows: Range<usize>,
-    (b, panels): (Fixed<f32>, Range<usize>),
+    (b, panels): (SendPtr<f32>, Range<usize>),
     tile: *mut f32,
-) -> (Fixed<f32>, usize, Fixed<f32>) {
+) -> (SendPtr<f32>, usize, SendPtr<f32>) {
     let image = rows.start / (s.oh * s.ow);
     // SAFETY: the caller's promise.
     unsafe {
@@ -52,12 +52,12 @@ pub(super) unsafe fn gated<S: Simd>(
                 scale_panels::<S>(b, factors, [s.c, s.oc], panels, tile);
                 gate.image = Some(image);
             }
-            (Fixed(source.data.get().add(rows.start * s.c)), s.c, Fixed(tile))
+            (SendPtr(source.data.get().add(rows.start * s.c)), s.c, SendPtr(tile))
         } else {
             took(Path::Scaled);
             let stride = s.c.next_multiple_of(S::LANES);
             scale_rows::<S>(source.data, factors, s.c, rows, tile, stride);
-            (Fixed(tile), stride, b)
+            (SendPtr(tile), stride, b)
         }
     }
 }
@@ -68,7 +68,7 @@ pub(super) unsafe fn gated<S: Simd>(
 /// The rows exist, `gate` has `c` elements, and `to` has room for `rows.len() · stride`.
 #[inline(always)]
 pub(super) unsafe fn scale_rows<S: Simd>(
-    xs: Fixed<f32>,
+    xs: SendPtr<f32>,
     gate: *const f32,
     c: usize,
     rows: Range<usize>,
@@ -94,7 +94,7 @@ pub(super) unsafe fn scale_rows<S: Simd>(
 /// `from` and `to` hold the whole packed weight, and `gate` has `c` elements.
 #[inline(always)]
 pub(super) unsafe fn scale_panels<S: Simd>(
-    from: Fixed<f32>,
+    from: SendPtr<f32>,
     gate: *const f32,
     [c, n]: [usize; 2],
     panels: Range<usize>,

@@ -10,7 +10,7 @@ use super::band::Band;
 use crate::ConvShape;
 use crate::cpu::gemm::{AccumulateSome, Factors, ONE_RUN, ONE_SEGMENT, multiply};
 use crate::cpu::pack::{Panels, Rows, gather_gradient};
-use crate::cpu::team::{Fixed, Shared, part_of};
+use crate::cpu::team::{SendMutPtr, SendPtr, part_of};
 use crate::cpu::trace::{Path, took};
 use crate::cpu::views::GradientView;
 use crate::cpu::{Cpu, Part};
@@ -39,7 +39,7 @@ pub(super) fn weight_gradient(
     let lanes = cpu.isa.lanes();
     let out_padded = out.next_multiple_of(lanes);
     let (isa, parts) = (cpu.isa, cpu.team.threads());
-    let scratch = Shared(cpu.parts.as_mut_ptr());
+    let scratch = SendMutPtr(cpu.parts.as_mut_ptr());
     cpu.team.run(|p| {
         // SAFETY: every part has its own scratch, `cpu.parts` being as long as the team.
         let part: &mut Part = unsafe { &mut *scratch.get().add(p) };
@@ -155,18 +155,18 @@ impl NarrowPart<'_> {
             // SAFETY: positions and taps lie in the band; columns in this part's gradient.
             unsafe {
                 let factors = Factors {
-                    a: Fixed(self.part.gradient.as_ptr().add(position * self.out_padded)),
+                    a: SendPtr(self.part.gradient.as_ptr().add(position * self.out_padded)),
                     a_strides: [1, self.out_padded],
                     runs: ONE_RUN,
                     segments: ONE_SEGMENT,
-                    b: Fixed(self.part.tile.as_ptr().add(from + segment)),
+                    b: SendPtr(self.part.tile.as_ptr().add(from + segment)),
                     b_stride: Some(s.stride[1] * self.band.pixel),
                     k: len,
                     n,
                     block: usize::MAX,
                 };
                 let to = self.part.d_weight.as_mut_ptr().add(i * n);
-                let finish = AccumulateSome { c: Shared(to), stride: self.k_padded };
+                let finish = AccumulateSome { c: SendMutPtr(to), stride: self.k_padded };
                 multiply::<S, AccumulateSome>(&factors, 0..s.oc / s.groups, 0..self.panels, finish);
             }
         }

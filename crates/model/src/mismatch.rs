@@ -17,20 +17,20 @@ const COMPARED: usize = 2000;
 /// Everything that is wrong at once, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Misfit {
+pub struct StateDictMismatch {
     /// Parameters of the network that no tensor is for.
     pub missing: Vec<String>,
     /// Tensors that are for no parameter.
     pub surplus: Vec<String>,
     /// Tensors of another shape than their parameter.
-    pub misshapen: Vec<Misshapen>,
+    pub misshapen: Vec<ShapeMismatch>,
     /// For a missing parameter, the tensor among the surplus whose name is nearest: it may have been renamed.
     pub renamed: BTreeMap<String, String>,
 }
 
 /// A tensor of the wrong shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Misshapen {
+pub struct ShapeMismatch {
     /// Which.
     pub name: String,
     /// Its shape.
@@ -39,28 +39,28 @@ pub struct Misshapen {
     pub expected: Vec<usize>,
 }
 
-impl Misfit {
+impl StateDictMismatch {
     /// Compares a network with tensors under its own names; surplus ones are called what `keymap` says their file does.
     pub(crate) fn of(graph: &Graph, tensors: &BTreeMap<String, Tensor>, keymap: &KeyMap) -> Self {
-        let mut misfit = Self::default();
+        let mut mismatch = Self::default();
         for param in graph.params() {
             match tensors.get(&param.name) {
-                None => misfit.missing.push(param.name.clone()),
-                Some(tensor) => misfit.compare(&param.name, tensor, &param.shape),
+                None => mismatch.missing.push(param.name.clone()),
+                Some(tensor) => mismatch.compare(&param.name, tensor, &param.shape),
             }
         }
         let known: HashSet<&str> = graph.params().iter().map(|spec| spec.name.as_str()).collect();
         let surplus = tensors.keys().filter(|name| !known.contains(name.as_str()));
         let surplus: Vec<&str> = surplus.map(String::as_str).collect();
-        for name in misfit.missing.iter().take(SHOWN) {
+        for name in mismatch.missing.iter().take(SHOWN) {
             let alike =
                 surplus.iter().copied().take(COMPARED).filter(|other| are_alike(name, other));
             if let Some(nearest) = nearest(name, alike) {
-                misfit.renamed.insert(name.clone(), keymap.name_in_file(nearest));
+                mismatch.renamed.insert(name.clone(), keymap.name_in_file(nearest));
             }
         }
-        misfit.surplus = surplus.into_iter().map(|name| keymap.name_in_file(name)).collect();
-        misfit
+        mismatch.surplus = surplus.into_iter().map(|name| keymap.name_in_file(name)).collect();
+        mismatch
     }
 
     /// Notes a tensor of another shape, or of another number of elements than its shape says.
@@ -70,7 +70,7 @@ impl Misfit {
             let same = tensor.shape == expected;
             let got = if same { vec![tensor.data.len()] } else { tensor.shape.clone() };
             let (name, expected) = (name.to_owned(), expected.to_vec());
-            self.misshapen.push(Misshapen { name, got, expected });
+            self.misshapen.push(ShapeMismatch { name, got, expected });
         }
     }
 
@@ -89,9 +89,9 @@ fn are_alike(a: &str, b: &str) -> bool {
     }
 }
 
-impl fmt::Display for Misfit {
+impl fmt::Display for StateDictMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let misshapen = self.misshapen.iter().map(|Misshapen { name, got, expected }| {
+        let misshapen = self.misshapen.iter().map(|ShapeMismatch { name, got, expected }| {
             format!("`{name}` has shape {got:?}, the network says {expected:?}")
         });
         let quoted = |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect();
