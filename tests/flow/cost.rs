@@ -33,7 +33,7 @@ fn calibration(dir: &Path, change: impl FnOnce(&mut Value)) -> PathBuf {
     let kinds = ["dense", "pointwise", "depthwise", "linear", "global_mean", "add", "copy"];
     let units: Vec<Value> =
         kinds.iter().flat_map(|kind| [unit(kind, 1_000), unit(kind, 1_000_000)]).collect();
-    let mode = |mode: &str| json!({ "mode": mode, "threads": 2, "roof": roof, "units": units, "bands": [], "overhead": 0.001 });
+    let mode = |mode: &str| json!({ "mode": mode, "threads": 2, "roof": roof, "units": units, "bands": [], "overhead": 0.001, "scale": 1.0 });
     let modes: Vec<Value> =
         ["together", "image_a_thread", "forward", "backward"].iter().map(|it| mode(it)).collect();
     let mut file = json!({

@@ -13,8 +13,8 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 use taper_recipes::{
-    Assertion, CalibrationOptions, CostNetwork, CostOptions, CostReport, Freeze, Measure,
-    OptimizerKind, Sweep, parse_bytes,
+    Assertion, CalibrationOptions, CostNetwork, CostOptions, CostReport, FineTuneOptions, Freeze,
+    Measure, OptimizerKind, Sweep, parse_bytes,
 };
 
 use crate::args::{Arch, Shared};
@@ -81,6 +81,12 @@ pub(crate) struct Flags {
     /// Such as `image-size=96..256:32`, `width=0.5,0.75,1`, `filters:conv_stem=8..32:8`, `pool:conv_stem=stride,max,avg`; can be given again
     #[arg(long = "sweep", value_name = "FACTOR[:LAYER]=VALUES", conflicts_with = "compare")]
     sweeps: Vec<String>,
+    /// Predict a whole run of fine-tuning on the pictures of this folder, of which some are read; with --batch and --epochs
+    #[arg(long, value_name = "DIR", conflicts_with = "compare")]
+    data: Option<PathBuf>,
+    /// Epochs of that run
+    #[arg(long, value_name = "N", requires = "data", default_value_t = FineTuneOptions::default().epochs)]
+    epochs: usize,
     /// What leaving each block and each layer out would save
     #[arg(long, conflicts_with = "compare")]
     savings: bool,
@@ -142,6 +148,12 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
             savings: flags.savings,
             depth: flags.depth,
             html: flags.html.as_deref(),
+            recipe: flags.data.map(|data| FineTuneOptions {
+                data: Some(data),
+                epochs: flags.epochs,
+                threads: flags.shared.threads,
+                ..FineTuneOptions::default()
+            }),
         };
         vec![one(&options, &asked, &output)?]
     } else {
@@ -174,6 +186,8 @@ struct Asked<'a> {
     savings: bool,
     depth: usize,
     html: Option<&'a Path>,
+    /// Of a whole run.
+    recipe: Option<FineTuneOptions>,
 }
 
 /// Shows everything about one network.
@@ -200,6 +214,12 @@ fn one(options: &CostOptions, asked: &Asked<'_>, output: &Output) -> Result<Cost
             output.say(format!("\n{}", table::savings(&savings, &report)));
             value["savings"] = serde_json::to_value(&savings)?;
         }
+    }
+    if let Some(recipe) = &asked.recipe {
+        let network = CostNetwork::open(&options.model)?;
+        let run = taper_recipes::run_cost(&network, options, &report, recipe)?;
+        output.say(format!("\n{}", table::run(&run)));
+        value["run"] = serde_json::to_value(run)?;
     }
     if let Some(path) = asked.html {
         taper_recipes::cost_page(path, &report, &swept, &savings)?;

@@ -44,7 +44,7 @@ impl CalibrateOptions {
     /// What gives a good fit in half a minute.
     #[must_use]
     pub fn new(threads: usize) -> Self {
-        Self { threads, seed: 0, networks: 60, trained: 26, seconds: 0.03 }
+        Self { threads, seed: 0, networks: 48, trained: 20, seconds: 0.02 }
     }
 }
 
@@ -102,17 +102,21 @@ struct Modes {
 struct Growing {
     samples: ModeSamples,
     overheads: Vec<f64>,
+    scales: Vec<f64>,
 }
 
 impl Growing {
     fn new(mode: Mode, threads: usize, roof: &Roof) -> Self {
         let (units, bands, roof) = (Vec::new(), Vec::new(), roof.clone());
-        let samples = ModeSamples { mode, threads, roof, units, bands, overhead: 0.0 };
-        Self { samples, overheads: Vec::new() }
+        let samples = ModeSamples { mode, threads, roof, units, bands, overhead: 0.0, scale: 1.0 };
+        Self { samples, overheads: Vec::new(), scales: Vec::new() }
     }
 
     fn finish(mut self) -> ModeSamples {
         self.samples.overhead = median(&mut self.overheads).max(0.0);
+        if !self.scales.is_empty() {
+            self.samples.scale = median(&mut self.scales);
+        }
         self.samples
     }
 }
@@ -156,6 +160,17 @@ impl Modes {
             let memory = plan.memory(graph, *size, order)?;
             let around = around(graph, Bytes::of_elements(memory.arena.total));
             growing.overheads.push(run.overhead);
+            // Images, and how many of them every thread or the team runs.
+            let (images, runs) = match timing {
+                Timing::Together => (1, 1.0),
+                Timing::ImageAThread => (2 * self.threads, 2.0),
+            };
+            let going_on = whole_run(&mut session, &image, *size, images, budget)?;
+            let units = run.units.iter().flatten().sum::<f64>()
+                * (images / images.min(self.threads.max(1))) as f64;
+            if units > 0.0 {
+                growing.scales.push(going_on / units);
+            }
             for unit in &costs {
                 let is_banded = memory.skipped[unit.unit] || memory.bands[unit.unit].is_some();
                 // What a run times itself is nearer to a run.
@@ -250,6 +265,26 @@ pub fn time_passes(
     let mut trainer = Trainer::of_outputs(graph, &outputs, &trained, Cpu::new(threads))?;
     let [forward, backward] = trainer.time_units(&params, images, shape, budget)?;
     Ok(forward.run + backward.run)
+}
+
+/// Seconds of a run of so many images that goes on for as long as `budget`, as a user's would.
+fn whole_run(
+    session: &mut Session,
+    image: &[f32],
+    [h, w]: [usize; 2],
+    images: usize,
+    budget: Duration,
+) -> Result<f64> {
+    let xs = image.repeat(images);
+    let mut seconds = Vec::new();
+    session.run(&xs, [images, h, w])?;
+    rounds(budget, || {
+        let start = Instant::now();
+        session.run(&xs, [images, h, w])?;
+        seconds.push(start.elapsed().as_secs_f64());
+        Ok(())
+    })?;
+    Ok(median(&mut seconds))
 }
 
 /// The middle of some numbers; zero of none.

@@ -20,7 +20,7 @@ use crate::report::CalibrationReport;
 use crate::setup;
 
 /// Networks of which whole steps are timed.
-const STEPS: usize = 6;
+const STEPS: usize = 4;
 
 /// Images of these steps.
 const BATCH: usize = 4;
@@ -68,7 +68,7 @@ pub fn calibrate(
         let mut all = CalibrateOptions::new(threads);
         all.seed = options.seed;
         // One thread alone is asked for less often.
-        all.networks = if part == 0 { options.networks } else { options.networks / 2 }.max(1);
+        all.networks = if part == 0 { options.networks } else { options.networks / 3 }.max(1);
         all.trained = (all.networks * 2 / 5).max(1);
         let timed = taper_engine::calibrate(&all, |done, count| {
             observe((part as f64 + 0.9 * done as f64 / count as f64) / parts);
@@ -113,7 +113,7 @@ fn step_samples(seed: u64, index: usize, threads: usize) -> Result<Vec<StepSampl
     let [h, w] = model.preprocess().input_size;
     let shape = [BATCH, h, w];
     let xs = images(&model, shape);
-    let budget = Duration::from_millis(150);
+    let budget = Duration::from_millis(50);
     let mut samples = Vec::new();
     for optimizer in [OptimizerKind::Sgd, OptimizerKind::AdamW] {
         let options = FineTuneOptions { optimizer, ..FineTuneOptions::default() };

@@ -1,6 +1,6 @@
 //! What a network costs: counts, memory and time, before it runs.
 //!
-//! Above: the binary, Rust users. Below: `taper_cost`, `cost::{assertion, budget, csv, network, page, report, sweep}`, `calibration`, `source`. Not here: the counting
+//! Above: the binary, Rust users. Below: `taper_cost`, `cost::{assertion, budget, csv, network, page, report, run, sweep}`, `calibration`, `source`. Not here: the counting
 //! (`taper_cost`), measuring a machine (`calibration`).
 
 mod assertion;
@@ -9,6 +9,7 @@ mod csv;
 mod network;
 mod page;
 mod report;
+mod run;
 mod sweep;
 
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ pub use report::{
     CostReport, LayerCost, LiveTensorCost, MemoryCost, MomentCost, ScopeRow, TimeCost,
     TrainingMemoryCost, UnitRow,
 };
+pub use run::{RunCost, run_cost};
 pub use sweep::{CostSummary, Saving, SweepReport, SweepRow, parse_sweep, savings, sweep_costs};
 
 /// What is counted, and how it would run.

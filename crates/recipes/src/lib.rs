@@ -32,9 +32,10 @@ pub use bench::bench;
 pub use calibration::{CalibrationOptions, calibrate};
 pub use cost::{
     Assertion, CostNetwork, CostOptions, CostReport, CostSummary, LayerCost, LiveTensorCost,
-    Measure, MemoryCost, Metric, MomentCost, Saving, ScopeRow, SweepReport, SweepRow, TimeCost,
-    TrainingMemoryCost, UnitRow, calibration_for, compare_costs, comparison_page, cost, cost_of,
-    cost_page, largest_batch, parse_bytes, parse_sweep, savings, sweep_costs, write_costs_csv,
+    Measure, MemoryCost, Metric, MomentCost, RunCost, Saving, ScopeRow, SweepReport, SweepRow,
+    TimeCost, TrainingMemoryCost, UnitRow, calibration_for, compare_costs, comparison_page, cost,
+    cost_of, cost_page, largest_batch, parse_bytes, parse_sweep, run_cost, savings, sweep_costs,
+    write_costs_csv,
 };
 pub use error::{Error, Result};
 pub use evaluate::{evaluate, evaluate_on};

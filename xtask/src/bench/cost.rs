@@ -31,7 +31,7 @@ const TURNS: usize = 2;
 const TURN: Duration = Duration::from_millis(40);
 
 /// One network in so many is trained.
-const OF_TRAINED: usize = 2;
+const OF_TRAINED: usize = 3;
 
 /// A network that is measured.
 struct Case {

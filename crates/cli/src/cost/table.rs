@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use taper_recipes::{
-    Bytes, CostReport, CostSummary, Macs, Saving, ScopeRow, SweepReport, TimeCost,
+    Bytes, CostReport, CostSummary, Macs, RunCost, Saving, ScopeRow, Seconds, SweepReport, TimeCost,
 };
 
 /// Characters of a whole bar.
@@ -166,6 +166,22 @@ pub(super) fn comparison(reports: &[CostReport]) -> String {
         );
     }
     text
+}
+
+/// A whole run.
+pub(super) fn run(run: &RunCost) -> String {
+    let seconds = |seconds: f64| Seconds(seconds).to_string();
+    format!(
+        "{} epochs of {} pictures in {} steps, evaluated on {}: {} (steps {}, reading {}, evaluating {})",
+        run.epochs,
+        run.images,
+        run.steps,
+        run.val_images,
+        seconds(run.seconds),
+        seconds(run.step_seconds),
+        seconds(run.reading_seconds),
+        seconds(run.evaluate_seconds),
+    )
 }
 
 /// A factor at all its values.

@@ -83,6 +83,8 @@ pub struct ModeSamples {
     pub bands: Vec<BandSample>,
     /// Seconds of a run that belong to no unit.
     pub overhead: f64,
+    /// What a run takes that goes on and on, over the sum of its units timed one by one.
+    pub scale: f64,
 }
 
 /// A unit and how long it took.
@@ -188,7 +190,8 @@ impl Calibration {
             if !rates.all(|rate| rate.is_finite() && rate > 0.0) {
                 return Err("says that the machine does nothing in a second".to_owned());
             }
-            let mut times = mode.units.iter().map(|unit| unit.seconds).chain([mode.overhead]);
+            let mut times =
+                mode.units.iter().map(|unit| unit.seconds).chain([mode.overhead, mode.scale]);
             let mut ratios = mode.bands.iter().map(|band| band.ratio);
             if !times.all(is_time) || !ratios.all(|ratio| ratio.is_finite() && ratio > 0.0) {
                 return Err("has times that are not positive numbers".to_owned());

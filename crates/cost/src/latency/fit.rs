@@ -21,10 +21,10 @@ const FEATURES: usize = 9;
 const WEIGHTS: [f64; FEATURES] = [1.0, 1.0, 1.0, 2.0, 1.5, 0.7, 0.7, 2.0, 0.2];
 
 /// Neighbors that are asked.
-const NEIGHBORS: usize = 8;
+const NEIGHBORS: usize = 16;
 
 /// Doublings at which a neighbor's word counts for 60 %.
-const REACH: f64 = 0.6;
+const REACH: f64 = 1.0;
 
 /// The line's own word: as much as a neighbor's at a distance of 1.5 times the reach.
 const PRIOR: f64 = 0.3;
@@ -75,7 +75,12 @@ impl Kind {
             let base = kind.base(sample);
             (base > 0.0).then(|| (features(sample), (sample.seconds / base).ln()))
         });
-        kind.points = points.collect();
+        let mut points: Vec<_> = points.collect();
+        // Relative errors are least where the line lies low: it is raised to where as much is above as below.
+        let mean = points.iter().map(|(_, error)| error).sum::<f64>() / points.len().max(1) as f64;
+        points.iter_mut().for_each(|(_, error)| *error -= mean);
+        kind.line.iter_mut().for_each(|weight| *weight *= mean.exp());
+        kind.points = points;
         kind
     }
 

@@ -149,6 +149,7 @@ impl Fitted<'_> {
         let time = |unit: &UnitCost| {
             let alone = self.units.seconds(&UnitSample::of_inference(unit, around, 0.0));
             // A kind that was never measured takes what the machine needs at least.
+            let alone = alone.map(|seconds| seconds * self.samples.scale);
             Seconds(alone.unwrap_or_else(|| self.samples.roof.bound(&unit.work).0))
         };
         let time = |unit: &UnitCost| if unit.skipped { Seconds(0.0) } else { time(unit) };

@@ -11,7 +11,7 @@ use taper_graph::{
 use crate::{Result, random};
 
 /// Multiply-accumulates of a network, about: a few milliseconds on a core.
-const MACS: [f64; 2] = [4e7, 1.2e9];
+const MACS: [f64; 2] = [4e7, 8e8];
 
 /// Blocks of a network at most.
 const MOST_BLOCKS: usize = 24;
