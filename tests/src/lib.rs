@@ -29,6 +29,10 @@ pub struct Pooling;
 pub struct EfficientArchitectures;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/cost.md")]
+pub struct Cost;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/training.md")]
 pub struct Training;
 

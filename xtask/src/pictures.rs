@@ -1,11 +1,12 @@
-//! `cargo xtask pictures`: the drawings of `docs/convolution.md`, `docs/pooling.md` and `docs/efficient-architectures.md`, as SVG in `docs/images`.
+//! `cargo xtask pictures`: the drawings of `docs/convolution.md`, `docs/pooling.md`, `docs/efficient-architectures.md` and `docs/cost.md`, as SVG in `docs/images`.
 //!
-//! Above: `main`. Below: `pictures::{blocks, convolution, edges, pooling, windows}`. Not here: charts of measurements (`bench::roofline`).
-//! Numbers in a drawing are computed by `taper_kernels::Reference` and sizes by `taper_graph`, so that no drawing can contradict
-//! the code; a test draws all of them again and compares.
+//! Above: `main`. Below: `pictures::{blocks, convolution, cost, edges, pooling, windows}`. Not here: charts of measurements (`bench::roofline`).
+//! Numbers in a drawing are computed by `taper_kernels::Reference`, sizes by `taper_graph` and costs by `taper_cost`, so that no drawing
+//! can contradict the code; a test draws all of them again and compares.
 
 mod blocks;
 mod convolution;
+mod cost;
 mod edges;
 mod paper;
 mod png;
@@ -20,7 +21,7 @@ use crate::shell;
 type Draw = fn() -> Result<String>;
 
 /// Names of files, and what is in them.
-const PICTURES: [(&str, Draw); 10] = [
+const PICTURES: [(&str, Draw); 14] = [
     ("convolution-sliding.svg", convolution::sliding),
     ("convolution-stride.svg", convolution::stride),
     ("convolution-dilation.svg", convolution::dilation),
@@ -31,6 +32,10 @@ const PICTURES: [(&str, Draw); 10] = [
     ("pooling-gradients.svg", pooling::gradients),
     ("pooling-windows.svg", windows::windows),
     ("architectures-blocks.svg", blocks::blocks),
+    ("cost-factors.svg", cost::factors),
+    ("cost-memory.svg", cost::memory),
+    ("cost-parts.svg", cost::parts),
+    ("cost-separable.svg", cost::separable),
 ];
 
 /// Draws all of them.
@@ -63,7 +68,7 @@ mod tests {
     #[test]
     fn every_drawing_is_shown_with_a_description() {
         let root = shell::root();
-        let pages = ["convolution", "pooling", "efficient-architectures"].map(|page| {
+        let pages = ["convolution", "pooling", "efficient-architectures", "cost"].map(|page| {
             fs::read_to_string(root.join(format!("docs/{page}.md"))).unwrap_or_default()
         });
         for (name, _) in PICTURES {
