@@ -166,8 +166,7 @@ impl Modes {
                 Timing::ImageAThread => (2 * self.threads, 2.0),
             };
             let going_on = whole_run(&mut session, &image, *size, images, budget)?;
-            let units = run.units.iter().flatten().sum::<f64>()
-                * (images / images.min(self.threads.max(1))) as f64;
+            let units = run.units.iter().flatten().sum::<f64>() * runs;
             if units > 0.0 {
                 growing.scales.push(going_on / units);
             }
