@@ -1,6 +1,6 @@
 //! How long a network takes, predicted from measurements of other networks on the same machine.
 //!
-//! Above: `taper-recipes`. Below: `latency::{calibration, fit, roof}`, `units`, `taper-plan`. Not here: measuring (`taper-engine`).
+//! Above: `taper-recipes`. Below: `latency::{calibration, inference, roof, training}`. Not here: measuring (`taper-engine`).
 //! A unit of the plan is work of a kind and size, which takes as long in any network. [`Calibration`] holds such units with
 //! the times they took; a [`LatencyModel`] fits each kind: so many seconds a call, a multiply-accumulate, a byte, corrected by how far the
 //! measured units nearest in size were off. Beside every prediction stands the roofline: the least that the machine could take.

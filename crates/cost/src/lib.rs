@@ -1,4 +1,4 @@
-//! What a network costs: parameters, multiply-accumulates, bytes and memory of a graph at an input size.
+//! What a network costs: parameters, operations, memory and predicted time of a graph at an input size.
 //!
 //! Above: `taper-engine`, `taper-recipes`, pruning. Below: `taper-graph`, `taper-plan`. Not here: weights (`taper-model`), measuring
 //! (`taper-engine`).

@@ -1,6 +1,6 @@
 //! What a network keeps in memory while it runs, from the plan that the engine obeys.
 //!
-//! Above: reports, `batch`. Below: `timeline`, `taper-plan`. Not here: scratch of kernels and packed weights, which depend on the machine; what a
+//! Above: reports, `batch`. Below: `timeline`, `units`, `taper-plan`. Not here: packed weights, which depend on the machine; what a
 //! process takes (`taper bench` measures it).
 
 use taper_graph::{Graph, NodeId};
@@ -8,7 +8,7 @@ use taper_plan::inference::ExecutionOrder;
 use taper_plan::{InferencePlan, TrainingPlan};
 
 use crate::timeline::Timeline;
-use crate::{Bytes, Error, Result};
+use crate::{Bytes, Error, Result, UnitCost, UnitKind, training_units};
 
 /// What inference keeps in memory between runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct TrainingMemory {
     pub stored_activations: Bytes,
     /// The batch itself, which the caller holds beside the arena's copy.
     pub images: Bytes,
+    /// What kernels need beside: a dense convolution finishes the gradient of its output in a copy, the largest of which is kept.
+    pub scratch: Bytes,
     /// What lives when: every unit forward, and again on the way back.
     pub timeline: Timeline,
 }
@@ -57,7 +59,7 @@ impl TrainingMemory {
     /// All of it.
     #[must_use]
     pub fn total(&self) -> Bytes {
-        self.params + self.gradients + self.optimizer + self.arena + self.images
+        self.params + self.gradients + self.optimizer + self.arena + self.images + self.scratch
     }
 }
 
@@ -126,7 +128,7 @@ pub fn training_memory(
     graph: &Graph,
     outputs: &[&str],
     trained: &[bool],
-    shape @ [_, h, w]: [usize; 3],
+    shape @ [n, h, w]: [usize; 3],
     slots: usize,
 ) -> Result<TrainingMemory> {
     let refused = |source| Error::Plan { h, w, source: Box::new(source) };
@@ -134,6 +136,13 @@ pub fn training_memory(
     let memory = plan.memory(graph, shape).map_err(refused)?;
     let timeline = Timeline::of_training(graph, &plan, &memory);
     let gradients = params(graph, |param| plan.trained[param]);
+    let units = training_units(graph, &plan, [h, w])?;
+    let is_dense = |unit: &&UnitCost| {
+        let is_dense = matches!(unit.shape.kind, UnitKind::Dense | UnitKind::Grouped);
+        is_dense && plan.routes.needs[plan.fused.units[unit.unit].output]
+    };
+    let dense = units.iter().filter(is_dense);
+    let scratch = dense.map(|unit| Bytes::of_elements(unit.shape.written).times(n)).max();
     Ok(TrainingMemory {
         params: params(graph, |_| true),
         optimizer: gradients.times(slots),
@@ -141,6 +150,7 @@ pub fn training_memory(
         arena: Bytes::of_elements(memory.total),
         stored_activations: timeline.at_turn(&memory, plan.fused.units.len()),
         images: images(graph, shape),
+        scratch: scratch.unwrap_or(Bytes(0)),
         timeline,
     })
 }

@@ -1,6 +1,6 @@
 //! What is computed and moved in one direction.
 //!
-//! Above: `count`, `units`. Below: `unit`. Not here: how many operations an operation has forward (`count`).
+//! Above: `count`, `units`. Below: `taper-graph`. Not here: how many operations an operation has forward (`count`).
 
 use std::ops::Add;
 

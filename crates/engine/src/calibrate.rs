@@ -1,12 +1,13 @@
 //! A machine's times: units of networks made for the purpose, timed where they stand.
 //!
-//! Above: `taper-recipes`, xtask. Below: `calibrate::{machine, networks, roof}`, `session::timing`, `train::timing`, `taper-cost`. Not here: the model
+//! Above: `taper-recipes`, xtask. Below: `calibrate::{machine, networks, normalized, roof}`, `session::timing`, `train::timing`, `taper-cost`. Not here: the model
 //! that is fitted to them (`taper-cost`), files (`taper-recipes`), what a step takes beside its units (`taper-recipes`).
 //! A unit alone in a loop would find its input and its weights in the nearest cache, as it never does in a network. So whole
 //! networks are run, of random blocks and widths, and every unit is timed in its place.
 
 mod machine;
 mod networks;
+mod normalized;
 mod roof;
 
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use crate::session::{RunTimes, Timing};
 use crate::{Error, Result, Session, Trainer};
 pub use machine::machine;
 use networks::Weights;
+pub use normalized::with_batch_statistics;
 pub use roof::{CopySizes, measure_roof};
 
 /// How a machine is calibrated.
@@ -137,7 +139,7 @@ impl Modes {
 
     fn infer(&mut self, network: &networks::Network, options: &CalibrateOptions) -> Result<()> {
         let networks::Network { graph, size, .. } = network;
-        let params = network.params();
+        let params = network.normalized_params(self.threads)?;
         let params: Vec<&[f32]> = params.iter().map(Vec::as_slice).collect();
         let nodes: Vec<NodeId> = graph.outputs().values().copied().collect();
         let mut session = Session::of_nodes(graph, &params, &nodes, *size, self.threads)?;

@@ -37,7 +37,8 @@ mod spread;
 mod train;
 
 pub use calibrate::{
-    CalibrateOptions, CopySizes, calibrate, calibration_network, machine, measure_roof, time_passes,
+    CalibrateOptions, CopySizes, calibrate, calibration_network, machine, measure_roof,
+    time_passes, with_batch_statistics,
 };
 pub use error::{Error, Result};
 pub use session::{Session, SessionOptions, UnitTime};

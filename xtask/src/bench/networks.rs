@@ -3,9 +3,8 @@
 //! Above: the sections. Below: the zoo, `taper_engine`, `taper_model`. Not here: trained weights, which take as long.
 
 use anyhow::Result;
-use taper_engine::{Cpu, Real as _, Trainer};
-use taper_graph::Op;
-use taper_model::{Model, Preprocess};
+use taper_engine::with_batch_statistics;
+use taper_model::{Model, Preprocess, Tensor};
 use taper_zoo::architecture;
 
 /// The zoo's names of the networks that were asked for.
@@ -40,26 +39,12 @@ pub(super) fn normalized(name: &str, threads: usize) -> Result<Model> {
     let (graph, side) = (architecture.graph(1000)?, architecture.input_size);
     let preprocess = Preprocess { input_size: [side; 2], ..Preprocess::imagenet() };
     let model = Model::random(graph, 0, preprocess, Vec::new())?;
-    let mut tensors = model.tensors().to_vec();
-    let params: Vec<&[f32]> = model.tensors().iter().map(|it| it.data.as_slice()).collect();
-    let graph = model.graph();
-    let trained = vec![true; params.len()];
-    let mut trainer = Trainer::new(graph, "logits", &trained, Cpu::new(threads))?;
-    let xs = images(2 * side * side * graph.input_channels());
-    trainer.forward(&params, &xs, [2, side, side], 0)?;
-    let mut momentum = vec![1.0; params.len()];
-    for node in graph.nodes() {
-        if let Op::BatchNorm { momentum: Some(own), .. } = node.op() {
-            node.params().iter().for_each(|param| momentum[param.index()] = *own);
-        }
-    }
-    for (param, running) in trainer.running_statistics(&params) {
-        let (own, old) = (momentum[param.index()], params[param.index()]);
-        let batch = |(new, old): (&f32, &f32)| {
-            f32::from_f64((f64::from(*new) - (1.0 - own) * f64::from(*old)) / own)
-        };
-        tensors[param.index()].data = running.iter().zip(old).map(batch).collect();
-    }
+    let params: Vec<Vec<f32>> = model.tensors().iter().map(|it| it.data.clone()).collect();
+    let xs = images(2 * side * side * model.graph().input_channels());
+    let new = with_batch_statistics(model.graph(), &params, &xs, [2, side, side], threads)?;
+    let tensors = model.tensors().iter().zip(new);
+    let tensors = tensors.map(|(old, data)| Tensor { shape: old.shape.clone(), data });
+    let tensors = tensors.collect();
     Ok(model.with_tensors(tensors)?)
 }
 

@@ -1,6 +1,6 @@
 //! Which machine this is.
 //!
-//! Above: `calibrate`, xtask. Below: `/proc`, the clock, `taper_kernels::Isa`. Not here: what it can do (`roof`).
+//! Above: `calibrate`, xtask. Below: `taper_kernels::Isa`, the system's files and clock. Not here: what it can do (`roof`).
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,17 +1,24 @@
 //! Networks made for timing: random sizes, widths and blocks of all that the engine runs.
 //!
-//! Above: `calibrate`. Below: `random`, `taper-graph`'s builder. Not here: networks that anybody trains (`taper-zoo`).
+//! Above: `calibrate`. Below: `networks::draw`, `normalized`, `random`, `taper-graph`'s builder. Not here: networks that anybody trains (`taper-zoo`).
 //! What they compute means nothing. What they contain is drawn so that sizes of published networks lie between those drawn.
+
+mod draw;
 
 use taper_graph::{
     Activation, Bias, Conv, Graph, GraphBuilder, NodeId, Op, PadMode, Padding, ParamRole, PoolKind,
     ResizeMode, ResizeTo, Window,
 };
 
+use super::with_batch_statistics;
 use crate::{Result, random};
+use draw::Draw;
 
 /// Multiply-accumulates of a network, about: a few milliseconds on a core.
 const MACS: [f64; 2] = [4e7, 8e8];
+
+/// Images whose statistics norms take.
+const BATCH: usize = 2;
 
 /// Blocks of a network at most.
 const MOST_BLOCKS: usize = 24;
@@ -36,6 +43,15 @@ impl Network {
             }
         };
         self.graph.params().iter().enumerate().map(fill).collect()
+    }
+}
+
+impl Network {
+    /// [`Network::params`] with norms that make every activation as large as in a trained network.
+    pub(super) fn normalized_params(&self, threads: usize) -> Result<Vec<Vec<f32>>> {
+        let (params, [h, w]) = (self.params(), self.size);
+        let images = image(&self.graph, self.size, BATCH);
+        with_batch_statistics(&self.graph, &params, &images, [BATCH, h, w], threads)
     }
 }
 
@@ -67,7 +83,8 @@ pub(super) enum Weights {
 
 /// Network number `index` under a seed.
 pub(super) fn random(seed: u64, index: u64, weights: Weights) -> Result<Network> {
-    let mut draw = Draw { seed, stream: index.wrapping_add(1 << 32), index: 0 };
+    // Streams of parameters count from 0.
+    let mut draw = Draw::new(seed, index.wrapping_add(1 << 32));
     let side = draw.of(&[96, 128, 160, 192, 224, 224, 224, 256, 288, 320]);
     let mut builder = GraphBuilder::new(3)?;
     let macs_left = draw.log_between(MACS);
@@ -76,49 +93,6 @@ pub(super) fn random(seed: u64, index: u64, weights: Weights) -> Result<Network>
     let xs = network.network(side)?;
     builder.output("logits", xs)?;
     Ok(Network { graph: builder.build()?, size: [side; 2], seed: seed ^ index })
-}
-
-/// Random choices, one after the other.
-struct Draw {
-    seed: u64,
-    stream: u64,
-    index: u64,
-}
-
-impl Draw {
-    fn unit(&mut self) -> f64 {
-        self.index += 1;
-        random::uniform(self.seed, self.stream, self.index)
-    }
-
-    fn of<T: Copy>(&mut self, all: &[T]) -> T {
-        all[self.below(all.len())]
-    }
-
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a number from 0 to less than `len`"
-    )]
-    fn below(&mut self, len: usize) -> usize {
-        ((self.unit() * len as f64) as usize).min(len - 1)
-    }
-
-    fn log_between(&mut self, [low, high]: [f64; 2]) -> f64 {
-        low * (high / low).powf(self.unit())
-    }
-
-    /// A number of channels near `mean`, mostly a multiple of 8.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a few thousand channels at most"
-    )]
-    fn channels(&mut self, mean: f64) -> usize {
-        let channels = self.log_between([mean * 0.7, mean * 1.4]) as usize;
-        let multiple = self.of(&[8, 8, 8, 16, 32, 4]);
-        channels.next_multiple_of(multiple).max(8)
-    }
 }
 
 /// What a block is made of.

@@ -9,7 +9,10 @@ use crate::error::{Error, Result};
 
 /// Bytes that a process takes beside what grows with the network and the batch: the program, its libraries, threads' stacks.
 /// Measured: `taper bench --mode train` of the smallest networks, docs/cost.md.
-pub(crate) const PROCESS: u64 = 48 << 20;
+pub(crate) const PROCESS: u64 = 36 << 20;
+
+/// What is looked for may take this much more than predicted, and still fits.
+const MARGIN: f64 = 1.06;
 
 /// The most images a batch that is looked for.
 const MOST: usize = 1 << 20;
@@ -37,7 +40,7 @@ pub fn largest_batch(
         let memory =
             taper_cost::training_memory(graph, outputs, trained, [n, size[0], size[1]], slots);
         match memory {
-            Ok(memory) => Ok(process_bytes(&memory) <= bytes),
+            Ok(memory) => Ok(process_bytes(&memory) as f64 * MARGIN <= bytes as f64),
             // A batch that no address can reach fits into no memory.
             Err(_) if n > 1 => Ok(false),
             Err(source) => Err(Error::Cost { source }),

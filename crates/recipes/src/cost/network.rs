@@ -1,6 +1,6 @@
 //! A network to be counted: its graph, without weights where a name says all.
 //!
-//! Above: `cost`. Below: `source`, `taper_zoo`, `taper_graph`. Not here: counting.
+//! Above: `cost`. Below: `source`, `taper_graph`, `taper_model`. Not here: counting.
 
 use std::path::Path;
 use std::{fs, io};

@@ -1,6 +1,6 @@
 //! What a whole run takes: pictures, epochs, batches and decoding.
 //!
-//! Above: `cost`, the binary. Below: `data`, `setup`, `taper_data::Loader`. Not here: a step (`taper_cost`), the run itself (`fine_tune`).
+//! Above: `cost`, the binary. Below: `data`, `setup`, `taper_data`. Not here: a step (`taper_cost`), the run itself (`fine_tune`).
 //! Reading pictures and computing share the cores, so their times add up. Pictures are read here and now to see how long they take:
 //! on another device that is only right for as fast a one.
 
