@@ -29,9 +29,6 @@ const REACH: f64 = 1.0;
 /// The line's own word: as much as a neighbor's at a distance of 1.5 times the reach.
 const PRIOR: f64 = 0.3;
 
-/// Units of a kind on which the sum is checked.
-const CHECKED: usize = 200;
-
 /// Passes over the terms until the line lies still.
 const PASSES: usize = 400;
 
@@ -84,24 +81,7 @@ impl Kind {
         points.iter_mut().for_each(|(_, error)| *error -= mean);
         kind.line.iter_mut().for_each(|weight| *weight *= mean.exp());
         kind.points = points;
-        // What counts is the sum over a network, of which large units are the most.
-        let few = samples.iter().step_by(samples.len().div_ceil(CHECKED).max(1));
-        let (mut measured, mut predicted) = (0.0, 0.0);
-        for sample in few {
-            measured += sample.seconds;
-            predicted += kind.without(sample);
-        }
-        if measured > 0.0 && predicted > 0.0 {
-            kind.line.iter_mut().for_each(|weight| *weight *= measured / predicted);
-        }
         kind
-    }
-
-    /// Seconds of a measured unit as the others tell.
-    fn without(&self, unit: &UnitSample) -> f64 {
-        let at = features(unit);
-        let points = self.points.iter().map(|(point, error)| (distance(&at, point), *error));
-        self.base(unit) * weighted(points.filter(|(distance, _)| *distance > 0.0)).exp()
     }
 
     fn base(&self, unit: &UnitSample) -> f64 {
