@@ -43,7 +43,7 @@ pub struct CalibrateOptions {
 }
 
 impl CalibrateOptions {
-    /// What gives a good fit in half a minute.
+    /// What gives a good fit in less than a minute.
     #[must_use]
     pub fn new(threads: usize) -> Self {
         Self { threads, seed: 0, networks: 48, trained: 20, seconds: 0.02 }
