@@ -56,10 +56,10 @@ pub struct TrainingMemory {
 }
 
 impl TrainingMemory {
-    /// All of it.
+    /// All that the plan knows of: without scratch.
     #[must_use]
     pub fn total(&self) -> Bytes {
-        self.params + self.gradients + self.optimizer + self.arena + self.images + self.scratch
+        self.params + self.gradients + self.optimizer + self.arena + self.images
     }
 }
 

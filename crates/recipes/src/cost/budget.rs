@@ -21,7 +21,8 @@ const MOST: usize = 1 << 20;
 #[must_use]
 pub(crate) fn process_bytes(memory: &TrainingMemory) -> u64 {
     let network = memory.total().0.saturating_add(memory.gradients.0);
-    network.saturating_add(memory.params.0).saturating_add(PROCESS)
+    let held = network.saturating_add(memory.params.0).saturating_add(memory.scratch.0);
+    held.saturating_add(PROCESS)
 }
 
 /// The largest batch of images of `size` that trains within so many bytes, with an optimizer that keeps `slots` numbers for each
