@@ -14,14 +14,12 @@ use super::with_batch_statistics;
 use crate::{Result, random};
 use draw::Draw;
 
-/// Multiply-accumulates of a network, about: a few milliseconds on a core.
-const MACS: [f64; 2] = [4e7, 8e8];
-
 /// Images whose statistics norms take.
 const BATCH: usize = 2;
 
-/// Blocks of a network at most.
-const MOST_BLOCKS: usize = 24;
+/// Stages of a network, each but the first with half the side of the one before; and blocks of one at most.
+const STAGES: usize = 4;
+const MOST_BLOCKS: usize = 3;
 
 /// A network, and the size of its images.
 pub(super) struct Network {
@@ -87,9 +85,8 @@ pub(super) fn random(seed: u64, index: u64, weights: Weights) -> Result<Network>
     let mut draw = Draw::new(seed, index.wrapping_add(1 << 32));
     let side = draw.of(&[96, 128, 160, 192, 224, 224, 224, 256, 288, 320]);
     let mut builder = GraphBuilder::new(3)?;
-    let macs_left = draw.log_between(MACS);
     let is_large = weights == Weights::Large;
-    let mut network = Growing { macs_left, is_large, draw, names: 0, b: &mut builder };
+    let mut network = Growing { is_large, draw, names: 0, b: &mut builder };
     let xs = network.network(side)?;
     builder.output("logits", xs)?;
     Ok(Network { graph: builder.build()?, size: [side; 2], seed: seed ^ index })
@@ -125,7 +122,6 @@ struct Growing<'a> {
     b: &'a mut GraphBuilder,
     draw: Draw,
     names: usize,
-    macs_left: f64,
     is_large: bool,
 }
 
@@ -160,7 +156,7 @@ impl Growing<'_> {
         let input = self.b.input();
         let stem = self.draw.of(&[16, 24, 32, 32, 40, 48, 64, 64]);
         let kernel = self.draw.of(&[3, 3, 3, 3, 7]);
-        let mut xs = self.conv(input, Conv::dense(stem, kernel, 2), Some(activation), side)?;
+        let mut xs = self.conv(input, Conv::dense(stem, kernel, 2), Some(activation))?;
         side = side.div_ceil(2);
         if matches!(family, Block::Basic | Block::Bottleneck | Block::Plain) {
             let pool = Op::Pool { kind: PoolKind::Max, window: Window::square(3, 2), ceil: false };
@@ -168,30 +164,25 @@ impl Growing<'_> {
             xs = self.b.push(&name, pool, &[xs], Bias::Without)?;
             side = side.div_ceil(2);
         }
-        // Networks that multiply more at each position are wider.
-        let mut width = self.draw.log_between([12.0, 40.0]);
+        // Networks that multiply more at each position have a smaller map first, and more channels behind it.
         let is_dense =
             matches!(family, Block::Basic | Block::Bottleneck | Block::Plain | Block::Branches);
-        if is_dense {
-            width *= 2.0;
-            self.macs_left *= 2.0;
-        }
-        for _ in 0..MOST_BLOCKS {
-            let other = self.draw.unit() < 0.15;
-            let block = if other { self.other(side) } else { family };
-            // What multiplies much at each position has few layers before the map is small.
-            let chance = if is_dense { 0.5 } else { 0.35 };
-            let halves = side > 7
-                && !matches!(block, Block::Attention | Block::Rare)
-                && self.draw.unit() < chance;
-            let stride = if halves { 2 } else { 1 };
-            if halves {
+        let mut width = self.draw.log_between(if is_dense { [24.0, 80.0] } else { [10.0, 36.0] });
+        for stage in 0..STAGES {
+            if stage > 0 {
                 width *= self.draw.log_between([1.4, 2.1]);
             }
-            xs = self.block(block, xs, &Step { width, stride, activation, side })?;
-            side = side.div_ceil(stride);
-            if self.macs_left < 0.0 {
-                break;
+            let blocks = 1 + self.draw.below(MOST_BLOCKS);
+            for block in 0..blocks {
+                let other = self.draw.unit() < 0.12;
+                let kind = if other { self.other(side) } else { family };
+                let can_halve = !matches!(kind, Block::Attention | Block::Rare);
+                let halves = block == 0 && side > 7 && (stage > 0 || self.draw.unit() < 0.4);
+                // A stage begins with a block that halves the map, whatever was drawn.
+                let kind = if halves && !can_halve { Block::InvertedResidual } else { kind };
+                let stride = if halves { 2 } else { 1 };
+                xs = self.block(kind, xs, &Step { width, stride, activation, side })?;
+                side = side.div_ceil(stride);
             }
         }
         self.head(xs, activation, side)
@@ -219,14 +210,14 @@ impl Growing<'_> {
     ) -> taper_graph::Result<NodeId> {
         if self.draw.unit() < 0.6 {
             let out = self.draw.of(&[576, 960, 1024, 1280, 1280, 1536]);
-            xs = self.conv(xs, Conv::pointwise(out), Some(activation), side)?;
+            xs = self.conv(xs, Conv::pointwise(out), Some(activation))?;
         }
         // A layer over the whole map, and a wide one behind it.
         let large = self.is_large && side <= 12;
         if large {
             let window = Window { padding: Padding::Valid, ..Window::square(side, 1) };
             let out = self.draw.of(&[1024, 2048]);
-            xs = self.conv(xs, Conv { out, window, groups: 1 }, Some(activation), side)?;
+            xs = self.conv(xs, Conv { out, window, groups: 1 }, Some(activation))?;
         }
         let name = self.name();
         xs = self.b.global_pool(&name, xs, PoolKind::Avg, true)?;
@@ -250,12 +241,7 @@ impl Growing<'_> {
         xs: NodeId,
         conv: Conv,
         activation: Option<Activation>,
-        side: usize,
     ) -> taper_graph::Result<NodeId> {
-        let [k_h, k_w] = conv.window.kernel;
-        let positions = side.div_ceil(conv.window.stride[0]).pow(2);
-        let filter = self.b.channels(xs) / conv.groups * k_h * k_w;
-        self.macs_left -= (positions * conv.out * filter) as f64;
         let name = self.name();
         let mut xs = self.b.conv(&name, xs, conv, Bias::Without)?;
         xs = self.b.batch_norm(&format!("{name}.bn"), xs, 1e-5, 0.1)?;
@@ -291,44 +277,44 @@ impl Growing<'_> {
         let channels = self.b.channels(xs);
         let stays = stride == 1 && self.draw.unit() < 0.7;
         let out = if stays { channels } else { self.draw.channels(width) };
-        let (act, inner) = (Some(activation), side.div_ceil(stride));
+        let act = Some(activation);
         let kernel = self.draw.of(&[3, 3, 3, 5, 5, 7]);
         let ys = match block {
             Block::InvertedResidual => {
                 let expansion = self.draw.of(&[2, 3, 4, 4, 6, 6, 6]);
                 let mid = channels * expansion;
-                let mut ys = self.conv(xs, Conv::pointwise(mid), act, side)?;
-                ys = self.conv(ys, Conv::depthwise(mid, kernel, stride), act, side)?;
+                let mut ys = self.conv(xs, Conv::pointwise(mid), act)?;
+                ys = self.conv(ys, Conv::depthwise(mid, kernel, stride), act)?;
                 if self.draw.unit() < 0.4 {
                     ys = self.gate(ys)?;
                 }
-                self.conv(ys, Conv::pointwise(out), None, inner)?
+                self.conv(ys, Conv::pointwise(out), None)?
             }
             Block::Separable => {
-                let ys = self.conv(xs, Conv::depthwise(channels, kernel, stride), act, side)?;
-                self.conv(ys, Conv::pointwise(out), act, inner)?
+                let ys = self.conv(xs, Conv::depthwise(channels, kernel, stride), act)?;
+                self.conv(ys, Conv::pointwise(out), act)?
             }
             Block::Fused => {
                 let mid = channels * self.draw.of(&[1, 2, 4, 4]);
-                let ys = self.conv(xs, Conv::dense(mid, 3, stride), act, side)?;
-                self.conv(ys, Conv::pointwise(out), None, inner)?
+                let ys = self.conv(xs, Conv::dense(mid, 3, stride), act)?;
+                self.conv(ys, Conv::pointwise(out), None)?
             }
             Block::Basic => {
-                let ys = self.conv(xs, Conv::dense(out, 3, stride), act, side)?;
-                self.conv(ys, Conv::dense(out, 3, 1), None, inner)?
+                let ys = self.conv(xs, Conv::dense(out, 3, stride), act)?;
+                self.conv(ys, Conv::dense(out, 3, 1), None)?
             }
             Block::Bottleneck => {
                 let mid = (out / 2).next_multiple_of(8);
-                let ys = self.conv(xs, Conv::pointwise(mid), act, side)?;
+                let ys = self.conv(xs, Conv::pointwise(mid), act)?;
                 let groups = if self.draw.unit() < 0.3 { mid / 8 } else { 1 };
                 let conv = Conv { groups, ..Conv::dense(mid, 3, stride) };
-                let ys = self.conv(ys, conv, act, side)?;
-                self.conv(ys, Conv::pointwise(out), None, inner)?
+                let ys = self.conv(ys, conv, act)?;
+                self.conv(ys, Conv::pointwise(out), None)?
             }
-            Block::Plain => self.conv(xs, Conv::dense(out, 3, stride), act, side)?,
+            Block::Plain => self.conv(xs, Conv::dense(out, 3, stride), act)?,
             Block::Branches => return self.branches(xs, out, step),
-            Block::Shuffled => self.shuffled(xs, stride, activation, side)?,
-            Block::Attention => self.attention(xs, side)?,
+            Block::Shuffled => self.shuffled(xs, stride, activation)?,
+            Block::Attention => self.attention(xs)?,
             Block::Rare => self.rare(xs, side)?,
         };
         // A gate that no pointwise convolution swallows.
@@ -351,7 +337,7 @@ impl Growing<'_> {
 
     /// Parallel convolutions that are added: a network before its branches become one.
     fn branches(&mut self, xs: NodeId, out: usize, step: &Step) -> taper_graph::Result<NodeId> {
-        let Step { stride, activation, side, .. } = *step;
+        let Step { stride, activation, .. } = *step;
         let channels = self.b.channels(xs);
         let depthwise = self.draw.unit() < 0.5;
         let out = if depthwise { channels } else { out };
@@ -362,8 +348,8 @@ impl Growing<'_> {
                 Conv::dense(out, kernel, stride)
             }
         };
-        let three = self.conv(xs, of(3), None, side)?;
-        let one = self.conv(xs, of(1), None, side)?;
+        let three = self.conv(xs, of(3), None)?;
+        let one = self.conv(xs, of(1), None)?;
         let mut ys = self.add(three, one)?;
         if out == channels && stride == 1 {
             let name = self.name();
@@ -380,7 +366,6 @@ impl Growing<'_> {
         xs: NodeId,
         stride: usize,
         activation: Activation,
-        side: usize,
     ) -> taper_graph::Result<NodeId> {
         let channels = self.b.channels(xs);
         let (half, act) = (channels / 2, Some(activation));
@@ -389,12 +374,12 @@ impl Growing<'_> {
             let (name, slice) = (self.name(), Op::Slice { start, len: half });
             parts.push(self.b.push(&name, slice, &[xs], Bias::Without)?);
         }
-        let mut ys = self.conv(parts[1], Conv::pointwise(half), act, side)?;
-        ys = self.conv(ys, Conv::depthwise(half, 3, stride), None, side)?;
-        ys = self.conv(ys, Conv::pointwise(half), act, side.div_ceil(stride))?;
+        let mut ys = self.conv(parts[1], Conv::pointwise(half), act)?;
+        ys = self.conv(ys, Conv::depthwise(half, 3, stride), None)?;
+        ys = self.conv(ys, Conv::pointwise(half), act)?;
         let passed = match stride {
             1 => parts[0],
-            _ => self.conv(parts[0], Conv::depthwise(half, 3, stride), None, side)?,
+            _ => self.conv(parts[0], Conv::depthwise(half, 3, stride), None)?,
         };
         let name = self.name();
         let ys = self.b.concat(&name, &[passed, ys])?;
@@ -402,19 +387,18 @@ impl Growing<'_> {
         self.b.push(&name, Op::Shuffle { groups: 2 }, &[ys], Bias::Without)
     }
 
-    fn attention(&mut self, xs: NodeId, side: usize) -> taper_graph::Result<NodeId> {
+    fn attention(&mut self, xs: NodeId) -> taper_graph::Result<NodeId> {
         let channels = self.b.channels(xs);
         let heads = self.draw.of(&[2, 4, 8]);
         let dim = self.draw.of(&[16, 32, 64]);
         let mut three = Vec::new();
         for _ in 0..3 {
-            three.push(self.conv(xs, Conv::pointwise(heads * dim), None, side)?);
+            three.push(self.conv(xs, Conv::pointwise(heads * dim), None)?);
         }
-        self.macs_left -= (2 * side.pow(4) * heads * dim) as f64;
         let attention = Op::Attention { heads, kv_heads: heads, scale: 0.125 };
         let name = self.name();
         let ys = self.b.push(&name, attention, &three, Bias::Without)?;
-        self.conv(ys, Conv::pointwise(channels), None, side)
+        self.conv(ys, Conv::pointwise(channels), None)
     }
 
     /// Operations that few networks have, so that none is unknown.
@@ -438,7 +422,7 @@ impl Growing<'_> {
         if pads {
             let window = Window { padding: Padding::Valid, ..Window::square(3, 1) };
             let conv = Conv { out: channels, window, groups: channels };
-            ys = self.conv(ys, conv, None, side)?;
+            ys = self.conv(ys, conv, None)?;
         }
         if self.draw.unit() < 0.3 {
             let conv = Conv { out: channels, window: Window::square(1, 1), groups: 1 };
@@ -457,7 +441,7 @@ mod tests {
 
     #[test]
     fn networks_fit_together_and_contain_all_kinds_of_units() {
-        let mut kinds = BTreeSet::new();
+        let (mut kinds, mut all_macs) = (BTreeSet::new(), Vec::new());
         for index in 0..300 {
             let weights = if index % 7 == 0 { Weights::Large } else { Weights::Usual };
             let network = random(3, index, weights).unwrap();
@@ -466,6 +450,7 @@ mod tests {
             kinds.extend(units.iter().map(|unit| format!("{:?}", unit.shape.kind)));
             let macs = taper_cost::of(&network.graph, network.size).unwrap().total().macs().0;
             assert!((1_000_000..20_000_000_000).contains(&macs), "{index}: {macs}");
+            all_macs.push(macs);
         }
         let all = [
             "Dense",
@@ -484,6 +469,14 @@ mod tests {
             "Resample",
             "Attention",
         ];
+        all_macs.sort_unstable();
+        // As published networks for these images: a few tens of millions to a few billions.
+        let [low, middle, high] = [30, 150, 270].map(|at| all_macs[at]);
+        assert!(
+            low < 200_000_000 && (100_000_000..2_000_000_000).contains(&middle),
+            "{low} {middle} {high}"
+        );
+        assert!(high < 6_000_000_000, "{high}");
         assert_eq!(kinds, all.iter().map(ToString::to_string).collect());
     }
 
