@@ -71,7 +71,8 @@ fn cargo_test(suites: &[Suite], cases: u32, seed: u64) -> Result<Ran> {
     for suite in suites {
         args.extend(["--package", &suite.package]);
     }
-    args.push("--");
+    // With the binary beside them crates are built with its features, behind which there are properties too.
+    args.extend(["--package", "taper-cli", "--"]);
     args.extend(suites.iter().flat_map(|suite| &suite.properties).map(String::as_str));
     // As many cases may be discarded as are run; proptest's limit is a number that does not grow with them.
     let discarded = cases.max(DISCARDED).to_string();
