@@ -39,7 +39,7 @@ fn calibration(dir: &Path, change: impl FnOnce(&mut Value)) -> PathBuf {
     let mut file = json!({
         "format": 1,
         "machine": { "processor": "Abacus 9", "isa": "Beads", "cores": 2, "version": "0", "date": "2026-01-01" },
-        "modes": modes, "steps": [], "seconds_per_megapixel": null,
+        "modes": modes, "steps": [],
     });
     change(&mut file);
     let path = dir.join("other.json");

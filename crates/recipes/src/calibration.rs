@@ -84,8 +84,7 @@ pub fn calibrate(
         }
         observe((part as f64 + 1.0) / parts);
     }
-    let calibration =
-        Calibration { format: FORMAT, machine, modes, steps, seconds_per_megapixel: None };
+    let calibration = Calibration { format: FORMAT, machine, modes, steps };
     let path = match &options.out {
         Some(path) => path.clone(),
         None => own_path(&calibration.machine)?,

@@ -25,8 +25,6 @@ pub struct Calibration {
     pub modes: Vec<ModeSamples>,
     /// What a training step takes beside its units.
     pub steps: Vec<StepSample>,
-    /// Seconds to read and transform a picture of a megapixel on one thread; none if it was not measured.
-    pub seconds_per_megapixel: Option<f64>,
 }
 
 /// Where a calibration was made.
@@ -198,8 +196,7 @@ impl Calibration {
             }
         }
         let mut others = self.steps.iter().map(|step| step.seconds);
-        let decoding = self.seconds_per_megapixel.is_none_or(is_time);
-        if others.all(is_time) && decoding {
+        if others.all(is_time) {
             Ok(())
         } else {
             Err("has times that are not positive numbers".to_owned())
