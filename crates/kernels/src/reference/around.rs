@@ -150,7 +150,7 @@ pub(super) fn prelu_gradient<T: Real>(
         if x > T::default() {
             return g;
         }
-        sums[at] += (g * x).to_f64();
+        sums[at] += g.to_f64() * x.to_f64();
         g * slope
     };
     let dx = gradient.iter().enumerate().map(share).collect();
