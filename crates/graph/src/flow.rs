@@ -67,10 +67,11 @@ impl Op {
             return Flow::Nothing;
         }
         match self {
-            Self::Conv(conv) if conv.groups == xs.channels() => repeated(conv.out / conv.groups),
+            // Of one channel too: a dense convolution of a gray image has filters that can be removed one by one.
             Self::Conv(conv) | Self::ConvTranspose { conv, .. } if conv.groups == 1 => {
                 Flow::Mixes { groups: 1 }
             }
+            Self::Conv(conv) if conv.groups == xs.channels() => repeated(conv.out / conv.groups),
             Self::Conv(conv) => Flow::Mixes { groups: conv.groups },
             Self::ConvTranspose { conv, .. } if conv.is_depthwise(xs.channels()) => Flow::Same,
             // One axis of the weight stands for the outputs of every group.

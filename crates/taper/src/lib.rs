@@ -1,7 +1,7 @@
 //! Efficient convolutional networks on candle: every Taper crate behind one door.
 //!
 //! Each module is a crate of its own, `taper-<module>`, and a feature of this one. All are on by default except `cost`, which brings
-//! `plan`; with
+//! `plan`, and `prune`; with
 //! `default-features = false, features = ["classifier"]` a program that classifies needs no candle. With `hub`, `zoo` finds and
 //! downloads weights; with `pth`, `model` reads the files of `torch.save`.
 //!
@@ -41,6 +41,8 @@ pub use taper_ops as ops;
 pub use taper_optim as optim;
 #[cfg(feature = "cost")]
 pub use taper_plan as plan;
+#[cfg(feature = "prune")]
+pub use taper_prune as prune;
 #[cfg(feature = "recipes")]
 pub use taper_recipes as recipes;
 #[cfg(feature = "report")]
