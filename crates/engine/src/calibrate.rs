@@ -46,18 +46,20 @@ impl CalibrateOptions {
     /// What gives a good fit in less than a minute.
     #[must_use]
     pub fn new(threads: usize) -> Self {
-        Self { threads, seed: 0, networks: 48, trained: 20, seconds: 0.02 }
+        Self { threads, seed: 0, networks: 48, trained: 16, seconds: 0.02 }
     }
 }
 
 /// One network in so many has weights that no cache holds.
 const LARGE: usize = 18;
 
-/// Images of a batch in training.
-const BATCHES: [usize; 3] = [2, 8, 32];
+/// Images of a batch in training, and the elements of those at most, by turns: a step whose tensors lie in a cache is faster than one
+/// whose tensors lie in memory, and the largest would take seconds.
+const BATCHES: [(usize, usize); 4] =
+    [(2, 4 * IMAGE), (32, 16 * IMAGE), (8, 8 * IMAGE), (16, 16 * IMAGE)];
 
-/// Elements of a batch of images in training: so many that a step takes no longer than a few tenths of a second.
-const MOST_IMAGES: usize = 4 * 224 * 224 * 3;
+/// Elements of a usual image.
+const IMAGE: usize = 224 * 224 * 3;
 
 /// Times units of inference and of training on so many threads; tells `observe` how many networks of how many are done,
 /// and stops when it returns `false`.
@@ -206,14 +208,15 @@ impl Modes {
         // A third of the networks have a frozen beginning.
         let frozen = if index % 3 == 2 { graph.params().len() / 3 } else { 0 };
         let trained: Vec<bool> = (0..graph.params().len()).map(|param| param >= frozen).collect();
-        let most = (MOST_IMAGES / (h * w * graph.input_channels())).max(2);
-        let shape = [BATCHES[index % BATCHES.len()].min(most), *h, *w];
+        let (batch, elements) = BATCHES[index % BATCHES.len()];
+        let most = (elements / (h * w * graph.input_channels())).max(2);
+        let shape = [batch.min(most), *h, *w];
         let plan = TrainingPlan::new(graph, &outputs, &trained)?;
         let memory = plan.memory(graph, shape)?;
         let around = around(graph, Bytes::of_elements(memory.total));
         let mut trainer = Trainer::of_outputs(graph, &outputs, &trained, Cpu::new(self.threads))?;
         let images = networks::image(graph, [*h, *w], shape[0]);
-        let budget = Duration::from_secs_f64(4.0 * options.seconds);
+        let budget = Duration::from_secs_f64(2.0 * options.seconds);
         let [forward, backward] = trainer.time_units(&params, &images, shape, budget)?;
         for (growing, times) in [(&mut self.forward, &forward), (&mut self.backward, &backward)] {
             growing.overheads.push(times.overhead);

@@ -14,17 +14,20 @@ use crate::{UnitKind, UnitShape};
 const TERMS: usize = 6;
 
 /// Sizes in which units are near or far.
-const FEATURES: usize = 9;
+const FEATURES: usize = 10;
 
 /// How much a doubling of each size counts: positions, channels in and out, taps, strides, reads over writes, elementwise work,
-/// exponentials, and the network around.
-const WEIGHTS: [f64; FEATURES] = [1.0, 1.0, 1.0, 2.0, 1.5, 0.7, 0.7, 2.0, 0.2];
+/// exponentials, the network around, and how much of the last vector is empty.
+const WEIGHTS: [f64; FEATURES] = [1.0, 1.0, 1.0, 2.0, 1.5, 0.7, 0.7, 2.0, 0.5, 6.0];
+
+/// Numbers of a vector, where the widest are used.
+const LANES: usize = 16;
 
 /// Neighbors that are asked.
 const NEIGHBORS: usize = 16;
 
 /// Doublings at which a neighbor's word counts for 60 %.
-const REACH: f64 = 1.0;
+const REACH: f64 = 1.2;
 
 /// The line's own word: as much as a neighbor's at a distance of 1.5 times the reach.
 const PRIOR: f64 = 0.3;
@@ -145,6 +148,7 @@ fn features(unit: &UnitSample) -> [f64; FEATURES] {
         (1.0 + unit.elementwise as f64 / all).log2(),
         (1.0 + shape.exponentials as f64 / written).log2(),
         (unit.around.max(1) as f64).log2(),
+        log(shape.out_channels.max(1).next_multiple_of(LANES)) - log(shape.out_channels),
     ];
     let mut weighted = features;
     weighted.iter_mut().zip(WEIGHTS).for_each(|(feature, weight)| *feature *= weight);

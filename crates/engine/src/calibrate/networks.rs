@@ -83,7 +83,7 @@ pub(super) enum Weights {
 pub(super) fn random(seed: u64, index: u64, weights: Weights) -> Result<Network> {
     // Streams of parameters count from 0.
     let mut draw = Draw::new(seed, index.wrapping_add(1 << 32));
-    let side = draw.of(&[96, 128, 160, 192, 224, 224, 224, 256, 288, 320]);
+    let side = draw.of(&[96, 128, 160, 192, 224, 224, 224, 224, 224, 224, 240, 256, 288, 320]);
     let mut builder = GraphBuilder::new(3)?;
     let is_large = weights == Weights::Large;
     let mut network = Growing { is_large, draw, names: 0, b: &mut builder };

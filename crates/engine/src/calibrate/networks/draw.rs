@@ -46,7 +46,7 @@ impl Draw {
     )]
     pub(super) fn channels(&mut self, mean: f64) -> usize {
         let channels = self.log_between([mean * 0.7, mean * 1.4]) as usize;
-        let multiple = self.of(&[8, 8, 8, 16, 32, 4]);
+        let multiple = self.of(&[8, 8, 8, 16, 16, 32, 32, 4]);
         channels.next_multiple_of(multiple).max(8)
     }
 }
