@@ -29,10 +29,14 @@
 //! # Ok(()) }
 //! ```
 
+mod cut;
 mod error;
 mod groups;
+mod mask;
 mod protect;
 
+pub use cut::{Cut, cut, cut_graph};
 pub use error::{Error, Result};
 pub use groups::{Group, Groups, Member, UnitId};
+pub use mask::{Silence, mask};
 pub use protect::{Protect, Protected};
