@@ -151,6 +151,8 @@ pub(crate) fn train(
         network: &network,
         optimizer,
         loss: loss.as_ref(),
+        teacher: None,
+        hooks: vec![],
         metrics: task.metrics(),
         train: &train,
         val: &val,

@@ -1,13 +1,12 @@
 //! A machine's times: units of networks made for the purpose, timed where they stand.
 //!
-//! Above: `taper-recipes`, xtask. Below: `calibrate::{machine, networks, normalized, roof}`, `session::timing`, `train::timing`, `taper-cost`. Not here: the model
+//! Above: `taper-recipes`, xtask. Below: `calibrate::{machine, networks, roof}`, `session::timing`, `train::timing`, `taper-cost`. Not here: the model
 //! that is fitted to them (`taper-cost`), files (`taper-recipes`), what a step takes beside its units (`taper-recipes`).
 //! A unit alone in a loop would find its input and its weights in the nearest cache, as it never does in a network. So whole
 //! networks are run, of random blocks and widths, and every unit is timed in its place.
 
 mod machine;
 mod networks;
-mod normalized;
 mod roof;
 
 use std::time::{Duration, Instant};
@@ -24,7 +23,6 @@ use crate::session::{RunTimes, Timing};
 use crate::{Error, Result, Session, Trainer};
 pub use machine::machine;
 use networks::Weights;
-pub use normalized::with_batch_statistics;
 pub use roof::{CopySizes, measure_roof};
 
 /// How a machine is calibrated.

@@ -64,6 +64,19 @@ pub enum Error {
     /// The network cannot be counted.
     #[error("the network cannot be counted")]
     Cost(#[from] taper_cost::Error),
+    /// Statistics that are no numbers.
+    #[error(
+        "`{name}` comes to {value} over these batches; look for weights or pixels that are no numbers"
+    )]
+    NotFinite {
+        /// The parameter that they would be.
+        name: String,
+        /// What they came to.
+        value: f32,
+    },
+    /// The numbers that were computed make no model.
+    #[error("the model cannot be made")]
+    Model(#[from] taper_model::Error),
     /// The graph refused.
     #[error("the graph cannot be run")]
     Graph(#[from] taper_graph::Error),

@@ -32,15 +32,16 @@ mod calibrate;
 mod error;
 mod kernel;
 mod random;
+mod recalibrate;
 mod session;
 mod spread;
 mod train;
 
 pub use calibrate::{
-    CalibrateOptions, CopySizes, calibrate, calibration_network, machine, measure_roof,
-    time_passes, with_batch_statistics,
+    CalibrateOptions, CopySizes, calibrate, calibration_network, machine, measure_roof, time_passes,
 };
 pub use error::{Error, Result};
+pub use recalibrate::{Recalibration, with_batch_statistics};
 pub use session::{Session, SessionOptions, UnitTime};
 pub use spread::Spread;
 pub use taper_kernels::{Cpu, Device, Isa, Real, Reference};

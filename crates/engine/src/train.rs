@@ -1,6 +1,7 @@
 //! The training executor: forward and backward of a graph on slices.
 //!
-//! Above: `layers`. Below: `taper-plan`, `train::{prepared, norm, watch}`, `taper-kernels`. Not here: losses, optimizers, candle.
+//! Above: `layers`, `recalibrate`. Below: `taper-plan`, `train::{prepared, norm, statistics, watch}`, `taper-kernels`. Not here: losses,
+//! optimizers, candle.
 //! Generic over the scalar and the device: `f64` on [`crate::Reference`] is the truth that `f32` on [`crate::Cpu`] is held to.
 //! One tensor is stored a unit (a convolution's bare output, an addition's sum); batch norms with a trained scale or shift use the
 //! batch's statistics, all others their running ones; no gradient is computed for what is not trained, and what no trained
@@ -10,6 +11,7 @@ mod backward;
 mod forward;
 mod norm;
 mod prepared;
+mod statistics;
 mod timing;
 mod watch;
 
@@ -93,6 +95,24 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
     ) -> Result<(Self, Vec<NodeId>)> {
         let (plan, nodes) = TrainingPlan::above(graph, outputs, trained)?;
         Ok((Self::of_plan(graph, plan, device), nodes))
+    }
+
+    /// The same without dropout, for statistics and gradients that no draw decides.
+    #[must_use]
+    pub fn without_dropout(self) -> Self {
+        self.replanned(TrainingPlan::without_dropout)
+    }
+
+    /// The same in evaluation mode: norms use their running statistics, as constants, also where scale and shift are trained, and
+    /// nothing is dropped. As in PyTorch after `module.eval()`, every trained parameter has its gradient.
+    #[must_use]
+    pub fn in_evaluation_mode(self) -> Self {
+        self.replanned(TrainingPlan::in_evaluation_mode)
+    }
+
+    fn replanned(self, change: impl FnOnce(TrainingPlan) -> TrainingPlan) -> Self {
+        let Self { graph, fused, routes, trained, device, .. } = self;
+        Self::of_plan(&graph, change(TrainingPlan { fused, routes, trained }), device)
     }
 
     fn of_plan(graph: &Graph, plan: TrainingPlan, device: D) -> Self {
@@ -288,34 +308,6 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         self.outputs = vec![Vec::new(); self.fused.outputs.len()];
         self.ready = true;
         Ok(&[])
-    }
-
-    /// Running means and (unbiased) variances after the last forward, of every norm that used the batch's statistics:
-    /// `(1 − momentum)·running + momentum·batch`. A cumulative norm's momentum is one over the number of batches, which is returned
-    /// with them.
-    #[must_use]
-    pub fn running_statistics(&self, params: &[&[T]]) -> Vec<(ParamId, Vec<T>)> {
-        let mut all = Vec::new();
-        for (value, state) in self.fused.values.iter().zip(&self.norms) {
-            let Some(norm) = value.norm.filter(|norm| norm.uses_batch(&self.trained)) else {
-                continue;
-            };
-            let count = state.count as f64;
-            let batches = norm.tracked.map(|id| (id, params[id.index()][0].to_f64() + 1.0));
-            // A norm without a momentum of its own has a count.
-            let momentum = norm.momentum.or(batches.map(|(_, count)| 1.0 / count)).unwrap_or(0.0);
-            all.extend(batches.map(|(id, count)| (id, vec![T::from_f64(count)])));
-            let blend = |id: ParamId, batch: &[T], factor: f64| {
-                let blend = |(&old, &new): (&T, &T)| {
-                    let new = new.to_f64() * factor;
-                    T::from_f64((1.0 - momentum) * old.to_f64() + momentum * new)
-                };
-                (id, params[id.index()].iter().zip(batch).map(blend).collect())
-            };
-            all.push(blend(norm.params[2], &state.mean, 1.0));
-            all.push(blend(norm.params[3], &state.var, count / (count - 1.0)));
-        }
-        all
     }
 }
 

@@ -98,6 +98,12 @@ pub enum Error {
         /// Their shape.
         got: Vec<usize>,
     },
+    /// A node that the graph does not have.
+    #[error("the network has no node `{name}`; `Network::graph` lists them")]
+    UnknownNode {
+        /// The name.
+        name: String,
+    },
     /// The graph has no such output or cannot take the image.
     #[error("the graph refused")]
     Graph {

@@ -1,9 +1,10 @@
 //! `Network`: a graph with its weights as candle variables, evaluated and trained by the engine.
 //!
-//! Above: `train`, `transfer`, users of candle. Below: `network::{executor, pixels, training}`, `parameter`, `engine`.
+//! Above: `train`, `transfer`, users of candle. Below: `network::{evaluation, executor, pixels, training}`, `parameter`, `engine`.
 //! Not here: losses (`loss`), which parameters to freeze (`transfer::Freeze`).
 //! Images are candle's `(n, c, h, w)`; one whose memory is channels-last is used as it is, any other is copied once.
 
+mod evaluation;
 mod executor;
 mod min_batch;
 mod pixels;
@@ -20,7 +21,7 @@ use taper_model::{Model, Preprocess, Provenance};
 use crate::error::{Error, Result, at};
 use crate::parameter::with_values;
 use crate::{NamedTensors, Parameter};
-use executor::{ImageGradient, Pass, Runner};
+use executor::{ImageGradient, Mode, Pass, Runner};
 use pixels::{as_output, as_pixels, with_pixels};
 
 pub use training::Training;
@@ -125,7 +126,7 @@ impl Network {
         let params: Result<_> =
             specs.map(|(spec, tensor)| Parameter::new(spec, &tensor.data)).collect();
         Ok(Self {
-            runner: Arc::new(Runner::new(model.graph().clone(), outputs, 0)),
+            runner: Arc::new(Runner::new(model.graph().clone(), outputs, 0, Mode::Training)),
             preprocess: *model.preprocess(),
             classes: model.classes().to_vec(),
             provenance: model.provenance().clone(),
@@ -137,8 +138,8 @@ impl Network {
     /// Runs on so many threads; 0, the default, means all cores. The number changes the last bits of results.
     #[must_use]
     pub fn with_threads(mut self, threads: usize) -> Self {
-        let outputs = self.runner.outputs.clone();
-        self.runner = Arc::new(Runner::new(self.graph().clone(), outputs, threads));
+        let (outputs, mode) = (self.runner.outputs.clone(), self.runner.mode);
+        self.runner = Arc::new(Runner::new(self.graph().clone(), outputs, threads, mode));
         self.compiled = Mutex::default();
         self
     }
@@ -155,7 +156,8 @@ impl Network {
             self.graph().output(name)?;
         }
         let outputs = names.iter().map(|&name| name.to_owned()).collect();
-        self.runner = Arc::new(Runner::new(self.graph().clone(), outputs, self.runner.threads));
+        let Runner { threads, mode, .. } = *self.runner;
+        self.runner = Arc::new(Runner::new(self.graph().clone(), outputs, threads, mode));
         self.compiled = Mutex::default();
         Ok(self)
     }

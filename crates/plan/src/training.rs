@@ -11,12 +11,13 @@ use taper_graph::{Graph, NodeId};
 use crate::fused::Norm;
 use crate::{Error, FusedGraph, Result, UnitOp};
 pub use memory::TrainingMemory;
+use routes::Statistics;
 pub use routes::{GradientRoutes, Route};
 
 impl Norm {
-    /// Whether it uses the batch's statistics: its scale or shift is trained.
+    /// Whether its scale or shift is trained.
     #[must_use]
-    pub fn uses_batch(&self, trained: &[bool]) -> bool {
+    pub fn is_trained(&self, trained: &[bool]) -> bool {
         self.params[..2].iter().any(|param| trained[param.index()])
     }
 }
@@ -75,20 +76,33 @@ impl TrainingPlan {
         let watched = fused.outputs[1];
         let mut is_above = vec![false; fused.values.len()];
         is_above[watched] = true;
-        for unit in &mut fused.units {
+        for unit in &fused.units {
             is_above[unit.output] |= unit.inputs.iter().any(|&v| is_above[v]);
-            if unit.op.drops() {
-                unit.op = UnitOp::Copy;
-            }
         }
+        drop_nothing(&mut fused);
         is_above[watched] = false; // it is given, whatever writes it
         let (mut fused, given) = fused.above(|unit| !is_above[unit.output]);
         fused.watched = fused.outputs.pop();
         Ok((Self::of(fused, vec![false; graph.params().len()]), given))
     }
 
+    /// The same without dropout.
+    #[must_use]
+    pub fn without_dropout(self) -> Self {
+        let Self { mut fused, trained, .. } = self;
+        drop_nothing(&mut fused);
+        Self::of(fused, trained)
+    }
+
+    /// The same in evaluation mode: norms that are trained use their running statistics too, as constants, and nothing is dropped.
+    #[must_use]
+    pub fn in_evaluation_mode(self) -> Self {
+        let Self { fused, trained, .. } = self.without_dropout();
+        Self { routes: GradientRoutes::new(&fused, &trained, Statistics::Running), fused, trained }
+    }
+
     fn of(fused: FusedGraph, trained: Vec<bool>) -> Self {
-        Self { routes: GradientRoutes::new(&fused, &trained), fused, trained }
+        Self { routes: GradientRoutes::new(&fused, &trained, Statistics::Batch), fused, trained }
     }
 
     /// Lays out the arena for batches of `[n, h, w]`.
@@ -97,6 +111,12 @@ impl TrainingPlan {
     /// For an empty batch, one that no address can reach, or an image that the graph does not take.
     pub fn memory(&self, graph: &Graph, shape: [usize; 3]) -> Result<TrainingMemory> {
         TrainingMemory::new(graph, &self.fused, &self.routes, shape)
+    }
+}
+
+fn drop_nothing(fused: &mut FusedGraph) {
+    for unit in fused.units.iter_mut().filter(|unit| unit.op.drops()) {
+        unit.op = UnitOp::Copy;
     }
 }
 

@@ -14,7 +14,7 @@ use taper_engine::{Cpu, Session, SessionOptions, Spread};
 use taper_layers::{Network, loss::CrossEntropy};
 use taper_model::Model;
 use taper_optim::{Optimizer, Rule};
-use taper_train::{StepSettings, step};
+use taper_train::{Participants, StepSettings, step};
 
 use crate::classification::LOGITS;
 use crate::error::{Error, Result};
@@ -144,10 +144,17 @@ impl Training {
         let failed = |source| Error::Train { source };
         // Steps take their batch; the copy is the loader's work and not a step's.
         let batch = self.batch.clone();
-        let settings = StepSettings { lr: LR, clip_norm: None, seed: 0 };
+        let settings = StepSettings { lr: LR, clip_norm: None, seed: 0, step: 0 };
         let start = Instant::now();
-        step(&self.network, &mut self.optimizer, batch, &self.loss, None, settings)
-            .map_err(failed)?;
+        step(
+            &self.network,
+            &mut self.optimizer,
+            batch,
+            &self.loss,
+            Participants::default(),
+            settings,
+        )
+        .map_err(failed)?;
         Ok(start)
     }
 

@@ -18,6 +18,7 @@ mod look;
 mod observer;
 mod options;
 mod predict;
+mod recalibrate;
 mod relay;
 mod report;
 mod run;
@@ -48,6 +49,7 @@ pub use options::{
     MAX_THREADS, OptimizerKind, OptionValue, PredictOptions, Pretrained, Role, ScheduleKind,
 };
 pub use predict::{predict, predict_observed};
+pub use recalibrate::{gather_evidence, recalibrate};
 pub use report::{
     BenchReport, CalibrationReport, ClassProbability, Confusion, EvaluateReport, FineTuneReport,
     Look, LookLayer, LookReport, Mistake, Prediction, Review, Skipped, ZooModel,
@@ -55,5 +57,6 @@ pub use report::{
 pub use taper_cost::what_if::Sweep;
 pub use taper_cost::{Bytes, Macs, Seconds};
 pub use taper_graph::{Bias, Conv, Op, PadMode, Padding, PoolKind, Window};
+pub use taper_train::{ChannelMeans, Evidence};
 pub use taper_transfer::Freeze;
 pub use zoo::{ModelsOptions, find_models, models};

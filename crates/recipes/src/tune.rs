@@ -159,6 +159,8 @@ impl<'a> Tune<'a> {
             network,
             optimizer,
             loss: &classification::loss(self.options)?,
+            teacher: None,
+            hooks: vec![],
             metrics: metrics.all(),
             train,
             val,

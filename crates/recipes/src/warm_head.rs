@@ -6,7 +6,7 @@
 use taper_layers::Network;
 use taper_model::Model;
 use taper_optim::{AdamW, Optimizer, Schedule};
-use taper_train::{Batches, StepSettings, Vectors, step};
+use taper_train::{Batches, Participants, StepSettings, Vectors, step};
 
 use crate::classification;
 use crate::error::{Error, Result};
@@ -41,9 +41,11 @@ pub(crate) fn train(
                 lr: schedule.lr_at(done),
                 clip_norm: None,
                 seed: options.seed.wrapping_add(done),
+                step: done,
             };
             let batch = batch.map_err(failed)?;
-            step(&head, &mut optimizer, batch, &loss, None, settings).map_err(failed)?;
+            step(&head, &mut optimizer, batch, &loss, Participants::default(), settings)
+                .map_err(failed)?;
             done += 1;
         }
     }

@@ -1,7 +1,7 @@
 //! Checkpoints: everything a run needs to go on with the same bits, in one file that is complete or absent.
 //!
 //! Above: `fit`. Below: `taper_files`, safetensors. Not here: the model file (`taper-model`), when to save (`fit`).
-//! One safetensors file: `param/<name>` (parameters and buffers), `optimizer/<key>`, and in the metadata version,
+//! One safetensors file: `param/<name>` (parameters and buffers), `optimizer/<key>`, `hook/<index>/<key>`, and in the metadata version,
 //! progress and settings of the run as JSON.
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,6 +14,8 @@ use crate::error::{Error, Result};
 use crate::metrics::Scores;
 
 const VERSION: u32 = 2;
+/// The most hooks that a file can name: it is not trusted with an amount of memory.
+const MOST_HOOKS: usize = 1024;
 /// The one key of the metadata: safetensors writes several in no fixed order, and equal runs write equal files.
 const KEY: &str = "taper.checkpoint";
 
@@ -37,6 +39,8 @@ pub struct Checkpoint {
     pub params: BTreeMap<String, Tensor>,
     /// The optimizer's state by key.
     pub optimizer: BTreeMap<String, Tensor>,
+    /// By hook, its state by key; those at the end that have none may be missing.
+    pub hooks: Vec<BTreeMap<String, Tensor>>,
 }
 
 /// Where a run is. Everything counts from 0 and names what comes next.
@@ -99,6 +103,9 @@ impl Checkpoint {
         };
         let mut tensors = named("param", &self.params);
         tensors.extend(named("optimizer", &self.optimizer));
+        for (index, state) in self.hooks.iter().enumerate() {
+            tensors.extend(named(&format!("hook/{index}"), state));
+        }
         let bytes = safetensors::serialize(tensors, Some(metadata))
             .map_err(|source| malformed(source.to_string()))?;
         taper_files::replace(path, |file| file.write_all(&bytes)).map_err(|source| Error::File {
@@ -147,18 +154,34 @@ impl Checkpoint {
             return Err(format!("it has version {}, this program reads {VERSION}", header.version));
         }
         let (mut params, mut optimizer) = (BTreeMap::new(), BTreeMap::new());
+        let mut hooks: BTreeMap<usize, BTreeMap<String, Tensor>> = BTreeMap::new();
         let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu)
             .map_err(|source| source.to_string())?;
         for (key, tensor) in tensors {
             match key.split_once('/') {
                 Some(("param", name)) => params.insert(name.to_owned(), tensor),
                 Some(("optimizer", name)) => optimizer.insert(name.to_owned(), tensor),
+                Some(("hook", rest)) => match hook_key(rest) {
+                    Some((index, name)) => {
+                        hooks.entry(index).or_default().insert(name.to_owned(), tensor)
+                    }
+                    None => return Err(format!("it has a tensor `{key}`")),
+                },
                 _ => return Err(format!("it has a tensor `{key}`")),
             };
         }
+        let n_hooks = hooks.last_key_value().map_or(0, |(last, _)| last + 1);
+        let hooks = (0..n_hooks).map(|index| hooks.remove(&index).unwrap_or_default()).collect();
         let Header { progress, config, .. } = header;
-        Ok(Self { progress, config, params, optimizer })
+        Ok(Self { progress, config, params, optimizer, hooks })
     }
+}
+
+/// Index of a hook and name of its tensor; a run has a few hooks.
+fn hook_key(key: &str) -> Option<(usize, &str)> {
+    let (index, name) = key.split_once('/')?;
+    let index = index.parse().ok().filter(|&index| index < MOST_HOOKS)?;
+    Some((index, name))
 }
 
 fn check_config(

@@ -164,6 +164,24 @@ pub enum Error {
         /// How many classes.
         classes: usize,
     },
+    /// A mask that does not fit the network.
+    #[error("there is a mask for `{name}`, {reason}")]
+    Mask {
+        /// The parameter that it names.
+        name: String,
+        /// Why it does not fit.
+        reason: String,
+    },
+    /// State in a checkpoint that is not that of a hook.
+    #[error("the checkpoint's `{key}` {what}: it was made with something else than {hook}")]
+    HookState {
+        /// What the hook is.
+        hook: String,
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// Vectors or labels of a set in memory do not fit together.
     #[error("{values} values are not {labels} vectors of {dim}")]
     Vectors {

@@ -1,11 +1,12 @@
 //! The run: epochs of steps, an evaluation after each, checkpoints, and stopping at any step.
 //!
-//! Above: `recipes`. Below: `step`, `evaluate`, `checkpoint`, `log`. Not here: how settings are chosen (`recipes`), where the
+//! Above: `recipes`. Below: `step`, `teacher`, `hook`, `evaluate`, `checkpoint`, `log`. Not here: how settings are chosen (`recipes`), where the
 //! run's files lie (`run_folder`).
 //! Before a checkpoint takes its place, the log it remembers and the best model it knows of are on the disk.
 
 mod settings;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,10 +16,10 @@ use taper_optim::{Optimizer, Rule};
 use crate::error::{Error, Result};
 use crate::log::{Line, Log, Train};
 use crate::metrics::{LOSS, MeanLoss, Metric, Scores};
-use crate::step::{StepReport, StepSettings, finite, step};
+use crate::step::{Participants, StepReport, StepSettings, finite, step};
 use crate::{
     Batch, Batches, Best, Checkpoint, Evaluation, Event, Goal, Observer, Progress, Running,
-    Skipped, evaluate,
+    Skipped, StepHook, Teacher, evaluate,
 };
 
 pub use settings::{Outcome, Settings, Start};
@@ -35,6 +36,10 @@ pub struct Fit<'a, R> {
     pub optimizer: Optimizer<R>,
     /// What is minimized: a loss of `taper_layers::loss`, or a closure of outputs and targets.
     pub loss: &'a dyn Loss,
+    /// Whose answers to each training batch are learned besides; evaluation asks the targets alone.
+    pub teacher: Option<Teacher>,
+    /// What else happens to gradients and parameters in each step, in this order.
+    pub hooks: Vec<Box<dyn StepHook + 'a>>,
     /// What is looked at when evaluating. The first that is not called `loss` picks the best model and is followed while training, too;
     /// without one, the loss picks it. The mean of the loss function is added, unless one is called `loss`.
     pub metrics: Vec<Box<dyn Metric + 'a>>,
@@ -121,7 +126,12 @@ impl<R: Rule> Fit<'_, R> {
     /// Reads where the run is, or makes its first checkpoint, so that it can be resumed whenever it ends.
     fn start(&mut self, start: Start, observer: &mut dyn Observer) -> Result<(Progress, Log)> {
         let mut progress = match start {
-            Start::Fresh => Progress::default(),
+            Start::Fresh => {
+                for hook in &mut self.hooks {
+                    hook.begin(self.network)?;
+                }
+                Progress::default()
+            }
             Start::Resume => self.restore()?,
         };
         let mut log = Log::open(&self.settings.out.log(), progress.log_bytes)?;
@@ -269,7 +279,13 @@ impl<R: Rule> Fit<'_, R> {
             }
         }
         let watched = metric.as_mut().map(|metric| &mut ***metric as &mut dyn Metric);
-        let report = step(self.network, &mut self.optimizer, batch, self.loss, watched, settings)?;
+        let taught = self.teacher.as_mut().map(|teacher| teacher.outputs(&batch)).transpose()?;
+        let taught = self.teacher.as_ref().zip(taught);
+        let taught = taught.map(|(teacher, outputs)| teacher.loss(self.loss, outputs));
+        let loss = taught.as_ref().map_or(self.loss, |taught| taught as &dyn Loss);
+        let participants = Participants { metric: watched, hooks: &mut self.hooks };
+        let optimizer = &mut self.optimizer;
+        let report = step(self.network, optimizer, batch, loss, participants, settings)?;
         running.metric = metric
             .map(|metric| (metric.name(), metric.state().into_iter().map(f64::to_bits).collect()));
         Ok(report)
@@ -322,14 +338,22 @@ impl<R: Rule> Fit<'_, R> {
         let params = self.network.params().iter();
         let checkpoint = Checkpoint {
             progress: progress.clone(),
-            config: self.settings.config.clone(),
+            config: self.config(),
             params: params.map(|p| (p.name.clone(), p.var.as_detached_tensor())).collect(),
             optimizer: self.optimizer.state()?,
+            hooks: self.hooks.iter().map(|hook| hook.state()).collect::<Result<_>>()?,
         };
         let path = self.settings.out.checkpoint();
         checkpoint.save(&path)?;
         observer.on_event(&Event::Saved { path: &path });
         Ok(())
+    }
+
+    /// What makes the run what it is: what it was told, and its hooks.
+    fn config(&self) -> BTreeMap<String, String> {
+        let hooks = self.hooks.iter().zip(1..);
+        let hooks = hooks.map(|(hook, n): (_, usize)| (format!("hook {n}"), hook.describe()));
+        self.settings.config.clone().into_iter().chain(hooks).collect()
     }
 
     /// Refuses to let a checkpoint of numbers be replaced by one of NaN.
@@ -342,9 +366,13 @@ impl<R: Rule> Fit<'_, R> {
 
     fn restore(&mut self) -> Result<Progress> {
         let path = self.settings.out.checkpoint();
-        let checkpoint = Checkpoint::load(&path, &self.settings.config)?;
+        let checkpoint = Checkpoint::load(&path, &self.config())?;
         self.network.load(&checkpoint.params)?;
         self.optimizer.load_state(&checkpoint.optimizer)?;
+        let mut states = checkpoint.hooks.into_iter();
+        for hook in &mut self.hooks {
+            hook.load_state(self.network, states.next().unwrap_or_default())?;
+        }
         self.check_metric(&path, &checkpoint.progress)?;
         Ok(checkpoint.progress)
     }

@@ -10,23 +10,29 @@ mod checkpoint;
 mod error;
 mod evaluate;
 mod event;
+mod evidence;
 mod fit;
+mod hook;
 mod log;
 mod metrics;
 mod run_folder;
 mod step;
+mod teacher;
 
 pub use batches::{Batches, Vectors};
 pub use checkpoint::{Best, Checkpoint, Progress, Running};
 pub use error::{Error, Result};
 pub use evaluate::evaluate;
 pub use event::{Event, Observer};
+pub use evidence::{ChannelMeans, Evidence, evidence};
 pub use fit::{Fit, Outcome, Settings, Start};
+pub use hook::{L1Penalty, Masks, StepHook};
 pub use metrics::{
     Accuracy, Confusion, Evaluation, Goal, LogLoss, MeanAbsoluteError, MeanIou, MeanLoss, MeanOf,
     Metric, Mistake, MultiLabelAccuracy, MultiLabelF1, Output, OutputMetric, Predictions, Review,
     Scores,
 };
 pub use run_folder::RunFolder;
-pub use step::{StepReport, StepSettings, step};
+pub use step::{Participants, StepReport, StepSettings, step};
 pub use taper_data::{Batch, Skipped, Target, Targets};
+pub use teacher::Teacher;

@@ -1,12 +1,13 @@
 //! The training step, on one screen.
 //!
-//! Above: `fit`. Below: `layers::Network`, `metrics`, `optim`. Not here: which batch and which learning rate (`fit`).
+//! Above: `fit`. Below: `hook`, `layers::Network`, `metrics`, `optim`. Not here: which batch and which learning rate (`fit`).
 
 use candle_core::{Device, Tensor};
 use taper_data::{Batch, Targets};
 use taper_layers::{NamedTensors, Network, loss::Loss};
 use taper_optim::{Optimizer, Rule, clip_grad_norm};
 
+use crate::StepHook;
 use crate::error::{Error, Result, at};
 use crate::metrics::{Metric, Output, Predictions, scalar, target_tensors};
 
@@ -19,6 +20,24 @@ pub struct StepSettings {
     pub clip_norm: Option<f64>,
     /// Decides which units this step drops.
     pub seed: u64,
+    /// Its number in the run, from 0: what hooks are told.
+    pub step: u64,
+}
+
+/// Who takes part in a step besides network, optimizer and loss: by default nobody.
+#[derive(Default)]
+pub struct Participants<'s, 'h> {
+    /// Sees what the network gave before it moved.
+    pub metric: Option<&'s mut dyn Metric>,
+    /// See, in their order, the gradients before they are clipped, and the parameters afterwards.
+    pub hooks: &'s mut [Box<dyn StepHook + 'h>],
+}
+
+impl std::fmt::Debug for Participants<'_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let hooks: Vec<String> = self.hooks.iter().map(|hook| hook.describe()).collect();
+        f.debug_struct("Participants").field("hooks", &hooks).finish_non_exhaustive()
+    }
 }
 
 /// What one step did.
@@ -30,7 +49,7 @@ pub struct StepReport {
     pub grad_norm: Option<f64>,
 }
 
-/// Runs one batch forward and backward, and moves the trained parameters. `metric`, if any, sees what the network gave before it moved.
+/// Runs one batch forward and backward, and moves the trained parameters.
 ///
 /// # Errors
 /// [`Error::NotFinite`] if loss or gradient norm are no numbers; then no parameter has moved.
@@ -39,7 +58,7 @@ pub fn step<R: Rule>(
     optimizer: &mut Optimizer<R>,
     batch: Batch,
     loss: &dyn Loss,
-    metric: Option<&mut dyn Metric>,
+    Participants { metric, hooks }: Participants<'_, '_>,
     settings: StepSettings,
 ) -> Result<StepReport> {
     let Batch { xs, shape: [n, h, w], targets, indices, .. } = batch;
@@ -53,6 +72,9 @@ pub fn step<R: Rule>(
     finite("the loss", loss)?;
 
     let mut grads = value.grads;
+    for hook in &mut *hooks {
+        hook.on_gradients(settings.step, network, &mut grads)?;
+    }
     let grad_norm = match settings.clip_norm {
         Some(max_norm) => Some(clip_grad_norm(&mut grads, optimizer.vars(), max_norm)?),
         None => None,
@@ -60,6 +82,9 @@ pub fn step<R: Rule>(
     finite("the gradient norm", grad_norm.unwrap_or(0.0))?;
 
     optimizer.step_at(&grads, settings.lr)?;
+    for hook in hooks {
+        hook.after_step(settings.step, network)?;
+    }
     if let Some(metric) = metric {
         collect(metric, &value.outputs, &targets, &indices)?;
     }

@@ -1,6 +1,6 @@
 //! Networks made for timing: random sizes, widths and blocks of all that the engine runs.
 //!
-//! Above: `calibrate`. Below: `networks::draw`, `normalized`, `random`, `taper-graph`'s builder. Not here: networks that anybody trains (`taper-zoo`).
+//! Above: `calibrate`. Below: `networks::draw`, `recalibrate`, `random`, `taper-graph`'s builder. Not here: networks that anybody trains (`taper-zoo`).
 //! What they compute means nothing. What they contain is drawn so that sizes of published networks lie between those drawn.
 
 mod draw;
@@ -10,8 +10,7 @@ use taper_graph::{
     ResizeMode, ResizeTo, Window,
 };
 
-use super::with_batch_statistics;
-use crate::{Result, random};
+use crate::{Result, random, with_batch_statistics};
 use draw::Draw;
 
 /// Images whose statistics norms take.

@@ -25,7 +25,17 @@ pub(super) struct Runner {
     pub(super) outputs: Vec<String>,
     /// 0 means all cores.
     pub(super) threads: usize,
+    pub(super) mode: Mode,
     executor: Mutex<Option<Executor>>,
+}
+
+/// What a network does while gradients are recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Norms that are trained use the batch's statistics, dropout drops.
+    Training,
+    /// Norms use their running statistics, nothing is dropped.
+    Evaluation,
 }
 
 /// Whether the gradient of the image is wanted, besides those of the parameters.
@@ -101,8 +111,8 @@ impl Prefix {
 }
 
 impl Runner {
-    pub(super) fn new(graph: Graph, outputs: Vec<String>, threads: usize) -> Self {
-        Self { graph, outputs, threads, executor: Mutex::default() }
+    pub(super) fn new(graph: Graph, outputs: Vec<String>, threads: usize, mode: Mode) -> Self {
+        Self { graph, outputs, threads, mode, executor: Mutex::default() }
     }
 
     /// Calls `f` with an executor for the parameters as they are frozen now.
@@ -135,6 +145,10 @@ impl Executor {
                 let trainer = Trainer::with_image_gradient(graph, &outputs, &trained, device)?;
                 (trainer, vec![graph.input()])
             }
+        };
+        let trainer = match runner.mode {
+            Mode::Training => trainer,
+            Mode::Evaluation => trainer.in_evaluation_mode(),
         };
         let shapes = graph.params().iter().map(|spec| spec.shape.clone()).collect();
         Ok(Self {

@@ -5,12 +5,13 @@
 use taper_graph::Op;
 
 use super::Network;
+use super::executor::Mode;
 use crate::error::Result;
 
 impl Network {
     /// The fewest images of `[h, w]` that a training step can do with: 2 if a batch norm that is trained sees maps of one position,
     /// because the variance of a single value is undefined, otherwise 1. A norm whose scale and shift are frozen uses its running
-    /// statistics and needs none of the batch's.
+    /// statistics and needs none of the batch's, and no more does any [in evaluation mode](Network::in_evaluation_mode).
     ///
     /// # Errors
     /// [`Error::Graph`](crate::Error::Graph) for images that are too small for the network.
@@ -38,7 +39,8 @@ impl Network {
     pub fn min_batch(&self, [h, w]: [usize; 2]) -> Result<usize> {
         let graph = self.graph();
         let uses_batch = |node: &taper_graph::Node| {
-            matches!(node.op(), Op::BatchNorm { .. })
+            self.runner.mode == Mode::Training
+                && matches!(node.op(), Op::BatchNorm { .. })
                 && node.params().iter().any(|param| self.params()[param.index()].is_trained())
         };
         let extents = graph.extents(h, w)?;

@@ -23,6 +23,15 @@ pub enum Route {
     },
 }
 
+/// Which statistics a batch norm with a trained scale or shift uses. All others use their running ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Statistics {
+    /// The batch's.
+    Batch,
+    /// The running ones.
+    Running,
+}
+
 /// Where every gradient of a step goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GradientRoutes {
@@ -43,17 +52,21 @@ pub struct GradientRoutes {
 }
 
 impl GradientRoutes {
-    pub(super) fn new(fused: &FusedGraph, trained: &[bool]) -> Self {
-        let batch_norm = |v: &Value| v.norm.is_some_and(|norm| norm.uses_batch(trained));
-        let batch_norms: Vec<bool> = fused.values.iter().map(batch_norm).collect();
-        let mut needs = batch_norms.clone();
+    pub(super) fn new(fused: &FusedGraph, trained: &[bool], statistics: Statistics) -> Self {
+        let is_trained = |v: &Value| v.norm.is_some_and(|norm| norm.is_trained(trained));
+        let trained_norms: Vec<bool> = fused.values.iter().map(is_trained).collect();
+        let batch_norms = match statistics {
+            Statistics::Batch => trained_norms.clone(),
+            Statistics::Running => vec![false; trained_norms.len()],
+        };
+        let mut needs = trained_norms.clone();
         fused.watched.iter().for_each(|&v| needs[v] = true);
         for unit in &fused.units {
             let own = unit.op.params().iter().flatten().any(|param| trained[param.index()]);
             needs[unit.output] |= own || unit.inputs.iter().any(|&v| needs[v]);
         }
         let count = fused.values.len();
-        let own = |v: usize| batch_norms[v].then_some(v);
+        let own = |v: usize| trained_norms[v].then_some(v);
         let routes = Self {
             inputs: fused.units.iter().map(|u| vec![Route::None; u.inputs.len()]).collect(),
             buffers: vec![None; count],

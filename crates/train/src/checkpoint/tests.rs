@@ -33,6 +33,10 @@ fn example() -> Checkpoint {
             ("conv.weight.momentum_buffer".to_owned(), tensor(&[0.1, 0.2, 0.3])),
             ("conv.weight.step".to_owned(), Tensor::new(43i64, &Device::Cpu).unwrap()),
         ]),
+        hooks: vec![
+            BTreeMap::new(),
+            BTreeMap::from([("a/b.c".to_owned(), Tensor::new(&[1u8, 0], &Device::Cpu).unwrap())]),
+        ],
     }
 }
 
@@ -54,6 +58,8 @@ fn a_checkpoint_comes_back_with_the_same_bits() {
     };
     assert_eq!(bits(&loaded.params["conv.weight"]), bits(&saved.params["conv.weight"]));
     assert_eq!(loaded.optimizer["conv.weight.step"].to_scalar::<i64>().unwrap(), 43);
+    assert!(loaded.hooks.len() == 2 && loaded.hooks[0].is_empty());
+    assert_eq!(loaded.hooks[1]["a/b.c"].to_vec1::<u8>().unwrap(), [1, 0]);
     let again = dir.path().join("again");
     loaded.save(&again).unwrap();
     assert_eq!(std::fs::read(&again).unwrap(), std::fs::read(&path).unwrap());

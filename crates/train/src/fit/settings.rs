@@ -54,6 +54,7 @@ impl Settings {
             lr: self.schedule.lr_at(step),
             clip_norm: self.clip_norm,
             seed: Rng::keyed([self.seed, DROPOUT, step]).next_u64(),
+            step,
         }
     }
 

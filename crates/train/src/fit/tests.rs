@@ -1,6 +1,8 @@
 //! Whole runs of a tiny network: learning, stopping, being killed, resuming, diverging.
 
+mod hooks;
 mod small_batches;
+mod teaching;
 mod unreadable;
 
 use std::collections::BTreeMap;
@@ -166,6 +168,8 @@ fn run_on<R: Rule>(
         network,
         optimizer,
         loss: &CrossEntropy::new().with_label_smoothing(0.1)?,
+        teacher: None,
+        hooks: vec![],
         metrics,
         train,
         val,
@@ -426,6 +430,8 @@ fn a_loss_that_refuses_the_targets_is_named_with_its_step() {
         network: &network,
         optimizer,
         loss: &loss,
+        teacher: None,
+        hooks: vec![],
         metrics: vec![],
         train: &TRAIN,
         val: &VAL,

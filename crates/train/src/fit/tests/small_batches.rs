@@ -104,6 +104,8 @@ fn what_was_begun_can_be_gone_on_with() {
         network: &network,
         optimizer: optimizer.unwrap(),
         loss: &taper_layers::loss::CrossEntropy::new().with_label_smoothing(0.1).unwrap(),
+        teacher: None,
+        hooks: vec![],
         metrics: classified(),
         train: &TRAIN,
         val: &VAL,

@@ -1,0 +1,109 @@
+//! A teacher: another network whose answers to the very same batch are part of what is learned.
+//!
+//! Above: `fit`, `recipes`. Below: `layers::loss::Distillation`, the engine's `Session`. Not here: which network teaches (`recipes`), the
+//! formula (`layers::loss`).
+//! Source: Hinton et al. 2015, <https://arxiv.org/abs/1503.02531>; that teacher and student see the same crop: Beyer et al. 2022,
+//! <https://arxiv.org/abs/2106.05237>.
+
+use candle_core::{Device, Result as CandleResult, Tensor};
+use taper_layers::loss::{Distillation, Loss};
+use taper_layers::{NamedTensors, Session};
+
+use crate::Batch;
+use crate::error::{Error, Result, at};
+
+/// A network that teaches another one: `(1 − weight) · loss + weight · distillation` is minimized in the place of the loss.
+///
+/// The teacher runs in evaluation mode, once a step, on the batch as the student sees it, augmentation included. Each of its outputs is
+/// compared with the student's of the same name, and the divergences are added.
+///
+/// # Examples
+/// ```
+/// use taper_layers::{Network, loss::Distillation};
+/// use taper_train::Teacher;
+/// # use taper_graph::{Bias, GraphBuilder, PoolKind};
+/// # use taper_model::{Model, Preprocess};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut b = GraphBuilder::new(2)?;
+/// # let xs = b.global_pool("pool", b.input(), PoolKind::Avg, true)?;
+/// # let xs = b.linear("classifier", xs, 2, Bias::With)?;
+/// # b.output("logits", xs)?;
+/// # let model = Model::random(b.build()?, 0, Preprocess::imagenet(), vec![])?;
+/// let session = Network::new(&model, &candle_core::Device::Cpu)?.session()?;
+/// let teacher = Teacher::new(session, Distillation::new(4.0)?, 0.5)?; // for `Fit::teacher`
+/// # let session = Network::new(&model, &candle_core::Device::Cpu)?.session()?;
+/// assert!(Teacher::new(session, Distillation::new(4.0)?, 1.5).is_err());
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Teacher {
+    session: Session,
+    distillation: Distillation,
+    weight: f64,
+    /// By channel: factor and summand of a pixel.
+    pixels: Option<Vec<[f32; 2]>>,
+}
+
+impl Teacher {
+    /// A compiled network as a teacher, whose word weighs `weight`, from 0 to 1, against the targets'.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for another weight.
+    pub fn new(session: Session, distillation: Distillation, weight: f64) -> Result<Self> {
+        if !(0.0..=1.0).contains(&weight) {
+            let (name, got) = ("weight", weight.to_string());
+            return Err(Error::Setting { name, got, expected: "from 0 to 1" });
+        }
+        Ok(Self { session, distillation, weight, pixels: None })
+    }
+
+    /// For a teacher whose pictures are normalized in another way than the student's: pixel `x` of channel `c` reaches it as
+    /// `x · pixels[c][0] + pixels[c][1]`.
+    #[must_use]
+    pub fn with_pixels(mut self, pixels: Vec<[f32; 2]>) -> Self {
+        self.pixels = Some(pixels);
+        self
+    }
+
+    /// What it says of a batch, by output: `(n, k)`.
+    pub(crate) fn outputs(&mut self, batch: &Batch) -> Result<NamedTensors> {
+        let renormalized = self.pixels.as_ref().map(|pixels| {
+            let channels = pixels.iter().cycle();
+            batch.xs.iter().zip(channels).map(|(x, [scale, shift])| x * scale + shift).collect()
+        });
+        let xs: &Vec<f32> = renormalized.as_ref().unwrap_or(&batch.xs);
+        let network = taper_layers::Error::from;
+        let names = self.session.output_names().to_vec();
+        let shapes = self.session.output_shapes(batch.shape).map_err(network)?;
+        let values = self.session.run_all(xs, batch.shape).map_err(network)?;
+        let tensor = |(values, shape): (&Vec<f32>, &Vec<usize>)| {
+            Tensor::from_slice(values, shape.as_slice(), &Device::Cpu)
+        };
+        let tensors: CandleResult<Vec<Tensor>> = values.iter().zip(&shapes).map(tensor).collect();
+        Ok(NamedTensors::new(names.into_iter().zip(tensors.map_err(at("the teacher"))?)))
+    }
+
+    /// The loss of a batch of which the teacher said `taught`.
+    pub(crate) fn loss<'a>(&'a self, targets: &'a dyn Loss, taught: NamedTensors) -> Taught<'a> {
+        Taught { targets, teacher: self, taught }
+    }
+}
+
+/// The loss of one batch: that of its targets, and the divergence from what the teacher said.
+pub(crate) struct Taught<'a> {
+    targets: &'a dyn Loss,
+    teacher: &'a Teacher,
+    taught: NamedTensors,
+}
+
+impl Loss for Taught<'_> {
+    fn loss(&self, outputs: &NamedTensors, targets: &NamedTensors) -> CandleResult<Tensor> {
+        let Teacher { distillation, weight, .. } = self.teacher;
+        let mut loss = (self.targets.loss(outputs, targets)? * (1.0 - weight))?;
+        for (name, taught) in self.taught.iter() {
+            let soft = distillation.forward(outputs.get(name)?, taught)?;
+            loss = (loss + (soft * *weight)?)?;
+        }
+        Ok(loss)
+    }
+}
