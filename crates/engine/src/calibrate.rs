@@ -44,7 +44,7 @@ impl CalibrateOptions {
     /// What gives a good fit in less than a minute.
     #[must_use]
     pub fn new(threads: usize) -> Self {
-        Self { threads, seed: 0, networks: 48, trained: 16, seconds: 0.02 }
+        Self { threads, seed: 0, networks: 48, trained: 12, seconds: 0.02 }
     }
 }
 

@@ -37,7 +37,7 @@ pub struct CalibrationOptions {
     pub out: Option<PathBuf>,
     /// Decides on the networks that are timed.
     pub seed: u64,
-    /// Networks that are timed for inference; half as many are trained.
+    /// Networks that are timed for inference; a quarter as many are trained.
     pub networks: usize,
 }
 
@@ -69,7 +69,7 @@ pub fn calibrate(
         all.seed = options.seed;
         // One thread alone is asked for less often.
         all.networks = if part == 0 { options.networks } else { options.networks / 3 }.max(1);
-        all.trained = (all.networks * 2 / 5).max(1);
+        all.trained = (all.networks / 4).max(1);
         let timed = taper_engine::calibrate(&all, |done, count| {
             observe((part as f64 + 0.9 * done as f64 / count as f64) / parts);
             !stop.load(Ordering::Relaxed)
