@@ -22,4 +22,5 @@ mod pictures;
 mod stopping;
 mod streams;
 mod taper;
+mod teaching;
 mod weights;

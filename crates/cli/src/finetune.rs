@@ -43,6 +43,16 @@ fn lr_help() -> String {
     )
 }
 
+fn temperature_help() -> String {
+    let default = FineTuneOptions::DISTILL_TEMPERATURE;
+    format!("Temperature at which student and teacher are compared [default: {default}]")
+}
+
+fn weight_help() -> String {
+    let default = FineTuneOptions::DISTILL_WEIGHT;
+    format!("Weight of the teacher against the targets, from 0 to 1 [default: {default}]")
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -60,6 +70,9 @@ pub(crate) struct Flags {
     model: String,
     #[command(flatten)]
     arch: Arch,
+    /// Network to learn from besides, of the same classes: name or model file
+    #[arg(long, value_name = "NAME|FILE")]
+    teacher: Option<String>,
     /// Begin with the model's weights, or with random ones
     #[arg(long, value_name = "yes|none", default_value_t = defaults().pretrained)]
     pretrained: Pretrained,
@@ -98,6 +111,13 @@ pub(crate) struct Flags {
     /// Largest norm of all gradients together [default: no limit]
     #[arg(long, value_name = "F", allow_negative_numbers = true)]
     clip_norm: Option<f64>,
+    #[arg(long, value_name = "F", allow_negative_numbers = true, help = temperature_help())]
+    distill_temperature: Option<f64>,
+    #[arg(long, value_name = "F", allow_negative_numbers = true, help = weight_help())]
+    distill_weight: Option<f64>,
+    /// L1 penalty on the scales of batch norms, which makes channels that can be pruned; 1e-4 is usual [default: none]
+    #[arg(long, value_name = "LAMBDA", allow_negative_numbers = true)]
+    bn_l1: Option<f64>,
     /// Crop and flip training pictures at random
     #[arg(long, value_name = "yes|none", default_value_t = defaults().augment)]
     augment: Augment,
@@ -153,6 +173,7 @@ impl Flags {
         FineTuneOptions {
             data: self.data,
             model: self.arch.of(self.model),
+            teacher: self.teacher,
             pretrained: self.pretrained,
             epochs: self.epochs,
             batch_size: self.batch_size,
@@ -166,6 +187,9 @@ impl Flags {
             warmup: self.warmup,
             label_smoothing: self.label_smoothing,
             clip_norm: self.clip_norm,
+            distill_temperature: self.distill_temperature,
+            distill_weight: self.distill_weight,
+            bn_l1: self.bn_l1,
             augment: self.augment,
             min_crop: self.min_crop,
             freeze: self.freeze,

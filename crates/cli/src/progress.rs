@@ -165,6 +165,8 @@ fn describe(plan: &RunPlan) -> Vec<String> {
         None => "built-in pictures (emoji6)".to_owned(),
     };
     let size = options.image_size.unwrap_or(0);
+    let teacher = options.teacher.as_ref();
+    let taught = teacher.map_or_else(String::new, |teacher| format!(", taught by {teacher}"));
     vec![
         format!(
             "data: {data}: {} pictures to train with, {} held out, {} skipped; {} classes: {}",
@@ -175,7 +177,7 @@ fn describe(plan: &RunPlan) -> Vec<String> {
             names(&plan.classes)
         ),
         format!(
-            "model: {}, pretrained {}, freeze {}: {} of {} parameters are trained, at {size}x{size} pixels",
+            "model: {}, pretrained {}, freeze {}: {} of {} parameters are trained, at {size}x{size} pixels{taught}",
             options.model, options.pretrained, options.freeze, plan.trained_params, plan.params
         ),
         format!("recipe: {}", options.recipe()),

@@ -74,6 +74,18 @@ pub enum Error {
         /// Some of the model's classes.
         known: String,
     },
+    /// A network that is to keep its classes, or to teach them, has others than the pictures.
+    #[error(
+        "the {what} knows {theirs}, and the pictures are of {folder}: fine-tune it on the same classes first"
+    )]
+    OtherClasses {
+        /// `model` or `teacher`.
+        what: &'static str,
+        /// Some of its classes.
+        theirs: String,
+        /// Some of the folder's.
+        folder: String,
+    },
     /// A folder has more classes than the model.
     #[error("the folder has {folder} classes and the model {model}")]
     TooManyClasses {

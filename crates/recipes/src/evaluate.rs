@@ -190,7 +190,7 @@ impl Batches for Relabeled {
 }
 
 /// The first few of `classes`, in backticks.
-fn listed<'c>(classes: impl Iterator<Item = &'c String>) -> String {
+pub(crate) fn listed<'c>(classes: impl Iterator<Item = &'c String>) -> String {
     let classes: Vec<&String> = classes.collect();
     let shown: Vec<String> = classes.iter().take(NAMED).map(|class| format!("`{class}`")).collect();
     let more = if classes.len() > NAMED {

@@ -1,6 +1,6 @@
 //! Fine-tuning: a folder of pictures and a pretrained network become a model file.
 //!
-//! Above: the binary, Rust users. Below: `source`, `data`, `tune`, `run`. Not here: the steps (`taper_train`).
+//! Above: the binary, Rust users, `tune_from`. Below: `source`, `data`, `tune`, `run`. Not here: the steps (`taper_train`).
 //! The same options give the same model file, also when the run was stopped or killed and gone on with.
 
 use std::path::PathBuf;
@@ -9,16 +9,17 @@ use std::time::Instant;
 
 use taper_data::Dataset;
 use taper_model::{Model, Preprocess};
+use taper_train::StepHook;
 
 use crate::data::{self, SkippedFiles};
 use crate::error::{Error, Result};
 use crate::observer::Observer;
 use crate::options::{FineTuneOptions, Pretrained};
 use crate::report::FineTuneReport;
-use crate::run::{self, Run, RunConfig};
+use crate::run::{self, Kept, Run, RunConfig, fingerprint};
 use crate::setup;
 use crate::source::ModelSource;
-use crate::tune::Tune;
+use crate::tune::{Tune, same_classes};
 
 /// What to go on with, and what may differ from the run as it was begun.
 #[derive(Debug, Clone, PartialEq)]
@@ -126,11 +127,21 @@ fn begin(
     let started = Instant::now();
     options.check()?;
     let folder = run::vacant(options.out.as_deref())?;
-    let prepared = PreparedRun::read(dataset, stop, options, observer)?;
-    let config =
-        RunConfig::new(options.clone(), prepared.data_print(), prepared.model_print.clone());
+    let kept = Kept { teacher: teacher(options, stop, observer)?, ..Kept::default() };
+    let prepared = PreparedRun::read(dataset, kept, stop, options, observer)?;
     let tune = Tune::new(prepared, options)?;
-    tune.run(&Run::begin(folder, config)?, stop, observer, started)
+    let run = tune.begin(folder)?;
+    tune.run(&run, stop, observer, started)
+}
+
+/// The teacher that the options name.
+fn teacher(
+    options: &FineTuneOptions,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<Option<Model>> {
+    let name = options.teacher.as_deref();
+    name.map(|name| ModelSource::resolve(name)?.load(stop, observer)).transpose()
 }
 
 /// Goes on with a run that was stopped or killed, and ends with the model file it would have had. One that [`fine_tune_on`] began goes
@@ -143,7 +154,7 @@ pub fn resume(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<FineTuneReport> {
-    go_on(None, options, stop, observer)
+    go_on(None, options, Vec::new(), stop, observer)
 }
 
 /// [`resume`] for a run that [`fine_tune_on`] began; `options.data` must be absent.
@@ -156,12 +167,13 @@ pub fn resume_on(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<FineTuneReport> {
-    go_on(Some(dataset), options, stop, observer)
+    go_on(Some(dataset), options, Vec::new(), stop, observer)
 }
 
-fn go_on(
+pub(crate) fn go_on(
     dataset: Option<&Dataset>,
     options: &ResumeOptions,
+    hooks: Vec<Box<dyn StepHook + '_>>,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<FineTuneReport> {
@@ -172,20 +184,26 @@ fn go_on(
         asked.data.clone_from(&options.data);
     }
     if let Some(model) = &options.model {
+        if run.config.kept.has_start() {
+            let expected = "absent: the run's folder keeps the model that it began with";
+            return Err(Error::option("model", model, expected));
+        }
         asked.model.clone_from(model);
     }
     asked.threads = options.threads.unwrap_or(asked.threads);
     asked.check()?;
-    let prepared = PreparedRun::read(dataset, stop, &asked, observer)?;
+    let prepared = PreparedRun::read(dataset, Kept::load(&run)?, stop, &asked, observer)?;
     prepared.must_be(&run)?;
-    Tune::new(prepared, &asked)?.run(&run, stop, observer, started)
+    Tune::new(prepared, &asked)?.with_hooks(hooks).run(&run, stop, observer, started)
 }
 
 /// What a run begins with.
 pub(crate) struct PreparedRun<'a> {
     pub(crate) dataset: Dataset,
-    /// With a new head for the data set's classes.
+    /// With a new head for the data set's classes, unless it was handed over with its own.
     pub(crate) model: Model,
+    /// What the run's folder holds of it.
+    pub(crate) kept: Kept,
     /// Files that were skipped, which the observer knows.
     pub(crate) skipped: SkippedFiles<'a>,
     /// Fingerprint of the model before it got a new head.
@@ -193,16 +211,22 @@ pub(crate) struct PreparedRun<'a> {
 }
 
 impl<'a> PreparedRun<'a> {
-    fn read(
+    pub(crate) fn read(
         dataset: Option<&Dataset>,
+        kept: Kept,
         stop: &AtomicBool,
         options: &'a FineTuneOptions,
         observer: &mut dyn Observer,
     ) -> Result<Self> {
-        let source = ModelSource::resolve(&options.model)?;
-        let model = match options.pretrained {
-            Pretrained::Yes => source.load(stop, observer)?,
-            Pretrained::None => source.random(options.seed)?,
+        let model = match &kept.start {
+            Some(model) => model.clone(),
+            None => {
+                let source = ModelSource::resolve(&options.model)?;
+                match options.pretrained {
+                    Pretrained::Yes => source.load(stop, observer)?,
+                    Pretrained::None => source.random(options.seed)?,
+                }
+            }
         };
         let dataset = match dataset {
             Some(dataset) => {
@@ -211,21 +235,43 @@ impl<'a> PreparedRun<'a> {
             }
             None => data::to_train(options)?,
         };
-        PreparedRun::with(model, dataset, options, observer)
+        PreparedRun::with(model, dataset, kept, options, observer)
     }
 
-    /// The network with a new head, on these pictures.
+    /// The network, with a new head unless it was kept, on these pictures.
     pub(crate) fn with(
         model: Model,
         dataset: Dataset,
+        kept: Kept,
         options: &'a FineTuneOptions,
         observer: &mut dyn Observer,
     ) -> Result<Self> {
         let model_print = fingerprint(&model);
         let mut skipped = SkippedFiles::new(options.data.as_deref());
         skipped.tell(&dataset.skipped, observer);
-        let model = prepare(model, &dataset, options)?;
-        Ok(PreparedRun { dataset, model, skipped, model_print })
+        let head = match kept.start {
+            Some(_) => Head::Kept,
+            None => Head::New,
+        };
+        if let Some(teacher) = &kept.teacher {
+            same_classes("teacher", teacher, &dataset.classes)?;
+        }
+        let model = prepare(model, head, &dataset, options)?;
+        let model = match &kept.teacher {
+            Some(teacher) => {
+                let taught = format!("taught by {}", teacher.provenance().source);
+                let provenance = model.provenance().clone().and(taught);
+                model.with_provenance(provenance)
+            }
+            None => model,
+        };
+        Ok(PreparedRun { dataset, model, kept, skipped, model_print })
+    }
+
+    /// The configuration of a run that begins with this.
+    pub(crate) fn config(&self, options: &FineTuneOptions) -> RunConfig {
+        let config = RunConfig::new(options.clone(), self.data_print(), self.model_print.clone());
+        config.keeping(self.kept.prints())
     }
 
     fn data_print(&self) -> String {
@@ -254,8 +300,20 @@ impl<'a> PreparedRun<'a> {
     }
 }
 
-/// The network that training begins with: with the asked input size and a new head.
-fn prepare(mut model: Model, dataset: &Dataset, options: &FineTuneOptions) -> Result<Model> {
+/// What becomes of a model's head.
+#[derive(Debug, Clone, Copy)]
+enum Head {
+    New,
+    Kept,
+}
+
+/// The network that training begins with: with the asked input size, and with a new head or one of the same classes.
+fn prepare(
+    mut model: Model,
+    head: Head,
+    dataset: &Dataset,
+    options: &FineTuneOptions,
+) -> Result<Model> {
     let transfer = |source| Error::Transfer { source };
     if let Some(size) = options.image_size {
         let preprocess = Preprocess { input_size: [size, size], ..*model.preprocess() };
@@ -263,8 +321,12 @@ fn prepare(mut model: Model, dataset: &Dataset, options: &FineTuneOptions) -> Re
     }
     let size = model.preprocess().input_size[0];
     let options = &FineTuneOptions { image_size: Some(size), ..options.clone() };
-    let model =
-        taper_transfer::replace_head(&model, &dataset.classes, options.seed).map_err(transfer)?;
+    let classes = &dataset.classes;
+    let model = match head {
+        Head::New => taper_transfer::replace_head(&model, classes, options.seed),
+        Head::Kept => same_classes("model", &model, classes).map(|()| Ok(model))?,
+    };
+    let model = model.map_err(transfer)?;
     let mut provenance = model.provenance().clone();
     provenance.training = Some(training(provenance.training.take(), options));
     Ok(model.with_provenance(provenance))
@@ -274,19 +336,6 @@ fn prepare(mut model: Model, dataset: &Dataset, options: &FineTuneOptions) -> Re
 fn training(before: Option<String>, options: &FineTuneOptions) -> String {
     let before = before.map_or_else(String::new, |before| format!("{before}; "));
     format!("{before}fine-tuned with {}", options.recipe())
-}
-
-/// The 64-bit FNV-1a hash of a model's weights and graph; it tells models apart and protects from nothing.
-fn fingerprint(model: &Model) -> String {
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in model.graph().to_json().bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(PRIME);
-    }
-    for value in model.tensors().iter().flat_map(|tensor| &tensor.data) {
-        hash = (hash ^ u64::from(value.to_bits())).wrapping_mul(PRIME);
-    }
-    format!("{hash:016x}")
 }
 
 #[cfg(test)]

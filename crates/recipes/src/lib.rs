@@ -25,6 +25,7 @@ mod run;
 mod setup;
 mod source;
 mod tune;
+mod tune_from;
 mod warm_head;
 mod zoo;
 
@@ -59,4 +60,5 @@ pub use taper_cost::{Bytes, Macs, Seconds};
 pub use taper_graph::{Bias, Conv, Op, PadMode, Padding, PoolKind, Window};
 pub use taper_train::{ChannelMeans, Evidence};
 pub use taper_transfer::Freeze;
+pub use tune_from::{TuneFrom, fine_tune_from, resume_from};
 pub use zoo::{ModelsOptions, find_models, models};

@@ -1,7 +1,9 @@
 //! A run: the folder it may have, and the configuration that lets it go on.
 //!
-//! Above: `fine_tune`. Below: `taper_train::RunFolder`, `taper_files`. Not here: checkpoints and metrics (`taper_train`).
+//! Above: `fine_tune`. Below: `run::kept`, `taper_train::RunFolder`, `taper_files`. Not here: checkpoints and metrics (`taper_train`).
 //! `config.json` is written before the first step, so that a run that was killed at any moment can go on.
+
+mod kept;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -13,6 +15,8 @@ use taper_train::{RunFolder, Start};
 
 use crate::error::{Error, Result};
 use crate::options::FineTuneOptions;
+
+pub(crate) use kept::{Kept, KeptPrints, MasksByName, fingerprint};
 
 /// Version of `config.json`.
 const FORMAT: u32 = 1;
@@ -29,6 +33,9 @@ pub(crate) struct RunConfig {
     pub(crate) data: String,
     /// Of the network that training began with.
     pub(crate) model: String,
+    /// Of what else the run's folder holds.
+    #[serde(default, skip_serializing_if = "KeptPrints::is_empty")]
+    pub(crate) kept: KeptPrints,
     /// Whether the first checkpoint has been written: from then on a run without one has lost it.
     #[serde(default = "written")]
     has_checkpoint: bool,
@@ -40,7 +47,13 @@ fn written() -> bool {
 
 impl RunConfig {
     pub(crate) fn new(options: FineTuneOptions, data: String, model: String) -> Self {
-        RunConfig { format: FORMAT, options, data, model, has_checkpoint: false }
+        let kept = KeptPrints::default();
+        RunConfig { format: FORMAT, options, data, model, kept, has_checkpoint: false }
+    }
+
+    /// The same, for a run that keeps something.
+    pub(crate) fn keeping(self, kept: KeptPrints) -> Self {
+        RunConfig { kept, ..self }
     }
 }
 

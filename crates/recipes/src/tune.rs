@@ -1,8 +1,9 @@
 //! One run: what is planned, the optimizer, the loop, the report.
 //!
-//! Above: `fine_tune`. Below: `tune::features`, `taper_train::Fit`, `taper_transfer`, `taper_optim`. Not here: where the network
+//! Above: `fine_tune`. Below: `tune::{besides, features}`, `taper_train::Fit`, `taper_transfer`, `taper_optim`. Not here: where the network
 //! and the pictures come from (`fine_tune`).
 
+mod besides;
 mod features;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,9 @@ use taper_data::batch::batch_ranges;
 use taper_layers::{Network, Parameter};
 use taper_model::Model;
 use taper_optim::Optimizer;
-use taper_train::{Batches, Checkpoint, Fit, Outcome, Settings, Start};
+use taper_train::{
+    Batches, Checkpoint, Fit, Outcome, RunFolder, Settings, Start, StepHook, Teacher,
+};
 use taper_transfer::Freeze;
 
 use crate::classification::{self, ClassificationScores, LOGITS, Metrics};
@@ -34,6 +37,8 @@ use crate::warm_head;
 /// Steps between checkpoints, besides the one after each epoch: what a kill can cost.
 const SAVE_EVERY: u64 = 50;
 
+pub(crate) use besides::same_classes;
+
 /// A run that is ready to go.
 pub(crate) struct Tune<'a> {
     prepared: PreparedRun<'a>,
@@ -42,6 +47,8 @@ pub(crate) struct Tune<'a> {
     network: Network,
     /// The fewest pictures that a step can do with: a last batch of fewer joins the one before.
     min_batch: usize,
+    teacher: Option<Teacher>,
+    hooks: Vec<Box<dyn StepHook + 'a>>,
 }
 
 impl<'a> Tune<'a> {
@@ -62,7 +69,25 @@ impl<'a> Tune<'a> {
             );
             return Err(Error::option("batch_size", &options.batch_size, expected));
         }
-        Ok(Tune { prepared, options, network, min_batch })
+        let teacher = match &prepared.kept.teacher {
+            Some(teacher) => besides::teacher(teacher, prepared.model.preprocess(), options)?,
+            None => None,
+        };
+        let masks = prepared.kept.masks.as_ref();
+        let hooks = besides::hooks(&network, masks, options)?;
+        Ok(Tune { prepared, options, network, min_batch, teacher, hooks })
+    }
+
+    /// The same with hooks of the caller's own.
+    pub(crate) fn with_hooks(mut self, hooks: Vec<Box<dyn StepHook + 'a>>) -> Self {
+        self.hooks.extend(hooks);
+        self
+    }
+
+    /// Makes the run's folder, with what it keeps and its configuration.
+    pub(crate) fn begin(&self, folder: RunFolder) -> Result<Run> {
+        self.prepared.kept.save(&folder)?;
+        Run::begin(folder, self.prepared.config(self.options))
     }
 
     /// Trains to the end, or until `stop` is set.
@@ -75,13 +100,18 @@ impl<'a> Tune<'a> {
     ) -> Result<FineTuneReport> {
         let plan = self.plan(run);
         observer.on_event(&Event::Planned(&plan));
-        let once = self.options.freeze == Freeze::Backbone && self.options.augment == Augment::None;
+        let besides =
+            Besides { teacher: self.teacher.take(), hooks: std::mem::take(&mut self.hooks) };
+        // A teacher sees pictures, and hooks know the whole network.
+        let once = self.options.freeze == Freeze::Backbone
+            && self.options.augment == Augment::None
+            && besides.is_empty();
         let mut relay = Relay::new(observer, &plan, self.prepared.skipped.take());
         let mut metrics = Metrics::new();
         let watch = (&mut metrics, stop, &mut relay);
         let outcome = match once {
             true => self.run_on_features(run, watch)?,
-            false => self.run_on_images(run, watch)?,
+            false => self.run_on_images(run, besides, watch)?,
         };
         self.report(outcome, run, (&metrics, relay), started)
     }
@@ -90,6 +120,7 @@ impl<'a> Tune<'a> {
     fn run_on_images(
         &self,
         run: &Run,
+        besides: Besides<'_>,
         (metrics, stop, relay): RunContext<'_, '_>,
     ) -> Result<Option<Outcome>> {
         let dataset = &self.prepared.dataset;
@@ -109,7 +140,8 @@ impl<'a> Tune<'a> {
         let save = |network: &Network, path: &Path| Ok(network.to_model()?.save(path)?);
         // `config.json` has been compared already.
         let job = Job { run, save: &save, config: BTreeMap::new() };
-        self.fit(&self.network, [&train, &val], &job, (metrics, stop, relay)).map(Some)
+        let watch = (metrics, stop, relay);
+        self.fit(&self.network, [&train, &val], &job, besides, watch).map(Some)
     }
 
     /// The frozen backbone sees every picture once, and steps see its vectors; nothing if stopped before the first step.
@@ -139,8 +171,8 @@ impl<'a> Tune<'a> {
             count("readable validation pictures", &val),
         ]);
         let job = Job { run, save: &save, config };
-        self.fit(&new_network(&head, self.options)?, [&train, &val], &job, (metrics, stop, relay))
-            .map(Some)
+        let (head, watch) = (new_network(&head, self.options)?, (metrics, stop, relay));
+        self.fit(&head, [&train, &val], &job, Besides::default(), watch).map(Some)
     }
 
     fn fit(
@@ -148,6 +180,7 @@ impl<'a> Tune<'a> {
         network: &Network,
         [train, val]: [&dyn Batches; 2],
         job: &Job<'_>,
+        Besides { teacher, hooks }: Besides<'_>,
         (metrics, stop, relay): RunContext<'_, '_>,
     ) -> Result<Outcome> {
         let failed = |source| Error::Train { source };
@@ -159,8 +192,8 @@ impl<'a> Tune<'a> {
             network,
             optimizer,
             loss: &classification::loss(self.options)?,
-            teacher: None,
-            hooks: vec![],
+            teacher,
+            hooks,
             metrics: metrics.all(),
             train,
             val,
@@ -263,6 +296,19 @@ struct Job<'a> {
     /// Writes the best model.
     save: &'a SaveModel<'a>,
     config: BTreeMap<String, String>,
+}
+
+/// What a run has besides its steps.
+#[derive(Default)]
+struct Besides<'h> {
+    teacher: Option<Teacher>,
+    hooks: Vec<Box<dyn StepHook + 'h>>,
+}
+
+impl Besides<'_> {
+    fn is_empty(&self) -> bool {
+        self.teacher.is_none() && self.hooks.is_empty()
+    }
 }
 
 /// What is told and asked on the way.

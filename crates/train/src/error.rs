@@ -172,6 +172,14 @@ pub enum Error {
         /// Why it does not fit.
         reason: String,
     },
+    /// A file that holds no masks.
+    #[error("{} holds no masks: {reason}", path.display())]
+    MaskFile {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// State in a checkpoint that is not that of a hook.
     #[error("the checkpoint's `{key}` {what}: it was made with something else than {hook}")]
     HookState {

@@ -1,9 +1,10 @@
 //! What a run does to gradients and parameters besides its step: masks, penalties, projections.
 //!
-//! Above: `fit`, `step`, `recipes`. Below: `hook::{l1, masks}`, `layers::Network`. Not here: losses (`layers::loss`), teachers (`teacher`),
+//! Above: `fit`, `step`, `recipes`. Below: `hook::{l1, mask_file, masks}`, `layers::Network`. Not here: losses (`layers::loss`), teachers (`teacher`),
 //! what only listens (`event`).
 
 mod l1;
+mod mask_file;
 mod masks;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use taper_layers::Network;
 use crate::error::{Error, Result};
 
 pub use l1::L1Penalty;
+pub use mask_file::{load_masks, save_masks};
 pub use masks::Masks;
 
 /// Takes part in every step of a run: before clipping with its gradients, and after the optimizer with the parameters.

@@ -26,7 +26,7 @@ pub use evaluate::evaluate;
 pub use event::{Event, Observer};
 pub use evidence::{ChannelMeans, Evidence, evidence};
 pub use fit::{Fit, Outcome, Settings, Start};
-pub use hook::{L1Penalty, Masks, StepHook};
+pub use hook::{L1Penalty, Masks, StepHook, load_masks, save_masks};
 pub use metrics::{
     Accuracy, Confusion, Evaluation, Goal, LogLoss, MeanAbsoluteError, MeanIou, MeanLoss, MeanOf,
     Metric, Mistake, MultiLabelAccuracy, MultiLabelF1, Output, OutputMetric, Predictions, Review,

@@ -45,6 +45,21 @@ impl RunFolder {
         self.path.join("checkpoint").join("state.safetensors")
     }
 
+    /// The model that a run began with that was handed over in memory.
+    pub fn start(&self) -> PathBuf {
+        self.path.join("start.safetensors")
+    }
+
+    /// The model that it learns from, where there is one.
+    pub fn teacher(&self) -> PathBuf {
+        self.path.join("teacher.safetensors")
+    }
+
+    /// The masks that it began with, where there are any.
+    pub fn masks(&self) -> PathBuf {
+        self.path.join("masks.safetensors")
+    }
+
     /// Steps and epochs, one line of JSON each.
     pub fn log(&self) -> PathBuf {
         self.path.join("metrics.jsonl")

@@ -12,7 +12,7 @@ use taper_transfer::Freeze;
 use super::choice::{Augment, OptimizerKind, Pretrained, ScheduleKind};
 use super::list::{OptionValue, Role, options};
 use super::{at_least, check_size, check_threads, require};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 options! {
     /// What fine-tuning needs to know. [`Default`] fine-tunes the embedded MobileNetV2 on the embedded pictures.
@@ -34,6 +34,9 @@ options! {
         data: Option<PathBuf> = None => Place,
         /// A name of the zoo, a model file, or what [`weights_of`](crate::weights_of) says.
         model: String = "mobilenetv2_100.tv_in1k".to_owned() => Place,
+        /// A network to learn from besides, as `model` names one, of the same classes as the pictures; none when absent. It sees the very
+        /// batch that is trained with, and the run's folder keeps it.
+        teacher: Option<String> = None => Place,
         /// Whether training begins with the model's weights or with random ones.
         pretrained: Pretrained = Pretrained::Yes => Recipe,
         /// Passes over the training pictures, 1 or more.
@@ -63,6 +66,13 @@ options! {
         label_smoothing: f64 = 0.0 => Recipe,
         /// Largest norm of all gradients together; no limit when absent.
         clip_norm: Option<f64> = None => Recipe,
+        /// Temperature at which a student is compared with its teacher, above 0; [`FineTuneOptions::DISTILL_TEMPERATURE`] when absent.
+        distill_temperature: Option<f64> = None => Recipe,
+        /// Weight of the teacher against the targets, from 0 to 1; [`FineTuneOptions::DISTILL_WEIGHT`] when absent.
+        distill_weight: Option<f64> = None => Recipe,
+        /// An L1 penalty on the scales of batch norms, above 0, which makes channels that can be pruned (network slimming, Liu et al. 2017,
+        /// <https://arxiv.org/abs/1708.06519>, with 1e-4 and 1e-5); none when absent.
+        bn_l1: Option<f64> = None => Recipe,
         /// Whether training pictures are cropped and flipped at random.
         augment: Augment = Augment::Yes => Recipe,
         /// Smallest share of a picture's area that a random crop keeps, in `(0, 1]`; torchvision's default is 0.08.
@@ -86,6 +96,20 @@ options! {
 }
 
 impl FineTuneOptions {
+    /// The temperature of a teacher when none is given: that of Tian et al. 2020, <https://arxiv.org/abs/1910.10699>.
+    pub const DISTILL_TEMPERATURE: f64 = 4.0;
+
+    /// The weight of a teacher when none is given: from the same.
+    pub const DISTILL_WEIGHT: f64 = 0.9;
+
+    /// Temperature and weight of the teacher of this request; none without one.
+    pub fn distillation(&self) -> Option<(f64, f64)> {
+        self.teacher.as_ref().map(|_| {
+            let temperature = self.distill_temperature.unwrap_or(Self::DISTILL_TEMPERATURE);
+            (temperature, self.distill_weight.unwrap_or(Self::DISTILL_WEIGHT))
+        })
+    }
+
     /// The learning rate when none is given.
     pub fn default_lr(optimizer: OptimizerKind, freeze: &Freeze) -> f64 {
         match (optimizer, freeze) {
@@ -124,6 +148,8 @@ impl FineTuneOptions {
             lr: Some(self.peak_lr()),
             head_lr_scale: Some(self.head_scale()),
             head_epochs: if self.warms_head() { self.head_epochs } else { 0 },
+            distill_temperature: self.distillation().map(|(temperature, _)| temperature),
+            distill_weight: self.distillation().map(|(_, weight)| weight),
             ..self.clone()
         }
     }
@@ -136,6 +162,22 @@ impl FineTuneOptions {
         let words = options
             .map(|OptionValue { name, value, .. }| format!("{} {value}", name.replace('_', " ")));
         words.collect::<Vec<_>>().join(", ")
+    }
+
+    fn check_teaching(&self) -> Result<()> {
+        let both = [
+            ("distill_temperature", self.distill_temperature),
+            ("distill_weight", self.distill_weight),
+        ];
+        for (field, value) in both {
+            if let (Some(value), None) = (value, &self.teacher) {
+                return Err(Error::option(field, &value, "absent without a `teacher`"));
+            }
+        }
+        let Some((temperature, weight)) = self.distillation() else { return Ok(()) };
+        let is_fine = temperature.is_finite() && temperature > 0.0;
+        require("distill_temperature", temperature, is_fine, "a positive number")?;
+        require("distill_weight", weight, (0.0..=1.0).contains(&weight), "from 0 to 1")
     }
 
     /// Refuses what cannot be meant, before anything is read or written.
@@ -158,6 +200,14 @@ impl FineTuneOptions {
         require("min_crop", crop, crop > 0.0 && crop <= 1.0, "above 0 and at most 1")?;
         if let Some(norm) = self.clip_norm {
             require("clip_norm", norm, positive(norm), "a positive number")?;
+        }
+        self.check_teaching()?;
+        if let Some(lambda) = self.bn_l1 {
+            require("bn_l1", lambda, positive(lambda), "a positive number")?;
+            if self.freeze == Freeze::Backbone {
+                let expected = "absent where the backbone, and with it all norms, is frozen";
+                return Err(Error::option("bn_l1", &lambda, expected));
+            }
         }
         let share = |value: f64| (0.0..1.0).contains(&value);
         require("momentum", self.momentum, share(self.momentum), "from 0 to below 1")?;
@@ -222,6 +272,49 @@ mod tests {
         assert_eq!(resolved.recipe(), options.recipe());
         let cold = FineTuneOptions { head_epochs: 0, ..FineTuneOptions::default() };
         assert_eq!(cold.resolved().resolved().head_lr_scale, Some(10.0));
+    }
+
+    /// A run of a version that did not know of teachers goes on.
+    #[test]
+    fn a_configuration_without_the_newer_options_is_read() {
+        let options = FineTuneOptions { epochs: 3, ..FineTuneOptions::default() };
+        let mut json = serde_json::to_value(&options).unwrap();
+        for newer in ["teacher", "distill_temperature", "distill_weight", "bn_l1"] {
+            assert!(json.as_object_mut().unwrap().remove(newer).is_some(), "{newer}");
+        }
+        assert_eq!(serde_json::from_value::<FineTuneOptions>(json).unwrap(), options);
+    }
+
+    #[test]
+    fn a_teacher_fills_in_how_it_teaches_and_without_one_nothing_may_say_how() {
+        let taught = FineTuneOptions {
+            teacher: Some("big".to_owned()),
+            distill_weight: Some(0.5),
+            ..FineTuneOptions::default()
+        };
+        assert_eq!(taught.distillation(), Some((4.0, 0.5)));
+        assert!(taught.recipe().contains("distill temperature 4, distill weight 0.5, "));
+        assert_eq!(FineTuneOptions::default().distillation(), None);
+        let refused = |options: FineTuneOptions| options.check().unwrap_err().to_string();
+        let alone = FineTuneOptions { teacher: None, ..taught.clone() };
+        assert_eq!(
+            refused(alone),
+            "`distill_weight` is 0.5, it must be absent without a `teacher`"
+        );
+        let odd = FineTuneOptions { distill_weight: Some(1.5), ..taught.clone() };
+        assert_eq!(refused(odd), "`distill_weight` is 1.5, it must be from 0 to 1");
+        let odd = FineTuneOptions { distill_temperature: Some(0.0), ..taught };
+        assert_eq!(refused(odd), "`distill_temperature` is 0, it must be a positive number");
+    }
+
+    #[test]
+    fn a_penalty_on_norms_needs_norms_that_are_trained() {
+        let options = FineTuneOptions { bn_l1: Some(1e-4), ..FineTuneOptions::default() };
+        options.check().unwrap();
+        let frozen = FineTuneOptions { freeze: Freeze::Backbone, ..options.clone() };
+        assert!(frozen.check().unwrap_err().to_string().starts_with("`bn_l1` is 0.0001"));
+        let odd = FineTuneOptions { bn_l1: Some(f64::NAN), ..options };
+        assert!(odd.check().unwrap_err().to_string().starts_with("`bn_l1` is NaN"));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::fine_tune::PreparedRun;
 use crate::observer::{Event, Observer};
 use crate::options::{Augment, FineTuneOptions};
 use crate::report::FineTuneReport;
-use crate::run::{self, Run, RunConfig};
+use crate::run::{self, Kept, Run, RunConfig};
 
 /// Remembers what it is told, and stops after so many steps.
 struct Listener<'a> {
@@ -82,7 +82,9 @@ fn train<'a>(
 ) -> (Result<FineTuneReport>, Listener<'a>) {
     let (skipped, epochs, batches) = (Vec::new(), Vec::new(), Vec::new());
     let mut listener = Listener { skipped, epochs, batches, stop, stop_after };
-    let prepared = PreparedRun::with(small_model(), dataset, options, &mut listener).unwrap();
+    let prepared =
+        PreparedRun::with(small_model(), dataset, Kept::default(), options, &mut listener);
+    let prepared = prepared.unwrap();
     let config = RunConfig::new(options.clone(), String::new(), String::new());
     let run = Run::begin(run::vacant(Some(&dir.join("run"))).unwrap(), config).unwrap();
     spoil(&prepared.dataset);

@@ -88,22 +88,12 @@ impl<'a> Masks<'a> {
         self
     }
 
-    fn set(&mut self, kept: &Kept, network: &Network) -> Result<()> {
-        let mut tensors = BTreeMap::new();
-        for (name, kept) in kept {
-            let Some(param) = network.params().iter().find(|param| param.name == *name) else {
-                return Err(refused(name, "which is no parameter of the network".to_owned()));
-            };
-            let (got, expected) = (kept.len(), param.var.elem_count());
-            if got != expected {
-                return Err(refused(name, format!("which has {expected} entries, not {got}")));
-            }
-            let bytes: Vec<u8> = kept.iter().map(|&kept| u8::from(kept)).collect();
-            let tensor = Tensor::from_vec(bytes, param.var.dims(), &Device::Cpu);
-            tensors.insert(name.clone(), tensor.map_err(at("a mask"))?);
-        }
-        self.tensors = tensors;
-        Ok(())
+    /// Refuses masks to begin with that do not fit a network, as [`StepHook::begin`] does, when nothing has been written yet.
+    ///
+    /// # Errors
+    /// [`Error::Mask`] with the first that is of no parameter, or of another number of entries.
+    pub fn check(&self, network: &Network) -> Result<()> {
+        tensors_of(&self.first, network).map(drop)
     }
 
     fn apply(&self, network: &Network) -> Result<()> {
@@ -114,6 +104,24 @@ impl<'a> Masks<'a> {
         }
         Ok(())
     }
+}
+
+/// Masks in the shapes of their parameters.
+fn tensors_of(kept: &Kept, network: &Network) -> Result<BTreeMap<String, Tensor>> {
+    let mut tensors = BTreeMap::new();
+    for (name, kept) in kept {
+        let Some(param) = network.params().iter().find(|param| param.name == *name) else {
+            return Err(refused(name, "which is no parameter of the network".to_owned()));
+        };
+        let (got, expected) = (kept.len(), param.var.elem_count());
+        if got != expected {
+            return Err(refused(name, format!("which has {expected} entries, not {got}")));
+        }
+        let bytes: Vec<u8> = kept.iter().map(|&kept| u8::from(kept)).collect();
+        let tensor = Tensor::from_vec(bytes, param.var.dims(), &Device::Cpu);
+        tensors.insert(name.clone(), tensor.map_err(at("a mask"))?);
+    }
+    Ok(tensors)
 }
 
 fn refused(name: &str, reason: String) -> Error {
@@ -129,10 +137,7 @@ impl StepHook for Masks<'_> {
     }
 
     fn begin(&mut self, network: &Network) -> Result<()> {
-        let first = std::mem::take(&mut self.first);
-        let set = self.set(&first, network);
-        self.first = first;
-        set?;
+        self.tensors = tensors_of(&self.first, network)?;
         self.apply(network)
     }
 
@@ -156,7 +161,7 @@ impl StepHook for Masks<'_> {
             None => None,
         };
         if let Some(kept) = new {
-            self.set(&kept, network)?;
+            self.tensors = tensors_of(&kept, network)?;
         }
         self.apply(network)
     }

@@ -1,0 +1,119 @@
+//! What a run has besides its steps: the teacher, and hooks for the penalty on norms, masks, and whatever the caller adds.
+//!
+//! Above: `tune`. Below: `taper_train::{Teacher, StepHook}`, `taper_classifier`. Not here: where teacher and masks come from
+//! (`fine_tune`), what a hook does (`taper_train`).
+
+use taper_classifier::class_names;
+use taper_engine::{Session, SessionOptions};
+use taper_graph::{Graph, Op};
+use taper_layers::{Network, loss::Distillation};
+use taper_model::{Model, Preprocess};
+use taper_train::{L1Penalty, Masks, StepHook, Teacher};
+
+use crate::classification::LOGITS;
+use crate::error::{Error, Result};
+use crate::evaluate::listed;
+use crate::options::FineTuneOptions;
+use crate::run::MasksByName;
+use crate::setup;
+
+/// Refuses a model that has other classes than the pictures, or the same in another order.
+pub(crate) fn same_classes(what: &'static str, model: &Model, classes: &[String]) -> Result<()> {
+    let theirs = class_names(model).map_err(setup::classifier)?;
+    if theirs == classes {
+        return Ok(());
+    }
+    let (theirs, folder) = (listed(theirs.iter()), listed(classes.iter()));
+    Err(Error::OtherClasses { what, theirs, folder })
+}
+
+/// The teacher of a student whose pictures are prepared as `student` says.
+pub(super) fn teacher(
+    model: &Model,
+    student: &Preprocess,
+    options: &FineTuneOptions,
+) -> Result<Option<Teacher>> {
+    let Some((temperature, weight)) = options.distillation() else { return Ok(None) };
+    let session = SessionOptions { threads: options.threads, outputs: vec![LOGITS.to_owned()] };
+    let session = Session::new(model, &session).map_err(|source| Error::Engine { source })?;
+    let [h, w] = student.input_size;
+    if session.output_shapes([1, h, w]).is_err() {
+        let expected =
+            format!("a network that takes pictures of {h}x{w} pixels, as are trained with");
+        return Err(Error::option(
+            "teacher",
+            &options.teacher.clone().unwrap_or_default(),
+            expected,
+        ));
+    }
+    let train = |source| Error::Train { source };
+    let distillation = Distillation::new(temperature).map_err(|source| train(source.into()))?;
+    let teacher = Teacher::new(session, distillation, weight).map_err(train)?;
+    let own = model.preprocess();
+    Ok(Some(match bits(own) == bits(student) {
+        true => teacher,
+        false => teacher.with_pixels(renormalized(student, own)),
+    }))
+}
+
+/// What decides whether two networks see the same pixels.
+fn bits(preprocess: &Preprocess) -> [[u32; 3]; 2] {
+    [preprocess.mean, preprocess.std].map(|values| values.map(f32::to_bits))
+}
+
+/// `x · std + mean` is a pixel from 0 to 1 again, which the other network wants as `(pixel − mean) / std`.
+fn renormalized(from: &Preprocess, to: &Preprocess) -> Vec<[f32; 2]> {
+    let channel = |c: usize| [from.std[c] / to.std[c], (from.mean[c] - to.mean[c]) / to.std[c]];
+    (0..from.mean.len()).map(channel).collect()
+}
+
+/// The hooks of a run, in their order: the penalty on norms, masks.
+pub(super) fn hooks<'a>(
+    network: &Network,
+    masks: Option<&MasksByName>,
+    options: &FineTuneOptions,
+) -> Result<Vec<Box<dyn StepHook + 'a>>> {
+    let mut hooks: Vec<Box<dyn StepHook + 'a>> = Vec::new();
+    if let Some(lambda) = options.bn_l1 {
+        let penalty = L1Penalty::new(lambda, norm_scales(network.graph()));
+        hooks.push(Box::new(penalty.map_err(|source| Error::Train { source })?));
+    }
+    if let Some(masks) = masks {
+        let masks = Masks::new(masks.clone());
+        masks.check(network).map_err(|source| Error::Train { source })?;
+        hooks.push(Box::new(masks));
+    }
+    Ok(hooks)
+}
+
+/// The names of the scales of batch norms.
+fn norm_scales(graph: &Graph) -> impl Iterator<Item = String> {
+    let norms = graph.nodes().iter().filter(|node| matches!(node.op(), Op::BatchNorm { .. }));
+    norms.filter_map(|node| node.params().first()).map(|&scale| graph.param(scale).name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pixels_reach_a_teacher_as_its_own_preprocessing_would_have_made_them() {
+        let student = Preprocess::imagenet();
+        let teacher = Preprocess { mean: [0.5, 0.25, 0.75], std: [0.5, 0.25, 1.0], ..student };
+        for (c, [scale, shift]) in renormalized(&student, &teacher).into_iter().enumerate() {
+            for pixel in [0.0f32, 0.3, 1.0] {
+                let x = (pixel - student.mean[c]) / student.std[c];
+                let expected = (pixel - teacher.mean[c]) / teacher.std[c];
+                assert!((x * scale + shift - expected).abs() < 1e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn the_penalty_is_on_the_scales_of_batch_norms_alone() {
+        let graph = taper_zoo::architecture("mobilenetv2_035").unwrap().graph(6).unwrap();
+        let names: Vec<String> = norm_scales(&graph).collect();
+        assert_eq!((names.len(), names[0].as_str()), (52, "bn1.weight"));
+        assert!(names.iter().all(|name| name.ends_with(".weight") && name.contains("bn")));
+    }
+}
