@@ -29,14 +29,28 @@
 //! # Ok(()) }
 //! ```
 
+mod budget;
+mod criterion;
 mod cut;
 mod error;
 mod groups;
 mod mask;
 mod protect;
+mod ranking;
+mod schedule;
+#[cfg(test)]
+mod testing;
+mod words;
 
+pub use budget::{
+    Amount, FileSize, GroupWidth, Limits, Metric, Plan, Price, Problem, Reached, TOLERANCE, Target,
+    Widths, cut_of_group, solve,
+};
+pub use criterion::{Criterion, Evidence, Normalizer, Readers, Reduction, Scoring, scores};
 pub use cut::{Cut, cut, cut_graph};
 pub use error::{Error, Result};
 pub use groups::{Group, Groups, Member, UnitId};
 pub use mask::{Silence, mask};
 pub use protect::{Protect, Protected};
+pub use ranking::Ranking;
+pub use schedule::CubicSchedule;
