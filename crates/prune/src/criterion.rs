@@ -23,6 +23,7 @@ use taper_model::Model;
 use crate::words::parse_word;
 use crate::{Error, Group, Groups, Member, Result};
 use axis_sums::AxisSums;
+pub(crate) use axis_sums::finite;
 pub use evidence::Evidence;
 pub use normalizer::Normalizer;
 pub use reduction::Reduction;

@@ -38,6 +38,7 @@ mod mask;
 mod protect;
 mod ranking;
 mod schedule;
+mod sparse;
 #[cfg(test)]
 mod testing;
 mod words;
@@ -54,3 +55,4 @@ pub use mask::{Silence, mask};
 pub use protect::{Protect, Protected};
 pub use ranking::Ranking;
 pub use schedule::CubicSchedule;
+pub use sparse::{Masks, ParamSparsity, SparseRanking, SparsityReport};

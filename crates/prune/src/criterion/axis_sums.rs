@@ -140,7 +140,7 @@ pub(super) fn of_unit(member: &Member, unit: usize) -> impl Iterator<Item = usiz
 }
 
 /// A parameter's weights, all of them numbers.
-pub(super) fn finite(model: &Model, param: ParamId) -> Result<&[f32]> {
+pub(crate) fn finite(model: &Model, param: ParamId) -> Result<&[f32]> {
     let weights = &model.tensors()[param.index()].data;
     if weights.iter().all(|weight| weight.is_finite()) {
         return Ok(weights);
