@@ -18,7 +18,7 @@ const REFUSED: &[(&str, &str)] = &[];
 const SHAPE: [usize; 3] = [2, 48, 64];
 
 /// The size of a network that takes no small images, or only one size.
-fn shape(name: &str) -> [usize; 3] {
+pub(crate) fn shape(name: &str) -> [usize; 3] {
     match name {
         "vgg11" | "vgg16" => [2, 224, 224],
         "lenet5" => [2, 32, 32],
@@ -112,14 +112,14 @@ fn sway(
     moved.iter().zip(output).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max)
 }
 
-fn images(channels: usize, shape: [usize; 3]) -> Vec<f32> {
+pub(crate) fn images(channels: usize, shape: [usize; 3]) -> Vec<f32> {
     let len = shape.iter().product::<usize>() * channels;
     (0..len).map(|i| ((i * i) as f32 * 0.61).sin() * 1.5).collect()
 }
 
 /// Random weights with statistics such as a batch of images has, and scales and shifts that do something: as in a trained network,
 /// values neither vanish nor grow on their way, so that every layer counts in the output.
-fn model(graph: Graph, shape: [usize; 3]) -> Model {
+pub(crate) fn model(graph: Graph, shape: [usize; 3]) -> Model {
     let preprocess = Preprocess { input_size: [shape[1], shape[2]], ..Preprocess::imagenet() };
     let model = Model::random(graph, 3, preprocess, Vec::new()).unwrap();
     let mut tensors = model.tensors().to_vec();
@@ -165,6 +165,6 @@ fn statistics(model: &Model, shape: [usize; 3]) -> Vec<(usize, Vec<f32>)> {
     statistics.into_iter().map(|(id, values)| (id.index(), values)).collect()
 }
 
-fn params(model: &Model) -> Vec<&[f32]> {
+pub(crate) fn params(model: &Model) -> Vec<&[f32]> {
     model.tensors().iter().map(|tensor| tensor.data.as_slice()).collect()
 }

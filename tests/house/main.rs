@@ -5,4 +5,5 @@ mod executors;
 mod files;
 mod frozen;
 mod preprocess;
+mod prune;
 mod zoo;

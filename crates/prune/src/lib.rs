@@ -32,7 +32,9 @@
 mod budget;
 mod criterion;
 mod cut;
+mod depth;
 mod error;
+mod explain;
 mod groups;
 mod mask;
 mod protect;
@@ -49,7 +51,9 @@ pub use budget::{
 };
 pub use criterion::{Criterion, Evidence, Normalizer, Readers, Reduction, Scoring, scores};
 pub use cut::{Cut, cut, cut_graph};
+pub use depth::{ResidualBlock, remove_block, residual_blocks};
 pub use error::{Error, Result};
+pub use explain::{GroupRow, MemberRow, explain};
 pub use groups::{Group, Groups, Member, UnitId};
 pub use mask::{Silence, mask};
 pub use protect::{Protect, Protected};
