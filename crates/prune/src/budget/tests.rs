@@ -5,6 +5,7 @@ use taper_graph::Graph;
 use taper_model::Precision;
 
 use super::*;
+use crate::cut::networks::network;
 use crate::testing::{drawn_scores, groups, inverted_residuals, model, plain};
 use crate::{Protect, cut_graph};
 
@@ -57,6 +58,32 @@ proptest! {
         };
         prop_assert_eq!((reached.before, reached.after), (count(&graph), count(&cut)));
         prop_assert_eq!(&solve(&problem, &[share(metric, kept)], None).unwrap(), &plan);
+    }
+
+    #[test]
+    fn products_of_widths_are_what_cost_counts_whatever_the_operations(
+        seed in any::<u64>(),
+        steps in 1usize..14,
+        kept in 0.4f64..0.95,
+    ) {
+        let groups = groups(&network(seed, steps));
+        let (scores, limits) = (drawn_scores(&groups, seed), Limits::default());
+        let size = [12, 12];
+        let problem = Problem { size, ..problem(&groups, &scores, &limits) };
+        let macs = |graph: &Graph| taper_cost::macs(graph, 12, 12).unwrap().0 as f64;
+        let params = |graph: &Graph| taper_cost::params(graph).0 as f64;
+        let counts: [(Metric, &dyn Fn(&Graph) -> f64); 2] =
+            [(Metric::Macs, &macs), (Metric::Params, &params)];
+        for (metric, count) in counts {
+            let plan = match solve(&problem, &[share(metric, kept)], None) {
+                Err(Error::Unreachable { .. }) => continue,
+                plan => plan.unwrap(),
+            };
+            let [reached] = plan.reached[..] else { panic!("one target") };
+            let cut = after(&groups, &plan);
+            prop_assert!((reached.before - count(groups.graph())).abs() < 0.5, "{:?}", reached);
+            prop_assert!((reached.after - count(&cut)).abs() < 0.5, "{:?} {}", reached, count(&cut));
+        }
     }
 
     #[test]
