@@ -72,9 +72,11 @@ proptest! {
         let problem = Problem { size, ..problem(&groups, &scores, &limits) };
         let macs = |graph: &Graph| taper_cost::macs(graph, 12, 12).unwrap().0 as f64;
         let params = |graph: &Graph| taper_cost::params(graph).0 as f64;
-        let counts: [(Metric, &dyn Fn(&Graph) -> f64); 2] =
-            [(Metric::Macs, &macs), (Metric::Params, &params)];
-        for (metric, count) in counts {
+        for metric in [Metric::Macs, Metric::Params] {
+            let count = |graph: &Graph| match metric {
+                Metric::Macs => macs(graph),
+                _ => params(graph),
+            };
             let plan = match solve(&problem, &[share(metric, kept)], None) {
                 Err(Error::Unreachable { .. }) => continue,
                 plan => plan.unwrap(),
