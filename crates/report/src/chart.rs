@@ -1,16 +1,18 @@
 //! A chart: how wide it is drawn, and as what it is written.
 //!
-//! Above: `page`. Below: `treemap`, `area`, `roofline`, `lines`, `scatter`, `axes::Sheet`, `drawing`. Not here: words around it, tables.
+//! Above: `page`. Below: `treemap`, `area`, `bands`, `roofline`, `lines`, `scatter`, `axes::Sheet`, `drawing`. Not here: words around it, tables.
 //! A page has each chart several times, drawn for different widths, and shows the one that fits: words on a drawing that is only
 //! shrunk cannot be read on a phone.
 
 mod area;
+mod bands;
 mod lines;
 mod roofline;
 mod scatter;
 mod treemap;
 
 pub use area::{Area, Layer};
+pub use bands::{BandColumn, BandPiece, Bands};
 pub use lines::{Lines, Series, Swept};
 pub use roofline::{Bandwidth, Origin, Roofline, RooflinePoint};
 pub use scatter::{Dimension, Point, Scatter};
@@ -28,6 +30,8 @@ pub enum Chart {
     Treemap(Treemap),
     /// Amounts over steps, one upon the other, with the peak.
     Area(Area),
+    /// Channels along the depth of a network, in bands of what goes together.
+    Bands(Bands),
     /// Work and speed under what a machine can do.
     Roofline(Roofline),
     /// Curves over a factor that is swept.
@@ -70,6 +74,7 @@ impl Chart {
         match self {
             Self::Treemap(chart) => &chart.title,
             Self::Area(chart) => &chart.title,
+            Self::Bands(chart) => &chart.title,
             Self::Roofline(chart) => &chart.title,
             Self::Lines(chart) => &chart.title,
             Self::Scatter(chart) => &chart.title,
@@ -105,6 +110,7 @@ impl Chart {
         match self {
             Self::Treemap(chart) => chart.draw(sheet),
             Self::Area(chart) => chart.draw(sheet),
+            Self::Bands(chart) => chart.draw(sheet),
             Self::Roofline(chart) => chart.draw(sheet),
             Self::Lines(chart) => chart.draw(sheet),
             Self::Scatter(chart) => chart.draw(sheet),
@@ -121,6 +127,12 @@ impl From<Treemap> for Chart {
 impl From<Area> for Chart {
     fn from(chart: Area) -> Self {
         Self::Area(chart)
+    }
+}
+
+impl From<Bands> for Chart {
+    fn from(chart: Bands) -> Self {
+        Self::Bands(chart)
     }
 }
 

@@ -4,7 +4,7 @@
 //! files, what is worth showing.
 //!
 //! Numbers become a [`Picture`]: [`filters`] of a convolution, a [`feature_map`] of a layer, a [`HeatMap`] over an image. Or they become
-//! a [`Chart`]: a [`Treemap`] of what takes how much, an [`Area`] of memory over time, a [`Roofline`], [`Lines`] over a factor that is
+//! a [`Chart`]: a [`Treemap`] of what takes how much, an [`Area`] of memory over time, [`Bands`] of channels that go together, a [`Roofline`], [`Lines`] over a factor that is
 //! swept, a [`Scatter`] of accuracy over latency. Pictures, charts, tables and words become a [`Page`], which is one HTML text with
 //! everything in it; a chart alone is an SVG file, by [`Chart::to_svg`].
 //!
@@ -43,8 +43,8 @@ mod unit;
 mod words;
 
 pub use chart::{
-    Area, Bandwidth, Chart, Dimension, Layer, Lines, Origin, Point, Roofline, RooflinePoint,
-    Scatter, Series, Swept, Tile, Treemap,
+    Area, BandColumn, BandPiece, Bands, Bandwidth, Chart, Dimension, Layer, Lines, Origin, Point,
+    Roofline, RooflinePoint, Scatter, Series, Swept, Tile, Treemap,
 };
 pub use colormap::Colormap;
 pub use error::{Error, Result};

@@ -213,4 +213,7 @@ fn channels_flow_as_the_operations_say() {
     assert_eq!(flow("blocks.0.1.add"), Flow::Same);
     assert_eq!(flow("classifier"), Flow::Mixes { groups: 1 });
     assert_eq!(flow("input"), Flow::Opaque);
+    // A dense convolution of one channel is not a depthwise one: its filters are apart from each other.
+    let gray = [crate::Extent::Map { h: 5, w: 5, c: 1 }];
+    assert_eq!(Op::Conv(Conv::dense(6, 3, 1)).flow(0, &gray), Flow::Mixes { groups: 1 });
 }
