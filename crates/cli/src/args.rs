@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use taper_recipes::MAX_THREADS;
 
-use crate::{bench, cost, eval, explain, finetune, look, models, predict};
+use crate::{bench, cost, eval, explain, finetune, look, models, predict, prune};
 
 /// Fine-tune, evaluate, use and measure efficient convolutional networks.
 #[derive(Debug, Parser)]
@@ -38,6 +38,8 @@ enum Command {
     Bench(bench::Flags),
     /// Count what a network costs, before it runs: parameters, operations, memory, time
     Cost(Box<cost::Flags>),
+    /// Make a network smaller and faster: cut channels, and let it recover
+    Prune(Box<prune::Flags>),
     /// Explain what a convolution or a pool does at given sizes: formulas, cost, kernel
     Explain(Box<explain::Flags>),
     /// List or search the networks that are known by name
@@ -107,6 +109,7 @@ impl Request {
             Command::Look(flags) => look::run(flags),
             Command::Bench(flags) => bench::run(flags),
             Command::Cost(flags) => cost::run(*flags),
+            Command::Prune(flags) => prune::run(*flags),
             Command::Explain(flags) => explain::run(*flags),
             Command::Models(flags) => models::run(&flags),
         }

@@ -16,6 +16,7 @@ mod models;
 mod output;
 mod predict;
 mod progress;
+mod prune;
 mod signals;
 
 use std::process::ExitCode;

@@ -209,6 +209,12 @@ pub enum Error {
         /// Why.
         source: taper_zoo::Error,
     },
+    /// A network cannot be pruned so.
+    #[error(transparent)]
+    Prune {
+        /// Why.
+        source: Box<taper_prune::Error>,
+    },
     /// A model file cannot be used.
     #[error(transparent)]
     Model {

@@ -93,7 +93,7 @@ fn run(
 }
 
 /// Runs a model over the pictures of `dataset.val`.
-fn judge(
+pub(crate) fn judge(
     dataset: &Dataset,
     model: &Model,
     options: &EvaluateOptions,

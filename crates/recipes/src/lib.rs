@@ -18,6 +18,7 @@ mod look;
 mod observer;
 mod options;
 mod predict;
+pub mod prune;
 mod recalibrate;
 mod relay;
 mod report;

@@ -8,6 +8,7 @@ mod choice;
 mod fine_tune;
 mod list;
 mod look;
+mod prune;
 
 use std::path::PathBuf;
 
@@ -19,6 +20,7 @@ pub use choice::{Augment, BenchMode, Labels, OptimizerKind, Pretrained, Schedule
 pub use fine_tune::FineTuneOptions;
 pub use list::{OptionValue, Role};
 pub use look::LookOptions;
+pub use prune::PruneOptions;
 
 /// The most threads that can be asked for.
 pub const MAX_THREADS: usize = Cpu::MOST_THREADS;

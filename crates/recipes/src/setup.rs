@@ -93,6 +93,14 @@ pub(crate) fn data(source: taper_data::Error) -> Error {
     Error::Data { source }
 }
 
+pub(crate) fn prune(source: taper_prune::Error) -> Error {
+    Error::Prune { source: Box::new(source) }
+}
+
+pub(crate) fn model(source: taper_model::Error) -> Error {
+    Error::Model { source }
+}
+
 pub(crate) fn classifier(source: taper_classifier::Error) -> Error {
     match source {
         taper_classifier::Error::Engine { source } => Error::Engine { source },

@@ -1,0 +1,350 @@
+//! Pruning: a model and what it may cost become a smaller model that has recovered.
+//!
+//! Above: the binary, Rust users. Below: `prune::{latency, select, state}`, `taper_prune`, `fine_tune_from`, `recalibrate`, `evaluate`.
+//! Not here: what goes together and what matters least (`taper_prune`), the steps (`taper_train`).
+//! Every round is a function of the options and of the round before, so that a run that was killed goes on where it was.
+
+mod latency;
+mod select;
+mod state;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use serde::Serialize;
+use taper_data::Dataset;
+use taper_model::{Model, Precision, Preprocess};
+use taper_prune::{CubicSchedule, Groups, Protect, cut, explain};
+
+use crate::data::{self, SkippedFiles};
+use crate::error::{Error, Result};
+use crate::evaluate::judge;
+use crate::fine_tune::{ResumeOptions, resume_on};
+use crate::observer::Observer;
+use crate::options::EvaluateOptions;
+use crate::recalibrate::recalibrate;
+use crate::report::FineTuneReport;
+use crate::setup;
+use crate::source::ModelSource;
+use crate::tune::same_classes;
+use crate::tune_from::{TuneFrom, fine_tune_from};
+use state::RunState;
+
+pub use latency::LatencyPair;
+pub use taper_prune::{
+    Amount, Criterion, FileSize, GroupRow, Limits, Metric, Normalizer, Ranking, Reduction, Target,
+};
+
+pub use crate::options::PruneOptions;
+
+/// The size of a model's file as a metric.
+///
+/// # Errors
+/// As loading the model.
+pub fn file_size(model: &str) -> Result<Metric> {
+    let model = ModelSource::resolve(model)?.load(&AtomicBool::new(false), &mut crate::Silent)?;
+    Ok(Metric::Size(FileSize::of(&model, Precision::F32).map_err(setup::prune)?))
+}
+
+/// What goes together in a network, and what is protected and why.
+///
+/// # Errors
+/// As loading the network; [`Error::Prune`] if `protect` names what is not there.
+pub fn explain_groups(model: &str, protect: &[String]) -> Result<Vec<GroupRow>> {
+    let (graph, _) = ModelSource::resolve(model)?.graph()?;
+    let groups = Groups::of(&graph, &Protect::names(protect)).map_err(setup::prune)?;
+    Ok(explain(&groups))
+}
+
+/// The result of pruning.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PruneReport {
+    /// Trained parameters before.
+    pub params_before: u64,
+    /// And after.
+    pub params: u64,
+    /// Multiply-accumulates of an image before.
+    pub macs_before: u64,
+    /// And after.
+    pub macs: u64,
+    /// Share of the held-out pictures that the network named rightly before the cut; absent without pictures.
+    pub top1_before: Option<f64>,
+    /// Right after the last cut, with the statistics of its norms averaged again.
+    pub top1_cut: Option<f64>,
+    /// Of the model file, after recovery.
+    pub top1_after: Option<f64>,
+    /// After the last epoch of recovery, which need not be the best.
+    pub top1_last: Option<f64>,
+    /// Milliseconds of a batch of one before, measured in turns with `latency_after_ms`.
+    pub latency_before_ms: f64,
+    /// And after.
+    pub latency_after_ms: f64,
+    /// The same by batch.
+    pub latencies: Vec<LatencyPair>,
+    /// Whether every batch became faster.
+    pub is_faster: bool,
+    /// Height and width of the images that it is for.
+    pub image_size: [usize; 2],
+    /// How the channels were chosen, in words.
+    pub chosen_by: String,
+    /// What became of each target.
+    pub targets: Vec<TargetRow>,
+    /// Every group that could be cut.
+    pub layers: Vec<LayerRow>,
+    /// Held-out pictures behind the shares.
+    pub images: Option<usize>,
+    /// Seconds of this call.
+    pub seconds: f64,
+    /// The model file; absent when stopped before there was one.
+    pub model: Option<PathBuf>,
+    /// The run's folder.
+    #[serde(skip)]
+    pub out: PathBuf,
+    /// Whether it was asked to stop.
+    pub stopped: bool,
+}
+
+/// A target.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TargetRow {
+    /// What was counted.
+    pub metric: String,
+    /// Of the network as it was.
+    pub before: f64,
+    /// What was asked for.
+    pub target: f64,
+    /// Of the network as it is.
+    pub after: f64,
+}
+
+/// The width of a group of layers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LayerRow {
+    /// The first layer with these channels.
+    pub name: String,
+    /// Channels before.
+    pub before: usize,
+    /// Channels after.
+    pub after: usize,
+}
+
+/// Cuts channels until a model costs what it may, and lets it recover.
+///
+/// Pictures are those of `options.tune.data`, or of `dataset`; with neither, the channels are cut by the weights alone and nothing is trained.
+///
+/// # Errors
+/// [`Error::is_request`] tells a wrong request from work that failed.
+pub fn prune(
+    dataset: Option<&Dataset>,
+    options: &PruneOptions,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<PruneReport> {
+    options.check()?;
+    let state = RunState::vacant(options)?;
+    Pruning::new(dataset, options, stop, observer)?.run(state, stop, observer)
+}
+
+/// What all rounds share.
+struct Pruning<'a> {
+    options: &'a PruneOptions,
+    model: Model,
+    dataset: Option<Dataset>,
+    started: Instant,
+}
+
+/// What a round left.
+struct Round {
+    model: Model,
+    top1_cut: Option<f64>,
+    tuned: Option<FineTuneReport>,
+}
+
+impl<'a> Pruning<'a> {
+    fn new(
+        dataset: Option<&Dataset>,
+        options: &'a PruneOptions,
+        stop: &AtomicBool,
+        observer: &mut dyn Observer,
+    ) -> Result<Self> {
+        let started = Instant::now();
+        let model = ModelSource::resolve(&options.tune.model)?.load(stop, observer)?;
+        let dataset = match (dataset, &options.tune.data) {
+            (Some(dataset), data) => {
+                dataset.validate_training().map_err(setup::data)?;
+                Some(data::of_ones_own(dataset, data.as_deref())?)
+            }
+            (None, Some(_)) => Some(data::to_train(&options.tune)?),
+            (None, None) => None,
+        };
+        if let Some(dataset) = &dataset {
+            SkippedFiles::new(options.tune.data.as_deref()).tell(&dataset.skipped, observer);
+            same_classes("model", &model, &dataset.classes)?;
+        }
+        Ok(Self { options, model, dataset, started })
+    }
+
+    fn run(
+        &self,
+        mut state: RunState,
+        stop: &AtomicBool,
+        observer: &mut dyn Observer,
+    ) -> Result<PruneReport> {
+        let protect = Protect::names(&self.options.protect);
+        let top1_before = self.top1(&self.model, observer)?;
+        let groups = Groups::of(self.model.graph(), &protect).map_err(setup::prune)?;
+        let resized = self.resized()?;
+        let mut last = Round { model: resized, top1_cut: None, tuned: None };
+        for round in 0..self.options.rounds {
+            last = self.round(round, last.model, &protect, &mut state, (stop, observer))?;
+            if last.tuned.as_ref().is_some_and(|tuned| tuned.stopped) {
+                break;
+            }
+        }
+        self.report(&groups, top1_before, last, &state, observer)
+    }
+
+    /// The model for the images that were asked for.
+    fn resized(&self) -> Result<Model> {
+        let Some(size) = self.options.image_size else { return Ok(self.model.clone()) };
+        let preprocess = Preprocess { input_size: [size; 2], ..*self.model.preprocess() };
+        self.model.clone().with_preprocess(preprocess).map_err(setup::model)
+    }
+
+    /// Cuts to this round's share, averages statistics again, judges, and trains.
+    fn round(
+        &self,
+        round: usize,
+        model: Model,
+        protect: &Protect,
+        state: &mut RunState,
+        (stop, observer): (&AtomicBool, &mut dyn Observer),
+    ) -> Result<Round> {
+        let folder = state.round_folder(round);
+        if let Some(run) = state.begun(round)? {
+            let resumed = ResumeOptions::new(run);
+            let tuned = match &self.dataset {
+                Some(dataset) if self.options.tune.data.is_none() => {
+                    resume_on(dataset, &resumed, stop, observer)?
+                }
+                _ => crate::resume(&resumed, stop, observer)?,
+            };
+            let model = self.recovered(&tuned, model)?;
+            return Ok(Round { model, top1_cut: state.top1_cut(round), tuned: Some(tuned) });
+        }
+        let groups = Groups::of(model.graph(), protect).map_err(setup::prune)?;
+        let steps = CubicSchedule { start: 0.0, end: 1.0, rounds: self.options.rounds };
+        let plan = select::plan(self, &model, &groups, steps.at(round + 1))?;
+        let mut model = cut(&model, &groups, &plan.cut).map_err(setup::prune)?;
+        let Some(dataset) = &self.dataset else {
+            return Ok(Round { model, top1_cut: None, tuned: None });
+        };
+        let recovery = self.options.recovery(self.epochs_of(round).max(1));
+        if self.options.statistics_batches > 0 {
+            model = recalibrate(&model, dataset, self.options.statistics_batches, &recovery)?;
+        }
+        let top1_cut = self.top1(&model, observer)?;
+        state.cut(round, top1_cut)?;
+        if self.epochs_of(round) == 0 {
+            return Ok(Round { model, top1_cut, tuned: None });
+        }
+        let teacher = self.options.distill.then(|| self.model.clone());
+        let from = TuneFrom { teacher, ..TuneFrom::new(model.clone()) };
+        let options = crate::FineTuneOptions { out: Some(folder), ..recovery };
+        let own = options.data.is_none().then_some(dataset);
+        let tuned = fine_tune_from(from, own, &options, stop, observer)?;
+        let model = self.recovered(&tuned, model)?;
+        Ok(Round { model, top1_cut, tuned: Some(tuned) })
+    }
+
+    /// What recovery made of a model, or the model where there is nothing yet.
+    fn recovered(&self, tuned: &FineTuneReport, model: Model) -> Result<Model> {
+        match &tuned.model {
+            Some(path) => Model::load(path).map_err(setup::model),
+            None => Ok(model),
+        }
+    }
+
+    /// Epochs of a round: the last has what is left over.
+    fn epochs_of(&self, round: usize) -> usize {
+        let (epochs, rounds) = (self.options.recovery_epochs, self.options.rounds);
+        let each = epochs / rounds;
+        if round + 1 == rounds { epochs - each * (rounds - 1) } else { each }
+    }
+
+    fn top1(&self, model: &Model, observer: &mut dyn Observer) -> Result<Option<f64>> {
+        let Some(dataset) = &self.dataset else { return Ok(None) };
+        Ok(Some(self.judge(dataset, model, observer)?.0))
+    }
+
+    /// Share of the held-out pictures that a model names rightly, and how many there are.
+    fn judge(
+        &self,
+        dataset: &Dataset,
+        model: &Model,
+        observer: &mut dyn Observer,
+    ) -> Result<(f64, usize)> {
+        let tune = &self.options.tune;
+        let options = EvaluateOptions {
+            data: tune.data.clone().unwrap_or_default(),
+            batch_size: tune.batch_size,
+            threads: tune.threads,
+            ..EvaluateOptions::of_model(&tune.model)
+        };
+        let report = judge(dataset, model, &options, observer, Instant::now())?;
+        Ok((report.top1, report.images))
+    }
+
+    fn report(
+        &self,
+        groups: &Groups,
+        top1_before: Option<f64>,
+        last: Round,
+        state: &RunState,
+        observer: &mut dyn Observer,
+    ) -> Result<PruneReport> {
+        let Round { model, top1_cut, tuned } = last;
+        let stopped = tuned.as_ref().is_some_and(|tuned| tuned.stopped);
+        let path = state.write(&model, self.options.file.as_deref())?;
+        let judged = match &self.dataset {
+            Some(dataset) => Some(self.judge(dataset, &model, observer)?),
+            None => None,
+        };
+        let latencies = latency::measure([&self.model, &model], self.options)?;
+        let cost = |model: &Model| {
+            let cost = taper_cost::of(model.graph(), model.preprocess().input_size);
+            cost.map(|cost| cost.total()).map_err(|source| Error::Cost { source })
+        };
+        let (before, after) = (cost(&self.model)?, cost(&model)?);
+        let one = latencies.first().copied().unwrap_or_default();
+        Ok(PruneReport {
+            params_before: before.params.0,
+            params: after.params.0,
+            macs_before: before.macs().0,
+            macs: after.macs().0,
+            top1_before,
+            top1_cut,
+            top1_after: judged.map(|(top1, _)| top1),
+            top1_last: tuned.as_ref().and_then(|tuned| tuned.val_top1),
+            latency_before_ms: one.before_ms,
+            latency_after_ms: one.after_ms,
+            is_faster: latencies.iter().all(|pair| pair.after_ms < pair.before_ms),
+            latencies,
+            image_size: model.preprocess().input_size,
+            chosen_by: select::words(self.options, self.model.graph()),
+            targets: select::targets([&self.model, &model], self.options)?,
+            layers: select::layers(groups, model.graph())?,
+            images: judged.map(|(_, images)| images),
+            seconds: self.started.elapsed().as_secs_f64(),
+            model: Some(path),
+            out: state.folder().to_path_buf(),
+            stopped,
+        })
+    }
+}
+
+/// The name of a model file in a run's folder.
+pub(crate) fn model_file(folder: &Path) -> PathBuf {
+    folder.join("model.safetensors")
+}

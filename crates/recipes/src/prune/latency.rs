@@ -1,0 +1,138 @@
+//! How long networks take: two side by side, and one again and again while a budget is solved.
+//!
+//! Above: `prune`. Below: `taper_engine::Session`, `taper_cost::LatencyModel`. Not here: other programs (`cargo xtask bench`).
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use taper_cost::{Calibration, LatencyModel};
+use taper_engine::{Cpu, Session, SessionOptions, Spread};
+use taper_graph::Graph;
+use taper_model::Model;
+
+use crate::bench::images;
+use crate::calibration;
+use crate::error::{Error, Result};
+use crate::options::PruneOptions;
+
+/// How long every network runs in all, and in one turn.
+pub(super) const MEASURED: Duration = Duration::from_millis(1500);
+const TURN: Duration = Duration::from_millis(60);
+
+/// How long a candidate is measured.
+const CANDIDATE: Duration = Duration::from_millis(60);
+
+/// Milliseconds of a batch before and after, measured in turns.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct LatencyPair {
+    /// Images.
+    pub batch: usize,
+    /// The unpruned network's, median.
+    pub before_ms: f64,
+    /// The pruned network's, median.
+    pub after_ms: f64,
+}
+
+/// A session with the images that it runs.
+struct Contestant {
+    session: Session,
+    xs: Vec<f32>,
+    shape: [usize; 3],
+    ms: Vec<f64>,
+}
+
+impl Contestant {
+    fn new(model: &Model, batch: usize, threads: usize) -> Result<Self> {
+        let options = SessionOptions { threads, ..SessionOptions::default() };
+        let session = Session::new(model, &options).map_err(engine)?;
+        let [h, w] = model.preprocess().input_size;
+        let shape = [batch, h, w];
+        Ok(Self { session, xs: images(model, shape), shape, ms: Vec::new() })
+    }
+
+    /// Runs until the turn is over, after a run that brings its caches back.
+    fn take_turn(&mut self, turn: Duration) -> Result<()> {
+        self.session.run(&self.xs, self.shape).map_err(engine)?;
+        let began = Instant::now();
+        loop {
+            let start = Instant::now();
+            self.session.run(&self.xs, self.shape).map_err(engine)?;
+            self.ms.push(start.elapsed().as_secs_f64() * 1e3);
+            if began.elapsed() >= turn {
+                return Ok(());
+            }
+        }
+    }
+
+    fn median_ms(&self) -> f64 {
+        Spread::of(&self.ms).map_or(0.0, |spread| spread.median)
+    }
+}
+
+/// Both networks on batches of one and of `latency_batch` images, in turns.
+pub(super) fn measure(models: [&Model; 2], options: &PruneOptions) -> Result<Vec<LatencyPair>> {
+    let mut batches = vec![1, options.latency_batch];
+    batches.dedup();
+    let mut pairs = Vec::new();
+    for batch in batches {
+        let threads = options.tune.threads;
+        let [mut before, mut after] = [
+            Contestant::new(models[0], batch, threads)?,
+            Contestant::new(models[1], batch, threads)?,
+        ];
+        let began = Instant::now();
+        while began.elapsed() < 2 * MEASURED || before.ms.len() < 3 {
+            before.take_turn(TURN)?;
+            after.take_turn(TURN)?;
+        }
+        let (before_ms, after_ms) = (before.median_ms(), after.median_ms());
+        pairs.push(LatencyPair { batch, before_ms, after_ms });
+    }
+    Ok(pairs)
+}
+
+/// Times networks as a target of latency has it: measured here, or predicted for the machine of a calibration.
+pub(super) struct Clock<'a> {
+    options: &'a PruneOptions,
+    calibration: Option<Calibration>,
+}
+
+impl<'a> Clock<'a> {
+    /// # Errors
+    /// What reading the calibration says.
+    pub(super) fn new(options: &'a PruneOptions) -> Result<Self> {
+        let calibration = options.calibration.as_deref().map(calibration::read).transpose()?;
+        Ok(Self { options, calibration })
+    }
+
+    /// Seconds of a batch of `latency_batch` images through a model, run for so long.
+    pub(super) fn of_model(&self, model: &Model, turn: Duration) -> Result<f64> {
+        let (batch, threads) = (self.options.latency_batch, self.options.tune.threads);
+        if let Some(calibration) = &self.calibration {
+            let threads = Cpu::new(threads).threads();
+            let cost = |source| Error::Cost { source };
+            let [h, w] = model.preprocess().input_size;
+            let outputs: Vec<&str> = model.graph().main_outputs().collect();
+            let fitted = LatencyModel::new(calibration, threads).map_err(cost)?;
+            let predicted = fitted.inference(model.graph(), &outputs, [batch, h, w]);
+            return Ok(predicted.map_err(cost)?.total.0);
+        }
+        let mut contestant = Contestant::new(model, batch, threads)?;
+        contestant.take_turn(turn)?;
+        Ok(contestant.median_ms() / 1e3)
+    }
+
+    /// Seconds of a batch through a network of this graph, prepared as `like`; its weights change no time.
+    pub(super) fn of_graph(
+        &self,
+        graph: &Graph,
+        like: &Model,
+    ) -> std::result::Result<f64, Box<dyn std::error::Error + Send + Sync>> {
+        let model = Model::random(graph.clone(), 0, *like.preprocess(), Vec::new())?;
+        Ok(self.of_model(&model, CANDIDATE)?)
+    }
+}
+
+fn engine(source: taper_engine::Error) -> Error {
+    Error::Engine { source }
+}

@@ -1,0 +1,126 @@
+//! Where a run of pruning is, as its folder holds it.
+//!
+//! Above: `prune`. Below: `taper_files`, `run`. Not here: what a round does (`prune`), the folder of a round's training (`run`).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use taper_model::Model;
+
+use super::model_file;
+use crate::error::{Error, Result};
+use crate::options::PruneOptions;
+use crate::setup;
+
+/// What a run's folder remembers.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    /// The options, in words; a run goes on with the same only.
+    options: String,
+    /// By round that was cut: accuracy right after the cut.
+    cut: BTreeMap<usize, Option<f64>>,
+}
+
+/// A run's folder.
+pub(super) struct RunState {
+    folder: PathBuf,
+    written: Written,
+}
+
+impl RunState {
+    /// The folder of a new run, or of the same run that did not come to its end.
+    pub(super) fn vacant(options: &PruneOptions) -> Result<Self> {
+        let folder = match &options.tune.out {
+            Some(out) => out.clone(),
+            None => first_free()?,
+        };
+        let words = format!("{:?}", PruneOptions { resume: false, ..options.clone() });
+        let file = folder.join("prune.json");
+        let written = match std::fs::read_to_string(&file) {
+            Ok(text) => {
+                let written: Written = serde_json::from_str(&text)
+                    .map_err(|source| Error::Config { path: file.clone(), source })?;
+                match (options.resume, written.options == words) {
+                    (true, true) => written,
+                    (true, false) => {
+                        let (what, run) = ("request", folder);
+                        let difference = format!("it was {}", written.options);
+                        return Err(Error::Changed { run, what, difference });
+                    }
+                    (false, _) => return Err(Error::OutExists { path: folder }),
+                }
+            }
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
+                if options.resume {
+                    let reason = "it has no prune.json".to_owned();
+                    return Err(Error::NoRun { path: folder, reason });
+                }
+                if model_file(&folder).exists() {
+                    return Err(Error::OutExists { path: folder });
+                }
+                Written { options: words, cut: BTreeMap::new() }
+            }
+            Err(source) => return Err(Error::File { action: "read", path: file, source }),
+        };
+        let state = Self { folder, written };
+        state.save()?;
+        Ok(state)
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where a round trains.
+    pub(super) fn round_folder(&self, round: usize) -> PathBuf {
+        self.folder.join(format!("recovery-{}", round + 1))
+    }
+
+    /// The folder of a round that has begun to train.
+    pub(super) fn begun(&self, round: usize) -> Result<Option<PathBuf>> {
+        let folder = self.round_folder(round);
+        let has = folder.join("config.json").is_file() && self.written.cut.contains_key(&round);
+        Ok(has.then_some(folder))
+    }
+
+    pub(super) fn top1_cut(&self, round: usize) -> Option<f64> {
+        self.written.cut.get(&round).copied().flatten()
+    }
+
+    /// Remembers that a round was cut.
+    pub(super) fn cut(&mut self, round: usize, top1: Option<f64>) -> Result<()> {
+        self.written.cut.insert(round, top1);
+        self.save()
+    }
+
+    fn save(&self) -> Result<()> {
+        let failed = |action, path: &Path| {
+            let path = path.to_path_buf();
+            move |source| Error::File { action, path, source }
+        };
+        std::fs::create_dir_all(&self.folder).map_err(failed("create", &self.folder))?;
+        let path = self.folder.join("prune.json");
+        let text = serde_json::to_string_pretty(&self.written)
+            .map_err(|source| Error::Config { path: path.clone(), source })?;
+        taper_files::replace(&path, |file| file.write_all(text.as_bytes()))
+            .map_err(failed("write", &path))
+    }
+
+    /// Writes the pruned model, and once more where it was asked for.
+    pub(super) fn write(&self, model: &Model, file: Option<&Path>) -> Result<PathBuf> {
+        let path = model_file(&self.folder);
+        model.save(&path).map_err(setup::model)?;
+        let Some(file) = file else { return Ok(path) };
+        model.save(file).map_err(setup::model)?;
+        Ok(file.to_path_buf())
+    }
+}
+
+/// The first folder of `runs/prune-1`, `runs/prune-2`, … that is not there.
+fn first_free() -> Result<PathBuf> {
+    let mut names = (1..).map(|number| Path::new("runs").join(format!("prune-{number}")));
+    let free = names.find(|path| !path.exists());
+    free.ok_or_else(|| Error::OutExists { path: PathBuf::from("runs") })
+}
