@@ -20,7 +20,7 @@ fn cost_command(args: &[&str]) -> Command {
 }
 
 /// A machine that needs a nanosecond for a thousand multiply-accumulates, and for nothing else.
-fn calibration(dir: &Path, change: impl FnOnce(&mut Value)) -> PathBuf {
+pub(crate) fn calibration(dir: &Path, change: impl FnOnce(&mut Value)) -> PathBuf {
     let roof = json!({ "threads": 2, "flops_per_second": 4e12, "copies": [[262_144, 1e11]] });
     let shape = |kind: &str, macs: usize| {
         json!({ "kind": kind, "positions": macs, "in_channels": 1, "out_channels": 1, "groups": 1, "taps": 1,

@@ -19,6 +19,7 @@ mod going_on;
 mod look;
 mod models;
 mod pictures;
+mod prune;
 mod stopping;
 mod streams;
 mod taper;

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::pictures;
-use crate::taper::{Ran, arg, small_model, start, taper};
+use crate::taper::{arg, finish, small_model, start, taper};
 
 /// Epochs of a run; enough that it takes a second or more.
 const EPOCHS: usize = 20;
@@ -72,15 +72,6 @@ fn wait_for_checkpoint(run: &Run, out: &str) {
     while !path.exists() {
         assert!(start.elapsed() < Duration::from_secs(60), "no checkpoint after a minute");
         std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn finish(child: Child) -> Ran {
-    let output = child.wait_with_output().unwrap();
-    Ran {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
     }
 }
 

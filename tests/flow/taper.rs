@@ -61,7 +61,15 @@ pub(crate) fn taper(args: &[impl AsRef<OsStr>]) -> Ran {
 
 /// Runs a command to its end.
 pub(crate) fn ran(mut command: Command) -> Ran {
-    let Output { status, stdout, stderr } = command.output().unwrap();
+    left(command.output().unwrap())
+}
+
+/// Waits for the end of what was started.
+pub(crate) fn finish(child: Child) -> Ran {
+    left(child.wait_with_output().unwrap())
+}
+
+fn left(Output { status, stdout, stderr }: Output) -> Ran {
     Ran {
         code: status.code(),
         stdout: String::from_utf8(stdout).unwrap(),

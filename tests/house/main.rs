@@ -6,4 +6,5 @@ mod files;
 mod frozen;
 mod preprocess;
 mod prune;
+mod prune_criteria;
 mod zoo;

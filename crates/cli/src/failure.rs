@@ -4,6 +4,7 @@
 //! Libraries name the fields of their options; that a field is a flag is known here alone.
 
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -24,6 +25,16 @@ pub(crate) struct Remembered {
     pub(crate) flag: String,
 }
 
+/// A folder that is taken, of a command whose `--resume` names no folder.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "`{}` already holds a run: choose another --out, or go on with the same flags and --resume", path.display()
+)]
+pub(crate) struct Taken {
+    /// The folder.
+    pub(crate) path: PathBuf,
+}
+
 /// Says what went wrong and how the program ends: 2 if the request was wrong, 130 if it was stopped, 1 if the work failed.
 pub(crate) fn end(error: &anyhow::Error) -> ExitCode {
     if let Some(usage) = error.downcast_ref::<clap::Error>() {
@@ -38,7 +49,7 @@ pub(crate) fn end(error: &anyhow::Error) -> ExitCode {
     match error.downcast_ref::<Error>() {
         Some(Error::Stopped) => ExitCode::from(signals::STOPPED),
         Some(error) if error.is_request() => ExitCode::from(2),
-        None if error.is::<Remembered>() => ExitCode::from(2),
+        None if error.is::<Remembered>() || error.is::<Taken>() => ExitCode::from(2),
         _ => ExitCode::FAILURE,
     }
 }

@@ -12,9 +12,10 @@ use taper_recipes::prune::{
     Amount, Criterion, GroupRow, Limits, Metric, Normalizer, PruneOptions, PruneReport, Ranking,
     Reduction, Target, file_size,
 };
-use taper_recipes::{FineTuneOptions, OptimizerKind};
+use taper_recipes::{Error, FineTuneOptions, OptimizerKind};
 
 use crate::args::{Arch, Shared};
+use crate::failure::Taken;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::signals;
@@ -156,7 +157,10 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
     let options = flags.into_options()?;
     let report = taper_recipes::prune::prune(None, &options, &stop, &mut progress);
     progress.end();
-    let report = report?;
+    let report = report.map_err(|error| match error {
+        Error::OutExists { path } => Taken { path }.into(),
+        error => anyhow::Error::from(error),
+    })?;
     say(&report, &output);
     output.json(&report)?;
     Ok(if report.stopped { ExitCode::from(signals::STOPPED) } else { ExitCode::SUCCESS })
@@ -278,7 +282,7 @@ fn say(report: &PruneReport, output: &Output) {
             pair.after_ms / pair.before_ms
         ));
     }
-    if !report.is_faster {
+    if report.is_faster == Some(false) {
         output.say("it is NOT faster on this machine");
     }
     let percent = |share: Option<f64>| match share {

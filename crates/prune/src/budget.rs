@@ -20,7 +20,7 @@ use crate::{Cut, Error, Groups, Result, UnitId, ranking};
 pub use amount::Amount;
 use levels::Levels;
 pub use limits::{Limits, Widths};
-pub use metric::{FileSize, Metric};
+pub use metric::{FileSize, Metric, check_targets};
 use search::{Constraint, Found, Search};
 pub use sensitivity::cut_of_group;
 use truth::Truth;
@@ -143,7 +143,7 @@ pub fn solve(
 ) -> Result<Plan> {
     problem.limits.check(problem.groups)?;
     ranking::check(problem.groups, problem.scores)?;
-    metric::check(targets)?;
+    metric::check_targets(targets)?;
     problem.check_exponent()?;
     let scores = shifted(problem.scores);
     let problem = Problem { scores: &scores, ..*problem };

@@ -47,7 +47,7 @@ mod words;
 
 pub use budget::{
     Amount, FileSize, GroupWidth, Limits, Metric, Plan, Price, Problem, Reached, TOLERANCE, Target,
-    Widths, cut_of_group, solve,
+    Widths, check_targets, cut_of_group, solve,
 };
 pub use criterion::{Criterion, Evidence, Normalizer, Readers, Reduction, Scoring, scores};
 pub use cut::{Cut, cut, cut_graph};

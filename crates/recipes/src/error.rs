@@ -46,6 +46,12 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// The output file is there already.
+    #[error("`{}` is there already: choose another file for `out`, or remove it first", path.display())]
+    FileExists {
+        /// The file.
+        path: PathBuf,
+    },
     /// The folder to go on with holds no run.
     #[error("`{}` holds no run that can be gone on with: {reason}", path.display())]
     NoRun {

@@ -8,14 +8,15 @@ mod latency;
 mod select;
 mod state;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use serde::Serialize;
 use taper_data::Dataset;
-use taper_model::{Model, Precision, Preprocess};
+use taper_model::{Model, Precision, Preprocess, Tensor};
 use taper_prune::{CubicSchedule, Groups, Protect, cut, explain};
+use taper_train::RunFolder;
 
 use crate::data::{self, SkippedFiles};
 use crate::error::{Error, Result};
@@ -76,14 +77,14 @@ pub struct PruneReport {
     pub top1_after: Option<f64>,
     /// After the last epoch of recovery, which need not be the best.
     pub top1_last: Option<f64>,
-    /// Milliseconds of a batch of one before, measured in turns with `latency_after_ms`.
-    pub latency_before_ms: f64,
+    /// Milliseconds of a batch of one before, measured in turns with `latency_after_ms`; absent when stopped.
+    pub latency_before_ms: Option<f64>,
     /// And after.
-    pub latency_after_ms: f64,
+    pub latency_after_ms: Option<f64>,
     /// The same by batch.
     pub latencies: Vec<LatencyPair>,
-    /// Whether every batch became faster.
-    pub is_faster: bool,
+    /// Whether every batch became faster; absent when stopped.
+    pub is_faster: Option<bool>,
     /// Height and width of the images that it is for.
     pub image_size: [usize; 2],
     /// How the channels were chosen, in words.
@@ -96,7 +97,7 @@ pub struct PruneReport {
     pub images: Option<usize>,
     /// Seconds of this call.
     pub seconds: f64,
-    /// The model file; absent when stopped before there was one.
+    /// The model file; absent when stopped.
     pub model: Option<PathBuf>,
     /// The run's folder.
     #[serde(skip)]
@@ -170,6 +171,7 @@ impl<'a> Pruning<'a> {
     ) -> Result<Self> {
         let started = Instant::now();
         let model = ModelSource::resolve(&options.tune.model)?.load(stop, observer)?;
+        check_finite(&model)?;
         let dataset = match (dataset, &options.tune.data) {
             (Some(dataset), data) => {
                 dataset.validate_training().map_err(setup::data)?;
@@ -192,12 +194,12 @@ impl<'a> Pruning<'a> {
         observer: &mut dyn Observer,
     ) -> Result<PruneReport> {
         let protect = Protect::names(&self.options.protect);
-        let top1_before = self.top1(&self.model, observer)?;
         let groups = Groups::of(self.model.graph(), &protect).map_err(setup::prune)?;
+        let top1_before = self.top1(&self.model, observer)?;
         let resized = self.resized()?;
         let mut last = Round { model: resized, top1_cut: None, tuned: None };
         for round in 0..self.options.rounds {
-            last = self.round(round, last.model, &protect, &mut state, (stop, observer))?;
+            last = self.round(round, &last.model, &protect, &mut state, (stop, observer))?;
             if last.tuned.as_ref().is_some_and(|tuned| tuned.stopped) {
                 break;
             }
@@ -216,7 +218,7 @@ impl<'a> Pruning<'a> {
     fn round(
         &self,
         round: usize,
-        model: Model,
+        model: &Model,
         protect: &Protect,
         state: &mut RunState,
         (stop, observer): (&AtomicBool, &mut dyn Observer),
@@ -230,13 +232,13 @@ impl<'a> Pruning<'a> {
                 }
                 _ => crate::resume(&resumed, stop, observer)?,
             };
-            let model = self.recovered(&tuned, model)?;
+            let model = recovered(&tuned)?;
             return Ok(Round { model, top1_cut: state.top1_cut(round), tuned: Some(tuned) });
         }
         let groups = Groups::of(model.graph(), protect).map_err(setup::prune)?;
         let steps = CubicSchedule { start: 0.0, end: 1.0, rounds: self.options.rounds };
-        let plan = select::plan(self, &model, &groups, steps.at(round + 1))?;
-        let mut model = cut(&model, &groups, &plan.cut).map_err(setup::prune)?;
+        let plan = select::plan(self, model, &groups, steps.at(round + 1))?;
+        let mut model = cut(model, &groups, &plan.cut).map_err(setup::prune)?;
         let Some(dataset) = &self.dataset else {
             return Ok(Round { model, top1_cut: None, tuned: None });
         };
@@ -250,20 +252,12 @@ impl<'a> Pruning<'a> {
             return Ok(Round { model, top1_cut, tuned: None });
         }
         let teacher = self.options.distill.then(|| self.model.clone());
-        let from = TuneFrom { teacher, ..TuneFrom::new(model.clone()) };
+        let from = TuneFrom { teacher, ..TuneFrom::new(model) };
         let options = crate::FineTuneOptions { out: Some(folder), ..recovery };
         let own = options.data.is_none().then_some(dataset);
         let tuned = fine_tune_from(from, own, &options, stop, observer)?;
-        let model = self.recovered(&tuned, model)?;
+        let model = recovered(&tuned)?;
         Ok(Round { model, top1_cut, tuned: Some(tuned) })
-    }
-
-    /// What recovery made of a model, or the model where there is nothing yet.
-    fn recovered(&self, tuned: &FineTuneReport, model: Model) -> Result<Model> {
-        match &tuned.model {
-            Some(path) => Model::load(path).map_err(setup::model),
-            None => Ok(model),
-        }
     }
 
     /// Epochs of a round: the last has what is left over.
@@ -306,18 +300,26 @@ impl<'a> Pruning<'a> {
     ) -> Result<PruneReport> {
         let Round { model, top1_cut, tuned } = last;
         let stopped = tuned.as_ref().is_some_and(|tuned| tuned.stopped);
-        let path = state.write(&model, self.options.file.as_deref())?;
-        let judged = match &self.dataset {
-            Some(dataset) => Some(self.judge(dataset, &model, observer)?),
-            None => None,
+        // Whoever stopped it waits for no measurement, and a file appears when it is done.
+        let path = match stopped {
+            false => Some(state.write(&model, self.options.file.as_deref())?),
+            true => None,
         };
-        let latencies = latency::measure([&self.model, &model], self.options)?;
+        let judged = match &self.dataset {
+            Some(dataset) if !stopped => Some(self.judge(dataset, &model, observer)?),
+            _ => None,
+        };
+        let (mut latencies, mut targets) = (Vec::new(), Vec::new());
+        if !stopped {
+            latencies = latency::measure([&self.model, &model], self.options)?;
+            targets = select::targets([&self.model, &model], self.options)?;
+        }
         let cost = |model: &Model| {
             let cost = taper_cost::of(model.graph(), model.preprocess().input_size);
             cost.map(|cost| cost.total()).map_err(|source| Error::Cost { source })
         };
         let (before, after) = (cost(&self.model)?, cost(&model)?);
-        let one = latencies.first().copied().unwrap_or_default();
+        let one = latencies.first();
         Ok(PruneReport {
             params_before: before.params.0,
             params: after.params.0,
@@ -327,24 +329,38 @@ impl<'a> Pruning<'a> {
             top1_cut,
             top1_after: judged.map(|(top1, _)| top1),
             top1_last: tuned.as_ref().and_then(|tuned| tuned.val_top1),
-            latency_before_ms: one.before_ms,
-            latency_after_ms: one.after_ms,
-            is_faster: latencies.iter().all(|pair| pair.after_ms < pair.before_ms),
+            latency_before_ms: one.map(|pair| pair.before_ms),
+            latency_after_ms: one.map(|pair| pair.after_ms),
+            is_faster: one.map(|_| latencies.iter().all(|pair| pair.after_ms < pair.before_ms)),
             latencies,
             image_size: model.preprocess().input_size,
             chosen_by: select::words(self.options, self.model.graph()),
-            targets: select::targets([&self.model, &model], self.options)?,
+            targets,
             layers: select::layers(groups, model.graph())?,
             images: judged.map(|(_, images)| images),
             seconds: self.started.elapsed().as_secs_f64(),
-            model: Some(path),
+            model: path,
             out: state.folder().to_path_buf(),
             stopped,
         })
     }
 }
 
-/// The name of a model file in a run's folder.
-pub(crate) fn model_file(folder: &Path) -> PathBuf {
-    folder.join("model.safetensors")
+/// Weights that are no numbers would be cut by chance, and recover from nothing.
+fn check_finite(model: &Model) -> Result<()> {
+    let named = model.graph().params().iter().zip(model.tensors());
+    let is_broken = |tensor: &Tensor| tensor.data.iter().any(|value| !value.is_finite());
+    match named.into_iter().find(|(_, tensor)| is_broken(tensor)) {
+        None => Ok(()),
+        Some((spec, _)) => {
+            let name = spec.name.clone();
+            Err(setup::prune(taper_prune::Error::NotFinite { what: "numbers", name }))
+        }
+    }
+}
+
+/// What recovery has made so far: its best model, or the one that it began with.
+fn recovered(tuned: &FineTuneReport) -> Result<Model> {
+    let start = || RunFolder::new(tuned.out.clone()).start();
+    Model::load(tuned.model.clone().unwrap_or_else(start)).map_err(setup::model)
 }

@@ -175,8 +175,20 @@ pub(super) fn macs(problem: &Problem<'_>) -> Result<Terms> {
     Ok(terms)
 }
 
-/// Targets that say something, and each another thing.
-pub(super) fn check(targets: &[Target]) -> Result<()> {
+/// Targets that say something, and each another thing: what can be refused before there is a network.
+///
+/// # Errors
+/// [`Error::Targets`].
+///
+/// # Examples
+/// ```
+/// use taper_prune::{Amount, Metric, Target, check_targets};
+/// let target = |share| Target { metric: Metric::Macs, amount: Amount::Share(share) };
+/// assert!(check_targets(&[target(0.5)]).is_ok());
+/// assert!(check_targets(&[target(1.5)]).is_err());
+/// assert!(check_targets(&[target(0.5), target(0.4)]).is_err());
+/// ```
+pub fn check_targets(targets: &[Target]) -> Result<()> {
     let wrong = |what: String| Err(Error::Targets { what });
     if targets.is_empty() {
         return wrong(

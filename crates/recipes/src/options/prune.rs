@@ -4,10 +4,11 @@
 
 use std::path::PathBuf;
 
-use taper_prune::{Criterion, Limits, Normalizer, Ranking, Reduction, Target};
+use taper_prune::{Criterion, Limits, Normalizer, Ranking, Reduction, Target, check_targets};
 
 use super::{FineTuneOptions, at_least, check_threads, require};
 use crate::error::{Error, Result};
+use crate::setup;
 
 /// What pruning needs to know.
 ///
@@ -97,8 +98,12 @@ impl PruneOptions {
     /// [`Error::Option`] that names the option, what it is and what it must be.
     pub fn check(&self) -> Result<()> {
         if self.targets.is_empty() && self.image_size.is_none() {
-            let expected = "one of target_macs, target_params, target_size, target_memory, target_latency_ms at least";
-            return Err(Error::option("target", &"absent", expected));
+            let expected =
+                "given, or a target for parameters, size, memory or latency, or an image size";
+            return Err(Error::option("target_macs", &"absent", expected));
+        }
+        if !self.targets.is_empty() {
+            check_targets(&self.targets).map_err(setup::prune)?;
         }
         at_least("rounds", self.rounds, 1)?;
         at_least("latency_batch", self.latency_batch, 1)?;

@@ -35,17 +35,22 @@ pub(super) fn plan(
         limits: &options.limits,
         cost_exponent: options.cost_exponent,
     };
-    let mut targets = Vec::new();
+    let (mut targets, mut is_needed) = (Vec::new(), options.targets.is_empty());
     for target in &options.targets {
         let dense = value(target.metric, &pruning.model, options)?;
         let asked = target.amount.of(dense);
+        is_needed |= asked < dense;
         let amount = Amount::Absolute(dense + (asked - dense) * share);
         if value(target.metric, model, options)? > amount.of(dense) {
             targets.push(Target { metric: target.metric, amount });
         }
     }
-    if targets.is_empty() {
+    if targets.is_empty() && is_needed {
         return Ok(nothing(groups));
+    }
+    if !is_needed {
+        // The crate's own refusal says that nothing need be cut.
+        targets.clone_from(&options.targets);
     }
     let clock = latency::Clock::new(options)?;
     let mut price = |graph: &Graph| clock.of_graph(graph, model);

@@ -8,17 +8,16 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use taper_model::Model;
 
-use super::model_file;
 use crate::error::{Error, Result};
 use crate::options::PruneOptions;
-use crate::setup;
+use crate::{FineTuneOptions, run, setup};
 
 /// What a run's folder remembers.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
-    /// The options, in words; a run goes on with the same only.
-    options: String,
+    /// The options, a word each; a run goes on with the same only.
+    options: Vec<String>,
     /// By round that was cut: accuracy right after the cut.
     cut: BTreeMap<usize, Option<f64>>,
 }
@@ -30,13 +29,13 @@ pub(super) struct RunState {
 }
 
 impl RunState {
-    /// The folder of a new run, or of the same run that did not come to its end.
+    /// The folder of a new run, or of the same run that did not come to its end. Nothing is written yet.
     pub(super) fn vacant(options: &PruneOptions) -> Result<Self> {
         let folder = match &options.tune.out {
             Some(out) => out.clone(),
             None => first_free()?,
         };
-        let words = format!("{:?}", PruneOptions { resume: false, ..options.clone() });
+        let words = words(options);
         let file = folder.join("prune.json");
         let written = match std::fs::read_to_string(&file) {
             Ok(text) => {
@@ -46,7 +45,7 @@ impl RunState {
                     (true, true) => written,
                     (true, false) => {
                         let (what, run) = ("request", folder);
-                        let difference = format!("it was {}", written.options);
+                        let difference = difference(&written.options, &words);
                         return Err(Error::Changed { run, what, difference });
                     }
                     (false, _) => return Err(Error::OutExists { path: folder }),
@@ -57,16 +56,15 @@ impl RunState {
                     let reason = "it has no prune.json".to_owned();
                     return Err(Error::NoRun { path: folder, reason });
                 }
-                if model_file(&folder).exists() {
-                    return Err(Error::OutExists { path: folder });
+                run::vacant(Some(&folder))?;
+                if let Some(path) = options.file.as_ref().filter(|path| path.exists()) {
+                    return Err(Error::FileExists { path: path.clone() });
                 }
                 Written { options: words, cut: BTreeMap::new() }
             }
             Err(source) => return Err(Error::File { action: "read", path: file, source }),
         };
-        let state = Self { folder, written };
-        state.save()?;
-        Ok(state)
+        Ok(Self { folder, written })
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -110,11 +108,42 @@ impl RunState {
 
     /// Writes the pruned model, and once more where it was asked for.
     pub(super) fn write(&self, model: &Model, file: Option<&Path>) -> Result<PathBuf> {
-        let path = model_file(&self.folder);
+        self.save()?;
+        let path = self.folder.join("model.safetensors");
         model.save(&path).map_err(setup::model)?;
         let Some(file) = file else { return Ok(path) };
         model.save(file).map_err(setup::model)?;
         Ok(file.to_path_buf())
+    }
+}
+
+/// What was asked, an option a word.
+fn words(options: &PruneOptions) -> Vec<String> {
+    let tune = FineTuneOptions::default();
+    let others = PruneOptions { resume: false, tune, ..options.clone() };
+    let mut words = Vec::new();
+    for text in [format!("{others:#?}"), format!("{:#?}", options.tune)] {
+        let lines = text.lines().collect::<Vec<_>>();
+        for line in lines.iter().take(lines.len().saturating_sub(1)).skip(1) {
+            // A field begins four spaces in; what follows deeper, or closes it, is its value.
+            let field = line.strip_prefix("    ").unwrap_or(line);
+            if field.starts_with(|first: char| first.is_ascii_lowercase()) {
+                words.push(field.to_owned());
+            } else if let Some(word) = words.last_mut() {
+                word.push_str(field.trim_start());
+            }
+        }
+    }
+    words
+}
+
+/// The first option that is another one.
+fn difference(was: &[String], is: &[String]) -> String {
+    let pair = was.iter().zip(is).find(|(was, is)| was != is);
+    let said = |word: &str| word.trim_end_matches(',').to_owned();
+    match pair {
+        Some((was, is)) => format!("it was `{}`, and now it is `{}`", said(was), said(is)),
+        None => "it was of another version".to_owned(),
     }
 }
 
