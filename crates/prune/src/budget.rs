@@ -143,7 +143,7 @@ pub fn solve(
 ) -> Result<Plan> {
     problem.limits.check(problem.groups)?;
     ranking::check(problem.groups, problem.scores)?;
-    metric::check_targets(targets)?;
+    check_targets(targets)?;
     problem.check_exponent()?;
     let scores = shifted(problem.scores);
     let problem = Problem { scores: &scores, ..*problem };
