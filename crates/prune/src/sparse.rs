@@ -8,6 +8,7 @@
 
 mod report;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -15,7 +16,7 @@ use taper_graph::{Graph, ParamId, ParamRole};
 use taper_model::{Model, Tensor};
 
 use crate::words::{parse_word, word_of};
-use crate::{Error, Normalizer, Result};
+use crate::{Error, Normalizer, Protect, Result};
 pub use report::{ParamSparsity, SparsityReport};
 
 /// Which weights are compared with one another.
@@ -50,13 +51,14 @@ impl FromStr for SparseRanking {
     }
 }
 
-/// Which elements of each parameter stay. Only weights of convolutions and linear layers have a mask.
+/// Which elements of each parameter stay. Only weights of convolutions and linear layers have a mask, and not those of layers that are
+/// protected by name; the first layer and the classifier have one like the others, as in Lee et al. 2021.
 ///
 /// # Examples
 /// ```
 /// use taper_graph::{Bias, GraphBuilder, PoolKind};
 /// use taper_model::{Model, Preprocess};
-/// use taper_prune::{Masks, SparseRanking, SparsityReport};
+/// use taper_prune::{Masks, Protect, SparseRanking, SparsityReport};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut b = GraphBuilder::new(8)?;
 /// let xs = b.global_pool("pool", b.input(), PoolKind::Avg, true)?;
@@ -64,9 +66,10 @@ impl FromStr for SparseRanking {
 /// b.output("logits", xs)?;
 /// let model = Model::random(b.build()?, 0, Preprocess::imagenet(), vec![])?;
 ///
-/// let sparse = Masks::by_magnitude(&model, SparseRanking::Global, 0.75)?.apply(&model)?;
+/// let all = Protect::default();
+/// let sparse = Masks::by_magnitude(&model, &all, SparseRanking::Global, 0.75)?.apply(&model)?;
 /// assert_eq!(SparsityReport::of(&sparse).weights.zeros, 60); // of 80 weights
-/// let two_of_four = Masks::n_of_m(&model, 2, 4)?.apply(&model)?;
+/// let two_of_four = Masks::n_of_m(&model, &all, 2, 4)?.apply(&model)?;
 /// assert_eq!(SparsityReport::of(&two_of_four).weights.zeros, 40);
 /// # Ok(()) }
 /// ```
@@ -76,17 +79,23 @@ pub struct Masks {
 }
 
 impl Masks {
-    /// Zeros for the smallest `sparsity` of all weights, rounded down to whole weights; equal ones in the order of elements.
+    /// Zeros for the smallest `sparsity` of all weights that are not protected, rounded down to whole weights; equal ones in the order of
+    /// elements.
     ///
     /// # Errors
     /// [`Error::Limit`] for a sparsity that is not from 0 to below 1; [`Error::NotFinite`] names a weight that holds NaN or infinite
-    /// numbers.
-    pub fn by_magnitude(model: &Model, ranking: SparseRanking, sparsity: f64) -> Result<Self> {
+    /// numbers; [`Error::UnknownName`] of what is protected.
+    pub fn by_magnitude(
+        model: &Model,
+        protect: &Protect,
+        ranking: SparseRanking,
+        sparsity: f64,
+    ) -> Result<Self> {
         if !(0.0..1.0).contains(&sparsity) {
             let (what, got) = ("the sparsity", sparsity.to_string());
             return Err(Error::Limit { what, got, expected: "from 0 to below 1" });
         }
-        let mut layers = magnitudes(model)?;
+        let mut layers = magnitudes(model, protect)?;
         match ranking {
             SparseRanking::Global => keep_largest(&mut layers, sparsity),
             SparseRanking::Local => {
@@ -109,13 +118,13 @@ impl Masks {
     /// fewer than `m` keeps `n` too; filters with fewer than `m` input channels, such as depthwise ones, stay whole.
     ///
     /// # Errors
-    /// [`Error::Limit`] unless `0 < n < m`; [`Error::NotFinite`].
-    pub fn n_of_m(model: &Model, n: usize, m: usize) -> Result<Self> {
+    /// [`Error::Limit`] unless `0 < n < m`; [`Error::NotFinite`]; [`Error::UnknownName`] of what is protected.
+    pub fn n_of_m(model: &Model, protect: &Protect, n: usize, m: usize) -> Result<Self> {
         if n == 0 || n >= m {
             let (what, got) = ("the pattern", format!("{n}:{m}"));
             return Err(Error::Limit { what, got, expected: "N:M with 0 < N < M, such as 2:4" });
         }
-        let mut layers = magnitudes(model)?;
+        let mut layers = magnitudes(model, protect)?;
         for layer in &mut layers {
             let shape = &model.graph().param(layer.param).shape;
             let channels = shape.get(1).copied().unwrap_or(1);
@@ -152,6 +161,20 @@ impl Masks {
         self.by_param.get(param.index()).and_then(Option::as_deref)
     }
 
+    /// By name of the parameter, the elements that stay, of those with a mask.
+    #[must_use]
+    pub fn by_name(&self, graph: &Graph) -> BTreeMap<String, Vec<bool>> {
+        let params = graph.params().iter().zip(&self.by_param);
+        params.filter_map(|(spec, mask)| Some((spec.name.clone(), mask.clone()?))).collect()
+    }
+
+    /// How many elements have to be zero, of how many that have a mask.
+    #[must_use]
+    pub fn zeros(&self) -> (usize, usize) {
+        let kept = || self.by_param.iter().flatten().flatten();
+        (kept().filter(|kept| !**kept).count(), kept().count())
+    }
+
     /// The same model with zeros where the masks say so.
     ///
     /// # Errors
@@ -180,9 +203,13 @@ struct Layer {
     kept: Vec<bool>,
 }
 
-fn magnitudes(model: &Model) -> Result<Vec<Layer>> {
+fn magnitudes(model: &Model, protect: &Protect) -> Result<Vec<Layer>> {
     let graph = model.graph();
-    let weights = graph.param_ids().filter(|id| graph.param(*id).role == ParamRole::Weight);
+    let protected = protect.nodes(graph)?.into_iter().flat_map(|(_, nodes)| nodes);
+    let dense: BTreeSet<ParamId> =
+        protected.flat_map(|node| graph.node(node).params().iter().copied()).collect();
+    let is_weight = |id: &ParamId| graph.param(*id).role == ParamRole::Weight;
+    let weights = graph.param_ids().filter(|id| is_weight(id) && !dense.contains(id));
     let layer = |param: ParamId| {
         let data = crate::criterion::finite(model, param)?;
         let scores = data.iter().map(|w| f64::from(w.abs())).collect();

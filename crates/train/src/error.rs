@@ -221,6 +221,15 @@ pub enum Error {
         #[source]
         source: Box<taper_data::Error>,
     },
+    /// A hook could not do what it does.
+    #[error("{hook} failed")]
+    Hook {
+        /// What the hook is.
+        hook: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The model file could not be written.
     #[error("cannot write the model {}", path.display())]
     Model {

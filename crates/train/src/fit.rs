@@ -223,7 +223,7 @@ impl<R: Rule> Fit<'_, R> {
         Ok(())
     }
 
-    /// Evaluates, keeps the model if it is the best, and saves the checkpoint at the beginning of the next epoch.
+    /// Evaluates, keeps the model if it is the best of those that hooks take for settled, and saves the checkpoint at the beginning of the next epoch.
     fn end_epoch(
         &mut self,
         progress: &mut Progress,
@@ -236,7 +236,9 @@ impl<R: Rule> Fit<'_, R> {
         finite("the validation loss", val.scores.get(LOSS).unwrap_or(0.0))?;
         let Progress { epoch, step, .. } = *progress;
         let best = progress.best.take();
-        let is_best = best.as_ref().is_none_or(|best| self.beats(&val.scores, &best.scores));
+        let is_settled = self.hooks.iter().all(|hook| hook.is_settled(step));
+        let is_best =
+            is_settled && best.as_ref().is_none_or(|best| self.beats(&val.scores, &best.scores));
         log.write(&Line::Epoch { epoch, step, train: Train(&train), val: &val.scores, is_best })?;
         if is_best {
             self.check_params()?;

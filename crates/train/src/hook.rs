@@ -83,6 +83,13 @@ pub trait StepHook {
         Ok(())
     }
 
+    /// Whether the network is, after `steps` steps, what it shall be in the end: only then can an epoch's model be the best. The default
+    /// says so always.
+    fn is_settled(&self, steps: u64) -> bool {
+        let _ = steps;
+        true
+    }
+
     /// What a checkpoint must hold of it. The default has nothing.
     ///
     /// # Errors

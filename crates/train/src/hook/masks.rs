@@ -56,6 +56,8 @@ pub struct Masks<'a> {
     /// By parameter, 1 where an entry is kept, in its shape.
     tensors: BTreeMap<String, Tensor>,
     change: Option<(String, Box<Change<'a>>)>,
+    /// Steps after which they change no more.
+    settled_after: u64,
 }
 
 impl std::fmt::Debug for Masks<'_> {
@@ -68,7 +70,7 @@ impl<'a> Masks<'a> {
     /// Masks that stay as they are: by parameter, `true` for each entry that is kept, row by row as its tensor is. Parameters that are
     /// not named are trained as always.
     pub fn new(kept: BTreeMap<String, Vec<bool>>) -> Self {
-        Self { first: kept, tensors: BTreeMap::new(), change: None }
+        Self { first: kept, tensors: BTreeMap::new(), change: None, settled_after: 0 }
     }
 
     /// Masks that change: after each step, counted from 0, `change` may give new ones in the place of those there are, at first none.
@@ -86,6 +88,12 @@ impl<'a> Masks<'a> {
     pub fn beginning_with(mut self, kept: BTreeMap<String, Vec<bool>>) -> Self {
         self.first = kept;
         self
+    }
+
+    /// The same that are what they shall be after so many steps: no epoch before can have the best model.
+    #[must_use]
+    pub fn settled_after(self, steps: u64) -> Self {
+        Self { settled_after: steps, ..self }
     }
 
     /// Refuses masks to begin with that do not fit a network, as [`StepHook::begin`] does, when nothing has been written yet.
@@ -164,6 +172,10 @@ impl StepHook for Masks<'_> {
             self.tensors = tensors_of(&kept, network)?;
         }
         self.apply(network)
+    }
+
+    fn is_settled(&self, steps: u64) -> bool {
+        steps >= self.settled_after
     }
 
     fn state(&self) -> Result<BTreeMap<String, Tensor>> {

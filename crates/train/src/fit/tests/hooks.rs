@@ -226,3 +226,30 @@ fn the_penalty_adds_lambda_times_the_sign_and_nothing_at_zero() {
         assert!((plain - pulled - 0.5 * 0.125 * sign).abs() < 1e-6, "{scale}: {plain} {pulled}");
     }
 }
+
+/// The first epochs, whose network is denser, are no candidates for the best model, also after a stop.
+#[test]
+fn an_epoch_whose_masks_still_change_has_no_best_model() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings_of = |name: &str| settings(&dir.path().join(name), 0.1);
+    let whole = settings_of("whole");
+    let hooks = |after| -> Hooks<'static> { vec![Box::new(growing().settled_after(after))] };
+    let (outcome, _) = run(hooks(0), sgd(), &whole, Start::Fresh, u64::MAX);
+    let (steps, epochs) = (outcome.unwrap().steps, whole.epochs as u64);
+    let per_epoch = steps / epochs;
+    assert!(epochs > 1 && per_epoch > 1, "{epochs} epochs of {per_epoch} steps");
+    for (after, first) in [(1, 0), (per_epoch, 0), (per_epoch + 1, 1), (steps, epochs - 1)] {
+        let late = settings_of(&format!("after {after}"));
+        run(hooks(after), sgd(), &late, Start::Fresh, per_epoch).0.unwrap();
+        let (outcome, _) = run(hooks(after), sgd(), &late, Start::Resume, u64::MAX);
+        let best = outcome.unwrap().best.unwrap();
+        assert!(best.epoch as u64 >= first, "settled after {after}: best is epoch {}", best.epoch);
+        let zeros = taper_model::Model::load(late.out.model()).unwrap();
+        let zeros = zeros.tensor("conv0.weight").unwrap().data.iter().filter(|w| **w == 0.0);
+        assert_eq!(zeros.count() as u64, 3 * (per_epoch * (best.epoch as u64 + 1) / 3));
+    }
+    let never = settings_of("never");
+    let (outcome, _) = run(hooks(steps + 1), sgd(), &never, Start::Fresh, u64::MAX);
+    assert_eq!(outcome.unwrap().best, None);
+    assert!(!never.out.model().exists());
+}
