@@ -20,6 +20,7 @@ mod look;
 mod models;
 mod pictures;
 mod prune;
+mod sparse;
 mod stopping;
 mod streams;
 mod taper;

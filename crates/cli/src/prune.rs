@@ -1,6 +1,8 @@
 //! `taper prune`: flags to options, the run, and what was won.
 //!
-//! Above: `args`. Below: `taper_recipes::{prune, explain_groups}`, `progress`. Not here: any default but those of [`PruneOptions`].
+//! Above: `args`. Below: `prune::sparse`, `taper_recipes::{prune, explain_groups}`, `progress`. Not here: any default but those of [`PruneOptions`].
+
+mod sparse;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,6 +21,7 @@ use crate::failure::Taken;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::signals;
+use sparse::SparseFlags;
 
 fn defaults() -> PruneOptions {
     PruneOptions::new("")
@@ -30,6 +33,7 @@ fn defaults() -> PruneOptions {
 Examples:
   taper prune --model my-model/model.safetensors --data photos/ --target-macs 0.5 --out small.safetensors
   taper prune --model my-model/model.safetensors --data photos/ --target-latency-ms 60% --batch 1
+  taper prune --model my-model/model.safetensors --data photos/ --sparsity 0.8 --sparse-ranking lamp
   taper prune --model mobilenetv2_100 --explain
 
 A target is a share of what there is (0.5, 50%) or an amount (150M). With --out FILE.safetensors the run lies in FILE.run; --resume
@@ -139,6 +143,8 @@ pub(crate) struct Flags {
     #[arg(long)]
     explain: bool,
     #[command(flatten)]
+    sparse: SparseFlags,
+    #[command(flatten)]
     shared: Shared,
 }
 
@@ -154,7 +160,11 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
         output.json(&groups)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let sparse = flags.sparse.clone();
     let options = flags.into_options()?;
+    if let Some(zeros) = sparse.zeros() {
+        return sparse.run(zeros, options, &stop, &output);
+    }
     let report = taper_recipes::prune::prune(None, &options, &stop, &mut progress);
     progress.end();
     let report = report.map_err(|error| match error {

@@ -25,6 +25,7 @@ mod report;
 mod run;
 mod setup;
 mod source;
+pub mod sparsify;
 mod tune;
 mod tune_from;
 mod warm_head;

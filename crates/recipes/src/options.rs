@@ -9,6 +9,7 @@ mod fine_tune;
 mod list;
 mod look;
 mod prune;
+mod sparsify;
 
 use std::path::PathBuf;
 
@@ -21,6 +22,7 @@ pub use fine_tune::FineTuneOptions;
 pub use list::{OptionValue, Role};
 pub use look::LookOptions;
 pub use prune::PruneOptions;
+pub use sparsify::{NOfM, SparsifyOptions, Zeros};
 
 /// The most threads that can be asked for.
 pub const MAX_THREADS: usize = Cpu::MOST_THREADS;

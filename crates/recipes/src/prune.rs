@@ -4,9 +4,9 @@
 //! Not here: what goes together and what matters least (`taper_prune`), the steps (`taper_train`).
 //! Every round is a function of the options and of the round before, so that a run that was killed goes on where it was.
 
-mod latency;
+pub(crate) mod latency;
 mod select;
-mod state;
+pub(crate) mod state;
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -23,14 +23,14 @@ use crate::error::{Error, Result};
 use crate::evaluate::judge;
 use crate::fine_tune::{ResumeOptions, resume_on};
 use crate::observer::Observer;
-use crate::options::EvaluateOptions;
+use crate::options::{EvaluateOptions, FineTuneOptions};
 use crate::recalibrate::recalibrate;
 use crate::report::FineTuneReport;
 use crate::setup;
 use crate::source::ModelSource;
 use crate::tune::same_classes;
 use crate::tune_from::{TuneFrom, fine_tune_from};
-use state::RunState;
+use state::{Place, RunState};
 
 pub use latency::LatencyPair;
 pub use taper_prune::{
@@ -143,7 +143,11 @@ pub fn prune(
     observer: &mut dyn Observer,
 ) -> Result<PruneReport> {
     options.check()?;
-    let state = RunState::vacant(options)?;
+    let PruneOptions { file, resume, tune, .. } = options;
+    let place = Place { out: tune.out.as_deref(), file: file.as_deref(), resume: *resume };
+    let others =
+        PruneOptions { resume: false, tune: FineTuneOptions::default(), ..options.clone() };
+    let state = RunState::vacant(place, state::words(&others, tune))?;
     Pruning::new(dataset, options, stop, observer)?.run(state, stop, observer)
 }
 
@@ -170,20 +174,7 @@ impl<'a> Pruning<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Self> {
         let started = Instant::now();
-        let model = ModelSource::resolve(&options.tune.model)?.load(stop, observer)?;
-        check_finite(&model)?;
-        let dataset = match (dataset, &options.tune.data) {
-            (Some(dataset), data) => {
-                dataset.validate_training().map_err(setup::data)?;
-                Some(data::of_ones_own(dataset, data.as_deref())?)
-            }
-            (None, Some(_)) => Some(data::to_train(&options.tune)?),
-            (None, None) => None,
-        };
-        if let Some(dataset) = &dataset {
-            SkippedFiles::new(options.tune.data.as_deref()).tell(&dataset.skipped, observer);
-            same_classes("model", &model, &dataset.classes)?;
-        }
+        let (model, dataset) = model_and_pictures(dataset, &options.tune, stop, observer)?;
         Ok(Self { options, model, dataset, started })
     }
 
@@ -253,7 +244,7 @@ impl<'a> Pruning<'a> {
         }
         let teacher = self.options.distill.then(|| self.model.clone());
         let from = TuneFrom { teacher, ..TuneFrom::new(model) };
-        let options = crate::FineTuneOptions { out: Some(folder), ..recovery };
+        let options = FineTuneOptions { out: Some(folder), ..recovery };
         let own = options.data.is_none().then_some(dataset);
         let tuned = fine_tune_from(from, own, &options, stop, observer)?;
         let model = recovered(&tuned)?;
@@ -279,15 +270,7 @@ impl<'a> Pruning<'a> {
         model: &Model,
         observer: &mut dyn Observer,
     ) -> Result<(f64, usize)> {
-        let tune = &self.options.tune;
-        let options = EvaluateOptions {
-            data: tune.data.clone().unwrap_or_default(),
-            batch_size: tune.batch_size,
-            threads: tune.threads,
-            ..EvaluateOptions::of_model(&tune.model)
-        };
-        let report = judge(dataset, model, &options, observer, Instant::now())?;
-        Ok((report.top1, report.images))
+        judge_with(dataset, model, &self.options.tune, observer)
     }
 
     fn report(
@@ -311,7 +294,11 @@ impl<'a> Pruning<'a> {
         };
         let (mut latencies, mut targets) = (Vec::new(), Vec::new());
         if !stopped {
-            latencies = latency::measure([&self.model, &model], self.options)?;
+            latencies = latency::measure(
+                [&self.model, &model],
+                self.options.latency_batch,
+                self.options.tune.threads,
+            )?;
             targets = select::targets([&self.model, &model], self.options)?;
         }
         let cost = |model: &Model| {
@@ -344,6 +331,47 @@ impl<'a> Pruning<'a> {
             stopped,
         })
     }
+}
+
+/// The model of a request, and its pictures, of the same classes, if there are any.
+pub(crate) fn model_and_pictures(
+    dataset: Option<&Dataset>,
+    tune: &FineTuneOptions,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<(Model, Option<Dataset>)> {
+    let model = ModelSource::resolve(&tune.model)?.load(stop, observer)?;
+    check_finite(&model)?;
+    let dataset = match (dataset, &tune.data) {
+        (Some(dataset), data) => {
+            dataset.validate_training().map_err(setup::data)?;
+            Some(data::of_ones_own(dataset, data.as_deref())?)
+        }
+        (None, Some(_)) => Some(data::to_train(tune)?),
+        (None, None) => None,
+    };
+    if let Some(dataset) = &dataset {
+        SkippedFiles::new(tune.data.as_deref()).tell(&dataset.skipped, observer);
+        same_classes("model", &model, &dataset.classes)?;
+    }
+    Ok((model, dataset))
+}
+
+/// Share of the held-out pictures that a model names rightly, and how many there are.
+pub(crate) fn judge_with(
+    dataset: &Dataset,
+    model: &Model,
+    tune: &FineTuneOptions,
+    observer: &mut dyn Observer,
+) -> Result<(f64, usize)> {
+    let options = EvaluateOptions {
+        data: tune.data.clone().unwrap_or_default(),
+        batch_size: tune.batch_size,
+        threads: tune.threads,
+        ..EvaluateOptions::of_model(&tune.model)
+    };
+    let report = judge(dataset, model, &options, observer, Instant::now())?;
+    Ok((report.top1, report.images))
 }
 
 /// Weights that are no numbers would be cut by chance, and recover from nothing.

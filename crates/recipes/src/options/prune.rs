@@ -121,13 +121,18 @@ impl PruneOptions {
 
     /// The options with which a round of so many epochs trains.
     pub(crate) fn recovery(&self, epochs: usize) -> FineTuneOptions {
-        FineTuneOptions {
-            epochs,
-            lr: Some(self.tune.lr.unwrap_or(Self::LR)),
-            head_epochs: 0,
-            // Which network that is, is said when the run begins.
-            teacher: self.distill.then(|| self.tune.model.clone()),
-            ..self.tune.clone()
-        }
+        recovery(&self.tune, epochs, self.distill)
+    }
+}
+
+/// The options with which a pruned network trains for so many epochs, taught by the one it was or not.
+pub(super) fn recovery(tune: &FineTuneOptions, epochs: usize, distill: bool) -> FineTuneOptions {
+    FineTuneOptions {
+        epochs,
+        lr: Some(tune.lr.unwrap_or(PruneOptions::LR)),
+        head_epochs: 0,
+        // Which network that is, is said when the run begins.
+        teacher: distill.then(|| tune.model.clone()),
+        ..tune.clone()
     }
 }

@@ -1,6 +1,6 @@
 //! How long networks take: two side by side, and one again and again while a budget is solved.
 //!
-//! Above: `prune`. Below: `taper_engine::Session`, `taper_cost::LatencyModel`. Not here: other programs (`cargo xtask bench`).
+//! Above: `prune`, `sparsify`. Below: `taper_engine::Session`, `taper_cost::LatencyModel`. Not here: other programs (`cargo xtask bench`).
 
 use std::time::{Duration, Instant};
 
@@ -70,12 +70,15 @@ impl Contestant {
 }
 
 /// Both networks on batches of one and of `latency_batch` images, in turns.
-pub(super) fn measure(models: [&Model; 2], options: &PruneOptions) -> Result<Vec<LatencyPair>> {
-    let mut batches = vec![1, options.latency_batch];
+pub(crate) fn measure(
+    models: [&Model; 2],
+    latency_batch: usize,
+    threads: usize,
+) -> Result<Vec<LatencyPair>> {
+    let mut batches = vec![1, latency_batch];
     batches.dedup();
     let mut pairs = Vec::new();
     for batch in batches {
-        let threads = options.tune.threads;
         let [mut before, mut after] = [
             Contestant::new(models[0], batch, threads)?,
             Contestant::new(models[1], batch, threads)?,

@@ -1,15 +1,15 @@
 //! Where a run of pruning is, as its folder holds it.
 //!
-//! Above: `prune`. Below: `taper_files`, `run`. Not here: what a round does (`prune`), the folder of a round's training (`run`).
+//! Above: `prune`, `sparsify`. Below: `taper_files`, `run`. Not here: what a round does (`prune`), the folder of a round's training (`run`).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use taper_model::Model;
 
 use crate::error::{Error, Result};
-use crate::options::PruneOptions;
 use crate::{FineTuneOptions, run, setup};
 
 /// What a run's folder remembers.
@@ -22,26 +22,36 @@ struct Written {
     cut: BTreeMap<usize, Option<f64>>,
 }
 
+/// Where a run may be.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// Its folder.
+    pub(crate) out: Option<&'a Path>,
+    /// Where the model goes too.
+    pub(crate) file: Option<&'a Path>,
+    /// Whether it goes on.
+    pub(crate) resume: bool,
+}
+
 /// A run's folder.
-pub(super) struct RunState {
+pub(crate) struct RunState {
     folder: PathBuf,
     written: Written,
 }
 
 impl RunState {
-    /// The folder of a new run, or of the same run that did not come to its end. Nothing is written yet.
-    pub(super) fn vacant(options: &PruneOptions) -> Result<Self> {
-        let folder = match &options.tune.out {
-            Some(out) => out.clone(),
+    /// The folder of a new run, or of the run of the same `words` that did not come to its end. Nothing is written yet.
+    pub(crate) fn vacant(place: Place<'_>, words: Vec<String>) -> Result<Self> {
+        let folder = match place.out {
+            Some(out) => out.to_path_buf(),
             None => first_free()?,
         };
-        let words = words(options);
         let file = folder.join("prune.json");
         let written = match std::fs::read_to_string(&file) {
             Ok(text) => {
                 let written: Written = serde_json::from_str(&text)
                     .map_err(|source| Error::Config { path: file.clone(), source })?;
-                match (options.resume, written.options == words) {
+                match (place.resume, written.options == words) {
                     (true, true) => written,
                     (true, false) => {
                         let (what, run) = ("request", folder);
@@ -52,13 +62,13 @@ impl RunState {
                 }
             }
             Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
-                if options.resume {
+                if place.resume {
                     let reason = "it has no prune.json".to_owned();
                     return Err(Error::NoRun { path: folder, reason });
                 }
                 run::vacant(Some(&folder))?;
-                if let Some(path) = options.file.as_ref().filter(|path| path.exists()) {
-                    return Err(Error::FileExists { path: path.clone() });
+                if let Some(path) = place.file.filter(|path| path.exists()) {
+                    return Err(Error::FileExists { path: path.to_path_buf() });
                 }
                 Written { options: words, cut: BTreeMap::new() }
             }
@@ -67,28 +77,28 @@ impl RunState {
         Ok(Self { folder, written })
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// Where a round trains.
-    pub(super) fn round_folder(&self, round: usize) -> PathBuf {
+    pub(crate) fn round_folder(&self, round: usize) -> PathBuf {
         self.folder.join(format!("recovery-{}", round + 1))
     }
 
     /// The folder of a round that has begun to train.
-    pub(super) fn begun(&self, round: usize) -> Result<Option<PathBuf>> {
+    pub(crate) fn begun(&self, round: usize) -> Result<Option<PathBuf>> {
         let folder = self.round_folder(round);
         let has = folder.join("config.json").is_file() && self.written.cut.contains_key(&round);
         Ok(has.then_some(folder))
     }
 
-    pub(super) fn top1_cut(&self, round: usize) -> Option<f64> {
+    pub(crate) fn top1_cut(&self, round: usize) -> Option<f64> {
         self.written.cut.get(&round).copied().flatten()
     }
 
     /// Remembers that a round was cut.
-    pub(super) fn cut(&mut self, round: usize, top1: Option<f64>) -> Result<()> {
+    pub(crate) fn cut(&mut self, round: usize, top1: Option<f64>) -> Result<()> {
         self.written.cut.insert(round, top1);
         self.save()
     }
@@ -107,7 +117,7 @@ impl RunState {
     }
 
     /// Writes the pruned model, and once more where it was asked for.
-    pub(super) fn write(&self, model: &Model, file: Option<&Path>) -> Result<PathBuf> {
+    pub(crate) fn write(&self, model: &Model, file: Option<&Path>) -> Result<PathBuf> {
         self.save()?;
         let path = self.folder.join("model.safetensors");
         model.save(&path).map_err(setup::model)?;
@@ -117,12 +127,10 @@ impl RunState {
     }
 }
 
-/// What was asked, an option a word.
-fn words(options: &PruneOptions) -> Vec<String> {
-    let tune = FineTuneOptions::default();
-    let others = PruneOptions { resume: false, tune, ..options.clone() };
+/// What was asked, an option a word: those of training, and `others`.
+pub(crate) fn words(others: &dyn fmt::Debug, tune: &FineTuneOptions) -> Vec<String> {
     let mut words = Vec::new();
-    for text in [format!("{others:#?}"), format!("{:#?}", options.tune)] {
+    for text in [format!("{others:#?}"), format!("{tune:#?}")] {
         let lines = text.lines().collect::<Vec<_>>();
         for line in lines.iter().take(lines.len().saturating_sub(1)).skip(1) {
             // A field begins four spaces in; what follows deeper, or closes it, is its value.
