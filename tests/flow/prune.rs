@@ -199,6 +199,12 @@ fn a_request_that_cannot_be_met_is_refused_before_anything_is_written() {
     refused(&["--target-macs", "0.001"], &["cannot be cut", "is the least", "loses at most 90 %"]);
     refused(&["--target-macs", "0"], &["--target-macs"]);
     refused(&["--target-macs", "150%"], &["multiply-accumulates", "1.5", "below 1"]);
+    refused(&["--target-size", "3 apples"], &["3 apples"]);
+    refused(&["--target-size", "1kB"], &["size of the file", "1kB", "is the least"]);
+    refused(&["--target-latency-ms", "0ms"], &["--target-latency-ms"]);
+    let on = arg(&calibration(dir.path(), |_| ()));
+    let half_a_ms = ["--target-latency-ms", "0.5ms", "--on", &on, "--threads", "2"];
+    refused(&half_a_ms, &["latency cannot be cut", "to 0.500 ms", "is the least"]);
     refused(&["--target-params", "1"], &["parameters", "below 1"]);
     refused(&["--target-macs", "900G"], &["nothing need be cut", "900G"]);
     refused(&[&half[..], &["--on", "nothing.json"]].concat(), &["required arguments"]);

@@ -33,6 +33,10 @@ pub struct EfficientArchitectures;
 pub struct Cost;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/pruning.md")]
+pub struct Pruning;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/training.md")]
 pub struct Training;
 

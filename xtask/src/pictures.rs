@@ -1,7 +1,7 @@
-//! `cargo xtask pictures`: the drawings of `docs/convolution.md`, `docs/pooling.md`, `docs/efficient-architectures.md` and `docs/cost.md`, as SVG in `docs/images`.
+//! `cargo xtask pictures`: the drawings of `docs/convolution.md`, `docs/pooling.md`, `docs/efficient-architectures.md`, `docs/cost.md` and `docs/pruning.md`, as SVG in `docs/images`.
 //!
-//! Above: `main`. Below: `pictures::{blocks, convolution, cost, edges, pooling, windows}`. Not here: charts of measurements (`bench::roofline`).
-//! Numbers in a drawing are computed by `taper_kernels::Reference`, sizes by `taper_graph` and costs by `taper_cost`, so that no drawing
+//! Above: `main`. Below: `pictures::{blocks, convolution, cost, edges, pooling, prune, windows}`. Not here: charts of measurements (`bench::roofline`).
+//! Numbers in a drawing are computed by `taper_kernels::Reference`, sizes by `taper_graph`, costs by `taper_cost` and groups by `taper_prune`, so that no drawing
 //! can contradict the code; a test draws all of them again and compares.
 
 mod blocks;
@@ -11,6 +11,7 @@ mod edges;
 mod paper;
 mod png;
 mod pooling;
+mod prune;
 mod windows;
 
 use anyhow::{Context, Result};
@@ -21,7 +22,7 @@ use crate::shell;
 type Draw = fn() -> Result<String>;
 
 /// Names of files, and what is in them.
-const PICTURES: [(&str, Draw); 14] = [
+const PICTURES: [(&str, Draw); 16] = [
     ("convolution-sliding.svg", convolution::sliding),
     ("convolution-stride.svg", convolution::stride),
     ("convolution-dilation.svg", convolution::dilation),
@@ -36,6 +37,8 @@ const PICTURES: [(&str, Draw); 14] = [
     ("cost-memory.svg", cost::memory),
     ("cost-parts.svg", cost::parts),
     ("cost-separable.svg", cost::separable),
+    ("pruning-groups.svg", prune::bands),
+    ("pruning-sum.svg", prune::sum),
 ];
 
 /// Draws all of them.
@@ -68,7 +71,8 @@ mod tests {
     #[test]
     fn every_drawing_is_shown_with_a_description() {
         let root = shell::root();
-        let pages = ["convolution", "pooling", "efficient-architectures", "cost"].map(|page| {
+        let pages = ["convolution", "pooling", "efficient-architectures", "cost", "pruning"];
+        let pages = pages.map(|page| {
             fs::read_to_string(root.join(format!("docs/{page}.md"))).unwrap_or_default()
         });
         for (name, _) in PICTURES {

@@ -14,7 +14,7 @@ use taper_recipes::prune::{
     Amount, Criterion, GroupRow, Limits, Metric, Normalizer, PruneOptions, PruneReport, Ranking,
     Reduction, Target, file_size,
 };
-use taper_recipes::{Error, FineTuneOptions, OptimizerKind};
+use taper_recipes::{Error, FineTuneOptions, OptimizerKind, parse_bytes};
 
 use crate::args::{Arch, Shared};
 use crate::failure::Taken;
@@ -36,7 +36,7 @@ Examples:
   taper prune --model my-model/model.safetensors --data photos/ --sparsity 0.8 --sparse-ranking lamp
   taper prune --model mobilenetv2_100 --explain
 
-A target is a share of what there is (0.5, 50%) or an amount (150M). With --out FILE.safetensors the run lies in FILE.run; --resume
+A target is a share of what there is (0.5, 50%) or an amount (150M, 4MiB, 2.5ms). With --out FILE.safetensors the run lies in FILE.run; --resume
 goes on with it. Without --data channels are chosen by the weights alone, and nothing recovers.
 
 With --json: {\"params_before\",\"params\",\"macs_before\",\"macs\",\"top1_before\",\"top1_cut\",\"top1_after\",\"latency_before_ms\",\"latency_after_ms\",…}")]
@@ -56,13 +56,13 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "SHARE|N")]
     target_params: Option<Amount>,
     /// Bytes of the file that may be left, such as 4MiB
-    #[arg(long, value_name = "SHARE|SIZE")]
+    #[arg(long, value_name = "SHARE|SIZE", value_parser = bytes)]
     target_size: Option<Amount>,
     /// Bytes of activations that may be left
-    #[arg(long, value_name = "SHARE|SIZE")]
+    #[arg(long, value_name = "SHARE|SIZE", value_parser = bytes)]
     target_memory: Option<Amount>,
-    /// Milliseconds a batch that may be left, as measured here
-    #[arg(long, value_name = "SHARE|MS")]
+    /// Milliseconds a batch that may be left, as measured here: 60%, 4ms
+    #[arg(long, value_name = "SHARE|MS", value_parser = milliseconds)]
     target_latency_ms: Option<Amount>,
     /// What says how much a channel matters: l1, l2, bn, taylor, taylor-joint, fpgm, lamp, fisher, activation, or random as a control
     #[arg(long, value_name = "CRITERION", default_value_t = defaults().criterion)]
@@ -146,6 +146,28 @@ pub(crate) struct Flags {
     sparse: SparseFlags,
     #[command(flatten)]
     shared: Shared,
+}
+
+/// A share, or a size with its unit.
+fn bytes(text: &str) -> std::result::Result<Amount, String> {
+    if text.ends_with('B') {
+        let bytes = parse_bytes(text).map_err(|error| error.to_string())?;
+        return Ok(Amount::Absolute(bytes as f64));
+    }
+    amount(text)
+}
+
+/// A share, or a time: with its unit it may be less than one.
+fn milliseconds(text: &str) -> std::result::Result<Amount, String> {
+    let Some(number) = text.strip_suffix("ms") else { return amount(text) };
+    match number.trim().parse() {
+        Ok(ms) if ms > 0.0 && f64::is_finite(ms) => Ok(Amount::Absolute(ms)),
+        _ => Err(format!("`{text}` is no time; write a share (`60%`) or milliseconds (`4ms`)")),
+    }
+}
+
+fn amount(text: &str) -> std::result::Result<Amount, String> {
+    text.parse::<Amount>().map_err(|error| error.to_string())
 }
 
 /// Runs the command.

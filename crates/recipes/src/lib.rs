@@ -1,4 +1,4 @@
-//! Fine-tune, evaluate, predict, measure and explain: what the `taper` binary does, as functions with typed options and reports.
+//! Fine-tune, evaluate, predict, prune, measure and explain: what the `taper` binary does, as functions with typed options and reports.
 //!
 //! A recipe takes options that are checked before any work begins, tells an [`Observer`] what happens, stops at the next
 //! step when asked, and returns a report. It prints nothing and knows no command line: its errors name its options' fields.
