@@ -156,7 +156,8 @@ fn ctrl_c_while_zeros_grow_and_going_on_give_the_bytes_of_a_run_never_stopped() 
     assert!(stopped.stderr.contains("--resume"), "{}", stopped.stderr);
     assert_eq!(stopped.json()["stopped"], true);
 
-    taper(&dense.args("stopped", &asked)).refuses(2, &["already holds a run"]);
+    taper(&dense.args("stopped", &asked))
+        .refuses(2, &["already holds a run", "the same flags and --resume"]);
     let other = [&asked[..], &["--resume", "--seed", "1"]].concat();
     taper(&dense.args("stopped", &other)).refuses(2, &["was made with another request"]);
     taper(&dense.args("stopped", &[&asked[..], &["--resume"]].concat())).succeeds();

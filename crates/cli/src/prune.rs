@@ -148,6 +148,14 @@ pub(crate) struct Flags {
     shared: Shared,
 }
 
+/// The error in the words of a command whose `--resume` names no folder.
+fn taken(error: Error) -> anyhow::Error {
+    match error {
+        Error::OutExists { path } => Taken { path }.into(),
+        error => error.into(),
+    }
+}
+
 /// A share, or a size with its unit.
 fn bytes(text: &str) -> std::result::Result<Amount, String> {
     if text.ends_with('B') {
@@ -189,10 +197,7 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
     }
     let report = taper_recipes::prune::prune(None, &options, &stop, &mut progress);
     progress.end();
-    let report = report.map_err(|error| match error {
-        Error::OutExists { path } => Taken { path }.into(),
-        error => anyhow::Error::from(error),
-    })?;
+    let report = report.map_err(taken)?;
     say(&report, &output);
     output.json(&report)?;
     Ok(if report.stopped { ExitCode::from(signals::STOPPED) } else { ExitCode::SUCCESS })

@@ -95,7 +95,7 @@ impl SparseFlags {
         let mut progress = Progress::new(output.clone());
         let report = sparsify(None, &self.options(zeros, prune), stop, &mut progress);
         progress.end();
-        let report = report?;
+        let report = report.map_err(super::taken)?;
         say(&report, output);
         output.json(&report)?;
         Ok(if report.stopped { ExitCode::from(signals::STOPPED) } else { ExitCode::SUCCESS })
