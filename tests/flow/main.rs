@@ -20,6 +20,7 @@ mod look;
 mod models;
 mod pictures;
 mod prune;
+mod prune_sweep;
 mod sparse;
 mod stopping;
 mod streams;

@@ -149,6 +149,7 @@ impl Observer for Progress {
             Event::Caching { done, total } if done == total => {
                 self.say(&format!("the frozen backbone has seen all {total} pictures, once"));
             }
+            Event::Part { name, number, of } => self.say(&format!("{number}/{of}: {name}")),
             Event::Resumed { epoch, step } => self.resumed(*epoch, *step),
             Event::Step(step) => self.step(step),
             Event::Epoch(epoch) => self.epoch(epoch),

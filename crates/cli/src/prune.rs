@@ -1,8 +1,10 @@
 //! `taper prune`: flags to options, the run, and what was won.
 //!
-//! Above: `args`. Below: `prune::sparse`, `taper_recipes::{prune, explain_groups}`, `progress`. Not here: any default but those of [`PruneOptions`].
+//! Above: `args`. Below: `prune::{sparse, study}`, `taper_recipes::{prune, explain_groups}`, `progress`. Not here: any default but those of
+//! [`PruneOptions`].
 
 mod sparse;
+mod study;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,6 +24,7 @@ use crate::output::Output;
 use crate::progress::Progress;
 use crate::signals;
 use sparse::SparseFlags;
+use study::Study;
 
 fn defaults() -> PruneOptions {
     PruneOptions::new("")
@@ -35,6 +38,8 @@ Examples:
   taper prune --model my-model/model.safetensors --data photos/ --target-latency-ms 60% --batch 1
   taper prune --model my-model/model.safetensors --data photos/ --sparsity 0.8 --sparse-ranking lamp
   taper prune --model mobilenetv2_100 --explain
+  taper prune --model my-model/model.safetensors --data photos/ --sensitivity --html layers.html
+  taper prune --model my-model/model.safetensors --data photos/ --sweep 0.3..0.9 --control mobilenetv2_050 --html sweep.html
 
 A target is a share of what there is (0.5, 50%) or an amount (150M, 4MiB, 2.5ms). With --out FILE.safetensors the run lies in FILE.run; --resume
 goes on with it. Without --data channels are chosen by the weights alone, and nothing recovers.
@@ -145,6 +150,8 @@ pub(crate) struct Flags {
     #[command(flatten)]
     sparse: SparseFlags,
     #[command(flatten)]
+    study: Study,
+    #[command(flatten)]
     shared: Shared,
 }
 
@@ -190,15 +197,19 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
         output.json(&groups)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let sparse = flags.sparse.clone();
+    let (sparse, study) = (flags.sparse.clone(), flags.study.clone());
     let options = flags.into_options()?;
     if let Some(zeros) = sparse.zeros() {
         return sparse.run(zeros, options, &stop, &output);
+    }
+    if study.is_asked() {
+        return study.run(&options, (&output, &mut progress), &stop);
     }
     let report = taper_recipes::prune::prune(None, &options, &stop, &mut progress);
     progress.end();
     let report = report.map_err(taken)?;
     say(&report, &output);
+    study.page(&options, &report)?;
     output.json(&report)?;
     Ok(if report.stopped { ExitCode::from(signals::STOPPED) } else { ExitCode::SUCCESS })
 }

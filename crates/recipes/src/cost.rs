@@ -5,9 +5,9 @@
 
 mod assertion;
 mod budget;
-mod csv;
+pub(crate) mod csv;
 mod network;
-mod page;
+pub(crate) mod page;
 mod report;
 mod run;
 mod sweep;

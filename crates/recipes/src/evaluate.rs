@@ -128,6 +128,7 @@ pub(crate) fn judge(
     Ok(EvaluateReport {
         top1: scores.top1,
         top5: scores.top5,
+        loss: scores.loss,
         images,
         skipped: skipped_files.len(),
         skipped_files,

@@ -83,6 +83,15 @@ pub enum Event<'a> {
         /// Steps of the next epoch that are done.
         step: usize,
     },
+    /// Work in several parts begins with the next.
+    Part {
+        /// What it is, in words.
+        name: &'a str,
+        /// From 1.
+        number: usize,
+        /// All parts.
+        of: usize,
+    },
     /// An optimizer step is done.
     Step(Step),
     /// An epoch is done and the held-out pictures have been looked at.

@@ -1,12 +1,17 @@
 //! Pruning: a model and what it may cost become a smaller model that has recovered.
 //!
-//! Above: the binary, Rust users. Below: `prune::{latency, select, state}`, `taper_prune`, `fine_tune_from`, `recalibrate`, `evaluate`.
+//! Above: the binary, Rust users. Below: `prune::{csv, latency, page, select, sensitivity, shares, state, sweep}`, `taper_prune`, `fine_tune_from`, `recalibrate`, `evaluate`.
 //! Not here: what goes together and what matters least (`taper_prune`), the steps (`taper_train`).
 //! Every round is a function of the options and of the round before, so that a run that was killed goes on where it was.
 
+mod csv;
 pub(crate) mod latency;
+mod page;
 mod select;
+mod sensitivity;
+mod shares;
 pub(crate) mod state;
+mod sweep;
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -25,14 +30,21 @@ use crate::fine_tune::{ResumeOptions, resume_on};
 use crate::observer::Observer;
 use crate::options::{EvaluateOptions, FineTuneOptions};
 use crate::recalibrate::recalibrate;
-use crate::report::FineTuneReport;
+use crate::report::{EvaluateReport, FineTuneReport};
 use crate::setup;
 use crate::source::ModelSource;
 use crate::tune::same_classes;
 use crate::tune_from::{TuneFrom, fine_tune_from};
 use state::{Place, RunState};
 
+pub use csv::{write_sensitivity_csv, write_sweep_csv};
 pub use latency::LatencyPair;
+pub use page::{prune_page, sweep_page};
+pub use sensitivity::{GroupCut, GroupSensitivity, SensitivityReport, sensitivity};
+pub use shares::parse_shares;
+pub use sweep::{
+    PointKind, PointLatency, RandomControl, SweepOptions, SweepPoint, SweepReport, sweep,
+};
 pub use taper_prune::{
     Amount, Criterion, FileSize, GroupRow, Limits, Metric, Normalizer, Ranking, Reduction, Target,
 };
@@ -143,12 +155,22 @@ pub fn prune(
     observer: &mut dyn Observer,
 ) -> Result<PruneReport> {
     options.check()?;
+    let state = vacant(options)?;
+    Pruning::new(dataset, options, stop, observer)?.run(state, stop, observer)
+}
+
+/// The run of these options, new or gone on with.
+fn vacant(options: &PruneOptions) -> Result<RunState> {
     let PruneOptions { file, resume, tune, .. } = options;
     let place = Place { out: tune.out.as_deref(), file: file.as_deref(), resume: *resume };
+    RunState::vacant(place, words(options))
+}
+
+/// The options, a word each.
+fn words(options: &PruneOptions) -> Vec<String> {
     let others =
         PruneOptions { resume: false, tune: FineTuneOptions::default(), ..options.clone() };
-    let state = RunState::vacant(place, state::words(&others, tune))?;
-    Pruning::new(dataset, options, stop, observer)?.run(state, stop, observer)
+    state::words(&others, &options.tune)
 }
 
 /// What all rounds share.
@@ -156,7 +178,15 @@ struct Pruning<'a> {
     options: &'a PruneOptions,
     model: Model,
     dataset: Option<Dataset>,
+    latencies: Latencies,
     started: Instant,
+}
+
+/// Whether a run ends with measuring how long both networks take.
+enum Latencies {
+    Measured,
+    /// Who asked measures them beside others.
+    LeftOut,
 }
 
 /// What a round left.
@@ -175,7 +205,7 @@ impl<'a> Pruning<'a> {
     ) -> Result<Self> {
         let started = Instant::now();
         let (model, dataset) = model_and_pictures(dataset, &options.tune, stop, observer)?;
-        Ok(Self { options, model, dataset, started })
+        Ok(Self { options, model, dataset, latencies: Latencies::Measured, started })
     }
 
     fn run(
@@ -260,17 +290,17 @@ impl<'a> Pruning<'a> {
 
     fn top1(&self, model: &Model, observer: &mut dyn Observer) -> Result<Option<f64>> {
         let Some(dataset) = &self.dataset else { return Ok(None) };
-        Ok(Some(self.judge(dataset, model, observer)?.0))
+        Ok(Some(self.judge(dataset, model, observer)?.top1))
     }
 
-    /// Share of the held-out pictures that a model names rightly, and how many there are.
+    /// How well a model names the held-out pictures.
     fn judge(
         &self,
         dataset: &Dataset,
         model: &Model,
         observer: &mut dyn Observer,
-    ) -> Result<(f64, usize)> {
-        judge_with(dataset, model, &self.options.tune, observer)
+    ) -> Result<EvaluateReport> {
+        evaluated(dataset, model, &self.options.tune, observer)
     }
 
     fn report(
@@ -294,11 +324,10 @@ impl<'a> Pruning<'a> {
         };
         let (mut latencies, mut targets) = (Vec::new(), Vec::new());
         if !stopped {
-            latencies = latency::measure(
-                [&self.model, &model],
-                self.options.latency_batch,
-                self.options.tune.threads,
-            )?;
+            if let Latencies::Measured = self.latencies {
+                let (batch, threads) = (self.options.latency_batch, self.options.tune.threads);
+                latencies = latency::measure([&self.model, &model], batch, threads)?;
+            }
             targets = select::targets([&self.model, &model], self.options)?;
         }
         let cost = |model: &Model| {
@@ -314,7 +343,7 @@ impl<'a> Pruning<'a> {
             macs: after.macs().0,
             top1_before,
             top1_cut,
-            top1_after: judged.map(|(top1, _)| top1),
+            top1_after: judged.as_ref().map(|judged| judged.top1),
             top1_last: tuned.as_ref().and_then(|tuned| tuned.val_top1),
             latency_before_ms: one.map(|pair| pair.before_ms),
             latency_after_ms: one.map(|pair| pair.after_ms),
@@ -324,7 +353,7 @@ impl<'a> Pruning<'a> {
             chosen_by: select::words(self.options, self.model.graph()),
             targets,
             layers: select::layers(groups, model.graph())?,
-            images: judged.map(|(_, images)| images),
+            images: judged.map(|judged| judged.images),
             seconds: self.started.elapsed().as_secs_f64(),
             model: path,
             out: state.folder().to_path_buf(),
@@ -364,14 +393,24 @@ pub(crate) fn judge_with(
     tune: &FineTuneOptions,
     observer: &mut dyn Observer,
 ) -> Result<(f64, usize)> {
+    let report = evaluated(dataset, model, tune, observer)?;
+    Ok((report.top1, report.images))
+}
+
+/// How well a model names the held-out pictures.
+fn evaluated(
+    dataset: &Dataset,
+    model: &Model,
+    tune: &FineTuneOptions,
+    observer: &mut dyn Observer,
+) -> Result<EvaluateReport> {
     let options = EvaluateOptions {
         data: tune.data.clone().unwrap_or_default(),
         batch_size: tune.batch_size,
         threads: tune.threads,
         ..EvaluateOptions::of_model(&tune.model)
     };
-    let report = judge(dataset, model, &options, observer, Instant::now())?;
-    Ok((report.top1, report.images))
+    judge(dataset, model, &options, observer, Instant::now())
 }
 
 /// Weights that are no numbers would be cut by chance, and recover from nothing.

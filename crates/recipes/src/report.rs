@@ -143,7 +143,9 @@ pub struct EvaluateReport {
     pub top1: f64,
     /// Share of pictures whose class is among the five likeliest.
     pub top5: f64,
-    /// Pictures looked at, which the shares are of.
+    /// Mean cross-entropy, in nats.
+    pub loss: f64,
+    /// Pictures looked at, which these numbers are of.
     pub images: usize,
     /// Files that are no pictures or could not be read any more.
     pub skipped: usize,

@@ -1,6 +1,6 @@
 //! Layers as comma-separated values.
 //!
-//! Above: `cost`, the binary. Below: `report`, `taper_files`. Not here: tables to be read (the binary's).
+//! Above: `cost`, `prune::csv`, the binary. Below: `report`, `taper_files`. Not here: tables to be read (the binary's).
 
 use std::path::Path;
 
@@ -38,12 +38,17 @@ pub fn write_costs_csv(path: &Path, reports: &[CostReport]) -> Result<()> {
             text.push('\n');
         }
     }
+    replace(path, &text)
+}
+
+/// Writes a text as a file.
+pub(crate) fn replace(path: &Path, text: &str) -> Result<()> {
     taper_files::replace(path, |file| file.write_all(text.as_bytes()))
         .map_err(|source| Error::File { action: "write", path: path.to_owned(), source })
 }
 
 /// A field that may hold commas and quotes (RFC 4180).
-fn quoted(field: &str) -> String {
+pub(crate) fn quoted(field: &str) -> String {
     if field.contains(['"', ',', '\n', '\r']) {
         format!("\"{}\"", field.replace('"', "\"\""))
     } else {

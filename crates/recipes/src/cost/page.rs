@@ -1,6 +1,6 @@
 //! Costs as one HTML page: where they come from, memory over time, the roofline, what is swept, networks side by side.
 //!
-//! Above: the binary. Below: `report`, `sweep`, `taper_report`, `taper_files`. Not here: drawing (`taper_report`).
+//! Above: `prune::page`, the binary. Below: `report`, `sweep`, `taper_report`, `taper_files`. Not here: drawing (`taper_report`).
 
 use std::path::Path;
 
@@ -128,17 +128,17 @@ pub fn comparison_page(path: &Path, reports: &[CostReport]) -> Result<()> {
     write(path, &page)
 }
 
-fn write(path: &Path, page: &Page) -> Result<()> {
+pub(crate) fn write(path: &Path, page: &Page) -> Result<()> {
     let html = page.to_html().map_err(|source| Error::Draw { source })?;
     taper_files::replace(path, |file| file.write_all(html.as_bytes()))
         .map_err(|source| Error::File { action: "write", path: path.to_owned(), source })
 }
 
-fn section(title: &str, note: &str, blocks: Vec<Block>) -> Section {
+pub(crate) fn section(title: &str, note: &str, blocks: Vec<Block>) -> Section {
     Section { title: title.to_owned(), note: note.to_owned(), blocks }
 }
 
-fn charts(title: &str, charts: Vec<Chart>, table: Option<Table>) -> Block {
+pub(crate) fn charts(title: &str, charts: Vec<Chart>, table: Option<Table>) -> Block {
     Block::Charts { title: title.to_owned(), note: String::new(), charts, table }
 }
 

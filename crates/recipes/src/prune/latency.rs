@@ -19,6 +19,9 @@ use crate::options::PruneOptions;
 pub(super) const MEASURED: Duration = Duration::from_millis(1500);
 const TURN: Duration = Duration::from_millis(60);
 
+/// So many runs of a network say what its median is, however short they are.
+const ENOUGH: usize = 500;
+
 /// How long a candidate is measured.
 const CANDIDATE: Duration = Duration::from_millis(60);
 
@@ -69,29 +72,42 @@ impl Contestant {
     }
 }
 
-/// Both networks on batches of one and of `latency_batch` images, in turns.
+/// The sizes of batches that are measured: one, and `latency_batch`.
+pub(super) fn batches(latency_batch: usize) -> Vec<usize> {
+    let mut batches = vec![1, latency_batch];
+    batches.dedup();
+    batches
+}
+
+/// Both networks on every size of batch, in turns.
 pub(crate) fn measure(
     models: [&Model; 2],
     latency_batch: usize,
     threads: usize,
 ) -> Result<Vec<LatencyPair>> {
-    let mut batches = vec![1, latency_batch];
-    batches.dedup();
     let mut pairs = Vec::new();
-    for batch in batches {
-        let [mut before, mut after] = [
-            Contestant::new(models[0], batch, threads)?,
-            Contestant::new(models[1], batch, threads)?,
-        ];
-        let began = Instant::now();
-        while began.elapsed() < 2 * MEASURED || before.ms.len() < 3 {
-            before.take_turn(TURN)?;
-            after.take_turn(TURN)?;
+    for batch in batches(latency_batch) {
+        if let [before_ms, after_ms] = in_turns(&models, batch, threads)?[..] {
+            pairs.push(LatencyPair { batch, before_ms, after_ms });
         }
-        let (before_ms, after_ms) = (before.median_ms(), after.median_ms());
-        pairs.push(LatencyPair { batch, before_ms, after_ms });
     }
     Ok(pairs)
+}
+
+/// Median milliseconds of a batch of each model, all measured in turns.
+pub(super) fn in_turns(models: &[&Model], batch: usize, threads: usize) -> Result<Vec<f64>> {
+    let all: Result<Vec<Contestant>> =
+        models.iter().map(|model| Contestant::new(model, batch, threads)).collect();
+    let mut all = all?;
+    let began = Instant::now();
+    let least = MEASURED.saturating_mul(u32::try_from(all.len()).unwrap_or(u32::MAX));
+    let fewest = |all: &[Contestant]| all.iter().map(|one| one.ms.len()).min().unwrap_or(ENOUGH);
+    while fewest(&all) < 3 || (began.elapsed() < least && fewest(&all) < ENOUGH) {
+        for one in &mut all {
+            one.take_turn(TURN)?;
+        }
+    }
+    Ok(all.iter().map(Contestant::median_ms).collect())
 }
 
 /// Times networks as a target of latency has it: measured here, or predicted for the machine of a calibration.

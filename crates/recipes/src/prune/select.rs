@@ -64,7 +64,7 @@ fn nothing(groups: &Groups) -> Plan {
 }
 
 /// A score for each unit.
-fn scored(pruning: &Pruning<'_>, model: &Model, groups: &Groups) -> Result<Vec<f64>> {
+pub(super) fn scored(pruning: &Pruning<'_>, model: &Model, groups: &Groups) -> Result<Vec<f64>> {
     let options = pruning.options;
     let scoring = Scoring {
         reduction: options.reduction,

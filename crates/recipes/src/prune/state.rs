@@ -12,6 +12,9 @@ use taper_model::Model;
 use crate::error::{Error, Result};
 use crate::{FineTuneOptions, run, setup};
 
+/// What a run remembers, in its folder.
+pub(super) const FILE: &str = "prune.json";
+
 /// What a run's folder remembers.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,7 +49,7 @@ impl RunState {
             Some(out) => out.to_path_buf(),
             None => first_free()?,
         };
-        let file = folder.join("prune.json");
+        let file = folder.join(FILE);
         let written = match std::fs::read_to_string(&file) {
             Ok(text) => {
                 let written: Written = serde_json::from_str(&text)
@@ -63,7 +66,7 @@ impl RunState {
             }
             Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
                 if place.resume {
-                    let reason = "it has no prune.json".to_owned();
+                    let reason = format!("it has no {FILE}");
                     return Err(Error::NoRun { path: folder, reason });
                 }
                 run::vacant(Some(&folder))?;
@@ -109,7 +112,7 @@ impl RunState {
             move |source| Error::File { action, path, source }
         };
         std::fs::create_dir_all(&self.folder).map_err(failed("create", &self.folder))?;
-        let path = self.folder.join("prune.json");
+        let path = self.folder.join(FILE);
         let text = serde_json::to_string_pretty(&self.written)
             .map_err(|source| Error::Config { path: path.clone(), source })?;
         taper_files::replace(&path, |file| file.write_all(text.as_bytes()))
@@ -146,7 +149,7 @@ pub(crate) fn words(others: &dyn fmt::Debug, tune: &FineTuneOptions) -> Vec<Stri
 }
 
 /// The first option that is another one.
-fn difference(was: &[String], is: &[String]) -> String {
+pub(super) fn difference(was: &[String], is: &[String]) -> String {
     let pair = was.iter().zip(is).find(|(was, is)| was != is);
     let said = |word: &str| word.trim_end_matches(',').to_owned();
     match pair {
@@ -156,7 +159,7 @@ fn difference(was: &[String], is: &[String]) -> String {
 }
 
 /// The first folder of `runs/prune-1`, `runs/prune-2`, … that is not there.
-fn first_free() -> Result<PathBuf> {
+pub(super) fn first_free() -> Result<PathBuf> {
     let mut names = (1..).map(|number| Path::new("runs").join(format!("prune-{number}")));
     let free = names.find(|path| !path.exists());
     free.ok_or_else(|| Error::OutExists { path: PathBuf::from("runs") })

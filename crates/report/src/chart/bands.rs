@@ -37,6 +37,8 @@ pub struct BandPiece {
     pub group: usize,
     /// How many channels.
     pub channels: usize,
+    /// How many more there were before: drawn empty above those that are left.
+    pub removed: usize,
     /// Why they stay, for those that do; they are gray.
     pub protected: Option<String>,
 }
@@ -67,24 +69,33 @@ impl Bands {
 
 impl BandColumn {
     fn channels(&self) -> f64 {
-        self.pieces.iter().map(|piece| piece.channels as f64).sum()
+        self.pieces.iter().map(|piece| (piece.channels + piece.removed) as f64).sum()
     }
 
     fn draw(&self, drawing: &mut Drawing, upward: &Axis, [x, width]: [f64; 2]) {
         let mut below = 0.0;
         for piece in &self.pieces {
             let above = below + piece.channels as f64;
+            let end = above + piece.removed as f64;
             let ground = upward.places()[0];
-            let [bottom, top] = [below, above].map(|value| upward.at(value).unwrap_or(ground));
-            below = above;
-            let rect = Rect { at: [x, top], size: [width, (bottom - top).max(0.0)] };
+            let [bottom, top, end_top] =
+                [below, above, end].map(|value| upward.at(value).unwrap_or(ground));
+            below = end;
+            let rect = |bottom: f64, top: f64| Rect {
+                at: [x, top],
+                size: [width, (bottom - top).max(0.0)],
+            };
             let place = if piece.protected.is_some() { SERIES } else { piece.group % SERIES };
             let mut title =
                 format!("{}: {} channels, group {}", self.name, piece.channels, piece.group);
             if let Some(reason) = &piece.protected {
                 title += &format!("\nstay: {reason}");
             }
-            drawing.rect(rect, &format!("area fill-{place}"), &title);
+            if piece.removed > 0 {
+                title += &format!("\nremoved: {}", piece.removed);
+                drawing.rect(rect(top, end_top), "scope", &title);
+            }
+            drawing.rect(rect(bottom, top), &format!("area fill-{place}"), &title);
         }
     }
 }
@@ -95,7 +106,7 @@ mod tests {
     use crate::chart::Chart;
 
     fn piece(group: usize, channels: usize, reason: Option<&str>) -> BandPiece {
-        BandPiece { group, channels, protected: reason.map(str::to_owned) }
+        BandPiece { group, channels, removed: 0, protected: reason.map(str::to_owned) }
     }
 
     fn bands(columns: Vec<BandColumn>) -> String {
@@ -111,6 +122,24 @@ mod tests {
         assert!(svg.contains("cat: 8 channels, group 7\nstay: channels of &lt;image&gt;"), "{svg}");
         assert!(svg.contains("area fill-1") && svg.contains(&format!("area fill-{SERIES}")));
         roxmltree::Document::parse(&svg).unwrap();
+    }
+
+    #[test]
+    fn what_was_removed_stands_empty_above_what_is_left() {
+        let cut = BandPiece { removed: 5, ..piece(2, 3, None) };
+        let svg = bands(vec![BandColumn { name: "conv".to_owned(), pieces: vec![cut] }]);
+        assert!(svg.contains("conv: 3 channels, group 2\nremoved: 5</title>"), "{svg}");
+        let rect = |class: &str| {
+            let line = svg.lines().find(|line| line.contains(class) && line.contains("<rect"));
+            let number = |name: &str| -> f64 {
+                let rest = line.unwrap().split_once(&format!("{name}=\"")).unwrap().1;
+                rest.split_once('"').unwrap().0.parse().unwrap()
+            };
+            [number("y"), number("height")]
+        };
+        let ([empty, empty_height], [left, height]) = (rect("scope"), rect("area fill-2"));
+        assert!((empty + empty_height - left).abs() < 0.2, "{empty} {empty_height} {left}");
+        assert!((empty_height / height - 5.0 / 3.0).abs() < 0.02, "{empty_height} {height}");
     }
 
     #[test]
