@@ -32,7 +32,7 @@ fn column(groups: &Groups, id: NodeId) -> BandColumn {
             Some(piece) => piece.channels += 1,
             None => {
                 let protected = groups.groups()[group].protected.as_ref().map(ToString::to_string);
-                pieces.push(BandPiece { group, channels: 1, protected });
+                pieces.push(BandPiece { group, channels: 1, removed: 0, protected });
             }
         }
     }
