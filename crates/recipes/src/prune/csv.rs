@@ -1,6 +1,6 @@
 //! Sweeps and sensitivities as comma-separated values.
 //!
-//! Above: the binary. Below: `prune::{sweep, sensitivity}`, `cost::csv`, `taper_files`. Not here: tables to be read (the binary's), pages
+//! Above: the binary. Below: `prune::{sweep, sensitivity}`, `cost::csv`. Not here: tables to be read (the binary's), pages
 //! (`prune::page`).
 
 use std::path::Path;
