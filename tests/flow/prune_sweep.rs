@@ -102,7 +102,7 @@ fn a_sweep_has_its_controls_beside_it_and_goes_on_with_the_same_points() {
     }
     fs::remove_dir_all(out.join("random-0.80")).unwrap();
     fs::write(&file, state.to_string()).unwrap();
-    prune(dir.path(), &all).refuses(2, &["already holds a run"]);
+    prune(dir.path(), &all).refuses(2, &["already holds a run", "the same flags and --resume"]);
     let other = [&all[..], &["--resume", "--seed", "1"]].concat();
     prune(dir.path(), &other).refuses(2, &["another request"]);
     let again = prune(dir.path(), &[&all[..], &["--resume"]].concat()).succeeds().json();

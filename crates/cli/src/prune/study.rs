@@ -85,7 +85,7 @@ impl Study {
             let asked = SweepOptions { shares, controls: self.controls.clone(), random };
             let report = taper_recipes::prune::sweep(None, options, &asked, stop, progress);
             progress.end();
-            let report = report?;
+            let report = report.map_err(super::taken)?;
             say_sweep(&report, output);
             stopped = report.stopped;
             value = with_sensitivity(serde_json::to_value(&report)?, seen.is_some(), value);

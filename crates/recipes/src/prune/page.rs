@@ -222,7 +222,8 @@ fn points(report: &SweepReport) -> Block {
 
 /// Curves over the groups, one for each share, and the table.
 fn sensitivities(report: &SensitivityReport) -> Vec<Block> {
-    let names: Vec<String> = report.groups.iter().map(|group| group.name.clone()).collect();
+    // Names of dozens of layers have no room under a chart.
+    let numbers: Vec<String> = report.groups.iter().map(|group| group.id.to_string()).collect();
     let chart = |title: &str, unit: Unit, of: &dyn Fn(&GroupCut) -> f64| {
         let series = report.shares.iter().enumerate().map(|(i, share)| {
             let cuts = report.groups.iter().map(|group| group.cuts.get(i));
@@ -232,8 +233,8 @@ fn sensitivities(report: &SensitivityReport) -> Vec<Block> {
             }
         });
         let swept = Swept::Categories {
-            name: "group, from the picture to the classes".to_owned(),
-            values: names.clone(),
+            name: "group, from the picture to the classes, by its number in the table".to_owned(),
+            values: numbers.clone(),
         };
         let (title, scale) = (title.to_owned(), Scale::Linear);
         Chart::from(Lines { title, unit, scale, swept, series: series.collect() })
@@ -244,12 +245,13 @@ fn sensitivities(report: &SensitivityReport) -> Vec<Block> {
         chart("Mean cross-entropy", Unit::Number, &|cut| cut.loss),
         chart("Multiply-accumulates saved", Unit::Percent, &saved),
     ];
-    let mut head = vec!["group".to_owned(), "channels".to_owned()];
+    let mut head = ["number", "group", "channels"].map(str::to_owned).to_vec();
     for share in &report.shares {
         let share = Unit::Percent.format(100.0 * share);
         head.extend([format!("top-1, {share} cut"), "loss".to_owned(), "MACs saved".to_owned()]);
     }
     let whole = [
+        Cell::Empty,
         words("nothing cut"),
         Cell::Empty,
         percent(Some(report.top1)),
@@ -257,7 +259,9 @@ fn sensitivities(report: &SensitivityReport) -> Vec<Block> {
     ];
     let mut rows = vec![whole.to_vec()];
     rows.extend(report.groups.iter().map(|group| {
-        let mut row = vec![words(&group.name), Cell::Number(group.units as f64, Unit::Integer)];
+        let [id, units] =
+            [group.id, group.units].map(|number| Cell::Number(number as f64, Unit::Integer));
+        let mut row = vec![id, words(&group.name), units];
         for cut in &group.cuts {
             let loss = Cell::Number(cut.loss, Unit::Number);
             row.extend([percent(Some(cut.top1)), loss, Cell::Share(saved(cut) / 100.0)]);
