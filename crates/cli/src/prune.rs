@@ -69,18 +69,18 @@ pub(crate) struct Flags {
     /// Milliseconds a batch that may be left, as measured here: 60%, 4ms
     #[arg(long, value_name = "SHARE|MS", value_parser = milliseconds)]
     target_latency_ms: Option<Amount>,
-    /// What says how much a channel matters: l1, l2, bn, taylor, taylor-joint, fpgm, lamp, fisher, activation, or random as a control
-    #[arg(long, value_name = "CRITERION", default_value_t = defaults().criterion)]
-    criterion: Criterion,
-    /// Which channels are compared [default: isomorphic for networks with depthwise convolutions, otherwise global]
+    /// What says how much a channel matters: l1, l2, bn, taylor, taylor-joint, fpgm, lamp, fisher, activation, or random as a control [default: fisher with --data, otherwise l2]
+    #[arg(long, value_name = "CRITERION")]
+    criterion: Option<Criterion>,
+    /// Which channels are compared [default: global for criteria on data; otherwise isomorphic for networks with depthwise convolutions]
     #[arg(long, value_name = "global|local|isomorphic")]
     ranking: Option<Ranking>,
     /// Several parameters of a channel to one number
     #[arg(long, value_name = "REDUCTION", default_value_t = defaults().reduction)]
     reduction: Reduction,
-    /// What scores are divided by in a group
-    #[arg(long, value_name = "NORMALIZER", default_value_t = defaults().normalizer)]
-    normalizer: Normalizer,
+    /// What scores are divided by in a group [default: nothing for criteria on data, otherwise their mean]
+    #[arg(long, value_name = "NORMALIZER")]
+    normalizer: Option<Normalizer>,
     /// Channels that a layer keeps at least
     #[arg(long, value_name = "N", default_value_t = defaults().limits.least_channels)]
     least_channels: usize,
@@ -99,9 +99,12 @@ pub(crate) struct Flags {
     /// Height and width of the pruned network's images: a part of the budget [default: as before]
     #[arg(long, value_name = "N")]
     image_size: Option<usize>,
-    /// Cut and recover so many times
-    #[arg(long, value_name = "N", default_value_t = defaults().rounds)]
-    rounds: usize,
+    /// What else the budget may be met with, if training pictures say that it loses less: smaller images, fewer blocks
+    #[arg(long, value_name = "image-size|depth", value_delimiter = ',')]
+    allow: Vec<Allowed>,
+    /// Cut and recover so many times [default: 5, or as often as there are epochs]
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
     /// Passes over the training pictures after the cuts; 0 to cut only
     #[arg(long, value_name = "N", default_value_t = defaults().recovery_epochs)]
     recovery_epochs: usize,
@@ -183,6 +186,13 @@ fn milliseconds(text: &str) -> std::result::Result<Amount, String> {
 
 fn amount(text: &str) -> std::result::Result<Amount, String> {
     text.parse::<Amount>().map_err(|error| error.to_string())
+}
+
+/// What a budget may be met with beside channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Allowed {
+    ImageSize,
+    Depth,
 }
 
 /// Runs the command.
@@ -273,6 +283,8 @@ impl Flags {
             protect: self.protect,
             cost_exponent: self.cost_exponent,
             image_size: self.image_size,
+            allow_image_size: self.allow.contains(&Allowed::ImageSize),
+            allow_depth: self.allow.contains(&Allowed::Depth),
             rounds: self.rounds,
             recovery_epochs: self.recovery_epochs,
             distill: !self.no_distill,

@@ -1,6 +1,6 @@
 //! Pruning: a model and what it may cost become a smaller model that has recovered.
 //!
-//! Above: the binary, Rust users. Below: `prune::{csv, latency, page, select, sensitivity, shares, state, sweep}`, `taper_prune`, `fine_tune_from`, `recalibrate`, `evaluate`.
+//! Above: the binary, Rust users. Below: `prune::{csv, latency, page, select, sensitivity, shape, shares, state, sweep}`, `taper_prune`, `fine_tune_from`, `recalibrate`, `evaluate`.
 //! Not here: what goes together and what matters least (`taper_prune`), the steps (`taper_train`).
 //! Every round is a function of the options and of the round before, so that a run that was killed goes on where it was.
 
@@ -9,6 +9,7 @@ pub(crate) mod latency;
 mod page;
 mod select;
 mod sensitivity;
+mod shape;
 mod shares;
 pub(crate) mod state;
 mod sweep;
@@ -174,8 +175,8 @@ fn words(options: &PruneOptions) -> Vec<String> {
 }
 
 /// What all rounds share.
-struct Pruning<'a> {
-    options: &'a PruneOptions,
+struct Pruning {
+    options: PruneOptions,
     model: Model,
     dataset: Option<Dataset>,
     latencies: Latencies,
@@ -196,15 +197,16 @@ struct Round {
     tuned: Option<FineTuneReport>,
 }
 
-impl<'a> Pruning<'a> {
+impl Pruning {
     fn new(
         dataset: Option<&Dataset>,
-        options: &'a PruneOptions,
+        options: &PruneOptions,
         stop: &AtomicBool,
         observer: &mut dyn Observer,
     ) -> Result<Self> {
         let started = Instant::now();
         let (model, dataset) = model_and_pictures(dataset, &options.tune, stop, observer)?;
+        let options = options.resolved(dataset.is_some());
         Ok(Self { options, model, dataset, latencies: Latencies::Measured, started })
     }
 
@@ -217,10 +219,14 @@ impl<'a> Pruning<'a> {
         let protect = Protect::names(&self.options.protect);
         let groups = Groups::of(self.model.graph(), &protect).map_err(setup::prune)?;
         let top1_before = self.top1(&self.model, observer)?;
-        let resized = self.resized()?;
-        let mut last = Round { model: resized, top1_cut: None, tuned: None };
-        for round in 0..self.options.rounds {
-            last = self.round(round, &last.model, &protect, &mut state, (stop, observer))?;
+        let start = match state.start()? {
+            Some(start) => start,
+            None => state.begin(shape::start(self, self.resized()?, &protect)?)?,
+        };
+        let mut last = Round { model: start.clone(), top1_cut: None, tuned: None };
+        for round in 0..self.options.rounds() {
+            let from = [&start, &last.model];
+            last = self.round(round, from, &protect, &mut state, (stop, observer))?;
             if last.tuned.as_ref().is_some_and(|tuned| tuned.stopped) {
                 break;
             }
@@ -239,7 +245,7 @@ impl<'a> Pruning<'a> {
     fn round(
         &self,
         round: usize,
-        model: &Model,
+        [start, model]: [&Model; 2],
         protect: &Protect,
         state: &mut RunState,
         (stop, observer): (&AtomicBool, &mut dyn Observer),
@@ -257,8 +263,8 @@ impl<'a> Pruning<'a> {
             return Ok(Round { model, top1_cut: state.top1_cut(round), tuned: Some(tuned) });
         }
         let groups = Groups::of(model.graph(), protect).map_err(setup::prune)?;
-        let steps = CubicSchedule { start: 0.0, end: 1.0, rounds: self.options.rounds };
-        let plan = select::plan(self, model, &groups, steps.at(round + 1))?;
+        let steps = CubicSchedule { start: 0.0, end: 1.0, rounds: self.options.rounds() };
+        let plan = select::plan(self, [start, model], &groups, steps.at(round + 1))?;
         let mut model = cut(model, &groups, &plan.cut).map_err(setup::prune)?;
         let Some(dataset) = &self.dataset else {
             return Ok(Round { model, top1_cut: None, tuned: None });
@@ -283,7 +289,7 @@ impl<'a> Pruning<'a> {
 
     /// Epochs of a round: the last has what is left over.
     fn epochs_of(&self, round: usize) -> usize {
-        let (epochs, rounds) = (self.options.recovery_epochs, self.options.rounds);
+        let (epochs, rounds) = (self.options.recovery_epochs, self.options.rounds());
         let each = epochs / rounds;
         if round + 1 == rounds { epochs - each * (rounds - 1) } else { each }
     }
@@ -328,7 +334,7 @@ impl<'a> Pruning<'a> {
                 let (batch, threads) = (self.options.latency_batch, self.options.tune.threads);
                 latencies = latency::measure([&self.model, &model], batch, threads)?;
             }
-            targets = select::targets([&self.model, &model], self.options)?;
+            targets = select::targets([&self.model, &model], &self.options)?;
         }
         let cost = |model: &Model| {
             let cost = taper_cost::of(model.graph(), model.preprocess().input_size);
@@ -350,7 +356,7 @@ impl<'a> Pruning<'a> {
             is_faster: one.map(|_| latencies.iter().all(|pair| pair.after_ms < pair.before_ms)),
             latencies,
             image_size: model.preprocess().input_size,
-            chosen_by: select::words(self.options, self.model.graph()),
+            chosen_by: select::words(&self.options, self.model.graph()),
             targets,
             layers: select::layers(groups, model.graph())?,
             images: judged.map(|judged| judged.images),

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use taper_graph::Graph;
 use taper_prune::{Criterion, Limits, Normalizer, Ranking, Reduction, Target, check_targets};
 
 use super::{FineTuneOptions, at_least, check_threads, require};
@@ -22,17 +23,18 @@ use crate::setup;
 /// assert!(PruneOptions::new("mobilenetv2_100").check().unwrap_err().is_request());
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct PruneOptions {
     /// What must be left of what. All hold together.
     pub targets: Vec<Target>,
-    /// What says how much a channel matters.
-    pub criterion: Criterion,
-    /// Which channels are compared; [`Ranking::of`] the network when absent.
+    /// What says how much a channel matters; [`PruneOptions::resolved`] says which when absent.
+    pub criterion: Option<Criterion>,
+    /// Which channels are compared; [`PruneOptions::ranking`] when absent.
     pub ranking: Option<Ranking>,
     /// Several parameters of a channel to one number.
     pub reduction: Reduction,
-    /// Over the channels of a group.
-    pub normalizer: Normalizer,
+    /// What scores are divided by in a group; [`PruneOptions::normalizer`] when absent.
+    pub normalizer: Option<Normalizer>,
     /// What every layer keeps.
     pub limits: Limits,
     /// Layers and scopes, by name, whose channels all stay.
@@ -41,8 +43,12 @@ pub struct PruneOptions {
     pub cost_exponent: f64,
     /// Height and width of the pruned network's images, pixels; as before when absent.
     pub image_size: Option<usize>,
-    /// Cut and recover so many times, 1 or more.
-    pub rounds: usize,
+    /// Whether smaller images may be a part of the budget, if training pictures say that they lose less than channels do.
+    pub allow_image_size: bool,
+    /// Whether whole residual blocks may go, likewise.
+    pub allow_depth: bool,
+    /// Cut and recover so many times, 1 or more; [`PruneOptions::resolved`] says how often when absent.
+    pub rounds: Option<usize>,
     /// Passes over the training pictures after the cuts, over all rounds together; 0 to cut only.
     pub recovery_epochs: usize,
     /// Whether the unpruned network teaches the pruned one while it recovers.
@@ -65,21 +71,26 @@ pub struct PruneOptions {
 
 impl PruneOptions {
     /// The learning rate of recovery when none is given.
-    pub const LR: f64 = 5e-3;
+    pub const LR: f64 = 3e-3;
+
+    /// Rounds when none are given and there are as many epochs.
+    pub const ROUNDS: usize = 5;
 
     /// Everything but a target, which has no default.
     pub fn new(model: impl Into<String>) -> Self {
         Self {
             targets: Vec::new(),
-            criterion: Criterion::L2,
+            criterion: None,
             ranking: None,
             reduction: Reduction::default(),
-            normalizer: Normalizer::default(),
+            normalizer: None,
             limits: Limits::default(),
             protect: Vec::new(),
             cost_exponent: 1.0,
             image_size: None,
-            rounds: 1,
+            allow_image_size: false,
+            allow_depth: false,
+            rounds: None,
             recovery_epochs: 10,
             distill: true,
             evidence_batches: 8,
@@ -90,6 +101,43 @@ impl PruneOptions {
             resume: false,
             tune: FineTuneOptions { model: model.into(), ..FineTuneOptions::default() },
         }
+    }
+
+    /// The same request with what depends on whether there are pictures filled in: the criterion, by pictures if there are any and otherwise
+    /// by the weights alone, and the rounds.
+    #[must_use]
+    pub fn resolved(&self, has_pictures: bool) -> Self {
+        let criterion = if has_pictures { Criterion::Fisher } else { Criterion::L2 };
+        let rounds = if has_pictures { self.recovery_epochs.clamp(1, Self::ROUNDS) } else { 1 };
+        Self {
+            criterion: Some(self.criterion.unwrap_or(criterion)),
+            rounds: Some(self.rounds.unwrap_or(rounds)),
+            ..self.clone()
+        }
+    }
+
+    /// The criterion, [`resolved`](Self::resolved) or as without pictures.
+    pub fn criterion(&self) -> Criterion {
+        self.criterion.unwrap_or(Criterion::L2)
+    }
+
+    /// How often is cut, [`resolved`](Self::resolved) or as without pictures.
+    pub fn rounds(&self) -> usize {
+        self.rounds.unwrap_or(1)
+    }
+
+    /// What scores are divided by: nothing where they say what the loss would do, which can be compared over all layers.
+    pub fn normalizer(&self) -> Normalizer {
+        let is_change = self.criterion().needs_data() && self.criterion() != Criterion::Activation;
+        let default = if is_change { Normalizer::None } else { Normalizer::default() };
+        self.normalizer.unwrap_or(default)
+    }
+
+    /// Which channels of a network are compared: all where scores say what the loss would do, otherwise [`Ranking::of`] it.
+    pub fn ranking(&self, graph: &Graph) -> Ranking {
+        let is_change = self.normalizer() == Normalizer::None;
+        let default = if is_change { Ranking::Global } else { Ranking::of(graph) };
+        self.ranking.unwrap_or(default)
     }
 
     /// Refuses what cannot be meant.
@@ -105,10 +153,10 @@ impl PruneOptions {
         if !self.targets.is_empty() {
             check_targets(&self.targets).map_err(setup::prune)?;
         }
-        at_least("rounds", self.rounds, 1)?;
+        at_least("rounds", self.rounds(), 1)?;
         at_least("latency_batch", self.latency_batch, 1)?;
         at_least("evidence_batches", self.evidence_batches, 1)?;
-        let (exponent, rounds) = (self.cost_exponent, self.rounds);
+        let (exponent, rounds) = (self.cost_exponent, self.rounds());
         require("cost_exponent", exponent, (0.0..=1.0).contains(&exponent), "from 0 to 1")?;
         if self.recovery_epochs > 0 && rounds > self.recovery_epochs {
             let expected = format!("at most the {} epochs of recovery", self.recovery_epochs);

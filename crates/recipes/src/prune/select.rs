@@ -6,8 +6,8 @@ use taper_cost::Bytes;
 use taper_graph::{Graph, NodeId};
 use taper_model::{Model, Precision};
 use taper_prune::{
-    Amount, Criterion, Evidence, Groups, Metric, Plan, Problem, Protect, Ranking, Scoring, Target,
-    scores, solve,
+    Amount, Criterion, Evidence, Groups, Metric, Plan, Problem, Protect, Scoring, Target, scores,
+    solve,
 };
 
 use super::{LayerRow, Pruning, TargetRow, latency};
@@ -16,16 +16,16 @@ use crate::options::PruneOptions;
 use crate::recalibrate::gather_evidence;
 use crate::setup;
 
-/// The plan of a round that has come `share` of the way from the unpruned network to the targets.
+/// The plan for a model that has come `share` of the way from the network that channels are cut from to the targets.
 pub(super) fn plan(
-    pruning: &Pruning<'_>,
-    model: &Model,
+    pruning: &Pruning,
+    [start, model]: [&Model; 2],
     groups: &Groups,
     share: f64,
 ) -> Result<Plan> {
-    let options = pruning.options;
+    let options = &pruning.options;
     let scored = scored(pruning, model, groups)?;
-    let ranking = ranking(options, model.graph());
+    let ranking = options.ranking(model.graph());
     let ranked = ranking.rank(groups, &scored).map_err(setup::prune)?;
     let size = model.preprocess().input_size;
     let problem = Problem {
@@ -40,7 +40,8 @@ pub(super) fn plan(
         let dense = value(target.metric, &pruning.model, options)?;
         let asked = target.amount.of(dense);
         is_needed |= asked < dense;
-        let amount = Amount::Absolute(dense + (asked - dense) * share);
+        let first = value(target.metric, start, options)?;
+        let amount = Amount::Absolute(first + (asked - first).min(0.0) * share);
         if value(target.metric, model, options)? > amount.of(dense) {
             targets.push(Target { metric: target.metric, amount });
         }
@@ -64,15 +65,15 @@ fn nothing(groups: &Groups) -> Plan {
 }
 
 /// A score for each unit.
-pub(super) fn scored(pruning: &Pruning<'_>, model: &Model, groups: &Groups) -> Result<Vec<f64>> {
-    let options = pruning.options;
+pub(super) fn scored(pruning: &Pruning, model: &Model, groups: &Groups) -> Result<Vec<f64>> {
+    let options = &pruning.options;
     let scoring = Scoring {
         reduction: options.reduction,
-        normalizer: options.normalizer,
-        ..Scoring::of(options.criterion)
+        normalizer: options.normalizer(),
+        ..Scoring::of(options.criterion())
     };
     let none = Evidence::default();
-    if !options.criterion.needs_data() {
+    if !options.criterion().needs_data() {
         return scores(model, groups, &scoring, &none).map_err(setup::prune);
     }
     let Some(dataset) = &pruning.dataset else {
@@ -80,7 +81,7 @@ pub(super) fn scored(pruning: &Pruning<'_>, model: &Model, groups: &Groups) -> R
         return scores(model, groups, &scoring, &none).map_err(setup::prune);
     };
     let graph = model.graph();
-    let watched: Vec<NodeId> = match options.criterion {
+    let watched: Vec<NodeId> = match options.criterion() {
         Criterion::Activation => graph.node_ids().filter(|id| *id != graph.input()).collect(),
         _ => Vec::new(),
     };
@@ -106,19 +107,15 @@ fn single(value: f64) -> f32 {
     value as f32
 }
 
-fn ranking(options: &PruneOptions, graph: &Graph) -> Ranking {
-    options.ranking.unwrap_or_else(|| Ranking::of(graph))
-}
-
 /// How channels are chosen, in words.
 pub(super) fn words(options: &PruneOptions, graph: &Graph) -> String {
     let Some(_) = options.targets.first() else { return "nothing".to_owned() };
     format!(
         "{} ({} over a group, {} over its units), {} ranking",
-        options.criterion,
+        options.criterion(),
         options.reduction,
-        options.normalizer,
-        ranking(options, graph)
+        options.normalizer(),
+        options.ranking(graph)
     )
 }
 

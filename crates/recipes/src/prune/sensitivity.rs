@@ -127,7 +127,7 @@ pub fn sensitivity(
     let (rows, stopped) = probe.rows(stop, observer)?;
     Ok(SensitivityReport {
         model: options.tune.model.clone(),
-        criterion: options.criterion.to_string(),
+        criterion: pruning.options.criterion().to_string(),
         shares: shares.to_vec(),
         top1: whole.top1,
         loss: whole.loss,
@@ -141,7 +141,7 @@ pub fn sensitivity(
 
 /// What is asked of every group.
 struct Probe<'a> {
-    pruning: &'a Pruning<'a>,
+    pruning: &'a Pruning,
     dataset: &'a Dataset,
     groups: &'a Groups,
     scores: &'a [f64],

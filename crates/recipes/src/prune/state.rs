@@ -36,6 +36,9 @@ pub(crate) struct Place<'a> {
     pub(crate) resume: bool,
 }
 
+/// The network that channels are cut from.
+const START: &str = "start.safetensors";
+
 /// A run's folder.
 pub(crate) struct RunState {
     folder: PathBuf,
@@ -82,6 +85,20 @@ impl RunState {
 
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The network that channels are cut from, if it was chosen before.
+    pub(super) fn start(&self) -> Result<Option<Model>> {
+        let path = self.folder.join(START);
+        let has = path.is_file();
+        has.then(|| Model::load(&path).map_err(setup::model)).transpose()
+    }
+
+    /// Remembers the network that channels are cut from.
+    pub(super) fn begin(&self, start: Model) -> Result<Model> {
+        self.save()?;
+        start.save(self.folder.join(START)).map_err(setup::model)?;
+        Ok(start)
     }
 
     /// Where a round trains.

@@ -171,7 +171,7 @@ fn check(dataset: Option<&Dataset>, options: &PruneOptions, asked: &SweepOptions
         ModelSource::resolve(control)?;
     }
     let first = asked.shares.first().copied().unwrap_or(0.5);
-    of_share(options, first, options.criterion, PathBuf::new()).check()
+    of_share(options, first, options.resolved(true).criterion(), PathBuf::new()).check()
 }
 
 /// The options of one share.
@@ -185,7 +185,7 @@ fn of_share(
     let mut targets = vec![target];
     targets.extend(options.targets.iter().copied());
     let tune = FineTuneOptions { out: Some(folder), ..options.tune.clone() };
-    PruneOptions { targets, criterion, tune, resume: false, ..options.clone() }
+    PruneOptions { targets, criterion: Some(criterion), tune, resume: false, ..options.clone() }
 }
 
 /// A point that is to come.
@@ -213,13 +213,13 @@ impl Due {
                 kind: DueKind::Cut { share, criterion, kind },
             })
         };
-        let mut all: Vec<Self> = cut(options.criterion, PointKind::Pruned, "macs").collect();
+        let mut all: Vec<Self> = cut(options.criterion(), PointKind::Pruned, "macs").collect();
         all.extend((1..).zip(&asked.controls).map(|(number, name)| Self {
             name: name.clone(),
             key: format!("control-{number}"),
             kind: DueKind::Network,
         }));
-        let is_random = matches!(options.criterion, Criterion::Random { .. });
+        let is_random = matches!(options.criterion(), Criterion::Random { .. });
         if asked.random == RandomControl::Beside && !is_random {
             let random = Criterion::Random { seed: options.tune.seed };
             all.extend(cut(random, PointKind::Random, "random"));
@@ -236,7 +236,7 @@ fn written(share: f64) -> String {
 
 struct Sweeping<'a> {
     given: Option<&'a Dataset>,
-    pruning: Pruning<'a>,
+    pruning: Pruning,
     asked: &'a SweepOptions,
 }
 
@@ -248,7 +248,7 @@ impl Sweeping<'_> {
         stop: &AtomicBool,
         observer: &mut dyn Observer,
     ) -> Result<bool> {
-        let all = Due::all(self.pruning.options, self.asked);
+        let all = Due::all(&self.pruning.options, self.asked);
         let of = all.len();
         for (number, due) in (1..).zip(&all) {
             if state.written.points.contains_key(&due.key) {
@@ -261,7 +261,7 @@ impl Sweeping<'_> {
             let folder = state.folder.join(&due.key);
             let point = match &due.kind {
                 DueKind::Cut { share, criterion, kind } => {
-                    let options = of_share(self.pruning.options, *share, *criterion, folder);
+                    let options = of_share(&self.pruning.options, *share, *criterion, folder);
                     self.cut(options, due, (*share, *kind), stop, observer)?
                 }
                 DueKind::Network => self.control(due, folder, stop, observer)?,
@@ -286,7 +286,7 @@ impl Sweeping<'_> {
         options.resume = self.pruning.options.resume && is_begun;
         let state = super::vacant(&options)?;
         let pruning = Pruning {
-            options: &options,
+            options,
             model: self.pruning.model.clone(),
             dataset: self.pruning.dataset.clone(),
             latencies: Latencies::LeftOut,
@@ -333,7 +333,7 @@ impl Sweeping<'_> {
     }
 
     fn control_options(&self, model: &str, folder: PathBuf) -> FineTuneOptions {
-        let PruneOptions { tune, image_size, recovery_epochs, distill, .. } = self.pruning.options;
+        let PruneOptions { tune, image_size, recovery_epochs, distill, .. } = &self.pruning.options;
         let [size, _] = self.pruning.model.preprocess().input_size;
         FineTuneOptions {
             model: model.to_owned(),
@@ -404,7 +404,7 @@ impl Sweeping<'_> {
         let models: Result<Vec<Model>> = points.iter().map(load).collect();
         let models = models?;
         let models: Vec<&Model> = models.iter().collect();
-        let options = self.pruning.options;
+        let options = &self.pruning.options;
         for batch in latency::batches(options.latency_batch) {
             let all = latency::in_turns(&models, batch, options.tune.threads)?;
             for (point, ms) in points.iter_mut().zip(all) {

@@ -34,7 +34,7 @@ fn every_share_has_a_folder_of_its_own_and_the_control_comes_last() {
     assert_eq!(keys(&with_data(), &asked), [&chosen[..], &random].concat());
     let alone = SweepOptions { random: RandomControl::LeftOut, ..asked.clone() };
     assert_eq!(keys(&with_data(), &alone), chosen);
-    let random = PruneOptions { criterion: Criterion::Random { seed: 3 }, ..with_data() };
+    let random = PruneOptions { criterion: Some(Criterion::Random { seed: 3 }), ..with_data() };
     assert_eq!(keys(&random, &asked), chosen);
 }
 
@@ -51,7 +51,7 @@ fn requests_that_cannot_be_meant_are_refused() {
     refused(&PruneOptions { targets: vec![macs], ..with_data() }, &half(), "target_macs");
     let file = Some("small.safetensors".into());
     refused(&PruneOptions { file, ..with_data() }, &half(), "out");
-    refused(&PruneOptions { rounds: 0, ..with_data() }, &half(), "rounds");
+    refused(&PruneOptions { rounds: Some(0), ..with_data() }, &half(), "rounds");
     assert!(check(None, &with_data(), &half()).is_ok());
 }
 
@@ -62,7 +62,10 @@ fn a_share_holds_beside_the_other_targets() {
     let share = of_share(&options, 0.5, Criterion::Fpgm, "out/macs-0.50".into());
     let macs = Target { metric: Metric::Macs, amount: Amount::Share(0.5) };
     assert_eq!((share.targets, share.resume), (vec![macs, params], false));
-    assert_eq!((share.criterion, share.tune.out), (Criterion::Fpgm, Some("out/macs-0.50".into())));
+    assert_eq!(
+        (share.criterion, share.tune.out),
+        (Some(Criterion::Fpgm), Some("out/macs-0.50".into()))
+    );
 }
 
 /// A network of one group for the built-in pictures, a few of them, and a request that does little.
