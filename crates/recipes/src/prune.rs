@@ -221,7 +221,7 @@ impl Pruning {
         let top1_before = self.top1(&self.model, observer)?;
         let start = match state.start()? {
             Some(start) => start,
-            None => state.begin(shape::start(self, self.resized()?, &protect)?)?,
+            None => state.begin(shape::start(self, self.resized()?, &protect)?),
         };
         let mut last = Round { model: start.clone(), top1_cut: None, tuned: None };
         for round in 0..self.options.rounds() {

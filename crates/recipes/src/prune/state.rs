@@ -43,6 +43,8 @@ const START: &str = "start.safetensors";
 pub(crate) struct RunState {
     folder: PathBuf,
     written: Written,
+    /// The network that channels are cut from, as long as this call has chosen it.
+    chosen: Option<Model>,
 }
 
 impl RunState {
@@ -80,7 +82,7 @@ impl RunState {
             }
             Err(source) => return Err(Error::File { action: "read", path: file, source }),
         };
-        Ok(Self { folder, written })
+        Ok(Self { folder, written, chosen: None })
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -94,11 +96,10 @@ impl RunState {
         has.then(|| Model::load(&path).map_err(setup::model)).transpose()
     }
 
-    /// Remembers the network that channels are cut from.
-    pub(super) fn begin(&self, start: Model) -> Result<Model> {
-        self.save()?;
-        start.save(self.folder.join(START)).map_err(setup::model)?;
-        Ok(start)
+    /// Remembers the network that channels are cut from. It is written with the first cut: a request that cannot be met leaves nothing.
+    pub(super) fn begin(&mut self, start: Model) -> Model {
+        self.chosen = Some(start.clone());
+        start
     }
 
     /// Where a round trains.
@@ -129,6 +130,10 @@ impl RunState {
             move |source| Error::File { action, path, source }
         };
         std::fs::create_dir_all(&self.folder).map_err(failed("create", &self.folder))?;
+        let start = self.folder.join(START);
+        if let Some(model) = self.chosen.as_ref().filter(|_| !start.exists()) {
+            model.save(&start).map_err(setup::model)?;
+        }
         let path = self.folder.join(FILE);
         let text = serde_json::to_string_pretty(&self.written)
             .map_err(|source| Error::Config { path: path.clone(), source })?;
