@@ -113,7 +113,7 @@ fn a_sweep_that_was_stopped_goes_on_to_the_points_of_one_that_was_not() {
     };
     assert_eq!(numbers(&whole), numbers(&other));
     let names: Vec<&str> = whole.points.iter().map(|point| point.name.as_str()).collect();
-    assert_eq!(names, ["unpruned", "l2 0.50", "random 0.50"]);
+    assert_eq!(names, ["unpruned", "fisher 0.50", "random 0.50"]);
     assert!(whole.points.iter().all(|point| point.latencies[0].ms > 0.0));
 }
 
