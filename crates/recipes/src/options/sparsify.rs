@@ -90,9 +90,7 @@ impl FromStr for NOfM {
 pub struct SparsifyOptions {
     /// Which weights become zero.
     pub zeros: Zeros,
-    /// Layers and scopes, by name, that stay dense. None by default, the first layer and the classifier included: Lee et al. 2021
-    /// (<https://arxiv.org/abs/2010.07611>) and 2:4 of Mishra et al. 2021 (<https://arxiv.org/abs/2104.08378>) name no classifier that
-    /// stays dense.
+    /// Layers and scopes, by name, that stay dense. None by default, the first layer and the classifier included.
     pub protect: Vec<String>,
     /// Passes over the training pictures, with the masks kept; 0 to make zeros only.
     pub recovery_epochs: usize,
