@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use taper_graph::{Bias, Conv, GraphBuilder, PoolKind};
+use taper_graph::{Bias, Conv, GraphBuilder, Op, PoolKind};
 use taper_model::{Model, Preprocess};
 
 use crate::cost::calibration;
@@ -117,6 +117,34 @@ fn without_pictures_channels_go_by_their_weights_and_all_targets_hold() {
     prune(&dense, &other).refuses(2, &["another request", "least_channels: 1", "2"]);
     prune(&dense, &[&asked[..], &["--resume"]].concat()).succeeds();
     assert!(bytes == fs::read(&file).unwrap(), "the same request gave another file");
+}
+
+#[test]
+fn blocks_and_pixels_may_be_a_part_of_the_budget_and_protected_blocks_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = arg(&pictures::folder(dir.path(), 2, 6));
+    let dense = dir.path().join("dense.safetensors");
+    let large = Preprocess { input_size: [64, 64], ..Preprocess::imagenet() };
+    named(small(2)).with_preprocess(large).unwrap().save(&dense).unwrap();
+    let graph = Model::load(&dense).unwrap().graph().clone();
+    let sum = graph.nodes().iter().find(|node| *node.op() == Op::Add).unwrap().name();
+    let (block, _) = sum.rsplit_once('.').unwrap();
+    let out = arg(&dir.path().join("run"));
+    let asked = ["--target-macs", "0.3", "--allow", "image-size,depth", "--protect", block];
+    let more = ["--data", &data, "--recovery-epochs", "0", "--out", &out];
+    let report = prune(&dense, &[&asked[..], &more].concat()).succeeds().json();
+    let [macs, before] = ["macs", "macs_before"].map(|key| report[key].as_f64().unwrap());
+    assert!(macs <= 0.3 * before, "{report}");
+    let pruned = Model::load(dir.path().join("run/model.safetensors")).unwrap();
+    assert!(pruned.graph().find_node(sum).is_some(), "{block} is gone");
+    let side = u64::try_from(pruned.preprocess().input_size[0]).unwrap();
+    assert_eq!(report["image_size"], json!([side, side]));
+    assert!(side == 32 || side == 64, "{report}");
+    for layer in report["layers"].as_array().unwrap() {
+        let name = layer["name"].as_str().unwrap();
+        let is_gone = pruned.graph().find_node(name).is_none();
+        assert_eq!(layer["after"] == json!(0), is_gone, "{layer}");
+    }
 }
 
 #[cfg(unix)]

@@ -30,6 +30,14 @@ impl Protect {
         Self { names: names.into_iter().map(Into::into).collect() }
     }
 
+    /// All nodes of a graph that the names protect.
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`] for a name that the graph does not have.
+    pub fn nodes_of(&self, graph: &Graph) -> Result<Vec<NodeId>> {
+        Ok(self.nodes(graph)?.into_iter().flat_map(|(_, nodes)| nodes).collect())
+    }
+
     /// The nodes of every name.
     pub(crate) fn nodes(&self, graph: &Graph) -> Result<Vec<(&str, Vec<NodeId>)>> {
         self.names.iter().map(|name| Ok((name.as_str(), named(graph, name)?))).collect()

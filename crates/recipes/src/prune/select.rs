@@ -161,8 +161,11 @@ pub(super) fn layers(groups: &Groups, pruned: &Graph) -> Result<Vec<LayerRow>> {
     for group in groups.groups().iter().filter(|group| group.protected.is_none()) {
         let Some(node) = group.nodes.first() else { continue };
         let name = groups.graph().node(*node).name();
-        let Some(id) = pruned.find_node(name) else { continue };
-        let unit = left.of_node(id).first().and_then(|unit| left.group_of(*unit));
+        let names = group.nodes.iter().map(|node| groups.graph().node(*node).name());
+        // Of a block that went as a whole nothing is left.
+        let unit =
+            names.filter_map(|name| pruned.find_node(name)).find_map(|id| left.of_node(id).first());
+        let unit = unit.and_then(|unit| left.group_of(*unit));
         let after = unit.map_or(0, |group| left.groups()[group].n_units());
         rows.push(LayerRow { name: name.to_owned(), before: group.n_units(), after });
     }

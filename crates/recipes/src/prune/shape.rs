@@ -9,7 +9,7 @@ use taper_model::{Model, Preprocess};
 use taper_prune::{Groups, Protect, ResidualBlock, cut, remove_block, residual_blocks};
 
 use super::{Pruning, select};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::observer::Silent;
 use crate::recalibrate::recalibrate;
 use crate::setup;
@@ -29,6 +29,9 @@ const BLOCKS: [usize; 4] = [1, 2, 3, 5];
 /// The network that channels are cut from.
 pub(super) fn start(pruning: &Pruning, model: Model, protect: &Protect) -> Result<Model> {
     let (Some(dataset), options) = (&pruning.dataset, &pruning.options) else { return Ok(model) };
+    if !(options.allow_image_size || options.allow_depth) {
+        return Ok(model);
+    }
     let judge = Judge { pruning, protect, dataset: &judges(dataset) };
     let mut best = (judge.cut_loss(&model)?, model);
     if options.allow_image_size {
@@ -101,9 +104,10 @@ impl Judge<'_> {
     /// The loss of a candidate once it is cut to the budget.
     fn cut_loss(&self, model: &Model) -> Result<f64> {
         let groups = Groups::of(model.graph(), self.protect).map_err(setup::prune)?;
-        // A candidate that is no way to the budget is none.
-        let Ok(plan) = select::plan(self.pruning, [model, model], &groups, 1.0) else {
-            return Ok(f64::INFINITY);
+        let plan = match select::plan(self.pruning, [model, model], &groups, 1.0) {
+            // A candidate that is no way to the budget is none.
+            Err(Error::Prune { .. }) => return Ok(f64::INFINITY),
+            plan => plan?,
         };
         self.loss(&cut(model, &groups, &plan.cut).map_err(setup::prune)?)
     }
@@ -117,14 +121,17 @@ impl Judge<'_> {
         Ok(self.pruning.judge(self.dataset, &model, &mut Silent)?.loss)
     }
 
-    /// Names of the residual blocks, those first that cost most for what their loss does.
+    /// Names of the residual blocks that are not protected, those first that cost most for what their loss does.
     fn least_missed(&self, model: &Model) -> Result<Vec<String>> {
         let [h, w] = model.preprocess().input_size;
         let macs = |model: &Model| taper_cost::macs(model.graph(), h, w).map(|macs| macs.0 as f64);
-        let cost = |source| crate::Error::Cost { source };
+        let cost = |source| Error::Cost { source };
         let whole = (self.loss(model)?, macs(model).map_err(cost)?);
+        let kept = self.protect.nodes_of(model.graph()).map_err(setup::prune)?;
+        let may_go = |block: &ResidualBlock| !block.nodes.iter().any(|node| kept.contains(node));
         let mut all = Vec::new();
-        for ResidualBlock { name, .. } in residual_blocks(model.graph()) {
+        for ResidualBlock { name, .. } in residual_blocks(model.graph()).into_iter().filter(may_go)
+        {
             let left = without(model, std::slice::from_ref(&name))?;
             let saved = whole.1 - macs(&left).map_err(cost)?;
             let missed = (self.loss(&left)? - whole.0).max(0.0);
