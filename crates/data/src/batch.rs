@@ -26,6 +26,39 @@ pub struct Batch {
     pub skipped: Vec<Skipped>,
 }
 
+/// One of several parts, contiguous and nearly equal, of one batch of an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// The batch's number in its epoch, from 0.
+    pub position: usize,
+    /// Which part, from 0.
+    pub part: usize,
+    /// How many parts there are, at least 1.
+    pub of: usize,
+}
+
+impl Piece {
+    /// A batch as it is.
+    #[must_use]
+    pub fn whole(position: usize) -> Self {
+        Self { position, part: 0, of: 1 }
+    }
+
+    /// Its rows in a batch of `rows`: numbers of rows of parts differ by one at most, and can be none.
+    ///
+    /// # Examples
+    /// ```
+    /// use taper_data::batch::Piece;
+    /// let rows = [0, 1, 2].map(|part| Piece { position: 0, part, of: 3 }.rows(8));
+    /// assert_eq!(rows, [0..2, 2..5, 5..8]);
+    /// ```
+    #[must_use]
+    pub fn rows(&self, rows: usize) -> Range<usize> {
+        let (of, part) = (self.of.max(1), self.part.min(self.of.max(1) - 1));
+        part * rows / of..(part + 1) * rows / of
+    }
+}
+
 /// The batches of `n` samples as ranges, in order: `batch_size` each and the rest in a last one. A rest of fewer than `min_batch`
 /// joins the batch before it, so that no sample is left out and none is alone.
 ///
@@ -48,6 +81,39 @@ pub fn batch_ranges(n: usize, batch_size: usize, min_batch: usize) -> Vec<Range<
         }
     }
     ranges
+}
+
+impl Batch {
+    /// A part of the samples that could be read; what could not is told with the first part.
+    ///
+    /// # Examples
+    /// ```
+    /// use taper_data::{Batch, batch::Piece};
+    /// let batch = Batch {
+    ///     position: 3,
+    ///     xs: vec![0.0, 1.0, 2.0],
+    ///     shape: [3, 1, 1],
+    ///     targets: vec![1, 0, 1].into(),
+    ///     indices: vec![7, 3, 5],
+    ///     skipped: vec![],
+    /// };
+    /// let last = batch.part(Piece { position: 3, part: 1, of: 2 });
+    /// assert_eq!((last.indices, last.xs, last.shape), (vec![3, 5], vec![1.0, 2.0], [2, 1, 1]));
+    /// ```
+    #[must_use]
+    pub fn part(&self, piece: Piece) -> Self {
+        let [n, h, w] = self.shape;
+        let (rows, each) = (piece.rows(n), self.xs.len() / n.max(1));
+        let chosen: Vec<usize> = rows.clone().collect();
+        Self {
+            position: self.position,
+            xs: self.xs[rows.start * each..rows.end * each].to_vec(),
+            shape: [rows.len(), h, w],
+            targets: self.targets.select(&chosen),
+            indices: self.indices[rows].to_vec(),
+            skipped: if piece.part == 0 { self.skipped.clone() } else { Vec::new() },
+        }
+    }
 }
 
 #[cfg(feature = "candle")]

@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use crate::batch::{Batch, batch_ranges};
+use crate::batch::{Batch, Piece, batch_ranges};
 use crate::dataset::{Sample, Skipped};
 use crate::error::{Error, Result};
 use crate::parallel::{check_threads, for_each, resolve_threads};
@@ -160,13 +160,40 @@ impl Loader {
     /// A batch none of whose samples can be read is empty and says why in `skipped`.
     #[must_use]
     pub fn epoch(&self, epoch: usize, start_batch: usize) -> Epoch {
-        let (sender, receiver) = sync_channel(self.job.options.prefetch - 1);
+        self.pieces(epoch, (start_batch..self.batches()).map(Piece::whole).collect())
+    }
+
+    /// Only these parts of batches of an epoch, each as a batch of its own: the order and the pixels of every sample are those of the
+    /// whole epoch, and no other sample is read. Parts are cut as if all samples could be read; those of a batch that there is not are
+    /// empty.
+    ///
+    /// # Examples
+    /// ```
+    /// use taper_data::batch::Piece;
+    /// use taper_data::{EvalTransform, Interpolation, Loader, LoaderOptions, sample_set};
+    /// # fn main() -> taper_data::Result<()> {
+    /// # let dataset = sample_set::emoji6()?;
+    /// # let transform = EvalTransform::imagenet([8, 8], 1.0, Interpolation::Bilinear)?;
+    /// # let loader = Loader::new(&dataset.val, transform.into(), &LoaderOptions::default())?;
+    /// let halves = [0, 1].map(|part| Piece { position: 1, part, of: 2 }).to_vec();
+    /// let halves: Vec<_> = loader.pieces(0, halves).collect::<Result<_, _>>()?;
+    /// let whole = loader.epoch(0, 1).next().unwrap()?;
+    /// assert_eq!([&halves[0].xs[..], &halves[1].xs[..]].concat(), whole.xs);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn pieces(&self, epoch: usize, pieces: Vec<Piece>) -> Epoch {
+        // Ahead of the consumer by whole batches, however many pieces are taken of each.
+        let first = pieces.first().map_or(0, |piece| piece.position);
+        let of_batch = pieces.iter().take_while(|piece| piece.position == first).count().max(1);
+        let ahead = self.job.options.prefetch.saturating_mul(of_batch);
+        let (sender, receiver) = sync_channel(ahead - 1);
+        let left = pieces.len();
         let stop = Arc::new(AtomicBool::new(false));
         let (job, stopped) = (Arc::clone(&self.job), Arc::clone(&stop));
         let worker = thread::Builder::new()
             .name("taper-loader".to_owned())
-            .spawn(move || job.produce(epoch, start_batch, &sender, &stopped));
-        let left = self.batches().saturating_sub(start_batch);
+            .spawn(move || job.produce(epoch, pieces, &sender, &stopped));
         Epoch { receiver: Some(receiver), worker: worker.ok(), stop, epoch, left }
     }
 }
@@ -183,17 +210,20 @@ fn must_be_alike(samples: &[Sample]) -> Result<()> {
 }
 
 impl Job {
-    /// Sends the epoch's batches until they are all sent or nobody listens any more.
+    /// Sends pieces of the epoch's batches until they are all sent or nobody listens any more.
     fn produce(
         &self,
         epoch: usize,
-        start_batch: usize,
+        pieces: Vec<Piece>,
         sender: &SyncSender<Result<Batch>>,
         stop: &AtomicBool,
     ) {
         let order = self.order(epoch);
-        for (position, slots) in self.slots().into_iter().enumerate().skip(start_batch) {
-            let batch = self.batch(epoch, position, &order[slots], stop);
+        let slots = self.slots();
+        for piece in pieces {
+            let position = piece.position;
+            let indices = slots.get(position).map_or(&[][..], |slots| &order[slots.clone()]);
+            let batch = self.batch(epoch, position, &indices[piece.rows(indices.len())], stop);
             if stop.load(Ordering::Relaxed) || sender.send(batch).is_err() {
                 return;
             }

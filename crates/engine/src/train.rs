@@ -1,6 +1,6 @@
 //! The training executor: forward and backward of a graph on slices.
 //!
-//! Above: `layers`, `recalibrate`. Below: `taper-plan`, `train::{prepared, norm, statistics, watch}`, `taper-kernels`. Not here: losses,
+//! Above: `layers`, `recalibrate`. Below: `taper-plan`, `train::{observed, prepared, norm, statistics, watch}`, `taper-kernels`. Not here: losses,
 //! optimizers, candle.
 //! Generic over the scalar and the device: `f64` on [`crate::Reference`] is the truth that `f32` on [`crate::Cpu`] is held to.
 //! One tensor is stored a unit (a convolution's bare output, an addition's sum); batch norms with a trained scale or shift use the
@@ -10,6 +10,7 @@
 mod backward;
 mod forward;
 mod norm;
+mod observed;
 mod prepared;
 mod statistics;
 mod timing;
@@ -17,11 +18,12 @@ mod watch;
 
 use taper_graph::{Graph, NodeId, ParamId};
 use taper_kernels::{AlignedBuf, Device, Real};
-use taper_plan::training::GradientRoutes;
+use taper_plan::training::{GradientOrder, GradientRoutes};
 use taper_plan::{FusedGraph, TrainingPlan};
 
 use crate::error::{check_len, check_params};
 use crate::{Error, Result};
+use backward::Done;
 use norm::NormState;
 use prepared::Prepared;
 
@@ -30,6 +32,7 @@ pub struct Trainer<T: Real, D: Device<T>> {
     graph: Graph,
     fused: FusedGraph,
     routes: GradientRoutes,
+    order: GradientOrder,
     trained: Vec<bool>,
     device: D,
     norms: Vec<NormState<T>>,
@@ -116,6 +119,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
     }
 
     fn of_plan(graph: &Graph, plan: TrainingPlan, device: D) -> Self {
+        let order = GradientOrder::new(graph, &plan);
         let TrainingPlan { fused, routes, trained } = plan;
         let channels = |id: ParamId| graph.param(id).len();
         let norms =
@@ -128,6 +132,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             graph: graph.clone(),
             fused,
             routes,
+            order,
             trained,
             device,
             arena: AlignedBuf::default(),
@@ -259,16 +264,16 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         grad_outputs: &[&[T]],
         gradients: &mut [Vec<T>],
     ) -> Result<()> {
-        self.backward_observed(params, grad_outputs, gradients, &mut |_| ())
+        self.backward_units(params, grad_outputs, gradients, &mut |_, _| ())
     }
 
     /// [`Trainer::backward_all`], which tells `done` the units by index when they are done.
-    fn backward_observed(
+    fn backward_units(
         &mut self,
         params: &[&[T]],
         grad_outputs: &[&[T]],
         gradients: &mut [Vec<T>],
-        done: &mut dyn FnMut(usize),
+        done: &mut Done<'_, T>,
     ) -> Result<()> {
         check_params(&self.graph, params)?;
         if !std::mem::take(&mut self.ready) {

@@ -63,7 +63,7 @@ pub use module::{
     LpPoolConfig, MaxPool1d, MaxPool2d, ModuleNhwc, NormAct, PRelu, PReluConfig, Pad2d, PoolConfig,
     Sequential, SqueezeExcite, SqueezeExciteConfig, Statistics, Target, Upsample,
 };
-pub use network::{LossAndGrads, Network, Training};
+pub use network::{LossAndGrads, Network, PartValue, Training};
 pub use parameter::Parameter;
 pub use taper_engine::Session;
 pub use taper_graph::{Bias, PadMode, Padding, Window};

@@ -1,12 +1,13 @@
 //! `Network`: a graph with its weights as candle variables, evaluated and trained by the engine.
 //!
-//! Above: `train`, `transfer`, users of candle. Below: `network::{evaluation, executor, pixels, training}`, `parameter`, `engine`.
+//! Above: `train`, `transfer`, users of candle. Below: `network::{evaluation, executor, observed, pixels, training}`, `parameter`, `engine`.
 //! Not here: losses (`loss`), which parameters to freeze (`transfer::Freeze`).
 //! Images are candle's `(n, c, h, w)`; one whose memory is channels-last is used as it is, any other is copied once.
 
 mod evaluation;
 mod executor;
 mod min_batch;
+mod observed;
 mod pixels;
 mod training;
 
@@ -21,9 +22,10 @@ use taper_model::{Model, Preprocess, Provenance};
 use crate::error::{Error, Result, at};
 use crate::parameter::with_values;
 use crate::{NamedTensors, Parameter};
-use executor::{ImageGradient, Mode, Pass, Runner};
+use executor::{ImageGradient, Mode, Observe, Pass, Runner, Statistics};
 use pixels::{as_output, as_pixels, with_pixels};
 
+pub use observed::PartValue;
 pub use training::Training;
 
 /// A graph as a candle module.
@@ -275,12 +277,9 @@ impl Network {
         seed: u64,
         loss: impl FnOnce(&NamedTensors) -> candle_core::Result<Tensor>,
     ) -> Result<LossAndGrads> {
-        let mut loss = Some(loss);
-        let mut once = |outputs: &NamedTensors| match loss.take() {
-            Some(loss) => loss(outputs),
-            None => candle_core::bail!("a loss is called once"),
-        };
-        self.differentiate(xs, seed, &mut once)
+        let (value, statistics) = self.differentiate(xs, seed, &mut once(loss), None)?;
+        self.set_statistics(&statistics)?;
+        Ok(value)
     }
 
     fn differentiate(
@@ -288,7 +287,8 @@ impl Network {
         xs: &Tensor,
         seed: u64,
         loss: &mut dyn FnMut(&NamedTensors) -> candle_core::Result<Tensor>,
-    ) -> Result<LossAndGrads> {
+        observe: Option<&mut Observe<'_>>,
+    ) -> Result<(LossAndGrads, Statistics)> {
         let image = ImageGradient::of(xs);
         let pixels = as_pixels(&xs.detach(), self.graph().input_channels())?;
         let (number, outputs) = self.runner.with_executor(&self.params, image, |executor| {
@@ -307,11 +307,17 @@ impl Network {
         let named = self.named(outputs.iter().map(|var| as_output(var)))?;
         let loss = loss(&named).map_err(at("loss"))?;
         let (mut grads, of_outputs) = output_gradients(&loss, &outputs)?;
-        let image = self.runner.with_executor(&self.params, image, |executor| {
+        let (image, statistics) = self.runner.with_executor(&self.params, image, |executor| {
             let of_outputs: Vec<&[f32]> = of_outputs.iter().map(Vec::as_slice).collect();
             let of_params = with_values(&self.params, |values| {
                 with_pixels(&pixels, |xs, shape| {
-                    executor.backward(values, &of_outputs, number, Pass { xs, shape, seed })
+                    executor.backward(
+                        values,
+                        &of_outputs,
+                        number,
+                        Pass { xs, shape, seed },
+                        observe,
+                    )
                 })
             })?;
             for (index, grad) in of_params {
@@ -319,15 +325,15 @@ impl Network {
                 let grad = executor.shaped(index, grad).map_err(at(&param.name))?;
                 grads.insert(&param.var, grad);
             }
-            executor.update_statistics(&self.params)?;
-            with_pixels(&pixels, |_, shape| executor.image_gradient(shape))
+            let image = with_pixels(&pixels, |_, shape| executor.image_gradient(shape))?;
+            Ok((image, executor.statistics(&self.params)?))
         })?;
         if let Some(image) = image {
             let more = chain(xs, &image).map_err(at("the gradient of the image"))?;
             grads.extend(more).map_err(at("the gradient of the image"))?;
         }
         let outputs = self.named(outputs.iter().map(|var| as_output(&var.as_detached_tensor())))?;
-        Ok(LossAndGrads { loss: loss.detach(), outputs, grads })
+        Ok((LossAndGrads { loss: loss.detach(), outputs, grads }, statistics))
     }
 
     fn named(
@@ -447,6 +453,17 @@ fn output_gradients(loss: &Tensor, outputs: &[Var]) -> Result<(GradStore, Vec<Ve
         of_outputs.push(values.map_err(at("loss"))?);
     }
     if is_used { Ok((grads, of_outputs)) } else { Err(Error::LossIgnoresOutputs) }
+}
+
+/// A loss that is called once, as one that may be called.
+fn once(
+    loss: impl FnOnce(&NamedTensors) -> candle_core::Result<Tensor>,
+) -> impl FnMut(&NamedTensors) -> candle_core::Result<Tensor> {
+    let mut loss = Some(loss);
+    move |outputs| match loss.take() {
+        Some(loss) => loss(outputs),
+        None => candle_core::bail!("a loss is called once"),
+    }
 }
 
 /// What an image's gradient `(n, h, w, c)` says about the variables that the image `(n, c, h, w)` is, or was made of.

@@ -1,9 +1,10 @@
 //! What a training step runs, where its gradients go, and where its tensors lie.
 //!
-//! Above: `taper-engine`, `taper-cost`. Below: `fused`, `training::{memory, routes}`. Not here: numbers, norms' statistics
+//! Above: `taper-engine`, `taper-cost`. Below: `fused`, `training::{memory, order, routes}`. Not here: numbers, norms' statistics
 //! (`taper-engine`).
 
 mod memory;
+mod order;
 mod routes;
 
 use taper_graph::{Graph, NodeId};
@@ -11,6 +12,7 @@ use taper_graph::{Graph, NodeId};
 use crate::fused::Norm;
 use crate::{Error, FusedGraph, Result, UnitOp};
 pub use memory::TrainingMemory;
+pub use order::GradientOrder;
 use routes::Statistics;
 pub use routes::{GradientRoutes, Route};
 

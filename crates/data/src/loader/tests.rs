@@ -1,5 +1,7 @@
 //! The same bits whatever the threads, the start and the cache.
 
+mod pieces;
+
 use std::fs;
 use std::sync::Arc;
 

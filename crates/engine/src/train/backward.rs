@@ -20,6 +20,9 @@ use crate::kernel::Kernel;
 /// A value as its readers see it.
 pub(super) type Read<'a, T> = dyn Fn(usize) -> Source<'a, T> + 'a;
 
+/// Is told the units by index when they have been gone through backward, with all gradients of parameters as they are then.
+pub(super) type Done<'a, T> = dyn FnMut(usize, &mut [Vec<T>]) + 'a;
+
 /// The sums of a norm, out of its state while a kernel fills them.
 type Sums = (Vec<f64>, Vec<f64>);
 
@@ -30,7 +33,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         params: &[&[T]],
         grad_outputs: &[&[T]],
         gradients: &mut [Vec<T>],
-        done: &mut dyn FnMut(usize),
+        done: &mut Done<'_, T>,
     ) -> Result<()> {
         for (i, gradient) in grad_outputs.iter().enumerate() {
             if let Route::Write { accumulate, finish } = self.routes.seeds[i] {
@@ -42,8 +45,30 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         }
         for unit in (0..self.fused.units.len()).rev() {
             if self.routes.needs[self.fused.units[unit].output] {
-                self.backward_unit(prepared, unit, params, gradients)?;
-                done(unit);
+                self.backward_adding(prepared, unit, params, gradients)?;
+                done(unit, gradients);
+            }
+        }
+        Ok(())
+    }
+
+    /// Kernels write a parameter's gradient: what units behind this one wrote, which have the same parameter, is added.
+    fn backward_adding(
+        &mut self,
+        prepared: &Prepared,
+        unit: usize,
+        params: &[&[T]],
+        gradients: &mut [Vec<T>],
+    ) -> Result<()> {
+        if self.order.added[unit].is_empty() {
+            return self.backward_unit(prepared, unit, params, gradients);
+        }
+        let shared = self.order.added[unit].clone();
+        let before: Vec<Vec<T>> = shared.iter().map(|id| gradients[id.index()].clone()).collect();
+        self.backward_unit(prepared, unit, params, gradients)?;
+        for (id, before) in shared.into_iter().zip(before) {
+            for (gradient, before) in gradients[id.index()].iter_mut().zip(before) {
+                *gradient += before;
             }
         }
         Ok(())

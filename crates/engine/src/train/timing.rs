@@ -34,8 +34,8 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             let seeds: Vec<Vec<T>> = lens.collect();
             let seeds: Vec<&[T]> = seeds.iter().map(Vec::as_slice).collect();
             let mut timer = Timer::new(count);
-            let done = &mut |unit| timer.done(unit);
-            self.backward_observed(params, &seeds, &mut gradients, done)?;
+            let done = &mut |unit, _: &mut [Vec<T>]| timer.done(unit);
+            self.backward_units(params, &seeds, &mut gradients, done)?;
             backward.push(timer.finish());
             Ok(())
         })?;

@@ -63,6 +63,12 @@ pub(super) struct Pass<'a> {
     pub(super) seed: u64,
 }
 
+/// Is told, by index in the graph, the gradients of trained parameters as soon as they are final.
+pub(super) type Observe<'a> = dyn FnMut(usize, &[f32]) + 'a;
+
+/// Running statistics as a step leaves them, by index in the graph.
+pub(super) type Statistics = Vec<(usize, Vec<f32>)>;
+
 /// A trainer for one choice of trained parameters, above what is frozen.
 pub(super) struct Executor {
     graph: Graph,
@@ -201,13 +207,20 @@ impl Executor {
         grad_outputs: &[&[f32]],
         number: u64,
         pass: Pass<'_>,
+        observe: Option<&mut Observe<'_>>,
     ) -> Result<Vec<(usize, Vec<f32>)>> {
         if self.pass != Some(number) {
             self.forward(values, pass)?;
         }
         self.pass = None; // a backward pass uses up what a forward pass left
         let mut grads = vec![Vec::new(); self.trained.len()];
-        self.trainer.backward_all(values, grad_outputs, &mut grads)?;
+        match observe {
+            Some(observe) => {
+                let observe = &mut |id: ParamId, grad: &[f32]| observe(id.index(), grad);
+                self.trainer.backward_all_observed(values, grad_outputs, &mut grads, observe)?;
+            }
+            None => self.trainer.backward_all(values, grad_outputs, &mut grads)?,
+        }
         Ok(grads.into_iter().enumerate().filter(|(index, _)| self.trained[*index]).collect())
     }
 
@@ -226,9 +239,19 @@ impl Executor {
         Tensor::from_vec(grad, self.shapes[index].as_slice(), &Device::Cpu)
     }
 
-    /// Writes the running statistics after the last forward pass into their variables.
-    pub(super) fn update_statistics(&self, params: &[Parameter]) -> Result<()> {
+    /// The running statistics after the last forward pass, from those in the variables.
+    pub(super) fn statistics(&self, params: &[Parameter]) -> Result<Statistics> {
         let updated = with_values(params, |values| Ok(self.trainer.running_statistics(values)))?;
-        updated.iter().try_for_each(|(id, values)| params[id.index()].set(values))
+        Ok(updated.into_iter().map(|(id, values)| (id.index(), values)).collect())
+    }
+
+    /// Writes them into their variables.
+    pub(super) fn update_statistics(&self, params: &[Parameter]) -> Result<()> {
+        self.statistics(params)?.iter().try_for_each(|(index, values)| params[*index].set(values))
+    }
+
+    /// The trained parameters in the order in which their gradients become final.
+    pub(super) fn gradient_order(&self) -> Vec<usize> {
+        self.trainer.gradient_order().iter().map(|id| id.index()).collect()
     }
 }

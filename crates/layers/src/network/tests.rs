@@ -1,5 +1,6 @@
 //! The module against itself: eval and training, tape and no tape, frozen and trained.
 
+mod observed;
 mod outputs;
 
 use std::collections::BTreeMap;

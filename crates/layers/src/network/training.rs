@@ -175,8 +175,9 @@ impl CustomOp2 for Step {
                 of_outputs.push(first);
                 rest = others;
             }
-            let grads = self
-                .with_flat(flat, |values| executor.backward(values, &of_outputs, number, pass))?;
+            let grads = self.with_flat(flat, |values| {
+                executor.backward(values, &of_outputs, number, pass, None)
+            })?;
             Ok((executor.image_gradient(pass.shape)?, grads))
         })?;
         let grads: Vec<f32> = grads.into_iter().flat_map(|(_, grad)| grad).collect();
