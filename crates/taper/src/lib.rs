@@ -1,7 +1,7 @@
 //! Efficient convolutional networks on candle: every Taper crate behind one door.
 //!
 //! Each module is a crate of its own, `taper-<module>`, and a feature of this one. All are on by default except `cost`, which brings
-//! `plan`, and `prune`; with
+//! `plan`, `distributed`, and `prune`; with
 //! `default-features = false, features = ["classifier"]` a program that classifies needs no candle. With `hub`, `zoo` finds and
 //! downloads weights; with `pth`, `model` reads the files of `torch.save`.
 //!
@@ -27,6 +27,8 @@ pub use taper_classifier as classifier;
 pub use taper_cost as cost;
 #[cfg(feature = "data")]
 pub use taper_data as data;
+#[cfg(feature = "distributed")]
+pub use taper_distributed as distributed;
 #[cfg(feature = "engine")]
 pub use taper_engine as engine;
 #[cfg(feature = "engine")]
