@@ -65,7 +65,7 @@ pub(crate) struct Flags {
     /// Find the largest batch that trains in so much memory, such as 4GiB
     #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
-    /// Measure this machine, less than a minute, so that times can be predicted; --out says where the file goes
+    /// Measure this machine for half a minute, with all cores or --threads N, so that times can be predicted; --out says where the file goes
     #[arg(long)]
     calibrate: bool,
     /// The file of --calibrate [default: in the cache directory, named for the machine]

@@ -72,7 +72,10 @@ pub enum Error {
     #[error("the calibration {what}")]
     Calibration { what: String },
     /// Times on another number of threads than were measured.
-    #[error("the calibration has no times on {threads} threads; it has them on {}", listed(known))]
+    #[error(
+        "the calibration has no times on {threads} threads; it has them on {}. `taper cost --calibrate --threads {threads}` adds them",
+        listed(known)
+    )]
     NotCalibrated { threads: usize, known: Vec<usize> },
 }
 

@@ -73,7 +73,8 @@ pub struct UnitShape {
     pub written: usize,
     /// Elements of the weights.
     pub weights: usize,
-    /// Elements of which an exponential is taken: those that pass a curved activation, such as SiLU, and scores of attention.
+    /// Exponentials: one for each element that passes a curved activation such as SiLU, two for a GELU, which takes twice as long, and one for each
+    /// score of attention.
     pub exponentials: usize,
 }
 
@@ -154,8 +155,8 @@ pub fn training_units(
     let cost = |(u, unit): (usize, &Unit)| {
         let step = Step { output: unit.output, ..Step::default() };
         // Whoever reads a value applies what is pending on it.
-        let curved = unit.inputs.iter().filter(|&&v| is_curved(plan.fused.values[v].activation));
-        let pending = curved.map(|&v| extents[v].len()).sum();
+        let of = |&v: &usize| exponentials_of(plan.fused.values[v].activation) * extents[v].len();
+        let pending = unit.inputs.iter().map(of).sum();
         unit_cost(graph, &extents, (u, unit), &step, pending)
     };
     Ok(units.map(cost).collect())
@@ -166,7 +167,7 @@ fn extents(graph: &Graph, fused: &FusedGraph, [h, w]: [usize; 2]) -> Result<Vec<
     fused.extents(graph, [h, w]).map_err(refused)
 }
 
-/// `pending` elements pass a curved activation when they are read.
+/// `pending` exponentials are taken of what is read.
 fn unit_cost(
     graph: &Graph,
     extents: &[Extent],
@@ -198,7 +199,7 @@ fn unit_cost(
     };
     let written = output.len();
     let exponentials = pending
-        + if is_curved(step.activation) { written } else { 0 }
+        + exponentials_of(step.activation) * written
         + match unit.op {
             UnitOp::Attention { heads, .. } => heads * positions(inputs[0]) * positions(inputs[1]),
             _ => 0,
@@ -273,17 +274,12 @@ fn shape(unit: &Unit, extents: &[Extent]) -> UnitShape {
     }
 }
 
-/// Whether an activation takes an exponential of its element.
-fn is_curved(activation: Option<Activation>) -> bool {
+/// Exponentials of an element that passes an activation, rounded: on AVX-512 a SiLU adds 0.26 ns to an element, a sigmoid 0.24, a tanh
+/// 0.31, a Mish 0.35, a GELU 0.46 and by its tanh 0.44; a hard swish 0.06.
+fn exponentials_of(activation: Option<Activation>) -> usize {
     match activation {
-        Some(
-            Activation::Silu
-            | Activation::Sigmoid
-            | Activation::Tanh
-            | Activation::Gelu
-            | Activation::GeluTanh
-            | Activation::Mish,
-        ) => true,
+        Some(Activation::Gelu | Activation::GeluTanh) => 2,
+        Some(Activation::Silu | Activation::Sigmoid | Activation::Tanh | Activation::Mish) => 1,
         Some(
             Activation::Relu
             | Activation::Relu6
@@ -292,6 +288,6 @@ fn is_curved(activation: Option<Activation>) -> bool {
             | Activation::LeakyRelu { .. }
             | Activation::PRelu,
         )
-        | None => false,
+        | None => 0,
     }
 }

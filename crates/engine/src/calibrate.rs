@@ -41,7 +41,7 @@ pub struct CalibrateOptions {
 }
 
 impl CalibrateOptions {
-    /// What gives a good fit in less than a minute.
+    /// What gives a good fit in half a minute.
     #[must_use]
     pub fn new(threads: usize) -> Self {
         Self { threads, seed: 0, networks: 48, trained: 12, seconds: 0.02 }

@@ -3,6 +3,7 @@
 //! Above: `cost`, the binary. Below: `taper_engine::calibrate`, `taper_cost`, `taper_files`, the user's cache directory. Not here: what is
 //! predicted from it (`cost`).
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,7 +32,7 @@ const LARGEST: u64 = 64 << 20;
 /// What is calibrated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CalibrationOptions {
-    /// Threads; 0 for all cores. One thread is calibrated with any other number.
+    /// Threads; 0 for all cores. What the file knows about other numbers of threads stays in it.
     pub threads: usize,
     /// Where the file goes; the user's cache directory, named for the machine, if not said.
     pub out: Option<PathBuf>,
@@ -58,51 +59,59 @@ pub fn calibrate(
     observe: &mut dyn FnMut(f64),
 ) -> Result<CalibrationReport> {
     let began = Instant::now();
-    let most = Cpu::new(options.threads).threads();
-    let mut threads = vec![most, 1];
-    threads.dedup();
-    let machine = taper_engine::machine();
-    let (mut modes, mut steps) = (Vec::new(), Vec::new());
-    let parts = threads.len() as f64;
-    for (part, &threads) in threads.iter().enumerate() {
-        let mut all = CalibrateOptions::new(threads);
-        all.seed = options.seed;
-        // One thread alone is asked for less often.
-        all.networks = if part == 0 { options.networks } else { options.networks / 3 }.max(1);
-        all.trained = (all.networks / 4).max(1);
-        let timed = taper_engine::calibrate(&all, |done, count| {
-            observe((part as f64 + 0.9 * done as f64 / count as f64) / parts);
-            !stop.load(Ordering::Relaxed)
-        });
-        modes.extend(timed.map_err(|source| Error::Engine { source })?);
-        if stop.load(Ordering::Relaxed) {
-            return Err(Error::Stopped);
-        }
-        for index in 0..STEPS.min(all.networks) {
-            let index = all.networks + all.trained + index;
-            steps.extend(step_samples(options.seed, index, threads)?);
-        }
-        observe((part as f64 + 1.0) / parts);
+    let threads = Cpu::new(options.threads).threads();
+    let mut all = CalibrateOptions::new(threads);
+    all.seed = options.seed;
+    all.networks = options.networks.max(1);
+    all.trained = (all.networks / 4).max(1);
+    let timed = taper_engine::calibrate(&all, |done, count| {
+        observe(0.9 * done as f64 / count as f64);
+        !stop.load(Ordering::Relaxed)
+    });
+    let modes = timed.map_err(|source| Error::Engine { source })?;
+    if stop.load(Ordering::Relaxed) {
+        return Err(Error::Stopped);
     }
-    let calibration = Calibration { format: FORMAT, machine, modes, steps };
+    let mut steps = Vec::new();
+    for index in 0..STEPS.min(all.networks) {
+        let index = all.networks + all.trained + index;
+        steps.extend(step_samples(options.seed, index, threads)?);
+    }
+    observe(1.0);
+    let machine = taper_engine::machine();
     let path = match &options.out {
         Some(path) => path.clone(),
-        None => own_path(&calibration.machine)?,
+        None => own_path(&machine)?,
     };
+    let mut calibration = Calibration { format: FORMAT, machine, modes, steps };
+    let units = calibration.modes.iter().map(|mode| mode.units.len()).sum();
+    keep_others(&mut calibration, &path);
     let text = calibration.to_json().map_err(|source| Error::Cost { source })?;
     let failed = |source| Error::File { action: "write", path: path.clone(), source };
     taper_files::replace(&path, |file| file.write_all(text.as_bytes())).map_err(failed)?;
-    let units = calibration.modes.iter().map(|mode| mode.units.len()).sum();
+    let known: BTreeSet<usize> = calibration.modes.iter().map(|mode| mode.threads).collect();
     let Machine { processor, isa, cores, .. } = calibration.machine;
     Ok(CalibrationReport {
         path,
         processor,
         isa,
         cores,
-        threads,
+        threads: known.into_iter().collect(),
         units,
         seconds: began.elapsed().as_secs_f64(),
     })
+}
+
+/// Keeps what an earlier calibration of this machine, if its file can be read, has for other numbers of threads.
+fn keep_others(calibration: &mut Calibration, path: &Path) {
+    let is_new = |threads: usize| calibration.modes.iter().any(|mode| mode.threads == threads);
+    let Ok(mut before) = read(path) else { return };
+    if before.machine.is_like(&calibration.machine) {
+        before.modes.retain(|mode| !is_new(mode.threads));
+        before.steps.retain(|step| !is_new(step.threads));
+        calibration.modes.extend(before.modes);
+        calibration.steps.extend(before.steps);
+    }
 }
 
 /// What steps of a network take beside its units, with each optimizer.
@@ -146,16 +155,20 @@ fn step_sample(
 /// A calibration that holds on this machine, if there is one.
 pub(crate) fn own() -> Result<Option<Calibration>> {
     let machine = taper_engine::machine();
-    let path = own_path(&machine)?;
+    own_at(own_path(&machine)?, &machine)
+}
+
+/// The calibration in a file, if it is there and was made on such a machine.
+fn own_at(path: PathBuf, machine: &Machine) -> Result<Option<Calibration>> {
     if !path.exists() {
         return Ok(None);
     }
     let calibration = read(&path)?;
-    if !calibration.machine.is_like(&machine) {
+    if !calibration.machine.is_like(machine) {
         let found = told(&calibration.machine);
         let reason = format!(
             "was measured on {found}, this machine is {}; calibrate again, or name the file to predict for that machine",
-            told(&machine)
+            told(machine)
         );
         return Err(Error::Calibration { path, reason });
     }
@@ -221,6 +234,32 @@ mod tests {
         assert!(cost.units.iter().all(|unit| unit.ms.is_some_and(f64::is_finite)));
         // It knows one number of threads.
         assert!(LatencyModel::new(&calibration, 7).is_err());
+    }
+
+    #[test]
+    fn what_is_known_of_other_threads_and_no_other_machine_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("machine.json");
+        let options =
+            |threads| CalibrationOptions { threads, out: Some(path.clone()), networks: 1, seed: 5 };
+        let run =
+            |threads| calibrate(&options(threads), &AtomicBool::new(false), &mut |_| ()).unwrap();
+        assert_eq!(run(1).threads, [1]);
+        assert_eq!(run(2).threads, [1, 2]);
+        let both = read(&path).unwrap();
+
+        // As if this file had come from another machine.
+        let machine = taper_engine::machine();
+        assert!(own_at(path.clone(), &machine).unwrap().is_some());
+        let other = Machine { processor: "Cortex-A76".to_owned(), ..both.machine.clone() };
+        let other = Calibration { machine: other, ..both };
+        fs::write(&path, other.to_json().unwrap()).unwrap();
+        let refused = own_at(path.clone(), &machine).unwrap_err().to_string();
+        for part in [path.to_str().unwrap(), "Cortex-A76", &machine.processor, "calibrate again"] {
+            assert!(refused.contains(part), "{refused}");
+        }
+        assert_eq!(run(1).threads, [1]);
+        assert!(own_at(dir.path().join("none.json"), &machine).unwrap().is_none());
     }
 
     #[test]

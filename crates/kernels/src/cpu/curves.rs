@@ -21,6 +21,8 @@ pub(super) unsafe fn apply_rows<S: Simd>(
     [rows, stride, cols]: [usize; 3],
 ) {
     if activation.is_curved() {
+        // Rows without a gap are one: a load over the end of a masked store waits until that has reached the cache.
+        let (rows, cols) = if stride == cols { (1, rows * cols) } else { (rows, cols) };
         // SAFETY: the caller's promise.
         unsafe { S::call(ApplyRows { activation, first, rows, stride, cols }) };
     }
