@@ -1,6 +1,6 @@
 //! The steps of `cargo xtask ci` and the commands they are also known by.
 //!
-//! Above: `main`. Below: `instrumented`, `shell`, `tidy`. Not here: the rules themselves (`tidy`), long runs (`properties`).
+//! Above: `main`. Below: `instrumented`, `mpi`, `shell`, `tidy`. Not here: the rules themselves (`tidy`), long runs (`properties`).
 //! All steps but those of `instrumented` share one target folder and one set of compiler flags, so that dependencies are compiled once
 //! for running and once for checking.
 
@@ -8,15 +8,16 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use crate::{instrumented, shell, tidy};
+use crate::{instrumented, mpi, shell, tidy};
 
-/// fmt, tidy, clippy, checked, sanitize, test, doc.
+/// fmt, tidy, clippy, checked, sanitize, mpi, test, doc.
 pub(crate) fn ci(skip_test: bool) -> Result<()> {
     shell::cargo(&["fmt", "--all", "--check"], &[])?;
     tidy()?;
     shell::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
     instrumented::checked(None)?;
     instrumented::sanitize_if_possible()?;
+    mpi::mpi_if_possible()?;
     if !skip_test {
         test(&[])?;
     }

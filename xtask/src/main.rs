@@ -1,5 +1,5 @@
 //! Maintenance tasks: `cargo xtask ci`, `test`, `tidy`, `proptest`, `checked`, `sanitize`, `miri`, `cross`, `weights`, `tables`,
-//! `bench`, `golden`, `pictures`, `package`, `msrv`.
+//! `mpi`, `bench`, `golden`, `pictures`, `package`, `msrv`.
 //!
 //! Above: the alias in `.cargo/config.toml`, `.ci/run`. Below: cargo and the modules here. Not here: what a user of the
 //! library runs (`taper`, in `crates/cli`).
@@ -13,6 +13,7 @@ mod files;
 mod golden;
 mod instrumented;
 mod marked;
+mod mpi;
 mod packages;
 mod pictures;
 mod properties;
@@ -36,7 +37,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Everything a change must pass, cheapest first: fmt, tidy, clippy, checked, sanitize, test, doc
+    /// Everything a change must pass, cheapest first: fmt, tidy, clippy, checked, sanitize, mpi, test, doc
     #[command(after_help = "Example: cargo xtask ci --skip-test")]
     Ci {
         /// Leave out the tests, because they have just run
@@ -93,6 +94,8 @@ enum Command {
         #[arg(long)]
         cases: Option<u32>,
     },
+    /// What is built with an MPI library: clippy, and tests under its launcher
+    Mpi,
     /// Published weights: list, fetch, verify, embed
     #[command(subcommand)]
     Weights(weights::WeightsCommand),
@@ -147,6 +150,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Sanitize { cases } => instrumented::sanitize(cases),
         Command::Miri { rest } => instrumented::miri(&rest),
         Command::Cross { cases } => cross::cross(cases),
+        Command::Mpi => mpi::mpi(),
         Command::Weights(command) => weights::run(command),
         Command::Bench(args) => bench::run(&args),
         Command::Golden(args) => golden::run(&args),

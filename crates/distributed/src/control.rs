@@ -23,6 +23,7 @@ struct Inner {
     abort: Mutex<Option<String>>,
     wants_abort: AtomicBool,
     closing: AtomicBool,
+    told: AtomicBool,
     over: Mutex<bool>,
     changed: Condvar,
 }
@@ -59,6 +60,15 @@ impl Control {
     pub fn set_over(&self) {
         *lock(&self.inner.over) = true;
         self.inner.changed.notify_all();
+    }
+
+    /// Says that the [`Error::spokesman`] has told its user why the job has failed.
+    pub fn set_told(&self) {
+        self.inner.told.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_told(&self) -> bool {
+        self.inner.told.load(Ordering::Acquire)
     }
 
     pub(crate) fn want_abort(&self, message: String) {

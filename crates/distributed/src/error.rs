@@ -112,6 +112,17 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// The rank that tells its user about this error: 0, or 1 when it is 0 that is gone.
+    #[must_use]
+    pub fn spokesman(&self) -> usize {
+        match self {
+            Error::Lost { rank: 0, .. } | Error::Silent { rank: 0, .. } => 1,
+            _ => 0,
+        }
+    }
+}
+
 fn list(values: &[(usize, String)]) -> String {
     let parts: Vec<String> =
         values.iter().map(|(rank, value)| format!("rank {rank} has `{value}`")).collect();

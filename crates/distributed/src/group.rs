@@ -22,8 +22,8 @@ pub const TIME_LIMIT: Duration = Duration::from_secs(20);
 /// How often a call that waits looks whether the job has failed.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How long leaving a job that has failed waits for others to hear of it.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// How long leaving a job that has failed waits for the thread, which waits for rank 0 for a little less.
+const FAREWELL: Duration = Duration::from_secs(10);
 
 /// How a group behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,15 +42,15 @@ impl Default for GroupOptions {
 
 /// One rank's end of all ranks.
 ///
-/// All ranks make the same calls in the same order. Dropping it waits until all ranks have dropped theirs, or the job has failed:
-/// print what there is to print before.
+/// All ranks make the same calls in the same order. Processes that drop theirs, or [`Self::leave`], wait until all have; when the
+/// job has failed, for some seconds until the one that says why has: the launcher ends all processes as soon as one has failed.
 #[derive(Debug)]
 pub struct Group {
     rank: usize,
     size: usize,
     recorder: Arc<Recorder>,
     control: Control,
-    /// Nothing when there is one rank.
+    /// Nothing when there is one rank that no engine has started.
     served: Option<Served>,
 }
 
@@ -136,9 +136,9 @@ impl Group {
     /// `bucket` names the vector from step to step: with [`ReduceDtype::Bf16`](crate::ReduceDtype::Bf16) its residual goes by it.
     pub fn reduce(&self, bucket: usize, values: Vec<f32>, options: ReduceOptions) -> Pending {
         let bytes = 4 * values.len();
-        let Some(_) = &self.served else {
+        if self.is_alone() {
             return Pending { state: State::Ready(values), ..self.pending(bytes) };
-        };
+        }
         let (reply, receiver) = mpsc::channel();
         let state = match self.submit(Job::Reduce { bucket, values, options, reply }) {
             Ok(()) => State::Sent(receiver),
@@ -152,9 +152,9 @@ impl Group {
     /// # Errors
     /// Whatever ended the job.
     pub fn all_gather(&self, bytes: Vec<u8>) -> Result<Vec<Vec<u8>>> {
-        match self.served {
-            None => Ok(vec![bytes]),
-            Some(_) => self.call(|reply| Job::AllGather { bytes, reply }),
+        match self.is_alone() {
+            true => Ok(vec![bytes]),
+            false => self.call(|reply| Job::AllGather { bytes, reply }),
         }
     }
 
@@ -167,9 +167,9 @@ impl Group {
             let expected = format!("ranks are 0 to {}", self.size - 1);
             return Err(Error::Call { what: format!("a broadcast from rank {root}"), expected });
         }
-        match self.served {
-            None => Ok(bytes),
-            Some(_) => self.call(|reply| Job::Broadcast { root, bytes, reply }),
+        match self.is_alone() {
+            true => Ok(bytes),
+            false => self.call(|reply| Job::Broadcast { root, bytes, reply }),
         }
     }
 
@@ -178,9 +178,9 @@ impl Group {
     /// # Errors
     /// Whatever ended the job.
     pub fn barrier(&self) -> Result<()> {
-        match self.served {
-            None => Ok(()),
-            Some(_) => self.call(|reply| Job::Barrier { reply }),
+        match self.is_alone() {
+            true => Ok(()),
+            false => self.call(|reply| Job::Barrier { reply }),
         }
     }
 
@@ -189,9 +189,9 @@ impl Group {
     /// # Errors
     /// Whatever ended the job.
     pub fn residuals(&self) -> Result<Vec<(usize, Vec<f32>)>> {
-        match self.served {
-            None => Ok(Vec::new()),
-            Some(_) => self.call(|reply| Job::Residuals { reply }),
+        match self.is_alone() {
+            true => Ok(Vec::new()),
+            false => self.call(|reply| Job::Residuals { reply }),
         }
     }
 
@@ -200,9 +200,9 @@ impl Group {
     /// # Errors
     /// Whatever ended the job. Another length is refused by the next reduction.
     pub fn restore_residuals(&self, residuals: Vec<(usize, Vec<f32>)>) -> Result<()> {
-        match self.served {
-            None => Ok(()),
-            Some(_) => self.call(|reply| Job::RestoreResiduals { residuals, reply }),
+        match self.is_alone() {
+            true => Ok(()),
+            false => self.call(|reply| Job::RestoreResiduals { residuals, reply }),
         }
     }
 
@@ -217,7 +217,7 @@ impl Group {
     /// Ends the job on all ranks: their calls fail with [`Error::Aborted`], this rank and `message`. Does not wait for them. The
     /// first message stays; without other ranks it does nothing.
     pub fn abort(&self, message: &str) {
-        if self.served.is_some() && self.control.failure().is_none() {
+        if !self.is_alone() && self.control.failure().is_none() {
             self.control.want_abort(message.to_owned());
         }
     }
@@ -243,6 +243,15 @@ impl Group {
         let all = self.all_gather(mine)?;
         let texts = all.iter().map(|events| String::from_utf8_lossy(events).into_owned());
         Ok(self.is_first().then(|| trace::whole(texts)))
+    }
+
+    /// Leaves, as dropping does, and says whether the user knows why the job has failed, if it has: the rank that is the
+    /// [`Error::spokesman`] prints the error and then leaves; any other leaves, and prints it if this returns `false`.
+    #[must_use]
+    pub fn leave(self) -> bool {
+        let (control, is_alone) = (self.control.clone(), self.is_alone());
+        drop(self);
+        is_alone || control.failure().is_none() || control.is_told()
     }
 
     fn pending(&self, bytes: usize) -> Pending {

@@ -37,6 +37,8 @@ mod control;
 mod digest;
 mod error;
 mod group;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod reduce;
 mod shards;
 mod threads;

@@ -116,6 +116,7 @@ impl Communicator for Threads {
 
     fn abort(&mut self, error: &Error) {
         self.state().failure.get_or_insert_with(|| error.clone());
+        self.control.set_told();
         self.world.changed.notify_all();
     }
 

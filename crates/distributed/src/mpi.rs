@@ -1,0 +1,238 @@
+//! Ranks that are processes, over MPI.
+//!
+//! Above: `group`. Below: `watch`, the crate `mpi`. Not here: who starts the processes (`mpirun`, `srun`), what is sent (`reduce`).
+//! One thread initializes, uses and finalizes MPI (`MPI_THREAD_FUNNELED`). Nothing blocks inside of MPI: every operation is begun
+//! and then looked at with growing pauses, so that waiting costs the core that computes next to nothing, and other ranks are heard
+//! meanwhile. An operation that can never end cannot be taken back from MPI either; so when the job fails, this thread tells the
+//! others, waits until its process has said why, and never returns. Source: MPI 3.1, <https://www.mpi-forum.org/docs/>.
+
+mod watch;
+
+use std::rc::Rc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ::mpi::collective::SystemOperation;
+use ::mpi::environment::Universe;
+use ::mpi::request::{Request, Scope};
+use ::mpi::topology::SimpleCommunicator;
+use ::mpi::traits::{
+    Communicator as _, CommunicatorCollectives as _, Destination as _, Equivalence as _,
+    Source as _,
+};
+use ::mpi::{Rank, Tag, Threading};
+
+use crate::{Communicator, Control, Error, Group, GroupOptions, Result};
+use watch::Watch;
+
+/// Messages of [`Communicator::exchange`].
+const DATA: Tag = 1;
+
+/// The first and the longest pause between two looks at an operation.
+const PAUSES: [Duration; 2] = [Duration::from_micros(20), Duration::from_micros(200)];
+
+/// How often other ranks are listened to.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// How long a rank of a job that has failed waits for the one that says why, and that one for others to hear it.
+const FAREWELL: Duration = Duration::from_secs(8);
+
+/// One rank of an MPI job.
+struct Mpi {
+    rank: usize,
+    size: usize,
+    watch: Watch,
+    control: Control,
+    /// Counted, so that an operation on it and the watch can be held at once.
+    world: Rc<SimpleCommunicator>,
+    /// Finalizes MPI when it is dropped; last.
+    _universe: Universe,
+}
+
+impl Group {
+    /// This process's rank of the job that `mpirun` or `srun` has started; without one of them, a job of one rank. Once a process.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] when MPI is in use already or knows no threads; whatever ended the job meanwhile.
+    pub fn mpi(options: GroupOptions) -> Result<Group> {
+        Group::start(move |control| Mpi::new(control, options.time_limit), options)
+    }
+}
+
+impl Mpi {
+    fn new(control: Control, time_limit: Duration) -> Result<Mpi> {
+        let failed = |message: &str| Error::Engine { engine: "MPI", message: message.to_owned() };
+        let (universe, threading) = ::mpi::initialize_with_threading(Threading::Funneled)
+            .ok_or_else(|| failed("it was initialized before; a process has one MPI group"))?;
+        if threading < Threading::Funneled {
+            return Err(failed(
+                "it was built without threads; use a build with MPI_THREAD_FUNNELED",
+            ));
+        }
+        let world = Rc::new(universe.world());
+        let (rank, size) = (index(world.rank()), index(world.size()));
+        let watch = Watch::new(rank, size, time_limit);
+        Ok(Mpi { rank, size, watch, control, world, _universe: universe })
+    }
+
+    /// Looks at `request` until it is done. Does not return when the job fails.
+    fn wait<'a, D: ?Sized, S: Scope<'a>>(
+        &mut self,
+        mut request: Request<'a, D, S>,
+        peer: Option<usize>,
+    ) {
+        let mut pauses = Pauses::default();
+        loop {
+            match request.test() {
+                Ok(_) => return,
+                Err(not_yet) => request = not_yet,
+            }
+            self.pause(&mut pauses, peer);
+        }
+    }
+
+    /// Sleeps a little, and listens when it is time to. Does not return when the job fails.
+    fn pause(&mut self, pauses: &mut Pauses, peer: Option<usize>) {
+        if self.watch.is_due(LOOK) {
+            let looked = self.look();
+            let owes = |rank: usize| Error::Lost {
+                rank,
+                expected: format!("rank {} waited for a message of it", self.rank),
+            };
+            let lost = peer.filter(|&peer| self.watch.has_left(peer)).map(owes);
+            if let Some(error) = looked.err().or(lost) {
+                self.end(&error);
+            }
+        }
+        pauses.sleep();
+    }
+
+    fn look(&mut self) -> Result<()> {
+        if let Some(message) = self.control.take_abort() {
+            return Err(Error::Aborted { rank: self.rank, message });
+        }
+        self.watch.look(&self.world)
+    }
+
+    /// Tells this process and all others why the job has failed, keeps MPI going until they know, and stays here for good: an
+    /// operation may be under way whose buffers MPI still holds.
+    fn end(&mut self, error: &Error) -> ! {
+        self.control.fail(error.clone());
+        self.watch.tell_failure(&self.world, error);
+        let mut closing: Option<Instant> = None;
+        loop {
+            // What others tell now is a consequence.
+            self.watch.look(&self.world).ok();
+            if self.control.is_closing() {
+                self.watch.say_goodbye(&self.world);
+                let is_told = match error.spokesman() {
+                    rank if rank == self.rank => self.watch.is_all_sent(),
+                    rank => self.watch.has_left(rank),
+                };
+                if is_told {
+                    self.control.set_told();
+                    break;
+                }
+                if closing.get_or_insert_with(Instant::now).elapsed() > FAREWELL {
+                    break;
+                }
+            }
+            thread::sleep(LOOK);
+        }
+        self.control.set_over();
+        loop {
+            thread::park();
+        }
+    }
+}
+
+impl Communicator for Mpi {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn exchange(&mut self, peer: usize, send: &[u8], receive: &mut Vec<u8>) -> Result<()> {
+        if i32::try_from(send.len()).is_err() {
+            let what = format!("a message of {} bytes", send.len());
+            return Err(Error::Call {
+                what,
+                expected: "MPI sends at most 2 GiB at once".to_owned(),
+            });
+        }
+        let world = self.world.clone();
+        let process = world.process_at_rank(number(peer));
+        ::mpi::request::scope(|scope| {
+            let sending = process.immediate_send_with_tag(scope, send, DATA);
+            let mut pauses = Pauses::default();
+            let (message, status) = loop {
+                match process.immediate_matched_probe_with_tag(DATA) {
+                    Some(found) => break found,
+                    None => self.pause(&mut pauses, Some(peer)),
+                }
+            };
+            receive.resize(index(status.count(u8::equivalent_datatype())), 0);
+            let receiving = message.immediate_matched_receive_into(scope, receive.as_mut_slice());
+            self.wait(receiving, Some(peer));
+            self.wait(sending, Some(peer));
+        });
+        Ok(())
+    }
+
+    fn abort(&mut self, error: &Error) {
+        self.end(error);
+    }
+
+    fn idle(&mut self) -> Result<()> {
+        self.pause(&mut Pauses::default(), None);
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<()> {
+        self.watch.say_goodbye(&self.world);
+        let mut pauses = Pauses::default();
+        while !(self.watch.have_all_left() && self.watch.is_all_sent()) {
+            self.pause(&mut pauses, None);
+            self.watch.progress();
+        }
+        Ok(())
+    }
+
+    fn all_reduce(&mut self, values: &mut [f32]) -> Result<()> {
+        let mut sum = vec![0.0; values.len()];
+        let world = self.world.clone();
+        ::mpi::request::scope(|scope| {
+            let (given, sum): (&[f32], &mut [f32]) = (values, &mut sum);
+            let operation = SystemOperation::sum();
+            self.wait(world.immediate_all_reduce_into(scope, given, sum, operation), None);
+        });
+        values.copy_from_slice(&sum);
+        Ok(())
+    }
+}
+
+/// Pauses that grow.
+#[derive(Debug, Default)]
+struct Pauses {
+    taken: u32,
+}
+
+impl Pauses {
+    fn sleep(&mut self) {
+        let [first, longest] = PAUSES;
+        thread::sleep((first * 2_u32.saturating_pow(self.taken)).min(longest));
+        self.taken = (self.taken + 1).min(8);
+    }
+}
+
+/// What MPI calls a rank or a count, which is never negative here.
+fn index(number: Rank) -> usize {
+    usize::try_from(number).unwrap_or_default()
+}
+
+fn number(rank: usize) -> Rank {
+    Rank::try_from(rank).unwrap_or(Rank::MAX)
+}
