@@ -158,6 +158,7 @@ pub(crate) fn train(
         val: &val,
         settings: &settings,
         save_model: &|network, path| Ok(network.to_model()?.save(path)?),
+        parallel: None,
     };
     let mut observer = |event: &Event<'_>| on_event(event);
     Ok(fit.run(start, &AtomicBool::new(false), &mut observer)?)

@@ -1,6 +1,6 @@
 //! How a command ends that failed: the message in the words of the command line, and the exit code.
 //!
-//! Above: `main`. Below: `taper_recipes::Error`. Not here: what went wrong (`taper_recipes`).
+//! Above: `main`. Below: `taper_recipes::Error`, `ranks`. Not here: what went wrong (`taper_recipes`).
 //! Libraries name the fields of their options; that a field is a flag is known here alone.
 
 use std::io;
@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use taper_recipes::Error;
 
+use crate::ranks::OfRank;
 use crate::{output, signals};
 
 /// A word that could not be written.
@@ -45,8 +46,14 @@ pub(crate) fn end(error: &anyhow::Error) -> ExitCode {
     {
         return reader_left();
     }
-    drop(output::complain(&format!("error: {}", words(error))));
-    match error.downcast_ref::<Error>() {
+    let (rank, cause) = match error.downcast_ref::<OfRank>() {
+        Some(rank) => (Some(rank), Some(&rank.source)),
+        None => (None, error.downcast_ref::<Error>()),
+    };
+    if !rank.is_some_and(OfRank::is_told) {
+        drop(output::complain(&format!("error: {}", words(error))));
+    }
+    match cause {
         Some(Error::Stopped) => ExitCode::from(signals::STOPPED),
         Some(error) if error.is_request() => ExitCode::from(2),
         None if error.is::<Remembered>() || error.is::<Taken>() => ExitCode::from(2),

@@ -1,6 +1,6 @@
 //! `taper finetune`: flags to options, the run, and what is said at its end.
 //!
-//! Above: `args`. Below: `taper_recipes::{fine_tune, resume}`, `progress`, `confusion`. Not here: any default but those
+//! Above: `args`. Below: `taper_recipes`, `progress`, `confusion`, `ranks`. Not here: any default but those
 //! of [`FineTuneOptions`].
 
 use std::path::PathBuf;
@@ -11,15 +11,15 @@ use anyhow::{Result, bail};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use taper_recipes::{
-    Augment, FineTuneOptions, FineTuneReport, Freeze, OptimizerKind, Pretrained, ResumeOptions,
-    ScheduleKind,
+    Augment, FineTuneOptions, FineTuneReport, Freeze, OptimizerKind, Pretrained, Reduce,
+    ResumeOptions, ScheduleKind,
 };
 
 use crate::args::{Arch, Shared};
 use crate::failure::Remembered;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::{confusion, signals};
+use crate::{confusion, ranks, signals};
 
 /// Mistakes shown at the end of a run.
 const MISTAKES: usize = 5;
@@ -53,7 +53,7 @@ fn weight_help() -> String {
     format!("Weight of the teacher against the targets, from 0 to 1 [default: {default}]")
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
   taper finetune                                   the built-in pictures, to see it work
@@ -136,6 +136,12 @@ pub(crate) struct Flags {
     /// Refuse a folder with files that are no pictures, instead of skipping them
     #[arg(long)]
     strict: bool,
+    /// Parts that a step is cut into, for ranks to share: a multiple of their number [default: one a rank]
+    #[arg(long, value_name = "N")]
+    shards: Option<usize>,
+    /// How gradients are summed: with the same bits on any number of ranks, or as MPI likes
+    #[arg(long, value_name = "exact|fast", default_value_t = defaults().reduce)]
+    reduce: Reduce,
     /// Decides the new head's weights, the split, the order and the crops
     #[arg(long, value_name = "N", default_value_t = defaults().seed)]
     seed: u64,
@@ -153,16 +159,28 @@ pub(crate) struct Flags {
 pub(crate) fn run(flags: Flags, matches: &ArgMatches) -> Result<ExitCode> {
     let stop = signals::stop_flag()?;
     let output = Output::stopping(flags.shared.json, Arc::clone(&stop));
+    let resumed = match flags.resume.clone() {
+        Some(run) => Some(resume_options(run, flags.clone(), matches)?),
+        None => None,
+    };
+    let group = ranks::group()?;
+    let rank = group.rank();
     let mut progress = Progress::new(output.clone());
-    let report = match flags.resume.clone() {
-        Some(run) => {
-            let options = resume_options(run, flags, matches)?;
-            taper_recipes::resume(&options, &stop, &mut progress)
+    let report = match resumed {
+        Some(options) => taper_recipes::resume_on_ranks(group, &options, &stop, &mut progress),
+        None => {
+            taper_recipes::fine_tune_on_ranks(group, &flags.into_options(), &stop, &mut progress)
         }
-        None => taper_recipes::fine_tune(&flags.into_options(), &stop, &mut progress),
     };
     progress.end();
-    let report = report?;
+    let report = report.map_err(|error| ranks::of_rank(rank, error))?;
+    if rank > 0 {
+        return Ok(if report.stopped {
+            ExitCode::from(signals::STOPPED)
+        } else {
+            ExitCode::SUCCESS
+        });
+    }
     say(&report, &output);
     output.json(&report)?;
     Ok(if report.stopped { ExitCode::from(signals::STOPPED) } else { ExitCode::SUCCESS })
@@ -196,6 +214,8 @@ impl Flags {
             image_size: self.image_size,
             val_fraction: self.val_fraction,
             strict: self.strict,
+            shards: self.shards.unwrap_or(defaults().shards),
+            reduce: self.reduce,
             seed: self.seed,
             out: self.out,
             threads: self.shared.threads,
@@ -241,6 +261,9 @@ fn say(report: &FineTuneReport, output: &Output) {
         report.seconds,
         report.images_per_second
     ));
+    if let Some(cost) = &report.distributed {
+        output.say(ranks::words(cost));
+    }
     if let Some(model) = &report.model {
         let model = model.display();
         output.say(format!("model: {model}\nuse it: taper predict --model {model} PICTURE.jpg"));

@@ -17,6 +17,7 @@ mod output;
 mod predict;
 mod progress;
 mod prune;
+mod ranks;
 mod signals;
 
 use std::process::ExitCode;

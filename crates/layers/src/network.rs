@@ -278,7 +278,7 @@ impl Network {
         loss: impl FnOnce(&NamedTensors) -> candle_core::Result<Tensor>,
     ) -> Result<LossAndGrads> {
         let (value, statistics) = self.differentiate(xs, seed, &mut once(loss), None)?;
-        self.set_statistics(&statistics)?;
+        self.set_values(&statistics)?;
         Ok(value)
     }
 

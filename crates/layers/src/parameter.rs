@@ -33,6 +33,11 @@ impl Parameter {
         self.role.is_trained() && !self.frozen
     }
 
+    /// Whether it counts batches, so that its values are whole numbers.
+    pub fn is_count(&self) -> bool {
+        self.role == ParamRole::BatchesTracked
+    }
+
     /// Overwrites the values; the shape is the parameter's.
     pub(crate) fn set(&self, values: &[f32]) -> Result<()> {
         Tensor::from_slice(values, self.var.dims(), &Device::Cpu)

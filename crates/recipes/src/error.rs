@@ -283,6 +283,23 @@ pub enum Error {
         /// Why.
         source: taper_transfer::Error,
     },
+    /// A launcher has started several of this program, which cannot work together.
+    #[error("{launcher} has started {ranks} of this program, and {reason}")]
+    Launch {
+        /// What has started them.
+        launcher: &'static str,
+        /// How many.
+        ranks: usize,
+        /// Why not, and what to do.
+        reason: &'static str,
+    },
+    /// Ranks cannot work together, or not any more.
+    #[error(transparent)]
+    Ranks {
+        /// Why.
+        #[from]
+        source: taper_distributed::Error,
+    },
     /// Training failed.
     #[error(transparent)]
     Train {
@@ -318,6 +335,11 @@ impl Error {
         match self {
             Error::File { source, .. } => source.kind() != std::io::ErrorKind::StorageFull,
             Error::Zoo { source: taper_zoo::Error::NotObtained { .. } } => false,
+            Error::Ranks { source } => matches!(
+                source,
+                taper_distributed::Error::Disagreement { .. }
+                    | taper_distributed::Error::Shards { .. }
+            ),
             Error::Stopped | Error::Train { .. } | Error::Engine { .. } | Error::Draw { .. } => {
                 false
             }

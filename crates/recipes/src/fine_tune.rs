@@ -1,6 +1,6 @@
 //! Fine-tuning: a folder of pictures and a pretrained network become a model file.
 //!
-//! Above: the binary, Rust users, `tune_from`. Below: `source`, `data`, `tune`, `run`. Not here: the steps (`taper_train`).
+//! Above: the binary, Rust users, `tune_from`. Below: `source`, `data`, `ranks`, `tune`, `run`. Not here: the steps (`taper_train`).
 //! The same options give the same model file, also when the run was stopped or killed and gone on with.
 
 use std::path::PathBuf;
@@ -8,15 +8,17 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use taper_data::Dataset;
+use taper_distributed::Group;
 use taper_model::{Model, Preprocess};
-use taper_train::StepHook;
+use taper_train::{DataParallel, StepHook};
 
 use crate::data::{self, SkippedFiles};
 use crate::error::{Error, Result};
-use crate::observer::Observer;
+use crate::observer::{Observer, Silent};
 use crate::options::{FineTuneOptions, Pretrained};
+use crate::ranks;
 use crate::report::FineTuneReport;
-use crate::run::{self, Kept, Run, RunConfig, fingerprint};
+use crate::run::{Kept, Run, RunConfig, fingerprint};
 use crate::setup;
 use crate::source::ModelSource;
 use crate::tune::{Tune, same_classes};
@@ -74,7 +76,7 @@ pub fn fine_tune(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<FineTuneReport> {
-    begin(None, options, stop, observer)
+    begin(Group::alone(), None, options, stop, observer)
 }
 
 /// [`fine_tune`] on a data set of your own, in memory or in files, instead of a folder: `options.data` must be absent. Pictures are
@@ -115,23 +117,71 @@ pub fn fine_tune_on(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<FineTuneReport> {
-    begin(Some(dataset), options, stop, observer)
+    begin(Group::alone(), Some(dataset), options, stop, observer)
 }
 
-fn begin(
+/// [`fine_tune`] on several ranks, each of which calls it with its end of them: steps and evaluations are shared out, the first rank
+/// writes the run's folder and tells its observer, and all have the same report but for times. With [`Group::alone`] it is
+/// [`fine_tune`].
+///
+/// What is learned depends on [`FineTuneOptions::shards`] and not on the number of ranks. A rank that fails ends all of them.
+///
+/// # Errors
+/// As [`fine_tune`]; [`Error::Ranks`] if ranks were asked for different things or cannot share the shards, or one of them ends the job.
+///
+/// # Examples
+/// ```
+/// use std::sync::atomic::AtomicBool;
+/// use taper_recipes::{Augment, FineTuneOptions, Freeze, Group, Silent, fine_tune_on_ranks};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let out = Some(dir.path().join("run"));
+/// let options = FineTuneOptions {
+///     freeze: Freeze::Backbone,
+///     augment: Augment::None,
+///     image_size: Some(32),
+///     epochs: 1,
+///     shards: 2,
+///     out,
+///     ..FineTuneOptions::default()
+/// };
+/// let group = taper_recipes::group(&|name| std::env::var(name).ok())?; // of `mpirun`, or one rank
+/// let report = fine_tune_on_ranks(group, &options, &AtomicBool::new(false), &mut Silent)?;
+/// assert_eq!(report.distributed.map(|it| (it.ranks, it.shards)), Some((1, 2)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn fine_tune_on_ranks(
+    group: Group,
+    options: &FineTuneOptions,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<FineTuneReport> {
+    begin(group, None, options, stop, observer)
+}
+
+pub(crate) fn begin(
+    group: Group,
     dataset: Option<&Dataset>,
     options: &FineTuneOptions,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<FineTuneReport> {
     let started = Instant::now();
-    options.check()?;
-    let folder = run::vacant(options.out.as_deref())?;
-    let kept = Kept { teacher: teacher(options, stop, observer)?, ..Kept::default() };
-    let prepared = PreparedRun::read(dataset, kept, stop, options, observer)?;
-    let tune = Tune::new(prepared, options)?;
-    let run = tune.begin(folder)?;
-    tune.run(&run, stop, observer, started)
+    let options = &ranks::with_shards(options, &group);
+    let mut silent = Silent;
+    let observer = if group.is_first() { observer } else { &mut silent };
+    ranks::ending_all(&group, options.check())?;
+    let parallel = &ranks::share(group, options)?;
+    let mut tuned = || {
+        let folder = ranks::vacant(parallel, options.out.as_deref())?;
+        let kept = Kept { teacher: teacher(options, stop, observer)?, ..Kept::default() };
+        let prepared = PreparedRun::read(dataset, kept, stop, options, observer)?;
+        prepared.agree(parallel)?;
+        let tune = Tune::new(prepared, options, parallel)?;
+        let run = tune.begin(folder)?;
+        tune.run(&run, stop, observer, started)
+    };
+    ranks::ending_all(parallel.group(), tuned())
 }
 
 /// The teacher that the options name.
@@ -154,7 +204,7 @@ pub fn resume(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<FineTuneReport> {
-    go_on(None, options, Vec::new(), stop, observer)
+    go_on(Group::alone(), None, options, Vec::new(), stop, observer)
 }
 
 /// [`resume`] for a run that [`fine_tune_on`] began; `options.data` must be absent.
@@ -167,10 +217,25 @@ pub fn resume_on(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<FineTuneReport> {
-    go_on(Some(dataset), options, Vec::new(), stop, observer)
+    go_on(Group::alone(), Some(dataset), options, Vec::new(), stop, observer)
+}
+
+/// [`resume`] on several ranks, as [`fine_tune_on_ranks`] begins: with any number that can share the run's shards, and with the same
+/// result.
+///
+/// # Errors
+/// As [`resume`] and [`fine_tune_on_ranks`].
+pub fn resume_on_ranks(
+    group: Group,
+    options: &ResumeOptions,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<FineTuneReport> {
+    go_on(group, None, options, Vec::new(), stop, observer)
 }
 
 pub(crate) fn go_on(
+    group: Group,
     dataset: Option<&Dataset>,
     options: &ResumeOptions,
     hooks: Vec<Box<dyn StepHook + '_>>,
@@ -178,6 +243,22 @@ pub(crate) fn go_on(
     observer: &mut dyn Observer,
 ) -> Result<FineTuneReport> {
     let started = Instant::now();
+    let mut silent = Silent;
+    let observer = if group.is_first() { observer } else { &mut silent };
+    let (run, asked) = ranks::ending_all(&group, reopened(options))?;
+    let parallel = &ranks::share(group, &asked)?;
+    let tuned = || {
+        ranks::see_one_folder(parallel, &run.folder)?;
+        let prepared = PreparedRun::read(dataset, Kept::load(&run)?, stop, &asked, observer)?;
+        prepared.must_be(&run)?;
+        let tune = Tune::new(prepared, &asked, parallel)?.with_hooks(hooks);
+        tune.run(&run, stop, observer, started)
+    };
+    ranks::ending_all(parallel.group(), tuned())
+}
+
+/// The run to go on with, and its options with what is asked otherwise now.
+fn reopened(options: &ResumeOptions) -> Result<(Run, FineTuneOptions)> {
     let run = Run::open(&options.run)?;
     let mut asked = run.config.options.clone();
     if options.data.is_some() {
@@ -192,9 +273,7 @@ pub(crate) fn go_on(
     }
     asked.threads = options.threads.unwrap_or(asked.threads);
     asked.check()?;
-    let prepared = PreparedRun::read(dataset, Kept::load(&run)?, stop, &asked, observer)?;
-    prepared.must_be(&run)?;
-    Tune::new(prepared, &asked)?.with_hooks(hooks).run(&run, stop, observer, started)
+    Ok((run, asked))
 }
 
 /// What a run begins with.
@@ -272,6 +351,15 @@ impl<'a> PreparedRun<'a> {
     pub(crate) fn config(&self, options: &FineTuneOptions) -> RunConfig {
         let config = RunConfig::new(options.clone(), self.data_print(), self.model_print.clone());
         config.keeping(self.kept.prints())
+    }
+
+    /// Refuses ranks that see other pictures or another model.
+    fn agree(&self, parallel: &DataParallel) -> Result<()> {
+        let kept = serde_json::to_string(&self.kept.prints()).unwrap_or_default();
+        let facts =
+            [("data", self.data_print()), ("model", self.model_print.clone()), ("teacher", kept)];
+        let facts = facts.map(|(key, value)| (format!("fingerprint of the {key}"), value));
+        Ok(parallel.group().agree(&facts)?)
     }
 
     fn data_print(&self) -> String {

@@ -19,6 +19,7 @@ mod observer;
 mod options;
 mod predict;
 pub mod prune;
+mod ranks;
 mod recalibrate;
 mod relay;
 mod report;
@@ -44,21 +45,26 @@ pub use cost::{
 pub use error::{Error, Result};
 pub use evaluate::{evaluate, evaluate_on};
 pub use explain::{AxisSize, ExplainOptions, Explanation, ReceptiveField, explain};
-pub use fine_tune::{ResumeOptions, fine_tune, fine_tune_on, resume, resume_on};
+pub use fine_tune::{
+    ResumeOptions, fine_tune, fine_tune_on, fine_tune_on_ranks, resume, resume_on, resume_on_ranks,
+};
 pub use look::{look, look_observed};
 pub use observer::{Epoch, Event, Observer, RunPlan, Silent, Step};
 pub use options::{
     Augment, BenchMode, BenchOptions, EvaluateOptions, FineTuneOptions, Labels, LookOptions,
-    MAX_THREADS, OptimizerKind, OptionValue, PredictOptions, Pretrained, Role, ScheduleKind,
+    MAX_THREADS, OptimizerKind, OptionValue, PredictOptions, Pretrained, Reduce, Role,
+    ScheduleKind,
 };
 pub use predict::{predict, predict_observed};
+pub use ranks::group;
 pub use recalibrate::{gather_evidence, recalibrate};
 pub use report::{
     BenchReport, CalibrationReport, ClassProbability, Confusion, EvaluateReport, FineTuneReport,
-    Look, LookLayer, LookReport, Mistake, Prediction, Review, Skipped, ZooModel,
+    Look, LookLayer, LookReport, Mistake, Prediction, RanksReport, Review, Skipped, ZooModel,
 };
 pub use taper_cost::what_if::Sweep;
 pub use taper_cost::{Bytes, Macs, Seconds};
+pub use taper_distributed::{Error as RanksError, Group};
 pub use taper_graph::{Bias, Conv, Op, PadMode, Padding, PoolKind, Window};
 pub use taper_train::{ChannelMeans, Evidence};
 pub use taper_transfer::Freeze;

@@ -117,6 +117,8 @@ pub struct RunPlan {
     pub params: usize,
     /// Optimizer steps an epoch.
     pub steps_per_epoch: usize,
+    /// Ranks that share the steps.
+    pub ranks: usize,
     /// The run's folder.
     pub out: PathBuf,
 }

@@ -17,7 +17,7 @@ use taper_engine::Cpu;
 
 use crate::error::{Error, Result};
 
-pub use choice::{Augment, BenchMode, Labels, OptimizerKind, Pretrained, ScheduleKind};
+pub use choice::{Augment, BenchMode, Labels, OptimizerKind, Pretrained, Reduce, ScheduleKind};
 pub use fine_tune::FineTuneOptions;
 pub use list::{OptionValue, Role};
 pub use look::LookOptions;

@@ -42,6 +42,28 @@ pub struct FineTuneReport {
     /// How the network names the held-out pictures, with `val_top1`.
     #[serde(skip)]
     pub review: Option<Review>,
+    /// What sharing steps out has cost; absent without shards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distributed: Option<RanksReport>,
+}
+
+/// What sharing steps out over ranks has cost the first of them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct RanksReport {
+    /// Ranks.
+    pub ranks: usize,
+    /// Shards of a step.
+    pub shards: usize,
+    /// Bytes of gradients and statistics that were summed over ranks.
+    pub reduced_bytes: u64,
+    /// Bytes that this rank sent for them.
+    pub sent_bytes: u64,
+    /// Seconds in which computing waited for sums.
+    pub stall_seconds: f64,
+    /// Seconds in which sums were on their way.
+    pub communication_seconds: f64,
+    /// Share of the bytes that were summed before anybody waited for them.
+    pub hidden_share: f64,
 }
 
 /// A machine's times, measured.

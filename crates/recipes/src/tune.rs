@@ -1,6 +1,6 @@
 //! One run: what is planned, the optimizer, the loop, the report.
 //!
-//! Above: `fine_tune`. Below: `tune::{besides, features}`, `taper_train::Fit`, `taper_transfer`, `taper_optim`. Not here: where the network
+//! Above: `fine_tune`. Below: `tune::{besides, features}`, `ranks`, `taper_train::Fit`, `taper_transfer`, `taper_optim`. Not here: where the network
 //! and the pictures come from (`fine_tune`).
 
 mod besides;
@@ -18,7 +18,7 @@ use taper_layers::{Network, Parameter};
 use taper_model::Model;
 use taper_optim::Optimizer;
 use taper_train::{
-    Batches, Checkpoint, Fit, Outcome, RunFolder, Settings, Start, StepHook, Teacher,
+    Batches, Checkpoint, DataParallel, Fit, Outcome, RunFolder, Settings, Start, StepHook, Teacher,
 };
 use taper_transfer::Freeze;
 
@@ -28,6 +28,7 @@ use crate::error::{Error, Result};
 use crate::fine_tune::PreparedRun;
 use crate::observer::{Event, Observer, RunPlan};
 use crate::options::{Augment, FineTuneOptions};
+use crate::ranks;
 use crate::relay::Relay;
 use crate::report::FineTuneReport;
 use crate::run::Run;
@@ -43,6 +44,7 @@ pub(crate) use besides::same_classes;
 pub(crate) struct Tune<'a> {
     prepared: PreparedRun<'a>,
     options: &'a FineTuneOptions,
+    parallel: &'a DataParallel,
     /// The whole network, frozen as asked.
     network: Network,
     /// The fewest pictures that a step can do with: a last batch of fewer joins the one before.
@@ -52,7 +54,11 @@ pub(crate) struct Tune<'a> {
 }
 
 impl<'a> Tune<'a> {
-    pub(crate) fn new(prepared: PreparedRun<'a>, options: &'a FineTuneOptions) -> Result<Self> {
+    pub(crate) fn new(
+        prepared: PreparedRun<'a>,
+        options: &'a FineTuneOptions,
+        parallel: &'a DataParallel,
+    ) -> Result<Self> {
         let mut network = new_network(&prepared.model, options)?;
         options.freeze.apply(&mut network).map_err(|source| Error::Transfer { source })?;
         if network.trainable().is_empty() {
@@ -69,13 +75,14 @@ impl<'a> Tune<'a> {
             );
             return Err(Error::option("batch_size", &options.batch_size, expected));
         }
+        let min_batch = shared_batch(min_batch, prepared.dataset.train.len(), options)?;
         let teacher = match &prepared.kept.teacher {
             Some(teacher) => besides::teacher(teacher, prepared.model.preprocess(), options)?,
             None => None,
         };
         let masks = prepared.kept.masks.as_ref();
         let hooks = besides::hooks(&network, masks, options)?;
-        Ok(Tune { prepared, options, network, min_batch, teacher, hooks })
+        Ok(Tune { prepared, options, parallel, network, min_batch, teacher, hooks })
     }
 
     /// The same with hooks of the caller's own.
@@ -86,8 +93,16 @@ impl<'a> Tune<'a> {
 
     /// Makes the run's folder, with what it keeps and its configuration.
     pub(crate) fn begin(&self, folder: RunFolder) -> Result<Run> {
-        self.prepared.kept.save(&folder)?;
-        Run::begin(folder, self.prepared.config(self.options))
+        let config = self.prepared.config(self.options);
+        let run = match self.parallel.group().is_first() {
+            true => {
+                self.prepared.kept.save(&folder)?;
+                Run::begin(folder, config)?
+            }
+            false => Run { folder, config, start: Start::Fresh },
+        };
+        ranks::see_one_folder(self.parallel, &run.folder)?;
+        Ok(run)
     }
 
     /// Trains to the end, or until `stop` is set.
@@ -170,6 +185,8 @@ impl<'a> Tune<'a> {
             count("readable training pictures", &train),
             count("readable validation pictures", &val),
         ]);
+        let facts: Vec<(String, String)> = config.clone().into_iter().collect();
+        self.parallel.group().agree(&facts)?;
         let job = Job { run, save: &save, config };
         let (head, watch) = (new_network(&head, self.options)?, (metrics, stop, relay));
         self.fit(&head, [&train, &val], &job, Besides::default(), watch).map(Some)
@@ -199,10 +216,13 @@ impl<'a> Tune<'a> {
             val,
             settings: &settings,
             save_model: job.save,
+            parallel: Some(self.parallel),
         };
         if job.run.start == Start::Fresh {
             fit.begin(relay).map_err(failed)?;
-            job.run.has_begun()?;
+            if self.parallel.group().is_first() {
+                job.run.has_begun()?;
+            }
         }
         fit.run(Start::Resume, stop, relay).map_err(failed)
     }
@@ -238,6 +258,7 @@ impl<'a> Tune<'a> {
             trained_params: count(&Parameter::is_trained),
             params: count(&|param| param.role.is_trained()),
             steps_per_epoch: batch_ranges(train_images, options.batch_size, self.min_batch).len(),
+            ranks: self.parallel.group().size(),
             out: run.folder.path().to_path_buf(),
             options,
         }
@@ -286,8 +307,28 @@ impl<'a> Tune<'a> {
             review: last.map(|_| {
                 data::review(&metrics.review, &self.prepared.dataset, self.prepared.model.classes())
             }),
+            distributed: ranks::report(self.parallel),
         })
     }
+}
+
+/// The fewest pictures of a step in shards, each of which needs `min_batch`.
+fn shared_batch(min_batch: usize, pictures: usize, options: &FineTuneOptions) -> Result<usize> {
+    let FineTuneOptions { shards, batch_size, .. } = *options;
+    let least = min_batch.saturating_mul(shards);
+    if shards > 1 && batch_size < least {
+        let expected =
+            format!("{least} or more: {shards} shards of {min_batch} or more pictures each");
+        return Err(Error::option("batch_size", &batch_size, expected));
+    }
+    if shards > 1 && pictures < least {
+        let most = pictures / min_batch;
+        let expected = format!(
+            "at most {most}: there are {pictures} pictures to train with, and each shard needs {min_batch}"
+        );
+        return Err(Error::option("shards", &shards, expected));
+    }
+    Ok(least)
 }
 
 /// What a run on pictures and one on features do not share.

@@ -1,6 +1,6 @@
 //! Fine-tuning a model that a program has in memory, with its head: how a network recovers from what was done to it.
 //!
-//! Above: Rust users. Below: `fine_tune`, `tune`, `run::kept`. Not here: what was done to it (`taper-prune`), the steps (`taper_train`).
+//! Above: Rust users. Below: `fine_tune`, `ranks`, `tune`, `run::kept`. Not here: what was done to it (`taper-prune`), the steps (`taper_train`).
 //! Model, teacher and masks lie in the run's folder from before the first step on, so that it goes on without the program that made them.
 
 use std::collections::BTreeMap;
@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use taper_data::Dataset;
+use taper_distributed::Group;
 use taper_model::Model;
 use taper_train::StepHook;
 
@@ -15,6 +16,7 @@ use crate::error::Result;
 use crate::fine_tune::{PreparedRun, ResumeOptions, go_on};
 use crate::observer::Observer;
 use crate::options::{FineTuneOptions, Pretrained};
+use crate::ranks;
 use crate::report::FineTuneReport;
 use crate::run::{self, Kept};
 use crate::tune::Tune;
@@ -93,13 +95,14 @@ pub fn fine_tune_from(
         pretrained: Pretrained::Yes,
         head_epochs: 0,
         head_lr_scale: Some(options.head_lr_scale.unwrap_or(1.0)),
-        ..options.clone()
+        ..ranks::with_shards(options, &Group::alone())
     };
     options.check()?;
     let folder = run::vacant(options.out.as_deref())?;
     let kept = Kept { start: Some(model), teacher, masks };
     let prepared = PreparedRun::read(dataset, kept, stop, &options, observer)?;
-    let tune = Tune::new(prepared, &options)?.with_hooks(hooks);
+    let parallel = ranks::share(Group::alone(), &options)?;
+    let tune = Tune::new(prepared, &options, &parallel)?.with_hooks(hooks);
     let run = tune.begin(folder)?;
     tune.run(&run, stop, observer, started)
 }
@@ -116,7 +119,7 @@ pub fn resume_from(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<FineTuneReport> {
-    go_on(dataset, options, hooks, stop, observer)
+    go_on(Group::alone(), dataset, options, hooks, stop, observer)
 }
 
 #[cfg(test)]

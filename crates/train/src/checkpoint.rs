@@ -121,9 +121,7 @@ impl Checkpoint {
     /// [`Error::NoCheckpoint`] if there is none, [`Error::Malformed`] if the file is something else or broken,
     /// [`Error::OtherRun`] if its `config` is not `expected`.
     pub fn load(path: &Path, expected: &BTreeMap<String, String>) -> Result<Self> {
-        let checkpoint = Self::read(path)?;
-        check_config(path, &checkpoint.config, expected)?;
-        Ok(checkpoint)
+        Self::of_run(path, &Self::bytes(path)?, expected)
     }
 
     /// Reads a checkpoint of any run.
@@ -131,17 +129,30 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::NoCheckpoint`] if there is none, [`Error::Malformed`] if the file is something else or broken.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::NoCheckpoint { path: path.to_owned() });
-            }
-            Err(source) => {
-                return Err(Error::File { action: "read", path: path.to_owned(), source });
-            }
-        };
-        Self::from_bytes(&bytes)
-            .map_err(|reason| Error::Malformed { path: path.to_owned(), reason })
+        Self::parse(path, &Self::bytes(path)?)
+    }
+
+    /// The file as it is.
+    pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>> {
+        std::fs::read(path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => Error::NoCheckpoint { path: path.to_owned() },
+            _ => Error::File { action: "read", path: path.to_owned(), source },
+        })
+    }
+
+    /// As [`Checkpoint::load`], of what [`Checkpoint::bytes`] gave, here or elsewhere.
+    pub(crate) fn of_run(
+        path: &Path,
+        bytes: &[u8],
+        expected: &BTreeMap<String, String>,
+    ) -> Result<Self> {
+        let checkpoint = Self::parse(path, bytes)?;
+        check_config(path, &checkpoint.config, expected)?;
+        Ok(checkpoint)
+    }
+
+    fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
+        Self::from_bytes(bytes).map_err(|reason| Error::Malformed { path: path.to_owned(), reason })
     }
 
     fn from_bytes(bytes: &[u8]) -> std::result::Result<Self, String> {

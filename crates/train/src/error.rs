@@ -200,6 +200,13 @@ pub enum Error {
         /// Length of a vector.
         dim: usize,
     },
+    /// Ranks cannot go on together.
+    #[error("the ranks cannot go on together")]
+    Ranks {
+        /// Why.
+        #[source]
+        source: taper_distributed::Error,
+    },
     /// The network refused.
     #[error("the network failed")]
     Network {
@@ -263,6 +270,19 @@ impl Error {
             Self::Unreadable { skipped, .. } => skipped,
             _ => &[],
         }
+    }
+}
+
+impl Error {
+    /// What is wrong and why, in one line: what other ranks are told.
+    pub(crate) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
     }
 }
 

@@ -1,14 +1,14 @@
 //! The run: epochs of steps, an evaluation after each, checkpoints, and stopping at any step.
 //!
-//! Above: `recipes`. Below: `step`, `teacher`, `hook`, `evaluate`, `checkpoint`, `log`. Not here: how settings are chosen (`recipes`), where the
-//! run's files lie (`run_folder`).
-//! Before a checkpoint takes its place, the log it remembers and the best model it knows of are on the disk.
+//! Above: `recipes`. Below: `fit::{epoch, settings, state}`, `parallel`, `log`. Not here: how settings are chosen (`recipes`), where
+//! the run's files lie (`run_folder`).
 
+mod epoch;
 mod settings;
+mod state;
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use taper_layers::{Network, loss::Loss};
 use taper_optim::{Optimizer, Rule};
@@ -16,11 +16,13 @@ use taper_optim::{Optimizer, Rule};
 use crate::error::{Error, Result};
 use crate::log::{Line, Log, Train};
 use crate::metrics::{LOSS, MeanLoss, Metric, Scores};
-use crate::step::{Participants, StepReport, StepSettings, finite, step};
+use crate::parallel::{evaluate_shared, is_first};
+use crate::step::finite;
 use crate::{
-    Batch, Batches, Best, Checkpoint, Evaluation, Event, Goal, Observer, Progress, Running,
-    Skipped, StepHook, Teacher, evaluate,
+    Batches, Best, DataParallel, Evaluation, Event, Goal, Observer, Progress, Running, Skipped,
+    StepHook, Teacher,
 };
+use epoch::Trained;
 
 pub use settings::{Outcome, Settings, Start};
 
@@ -49,8 +51,10 @@ pub struct Fit<'a, R> {
     pub val: &'a dyn Batches,
     /// How it is trained.
     pub settings: &'a Settings,
-    /// Writes the best model; called with the network and the path.
+    /// Writes the best model; called with the network and the path, on the first rank alone.
     pub save_model: &'a SaveModel<'a>,
+    /// How it is shared out over ranks and shards; none: one process takes every batch as a whole.
+    pub parallel: Option<&'a DataParallel>,
 }
 
 impl<R: std::fmt::Debug> std::fmt::Debug for Fit<'_, R> {
@@ -59,13 +63,7 @@ impl<R: std::fmt::Debug> std::fmt::Debug for Fit<'_, R> {
     }
 }
 
-/// Whether an epoch's training came to its end.
-enum Trained {
-    Epoch,
-    Stopped,
-}
-
-impl<R: Rule> Fit<'_, R> {
+impl<'a, R: Rule> Fit<'a, R> {
     /// Trains until the last epoch is evaluated, or until `stop` is set: then the step at hand is finished and saved.
     ///
     /// # Errors
@@ -74,6 +72,18 @@ impl<R: Rule> Fit<'_, R> {
     /// [`Error::NotFinite`] if it diverged, [`Error::Unreadable`] if not one sample of a set can be read any more, [`Error::TooFew`] if
     /// no batch of an epoch is large enough for a step: the last good checkpoint is still there.
     pub fn run(
+        &mut self,
+        start: Start,
+        stop: &AtomicBool,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome> {
+        let parallel = self.shared();
+        let mut silent = |_: &Event<'_>| ();
+        let observer = if is_first(parallel) { observer } else { &mut silent };
+        ending_all(parallel, self.run_to_end(start, stop, observer))
+    }
+
+    fn run_to_end(
         &mut self,
         start: Start,
         stop: &AtomicBool,
@@ -118,27 +128,17 @@ impl<R: Rule> Fit<'_, R> {
     /// # Errors
     /// As [`Fit::run`] with [`Start::Fresh`], before the first step.
     pub fn begin(&mut self, observer: &mut dyn Observer) -> Result<()> {
-        self.settings.check()?;
-        self.check_sets()?;
-        self.start(Start::Fresh, observer).map(drop)
+        let parallel = self.shared();
+        let mut silent = |_: &Event<'_>| ();
+        let observer = if is_first(parallel) { observer } else { &mut silent };
+        let checked = self.settings.check().and_then(|()| self.check_sets());
+        let begun = checked.and_then(|()| self.start(Start::Fresh, observer).map(drop));
+        ending_all(parallel, begun)
     }
 
-    /// Reads where the run is, or makes its first checkpoint, so that it can be resumed whenever it ends.
-    fn start(&mut self, start: Start, observer: &mut dyn Observer) -> Result<(Progress, Log)> {
-        let mut progress = match start {
-            Start::Fresh => {
-                for hook in &mut self.hooks {
-                    hook.begin(self.network)?;
-                }
-                Progress::default()
-            }
-            Start::Resume => self.restore()?,
-        };
-        let mut log = Log::open(&self.settings.out.log(), progress.log_bytes)?;
-        if start == Start::Fresh {
-            self.save(&mut progress, &mut log, observer)?;
-        }
-        Ok((progress, log))
+    /// The shards and ranks, if there are several.
+    fn shared(&self) -> Option<&'a DataParallel> {
+        self.parallel.filter(|parallel| parallel.shards() > 1)
     }
 
     fn check_sets(&self) -> Result<()> {
@@ -147,79 +147,6 @@ impl<R: Rule> Fit<'_, R> {
                 return Err(Error::Empty { set });
             }
         }
-        Ok(())
-    }
-
-    /// Steps through the rest of the epoch.
-    fn train_epoch(
-        &mut self,
-        progress: &mut Progress,
-        log: &mut Log,
-        stop: &AtomicBool,
-        observer: &mut dyn Observer,
-    ) -> Result<Trained> {
-        let train = self.train;
-        let (mut skipped, mut least) = (Vec::new(), LeastBatch::default());
-        for batch in train.epoch(progress.epoch, progress.batch) {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(Trained::Stopped);
-            }
-            let batch = batch?;
-            log.skipped(progress, &batch.skipped)?;
-            tell_skipped(observer, progress.epoch, &batch.skipped);
-            skipped.extend_from_slice(&batch.skipped);
-            let (position, samples) = (batch.position, batch.indices.len());
-            let needed = least.of(self.network, batch.shape)?;
-            if samples >= needed {
-                self.take_step(batch, progress, log, observer)?;
-            } else if samples > 0 {
-                let Progress { epoch, step, .. } = *progress;
-                log.write(&Line::TooFew { epoch, step, batch: position, samples, needed })?;
-                observer.on_event(&Event::TooFew { epoch, batch: position, samples, needed });
-            }
-            progress.batch = position + 1;
-            if samples >= needed && self.settings.saves_after(progress.step) {
-                self.save(progress, log, observer)?;
-            }
-        }
-        if stop.load(Ordering::Relaxed) {
-            return Ok(Trained::Stopped);
-        }
-        match progress.running.samples {
-            0 if least.needed > 1 && skipped.len() < train.n_samples() => {
-                Err(Error::TooFew { needed: least.needed })
-            }
-            0 => Err(Error::nothing_left("training", skipped)),
-            _ => Ok(Trained::Epoch),
-        }
-    }
-
-    /// Moves the parameters by one batch.
-    fn take_step(
-        &mut self,
-        batch: Batch,
-        progress: &mut Progress,
-        log: &mut Log,
-        observer: &mut dyn Observer,
-    ) -> Result<()> {
-        let (position, samples) = (batch.position, batch.indices.len());
-        let settings = self.settings.step(progress.step);
-        let report = self.step(batch, settings, &mut progress.running)?;
-        let StepSettings { lr, .. } = settings;
-        let (loss, grad_norm) = (report.loss, report.grad_norm);
-        let Progress { epoch, step, .. } = *progress;
-        log.write(&Line::Step { epoch, step, loss, lr, grad_norm })?;
-        observer.on_event(&Event::Step {
-            epoch,
-            batch: position,
-            step,
-            samples,
-            loss,
-            lr,
-            grad_norm,
-        });
-        progress.running.add(loss, samples);
-        progress.step += 1;
         Ok(())
     }
 
@@ -260,37 +187,11 @@ impl<R: Rule> Fit<'_, R> {
         for metric in &mut self.metrics {
             all.push(Box::new(metric.as_mut()));
         }
-        let evaluated = evaluate(&mut self.network.session()?, self.val, &mut all);
+        let mut session = self.network.session()?;
+        let evaluated = evaluate_shared(&mut session, self.val, &mut all, self.parallel);
         let skipped = evaluated.as_ref().map_or_else(Error::skipped, |val| &val.skipped);
         tell_skipped(observer, epoch, skipped);
         evaluated
-    }
-
-    /// A step, shown to the metric that is followed while training.
-    fn step(
-        &mut self,
-        batch: Batch,
-        settings: StepSettings,
-        running: &mut Running,
-    ) -> Result<StepReport> {
-        let mut metric = self.metrics.iter_mut().find(|metric| metric.name() != LOSS);
-        if let Some(metric) = &mut metric {
-            metric.reset();
-            if let Some(state) = running.state() {
-                metric.load_state(&state);
-            }
-        }
-        let watched = metric.as_mut().map(|metric| &mut ***metric as &mut dyn Metric);
-        let taught = self.teacher.as_mut().map(|teacher| teacher.outputs(&batch)).transpose()?;
-        let taught = self.teacher.as_ref().zip(taught);
-        let taught = taught.map(|(teacher, outputs)| teacher.loss(self.loss, outputs));
-        let loss = taught.as_ref().map_or(self.loss, |taught| taught as &dyn Loss);
-        let participants = Participants { metric: watched, hooks: &mut self.hooks };
-        let optimizer = &mut self.optimizer;
-        let report = step(self.network, optimizer, batch, loss, participants, settings)?;
-        running.metric = metric
-            .map(|metric| (metric.name(), metric.state().into_iter().map(f64::to_bits).collect()));
-        Ok(report)
     }
 
     /// What the training batches of an epoch come to.
@@ -321,78 +222,6 @@ impl<R: Rule> Fit<'_, R> {
         }
     }
 
-    fn save_best(&self, observer: &mut dyn Observer) -> Result<()> {
-        let path = self.settings.out.model();
-        let failed = |source| Error::Model { path: path.clone(), source };
-        (self.save_model)(self.network, &path).map_err(failed)?;
-        observer.on_event(&Event::Saved { path: &path });
-        Ok(())
-    }
-
-    fn save(
-        &self,
-        progress: &mut Progress,
-        log: &mut Log,
-        observer: &mut dyn Observer,
-    ) -> Result<()> {
-        self.check_params()?;
-        progress.log_bytes = log.sync()?;
-        let params = self.network.params().iter();
-        let checkpoint = Checkpoint {
-            progress: progress.clone(),
-            config: self.config(),
-            params: params.map(|p| (p.name.clone(), p.var.as_detached_tensor())).collect(),
-            optimizer: self.optimizer.state()?,
-            hooks: self.hooks.iter().map(|hook| hook.state()).collect::<Result<_>>()?,
-        };
-        let path = self.settings.out.checkpoint();
-        checkpoint.save(&path)?;
-        observer.on_event(&Event::Saved { path: &path });
-        Ok(())
-    }
-
-    /// What makes the run what it is: what it was told, and its hooks.
-    fn config(&self) -> BTreeMap<String, String> {
-        let hooks = self.hooks.iter().zip(1..);
-        let hooks = hooks.map(|(hook, n): (_, usize)| (format!("hook {n}"), hook.describe()));
-        self.settings.config.clone().into_iter().chain(hooks).collect()
-    }
-
-    /// Refuses to let a checkpoint of numbers be replaced by one of NaN.
-    fn check_params(&self) -> Result<()> {
-        match self.network.first_not_finite()? {
-            Some((name, value)) => finite(&format!("parameter `{name}`"), f64::from(value)),
-            None => Ok(()),
-        }
-    }
-
-    fn restore(&mut self) -> Result<Progress> {
-        let path = self.settings.out.checkpoint();
-        let checkpoint = Checkpoint::load(&path, &self.config())?;
-        self.network.load(&checkpoint.params)?;
-        self.optimizer.load_state(&checkpoint.optimizer)?;
-        let mut states = checkpoint.hooks.into_iter();
-        for hook in &mut self.hooks {
-            hook.load_state(self.network, states.next().unwrap_or_default())?;
-        }
-        self.check_metric(&path, &checkpoint.progress)?;
-        Ok(checkpoint.progress)
-    }
-
-    /// Refuses to go on with another metric than the run began with: the best model so far is that of the other one.
-    fn check_metric(&self, path: &Path, progress: &Progress) -> Result<()> {
-        let current = self.main_metric().map_or_else(|| LOSS.to_owned(), Metric::name);
-        let of_best = progress.best.as_ref().map(|best| &best.scores.values);
-        let followed = progress.running.metric.iter().map(|(name, _)| name);
-        let known: Vec<&String> =
-            of_best.into_iter().flatten().map(|(name, _)| name).chain(followed).collect();
-        if known.is_empty() || known.contains(&&current) {
-            return Ok(());
-        }
-        let saved = known.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
-        Err(Error::OtherRun { path: path.to_owned(), key: "metric".to_owned(), saved, current })
-    }
-
     fn locate(&self, progress: &Progress, source: Error) -> Error {
         let checkpoint = self.settings.out.checkpoint();
         let Progress { step, epoch, .. } = *progress;
@@ -400,26 +229,12 @@ impl<R: Rule> Fit<'_, R> {
     }
 }
 
-/// How many images of the last size asked for a step needs.
-struct LeastBatch {
-    size: Option<[usize; 2]>,
-    needed: usize,
-}
-
-impl Default for LeastBatch {
-    fn default() -> Self {
-        Self { size: None, needed: 1 }
+/// An error on one rank ends the others, which would wait for it.
+fn ending_all<T>(parallel: Option<&DataParallel>, result: Result<T>) -> Result<T> {
+    if let (Some(parallel), Err(error)) = (parallel, &result) {
+        parallel.group().abort(&error.chain());
     }
-}
-
-impl LeastBatch {
-    fn of(&mut self, network: &Network, [_, h, w]: [usize; 3]) -> Result<usize> {
-        if self.size != Some([h, w]) {
-            self.needed = network.min_batch([h, w])?;
-            self.size = Some([h, w]);
-        }
-        Ok(self.needed)
-    }
+    result
 }
 
 fn tell_skipped(observer: &mut dyn Observer, epoch: usize, samples: &[Skipped]) {

@@ -15,6 +15,7 @@ mod fit;
 mod hook;
 mod log;
 mod metrics;
+mod parallel;
 mod run_folder;
 mod step;
 mod teacher;
@@ -32,6 +33,7 @@ pub use metrics::{
     Metric, Mistake, MultiLabelAccuracy, MultiLabelF1, Output, OutputMetric, Predictions, Review,
     Scores,
 };
+pub use parallel::DataParallel;
 pub use run_folder::RunFolder;
 pub use step::{Participants, StepReport, StepSettings, step};
 pub use taper_data::{Batch, Skipped, Target, Targets};

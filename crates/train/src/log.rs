@@ -69,7 +69,8 @@ impl Serialize for Train<'_> {
 #[derive(Debug)]
 pub(crate) struct Log {
     path: PathBuf,
-    file: BufWriter<File>,
+    /// None of a rank that does not write.
+    file: Option<BufWriter<File>>,
     bytes: u64,
 }
 
@@ -95,15 +96,21 @@ impl Log {
             Ok((BufWriter::new(file), bytes))
         };
         let (file, bytes) = open().map_err(|source| failed(path, source))?;
-        Ok(Self { path: path.to_owned(), file, bytes })
+        Ok(Self { path: path.to_owned(), file: Some(file), bytes })
+    }
+
+    /// A log that is not written: another rank writes it.
+    pub(crate) fn elsewhere() -> Self {
+        Self { path: PathBuf::new(), file: None, bytes: 0 }
     }
 
     /// Appends a line.
     pub(crate) fn write(&mut self, line: &Line<'_>) -> Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
         let mut text =
             serde_json::to_string(line).map_err(|source| failed(&self.path, source.into()))?;
         text.push('\n');
-        self.file.write_all(text.as_bytes()).map_err(|source| failed(&self.path, source))?;
+        file.write_all(text.as_bytes()).map_err(|source| failed(&self.path, source))?;
         self.bytes += text.len() as u64;
         Ok(())
     }
@@ -119,7 +126,8 @@ impl Log {
 
     /// Makes everything written so far survive, and returns the length.
     pub(crate) fn sync(&mut self) -> Result<u64> {
-        let synced = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
+        let Some(file) = &mut self.file else { return Ok(self.bytes) };
+        let synced = file.flush().and_then(|()| file.get_ref().sync_all());
         synced.map_err(|source| failed(&self.path, source))?;
         Ok(self.bytes)
     }

@@ -2,6 +2,7 @@
 //!
 //! Above: `fit`. Below: `hook`, `layers::Network`, `metrics`, `optim`. Not here: which batch and which learning rate (`fit`).
 
+use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
 use taper_data::{Batch, Targets};
 use taper_layers::{NamedTensors, Network, loss::Loss};
@@ -10,6 +11,7 @@ use taper_optim::{Optimizer, Rule, clip_grad_norm};
 use crate::StepHook;
 use crate::error::{Error, Result, at};
 use crate::metrics::{Metric, Output, Predictions, scalar, target_tensors};
+use crate::parallel::Rows;
 
 /// The numbers of one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,17 +63,36 @@ pub fn step<R: Rule>(
     Participants { metric, hooks }: Participants<'_, '_>,
     settings: StepSettings,
 ) -> Result<StepReport> {
-    let Batch { xs, shape: [n, h, w], targets, indices, .. } = batch;
-    let xs = Tensor::from_vec(xs, (n, h, w, ()), &Device::Cpu)
-        .and_then(|xs| xs.permute((0, 3, 1, 2)))
-        .map_err(at("batch"))?;
+    let Batch { xs, shape, targets, indices, .. } = batch;
+    let xs = pictures(xs, shape)?;
     let wanted = target_tensors(&targets)?;
     let value =
         network.value_and_grad_all(&xs, settings.seed, |outputs| loss.loss(outputs, &wanted))?;
     let loss = scalar(&value.loss)?;
     finite("the loss", loss)?;
 
-    let mut grads = value.grads;
+    let grad_norm = move_parameters(network, optimizer, value.grads, hooks, settings)?;
+    if let Some(metric) = metric {
+        collect(metric, &value.outputs, &targets, &indices)?;
+    }
+    Ok(StepReport { loss, grad_norm })
+}
+
+/// Pictures `(n, h, w, c)` as the network takes them.
+pub(crate) fn pictures(xs: Vec<f32>, [n, h, w]: [usize; 3]) -> Result<Tensor> {
+    Tensor::from_vec(xs, (n, h, w, ()), &Device::Cpu)
+        .and_then(|xs| xs.permute((0, 3, 1, 2)))
+        .map_err(at("batch"))
+}
+
+/// All of a step that comes behind its gradients; returns their norm before clipping, if they are clipped.
+pub(crate) fn move_parameters<R: Rule>(
+    network: &Network,
+    optimizer: &mut Optimizer<R>,
+    mut grads: GradStore,
+    hooks: &mut [Box<dyn StepHook + '_>],
+    settings: StepSettings,
+) -> Result<Option<f64>> {
     for hook in &mut *hooks {
         hook.on_gradients(settings.step, network, &mut grads)?;
     }
@@ -85,10 +106,7 @@ pub fn step<R: Rule>(
     for hook in hooks {
         hook.after_step(settings.step, network)?;
     }
-    if let Some(metric) = metric {
-        collect(metric, &value.outputs, &targets, &indices)?;
-    }
-    Ok(StepReport { loss, grad_norm })
+    Ok(grad_norm)
 }
 
 /// Refuses what is no number.
@@ -103,6 +121,14 @@ fn collect(
     targets: &Targets,
     indices: &[usize],
 ) -> Result<()> {
+    let kept = rows(outputs)?;
+    let outputs = kept.iter();
+    let outputs = outputs.map(|Rows { name, values, shape }| Output { name, values, shape });
+    metric.update(&Predictions::new(outputs.collect(), targets, indices)?)
+}
+
+/// Outputs as metrics see them.
+pub(crate) fn rows(outputs: &NamedTensors) -> Result<Vec<Rows>> {
     let mut kept = Vec::new();
     for (name, tensor) in outputs.iter() {
         // A map is a channels-last view, so that this only undoes the view.
@@ -111,8 +137,7 @@ fn collect(
         let values =
             rows.and_then(|rows| Ok((rows.flatten_all()?.to_vec1()?, rows.dims().to_vec())));
         let (values, shape): (Vec<f32>, Vec<usize>) = values.map_err(at("metrics"))?;
-        kept.push((name, values, shape));
+        kept.push(Rows { name: name.to_owned(), values, shape });
     }
-    let outputs = kept.iter().map(|(name, values, shape)| Output { name, values, shape });
-    metric.update(&Predictions::new(outputs.collect(), targets, indices)?)
+    Ok(kept)
 }

@@ -84,10 +84,12 @@ impl Server<'_> {
     /// Until the group is dropped.
     fn serve(&mut self, jobs: &Receiver<Job>, control: &Control) -> Result<()> {
         loop {
+            let job = jobs.recv_timeout(IDLE);
+            // Also of a rank that has let go of its group since: the others shall hear why.
             if let Some(message) = control.take_abort() {
                 return Err(Error::Aborted { rank: self.communicator.rank(), message });
             }
-            match jobs.recv_timeout(IDLE) {
+            match job {
                 Ok(job) => self.answer(job)?,
                 Err(RecvTimeoutError::Timeout) => self.communicator.idle()?,
                 Err(RecvTimeoutError::Disconnected) => return self.communicator.close(),

@@ -1,6 +1,6 @@
 //! Gradients of parameters told as soon as they are final, while the backward pass goes on below.
 //!
-//! Above: `layers`, whose users send gradients away while the rest is computed. Below: `train`, `taper-plan`. Not here: what is done with them.
+//! Above: `layers`, whose users send gradients away while the rest is computed. Below: `train`. Not here: what is done with them.
 
 use taper_graph::ParamId;
 use taper_kernels::{Device, Real};

@@ -81,12 +81,12 @@ impl Network {
         Ok(statistics.into_iter().map(|(index, _)| index).collect())
     }
 
-    /// Overwrites buffers with statistics, such as those of [`PartValue`] or a mean of some, by index in [`Network::params`].
+    /// Overwrites parameters or buffers by index in [`Network::params`], such as the statistics of a [`PartValue`].
     ///
     /// # Errors
-    /// [`Error::Tensor`] for values of another number than the buffer has, [`Error::Tensors`] for an index that is none.
-    pub fn set_statistics(&self, statistics: &[(usize, Vec<f32>)]) -> Result<()> {
-        for (index, values) in statistics {
+    /// [`Error::Tensor`] for values of another number than the parameter has, [`Error::Tensors`] for an index that is none.
+    pub fn set_values(&self, values: &[(usize, Vec<f32>)]) -> Result<()> {
+        for (index, values) in values {
             let surplus = || Error::Tensors {
                 missing: vec![],
                 surplus: vec![format!("parameter {index}")],

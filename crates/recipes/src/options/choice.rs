@@ -85,6 +85,16 @@ choice! {
 }
 
 choice! {
+    /// How gradients are summed over ranks.
+    Reduce {
+        /// In a fixed binary tree: the same bits on any number of ranks. Shards and ranks are powers of two.
+        Exact = "exact",
+        /// As the engine likes: the same bits on all ranks, but not on another number of them.
+        Fast = "fast",
+    }
+}
+
+choice! {
     /// How the classes of a folder are matched with a model's.
     Labels {
         /// By name; every class of the folder must be one of the model's.

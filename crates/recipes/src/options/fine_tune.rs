@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use taper_transfer::Freeze;
 
-use super::choice::{Augment, OptimizerKind, Pretrained, ScheduleKind};
+use super::choice::{Augment, OptimizerKind, Pretrained, Reduce, ScheduleKind};
 use super::list::{OptionValue, Role, options};
 use super::{at_least, check_size, check_threads, require};
 use crate::error::{Error, Result};
@@ -86,6 +86,13 @@ options! {
         val_fraction: f64 = 0.2 => Recipe,
         /// Refuse a folder with files that are no pictures, instead of skipping them.
         strict: bool = false => Place,
+        /// Parts that a step is cut into, each with its own forward and backward pass and batch statistics, for ranks to share: a multiple of
+        /// their number. What is learned depends on it, and not on the number of ranks. 0 for one a rank.
+        #[serde(default = "one")]
+        shards: usize = 0 => Recipe,
+        /// How gradients are summed over shards and ranks.
+        #[serde(default = "exact")]
+        reduce: Reduce = Reduce::Exact => Recipe,
         /// Decides the new head's weights, the split, the order and the crops.
         seed: u64 = 0 => Recipe,
         /// The run's folder; the first free one of `runs/finetune-1`, `runs/finetune-2`, … when absent.
@@ -93,6 +100,16 @@ options! {
         /// Threads of computing and of reading pictures; 0 for all there are.
         threads: usize = 0 => Place,
     }
+}
+
+/// The shards of a run that was begun before there were any.
+fn one() -> usize {
+    1
+}
+
+/// How its gradients were summed.
+fn exact() -> Reduce {
+    Reduce::Exact
 }
 
 impl FineTuneOptions {
@@ -140,8 +157,8 @@ impl FineTuneOptions {
         self.head_lr_scale.unwrap_or(default)
     }
 
-    /// The same request with what depends on other options filled in: the learning rates, and no epochs of the head alone where
-    /// there are none.
+    /// The same request with what depends on other options filled in: the learning rates, no epochs of the head alone where there are
+    /// none, and the shards of one rank.
     #[must_use]
     pub fn resolved(&self) -> Self {
         FineTuneOptions {
@@ -150,6 +167,7 @@ impl FineTuneOptions {
             head_epochs: if self.warms_head() { self.head_epochs } else { 0 },
             distill_temperature: self.distillation().map(|(temperature, _)| temperature),
             distill_weight: self.distillation().map(|(_, weight)| weight),
+            shards: self.shards.max(1),
             ..self.clone()
         }
     }
@@ -277,9 +295,11 @@ mod tests {
     /// A run of a version that did not know of teachers goes on.
     #[test]
     fn a_configuration_without_the_newer_options_is_read() {
-        let options = FineTuneOptions { epochs: 3, ..FineTuneOptions::default() };
+        let options = FineTuneOptions { epochs: 3, shards: 1, ..FineTuneOptions::default() };
         let mut json = serde_json::to_value(&options).unwrap();
-        for newer in ["teacher", "distill_temperature", "distill_weight", "bn_l1"] {
+        for newer in
+            ["teacher", "distill_temperature", "distill_weight", "bn_l1", "shards", "reduce"]
+        {
             assert!(json.as_object_mut().unwrap().remove(newer).is_some(), "{newer}");
         }
         assert_eq!(serde_json::from_value::<FineTuneOptions>(json).unwrap(), options);

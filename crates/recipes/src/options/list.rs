@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use taper_transfer::Freeze;
 
-use super::choice::{Augment, OptimizerKind, Pretrained, ScheduleKind};
+use super::choice::{Augment, OptimizerKind, Pretrained, Reduce, ScheduleKind};
 
 /// What an option decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +82,7 @@ as_displayed!(
     Augment,
     OptimizerKind,
     Pretrained,
+    Reduce,
     ScheduleKind
 );
 

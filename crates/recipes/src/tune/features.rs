@@ -29,7 +29,7 @@ impl Tune<'_> {
         let loader = setup::loader(samples, transform, (Order::Sequential, 1), self.options)?;
         let mut features = Features::new(model, self.options.threads).map_err(transfer)?;
         let mut targets = Targets::default();
-        let (mut indices, mut skipped) = (Vec::new(), Vec::new());
+        let (mut indices, mut skipped, mut is_stopped) = (Vec::new(), Vec::new(), false);
         for batch in loader.epoch(0, 0) {
             let batch = batch.map_err(setup::data)?;
             relay.skip(&batch.skipped);
@@ -40,9 +40,13 @@ impl Tune<'_> {
             targets.append(&batch.targets).map_err(setup::data)?;
             indices.extend(batch.indices);
             relay.cached(targets.len() + skipped.len(), samples.len());
-            if stop.load(Ordering::Relaxed) {
-                return Ok(None);
+            is_stopped = stop.load(Ordering::Relaxed);
+            if is_stopped {
+                break;
             }
+        }
+        if self.parallel.any(is_stopped).map_err(train)? {
+            return Ok(None);
         }
         if targets.is_empty() {
             return Err(train(taper_train::Error::nothing_left(set, skipped)));

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use taper_data::folder::Options;
 use taper_data::{Check, Dataset, ImageFolder, Sample, sample_set};
+use taper_distributed::Group;
 use taper_model::{Model, Preprocess};
 use taper_transfer::Freeze;
 
@@ -15,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::fine_tune::PreparedRun;
 use crate::observer::{Event, Observer};
 use crate::options::{Augment, FineTuneOptions};
+use crate::ranks;
 use crate::report::FineTuneReport;
 use crate::run::{self, Kept, Run, RunConfig};
 
@@ -88,7 +90,9 @@ fn train<'a>(
     let config = RunConfig::new(options.clone(), String::new(), String::new());
     let run = Run::begin(run::vacant(Some(&dir.join("run"))).unwrap(), config).unwrap();
     spoil(&prepared.dataset);
-    let tune = Tune::new(prepared, options);
+    let options = &ranks::with_shards(options, &Group::alone());
+    let parallel = &ranks::share(Group::alone(), options).unwrap();
+    let tune = Tune::new(prepared, options, parallel);
     let report = tune.and_then(|tune| tune.run(&run, stop, &mut listener, Instant::now()));
     (report, listener)
 }

@@ -175,6 +175,7 @@ fn run_on<R: Rule>(
         val,
         settings,
         save_model: &save_model,
+        parallel: None,
     };
     fit.run(start, stop, &mut observe)
 }
@@ -437,6 +438,7 @@ fn a_loss_that_refuses_the_targets_is_named_with_its_step() {
         val: &VAL,
         settings: &settings(dir.path(), 0.1),
         save_model: &|_, _| Ok(()),
+        parallel: None,
     };
     let error =
         fit.run(Start::Fresh, &AtomicBool::new(false), &mut |_: &Event<'_>| ()).unwrap_err();

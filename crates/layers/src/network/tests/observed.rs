@@ -33,9 +33,9 @@ fn a_part_gives_the_bits_of_a_step_and_leaves_the_statistics() {
         let statistics: Vec<usize> = given.statistics.iter().map(|(index, _)| *index).collect();
         assert_eq!(part.statistics_order().unwrap(), statistics);
         assert!(!statistics.is_empty());
-        part.set_statistics(&given.statistics).unwrap();
+        part.set_values(&given.statistics).unwrap();
         assert_eq!(all_values(&part), all_values(&step));
-        assert!(part.set_statistics(&[(1000, vec![])]).is_err());
-        assert!(part.set_statistics(&[(statistics[0], vec![1.0])]).is_err());
+        assert!(part.set_values(&[(1000, vec![])]).is_err());
+        assert!(part.set_values(&[(statistics[0], vec![1.0])]).is_err());
     }
 }

@@ -45,6 +45,7 @@ fn run<R: Rule>(
         val: &VAL,
         settings,
         save_model: &|network: &Network, path: &Path| Ok(network.to_model()?.save(path)?),
+        parallel: None,
     }
     .run(start, &stop, &mut |event: &Event<'_>| {
         if matches!(event, Event::Step { step, .. } if *step >= stop_at) {

@@ -113,6 +113,7 @@ fn what_was_begun_can_be_gone_on_with() {
         save_model: &|network: &Network, path: &std::path::Path| {
             Ok(network.to_model()?.save(path)?)
         },
+        parallel: None,
     };
     fit.begin(&mut |_: &Event<'_>| ()).unwrap();
     assert!(begun.out.checkpoint().is_file());

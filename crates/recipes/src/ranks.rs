@@ -1,0 +1,167 @@
+//! Several ranks that fine-tune one network: how they are found, what they must agree on, and who writes.
+//!
+//! Above: `fine_tune`, `tune`, `tune_from`, the binary. Below: `taper_distributed::Group`, `taper_train::DataParallel`. Not here: how ranks
+//! are started (`mpirun`, `srun`), steps in shards (`taper_train`).
+//! Launchers tell their processes apart by variables; these are read to learn whether there are several, and MPI says the rest.
+
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use taper_distributed::{Digest, Group, ReduceOptions, Reduction, Shards};
+use taper_train::{DataParallel, RunFolder};
+
+use crate::error::{Error, Result};
+use crate::options::{FineTuneOptions, OptionValue, Reduce};
+use crate::report::RanksReport;
+use crate::run;
+
+/// By launcher, the variable that tells how many processes it has started.
+const SIZES: [(&str, &str); 3] = [
+    ("OMPI_COMM_WORLD_SIZE", "Open MPI's mpirun"),
+    ("PMI_SIZE", "MPICH's mpirun"),
+    ("SLURM_STEP_NUM_TASKS", "srun"),
+];
+
+/// The rank of this process in the job that `mpirun` or `srun` has started, or one rank alone. `variable` looks a variable of the
+/// environment up.
+///
+/// # Errors
+/// [`Error::Launch`] if there are several and this program is built without MPI, or MPI does not see them; [`Error::Ranks`] if they
+/// do not come together.
+///
+/// # Examples
+/// ```
+/// let group = taper_recipes::group(&|_| None)?; // nobody has started several
+/// assert!(group.is_alone());
+/// # Ok::<(), taper_recipes::Error>(())
+/// ```
+pub fn group(variable: &dyn Fn(&str) -> Option<String>) -> Result<Group> {
+    let started = SIZES.iter().find_map(|&(name, launcher)| {
+        let ranks = variable(name)?.trim().parse::<usize>().ok()?;
+        (ranks > 1).then_some((ranks, launcher))
+    });
+    let Some((ranks, launcher)) = started else { return Ok(Group::alone()) };
+    of_launcher(ranks, launcher)
+}
+
+fn of_launcher(ranks: usize, launcher: &'static str) -> Result<Group> {
+    Err(Error::Launch {
+        launcher,
+        ranks,
+        reason: "this program is built without MPI, so that each would train alone; build it with `--features mpi`, or start one",
+    })
+}
+
+/// The same request with as many shards as there are ranks, unless it says how many.
+pub(crate) fn with_shards(options: &FineTuneOptions, group: &Group) -> FineTuneOptions {
+    let shards = if options.shards == 0 { group.size() } else { options.shards };
+    FineTuneOptions { shards, ..options.clone() }
+}
+
+/// Shares steps out, if all ranks were asked for the same by the same program.
+pub(crate) fn share(group: Group, options: &FineTuneOptions) -> Result<DataParallel> {
+    let shared = agree_on(&group, options).and_then(|()| {
+        let reduction = reduction(options.reduce);
+        Shards::new(options.shards, group.size(), reduction)?;
+        Ok(ReduceOptions { reduction, ..ReduceOptions::default() })
+    });
+    let reduce = ending_all(&group, shared)?;
+    DataParallel::new(group, options.shards, reduce).map_err(|source| Error::Train { source })
+}
+
+/// Program, options, and threads as they are resolved; where data and run lie may be told in other words, and is compared otherwise.
+fn agree_on(group: &Group, options: &FineTuneOptions) -> Result<()> {
+    if group.is_alone() {
+        return Ok(());
+    }
+    let mut facts = vec![
+        ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("program".to_owned(), program()),
+    ];
+    let elsewhere = ["data", "out", "threads"];
+    let told = options.list().into_iter().filter(|option| !elsewhere.contains(&option.name));
+    facts.extend(told.map(|OptionValue { name, value, .. }| (name.to_owned(), value)));
+    let threads = match options.threads {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    facts.push(("threads".to_owned(), threads.to_string()));
+    Ok(group.agree(&facts)?)
+}
+
+/// The digest of the program that runs.
+fn program() -> String {
+    let bytes = std::env::current_exe().and_then(std::fs::read);
+    bytes.map_or_else(|_| "unknown".to_owned(), |bytes| print_of(&bytes))
+}
+
+fn print_of(bytes: &[u8]) -> String {
+    let mut digest = Digest::new();
+    digest.write(bytes);
+    format!("{:016x}", digest.finish())
+}
+
+fn reduction(reduce: Reduce) -> Reduction {
+    match reduce {
+        Reduce::Exact => Reduction::Exact,
+        Reduce::Fast => Reduction::Fast,
+    }
+}
+
+/// The folder for a new run, which the first rank chooses.
+pub(crate) fn vacant(parallel: &DataParallel, out: Option<&Path>) -> Result<RunFolder> {
+    let group = parallel.group();
+    if group.is_alone() {
+        return run::vacant(out);
+    }
+    let mine = match group.is_first() {
+        true => run::vacant(out)?.path().as_os_str().as_encoded_bytes().to_vec(),
+        false => Vec::new(),
+    };
+    let path = String::from_utf8_lossy(&group.broadcast(0, mine)?).into_owned();
+    Ok(RunFolder::new(PathBuf::from(path)))
+}
+
+/// Refuses ranks that do not see the folder that the first one writes to.
+pub(crate) fn see_one_folder(parallel: &DataParallel, folder: &RunFolder) -> Result<()> {
+    let group = parallel.group();
+    if group.is_alone() {
+        return Ok(());
+    }
+    group.barrier()?; // the first rank has written by then
+    let seen = std::fs::read(folder.config());
+    let seen = seen.map_or_else(|_| "nothing there".to_owned(), |bytes| print_of(&bytes));
+    Ok(group.agree(&[("the run's config.json".to_owned(), seen)])?)
+}
+
+/// An error on one rank ends the others, which would wait for it.
+pub(crate) fn ending_all<T>(group: &Group, result: Result<T>) -> Result<T> {
+    if let Err(error) = &result {
+        let mut words = error.to_string();
+        let mut cause = std::error::Error::source(error);
+        while let Some(source) = cause {
+            words = format!("{words}: {source}");
+            cause = source.source();
+        }
+        group.abort(&words);
+    }
+    result
+}
+
+/// What sharing has cost; nothing where nothing was shared.
+pub(crate) fn report(parallel: &DataParallel) -> Option<RanksReport> {
+    let (ranks, shards) = (parallel.group().size(), parallel.shards());
+    let totals = parallel.totals();
+    (shards > 1).then(|| RanksReport {
+        ranks,
+        shards,
+        reduced_bytes: totals.reduced_bytes,
+        sent_bytes: totals.sent_bytes,
+        stall_seconds: totals.stalled.as_secs_f64(),
+        communication_seconds: totals.communicating.as_secs_f64(),
+        hidden_share: totals.hidden_share(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Data parallelism: every step in shards, shared out over the ranks of a group, with the same bits on any number of ranks.
+//!
+//! Above: `fit`, `recipes`. Below: `parallel::{answers, evaluate, share, step, turn, wire}`, `taper-distributed`. Not here: who made the group
+//! (`recipes`), how ranks are summed (`taper-distributed`).
+//! A *shard* is a contiguous part of the batch that one process would read, with its own forward and backward pass, batch statistics
+//! and dropout. Gradients, weighed by samples, are summed in the fixed tree of `taper_distributed::Tree`, which ranks continue; all
+//! that comes after, the optimizer with it, every rank does alike. So a run depends on the number of shards alone.
+
+mod answers;
+mod evaluate;
+mod share;
+mod step;
+mod turn;
+mod wire;
+
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use taper_data::batch::Piece;
+use taper_distributed::{Group, ReduceOptions, Shards, Totals};
+
+use crate::error::{Error, Result};
+
+pub(crate) use answers::Rows;
+pub(crate) use evaluate::evaluate_shared;
+use step::Reducer;
+pub(crate) use step::{Lesson, sharded_step};
+pub(crate) use turn::{Turn, Turns};
+
+/// How a run is shared out: the ranks, and the shards of a step.
+///
+/// # Examples
+/// A batch of 32 as four shards of 8, here one after the other; on two ranks, two on each. The result is the same.
+/// ```
+/// use taper_distributed::{Group, ReduceOptions};
+/// use taper_train::DataParallel;
+/// let parallel = DataParallel::new(Group::alone(), 4, ReduceOptions::default())?; // for `Fit::parallel`
+/// assert_eq!(parallel.shards(), 4);
+/// assert!(DataParallel::new(Group::alone(), 3, ReduceOptions::default()).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct DataParallel {
+    group: Group,
+    shards: Shards,
+    options: ReduceOptions,
+    check_every: u64,
+    reducer: Mutex<Option<Reducer>>,
+}
+
+impl DataParallel {
+    /// Steps of `shards` shards on the ranks of `group`.
+    ///
+    /// # Errors
+    /// [`Error::Ranks`] if the ranks cannot share them, or an exact reduction is asked for and they are no power of two.
+    pub fn new(group: Group, shards: usize, options: ReduceOptions) -> Result<Self> {
+        let shards = Shards::new(shards, group.size(), options.reduction)?;
+        Ok(Self { group, shards, options, check_every: 100, reducer: Mutex::default() })
+    }
+
+    /// Compares parameters and optimizer state over all ranks after every so many steps, 100 by default; 0: never.
+    #[must_use]
+    pub fn checked_every(mut self, steps: u64) -> Self {
+        self.check_every = steps;
+        self
+    }
+
+    /// The ranks.
+    #[must_use]
+    pub fn group(&self) -> &Group {
+        &self.group
+    }
+
+    /// Shards of a step.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.shards.count()
+    }
+
+    /// What communication has cost this rank so far.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.group.totals()
+    }
+
+    /// The shards of this rank.
+    fn mine(&self) -> Range<usize> {
+        self.shards.of(self.group.rank())
+    }
+
+    /// A shard, and the rank it is on where there are several.
+    fn name(&self, shard: usize) -> String {
+        match self.group.size() {
+            1 => format!("shard {shard}"),
+            _ => format!("shard {shard} on rank {}", shard / self.shards.per_rank()),
+        }
+    }
+
+    /// This rank's parts of the batches of an epoch from `start` on.
+    fn pieces(&self, start: usize, n_batches: usize) -> Vec<Piece> {
+        let of = self.shards();
+        let parts = |position| self.mine().map(move |part| Piece { position, part, of });
+        (start..n_batches).flat_map(parts).collect()
+    }
+
+    /// What makes a run another one: the shards, and how they are summed where that changes bits.
+    pub(crate) fn describe(&self) -> Vec<(String, String)> {
+        let ReduceOptions { reduction, dtype } = self.options;
+        let mut facts = vec![("shards".to_owned(), self.shards().to_string())];
+        if self.options != ReduceOptions::default() {
+            let how = format!("{reduction:?} {dtype:?}").to_lowercase();
+            facts.push(("reduction".to_owned(), how));
+        }
+        facts
+    }
+
+    fn reducer(&self) -> MutexGuard<'_, Option<Reducer>> {
+        self.reducer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether this rank writes files and tells events.
+pub(crate) fn is_first(parallel: Option<&DataParallel>) -> bool {
+    parallel.is_none_or(|parallel| parallel.group.is_first())
+}
+
+impl From<taper_distributed::Error> for Error {
+    fn from(source: taper_distributed::Error) -> Self {
+        Self::Ranks { source }
+    }
+}
+
+#[cfg(test)]
+mod tests;
