@@ -21,6 +21,7 @@ mod models;
 mod pictures;
 mod prune;
 mod prune_sweep;
+mod ranks;
 mod sparse;
 mod stopping;
 mod streams;

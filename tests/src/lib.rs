@@ -41,5 +41,9 @@ pub struct Pruning;
 pub struct Training;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/distributed.md")]
+pub struct Distributed;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/fashion-mnist.md")]
 pub struct FashionMnist;

@@ -1,6 +1,6 @@
 //! `cargo xtask mpi`: what is built with an MPI library, checked and run under its launcher.
 //!
-//! Above: `main`, `ci`. Below: `shell`. Not here: what ranks do (`crates/distributed/tests/mpi`).
+//! Above: `main`, `ci`. Below: `shell`. Not here: what ranks do (`crates/distributed/tests/mpi`, `tests/flow/ranks.rs`).
 
 use std::process::{Command, Stdio};
 
@@ -22,7 +22,11 @@ pub(crate) fn mpi() -> Result<()> {
     let with = ["--package", "taper-distributed", "--features", "mpi"];
     let clippy = [&["clippy"], &with[..], &["--all-targets", "--", "-D", "warnings"]].concat();
     shell::cargo(&clippy, &[])?;
-    shell::cargo(&[&["test"], &with[..]].concat(), &[])
+    shell::cargo(&[&["test"], &with[..]].concat(), &[])?;
+    let binary = ["--package", "taper-cli", "--features", "mpi"];
+    let clippy = [&["clippy"], &binary[..], &["--all-targets", "--", "-D", "warnings"]].concat();
+    shell::cargo(&clippy, &[])?;
+    shell::cargo(&[&["test"], &binary[..], &["--test", "flow", "ranks"]].concat(), &[])
 }
 
 /// [`mpi`], or a line that says why not: everything else needs no MPI.

@@ -11,8 +11,8 @@ use anyhow::{Result, bail};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use taper_recipes::{
-    Augment, FineTuneOptions, FineTuneReport, Freeze, OptimizerKind, Pretrained, Reduce,
-    ResumeOptions, ScheduleKind,
+    Augment, FineTuneOptions, FineTuneReport, Freeze, GroupOptions, OptimizerKind, Pretrained,
+    Reduce, ResumeOptions, ScheduleKind,
 };
 
 use crate::args::{Arch, Shared};
@@ -25,7 +25,7 @@ use crate::{confusion, ranks, signals};
 const MISTAKES: usize = 5;
 
 /// What may be said again together with `--resume`.
-const WITH_RESUME: [&str; 6] = ["resume", "data", "model", "arch", "threads", "json"];
+const WITH_RESUME: [&str; 7] = ["resume", "data", "model", "arch", "trace", "threads", "json"];
 
 fn defaults() -> FineTuneOptions {
     FineTuneOptions::default()
@@ -142,6 +142,9 @@ pub(crate) struct Flags {
     /// How gradients are summed: with the same bits on any number of ranks, or as MPI likes
     #[arg(long, value_name = "exact|fast", default_value_t = defaults().reduce)]
     reduce: Reduce,
+    /// File for what ranks computed and sent, and when: Chrome's viewer and ui.perfetto.dev open it
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     /// Decides the new head's weights, the split, the order and the crops
     #[arg(long, value_name = "N", default_value_t = defaults().seed)]
     seed: u64,
@@ -163,7 +166,8 @@ pub(crate) fn run(flags: Flags, matches: &ArgMatches) -> Result<ExitCode> {
         Some(run) => Some(resume_options(run, flags.clone(), matches)?),
         None => None,
     };
-    let group = ranks::group()?;
+    let traced = GroupOptions { trace: flags.trace.is_some(), ..GroupOptions::default() };
+    let group = ranks::group(traced)?;
     let rank = group.rank();
     let mut progress = Progress::new(output.clone());
     let report = match resumed {
@@ -175,11 +179,7 @@ pub(crate) fn run(flags: Flags, matches: &ArgMatches) -> Result<ExitCode> {
     progress.end();
     let report = report.map_err(|error| ranks::of_rank(rank, error))?;
     if rank > 0 {
-        return Ok(if report.stopped {
-            ExitCode::from(signals::STOPPED)
-        } else {
-            ExitCode::SUCCESS
-        });
+        return Ok(ExitCode::SUCCESS); // the first rank says what came of it, and how it ends
     }
     say(&report, &output);
     output.json(&report)?;
@@ -216,6 +216,7 @@ impl Flags {
             strict: self.strict,
             shards: self.shards.unwrap_or(defaults().shards),
             reduce: self.reduce,
+            trace: self.trace,
             seed: self.seed,
             out: self.out,
             threads: self.shared.threads,
@@ -235,6 +236,7 @@ fn resume_options(run: PathBuf, flags: Flags, matches: &ArgMatches) -> Result<Re
         run,
         model: is_given("model").then(|| flags.arch.of(flags.model)),
         data: flags.data,
+        trace: flags.trace,
         threads: is_given("threads").then_some(flags.shared.threads),
     })
 }

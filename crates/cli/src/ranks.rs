@@ -3,11 +3,11 @@
 //! Above: `finetune`. Below: `taper_recipes::group`. Not here: what ranks do (`taper_recipes`).
 
 use anyhow::Result;
-use taper_recipes::{Error, Group, RanksReport};
+use taper_recipes::{Error, Group, GroupOptions, RanksReport};
 
 /// The rank of this process, if a launcher has started several.
-pub(crate) fn group() -> Result<Group> {
-    Ok(taper_recipes::group(&|name| std::env::var(name).ok())?)
+pub(crate) fn group(options: GroupOptions) -> Result<Group> {
+    Ok(taper_recipes::group(&|name| std::env::var(name).ok(), options)?)
 }
 
 /// What a rank other than the first says when it fails: what is its own. What all ranks were told, the first one says.

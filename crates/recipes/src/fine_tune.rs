@@ -32,6 +32,8 @@ pub struct ResumeOptions {
     pub data: Option<PathBuf>,
     /// Where the model is now, if it was moved; it must be the same.
     pub model: Option<String>,
+    /// A file for what all ranks computed and sent, and when.
+    pub trace: Option<PathBuf>,
     /// Another number of threads; sums are rounded otherwise then, and the result differs in its last bits.
     pub threads: Option<usize>,
 }
@@ -39,7 +41,7 @@ pub struct ResumeOptions {
 impl ResumeOptions {
     /// Goes on with the run in `run`, with everything where it was.
     pub fn new(run: impl Into<PathBuf>) -> Self {
-        ResumeOptions { run: run.into(), data: None, model: None, threads: None }
+        ResumeOptions { run: run.into(), data: None, model: None, trace: None, threads: None }
     }
 }
 
@@ -132,7 +134,7 @@ pub fn fine_tune_on(
 /// # Examples
 /// ```
 /// use std::sync::atomic::AtomicBool;
-/// use taper_recipes::{Augment, FineTuneOptions, Freeze, Group, Silent, fine_tune_on_ranks};
+/// use taper_recipes::{Augment, FineTuneOptions, Freeze, GroupOptions, Silent, fine_tune_on_ranks};
 ///
 /// # let dir = tempfile::tempdir()?;
 /// # let out = Some(dir.path().join("run"));
@@ -145,7 +147,8 @@ pub fn fine_tune_on(
 ///     out,
 ///     ..FineTuneOptions::default()
 /// };
-/// let group = taper_recipes::group(&|name| std::env::var(name).ok())?; // of `mpirun`, or one rank
+/// let ranks = GroupOptions::default();
+/// let group = taper_recipes::group(&|name| std::env::var(name).ok(), ranks)?; // of `mpirun`, or one rank
 /// let report = fine_tune_on_ranks(group, &options, &AtomicBool::new(false), &mut Silent)?;
 /// assert_eq!(report.distributed.map(|it| (it.ranks, it.shards)), Some((1, 2)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -179,7 +182,9 @@ pub(crate) fn begin(
         prepared.agree(parallel)?;
         let tune = Tune::new(prepared, options, parallel)?;
         let run = tune.begin(folder)?;
-        tune.run(&run, stop, observer, started)
+        let report = tune.run(&run, stop, observer, started)?;
+        ranks::write_trace(parallel, options.trace.as_deref())?;
+        Ok(report)
     };
     ranks::ending_all(parallel.group(), tuned())
 }
@@ -252,7 +257,9 @@ pub(crate) fn go_on(
         let prepared = PreparedRun::read(dataset, Kept::load(&run)?, stop, &asked, observer)?;
         prepared.must_be(&run)?;
         let tune = Tune::new(prepared, &asked, parallel)?.with_hooks(hooks);
-        tune.run(&run, stop, observer, started)
+        let report = tune.run(&run, stop, observer, started)?;
+        ranks::write_trace(parallel, asked.trace.as_deref())?;
+        Ok(report)
     };
     ranks::ending_all(parallel.group(), tuned())
 }
@@ -271,6 +278,7 @@ fn reopened(options: &ResumeOptions) -> Result<(Run, FineTuneOptions)> {
         }
         asked.model.clone_from(model);
     }
+    asked.trace.clone_from(&options.trace);
     asked.threads = options.threads.unwrap_or(asked.threads);
     asked.check()?;
     Ok((run, asked))

@@ -64,7 +64,7 @@ pub use report::{
 };
 pub use taper_cost::what_if::Sweep;
 pub use taper_cost::{Bytes, Macs, Seconds};
-pub use taper_distributed::{Error as RanksError, Group};
+pub use taper_distributed::{Error as RanksError, Group, GroupOptions};
 pub use taper_graph::{Bias, Conv, Op, PadMode, Padding, PoolKind, Window};
 pub use taper_train::{ChannelMeans, Evidence};
 pub use taper_transfer::Freeze;

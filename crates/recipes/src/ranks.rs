@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use taper_distributed::{Digest, Group, ReduceOptions, Reduction, Shards};
+use taper_distributed::{Digest, Group, GroupOptions, ReduceOptions, Reduction, Shards};
 use taper_train::{DataParallel, RunFolder};
 
 use crate::error::{Error, Result};
@@ -31,20 +31,36 @@ const SIZES: [(&str, &str); 3] = [
 ///
 /// # Examples
 /// ```
-/// let group = taper_recipes::group(&|_| None)?; // nobody has started several
+/// let options = taper_recipes::GroupOptions::default();
+/// let group = taper_recipes::group(&|_| None, options)?; // nobody has started several
 /// assert!(group.is_alone());
 /// # Ok::<(), taper_recipes::Error>(())
 /// ```
-pub fn group(variable: &dyn Fn(&str) -> Option<String>) -> Result<Group> {
+pub fn group(variable: &dyn Fn(&str) -> Option<String>, options: GroupOptions) -> Result<Group> {
     let started = SIZES.iter().find_map(|&(name, launcher)| {
         let ranks = variable(name)?.trim().parse::<usize>().ok()?;
         (ranks > 1).then_some((ranks, launcher))
     });
-    let Some((ranks, launcher)) = started else { return Ok(Group::alone()) };
-    of_launcher(ranks, launcher)
+    let Some((ranks, launcher)) = started else { return Ok(Group::alone_with(options)) };
+    of_launcher(ranks, launcher, options)
 }
 
-fn of_launcher(ranks: usize, launcher: &'static str) -> Result<Group> {
+#[cfg(feature = "mpi")]
+fn of_launcher(ranks: usize, launcher: &'static str, options: GroupOptions) -> Result<Group> {
+    let group = Group::mpi(options)?;
+    match group.size() {
+        1 => Err(Error::Launch {
+            launcher,
+            ranks,
+            reason: "MPI sees one of them alone; start them with the launcher of the MPI that this program is built with (of Slurm: \
+                     `srun --mpi=pmix`)",
+        }),
+        _ => Ok(group),
+    }
+}
+
+#[cfg(not(feature = "mpi"))]
+fn of_launcher(ranks: usize, launcher: &'static str, _: GroupOptions) -> Result<Group> {
     Err(Error::Launch {
         launcher,
         ranks,
@@ -132,6 +148,16 @@ pub(crate) fn see_one_folder(parallel: &DataParallel, folder: &RunFolder) -> Res
     let seen = std::fs::read(folder.config());
     let seen = seen.map_or_else(|_| "nothing there".to_owned(), |bytes| print_of(&bytes));
     Ok(group.agree(&[("the run's config.json".to_owned(), seen)])?)
+}
+
+/// Writes what all ranks computed and sent, and when, if the group has kept it.
+pub(crate) fn write_trace(parallel: &DataParallel, file: Option<&Path>) -> Result<()> {
+    let Some(path) = file else { return Ok(()) };
+    let Some(trace) = parallel.group().trace()? else { return Ok(()) };
+    taper_files::replace(path, |file| file.write_all(trace.as_bytes())).map_err(|source| {
+        let path = path.to_path_buf();
+        Error::File { action: "write", path, source }
+    })
 }
 
 /// An error on one rank ends the others, which would wait for it.

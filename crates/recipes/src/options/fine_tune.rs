@@ -95,6 +95,9 @@ options! {
         reduce: Reduce = Reduce::Exact => Recipe,
         /// Decides the new head's weights, the split, the order and the crops.
         seed: u64 = 0 => Recipe,
+        /// A file for what all ranks computed and sent, and when, as Chrome's viewer and Perfetto open it; none when absent. The group must keep it
+        /// ([`GroupOptions::trace`](crate::GroupOptions)).
+        trace: Option<PathBuf> = None => Place,
         /// The run's folder; the first free one of `runs/finetune-1`, `runs/finetune-2`, … when absent.
         out: Option<PathBuf> = None => Place,
         /// Threads of computing and of reading pictures; 0 for all there are.
@@ -297,9 +300,15 @@ mod tests {
     fn a_configuration_without_the_newer_options_is_read() {
         let options = FineTuneOptions { epochs: 3, shards: 1, ..FineTuneOptions::default() };
         let mut json = serde_json::to_value(&options).unwrap();
-        for newer in
-            ["teacher", "distill_temperature", "distill_weight", "bn_l1", "shards", "reduce"]
-        {
+        for newer in [
+            "teacher",
+            "distill_temperature",
+            "distill_weight",
+            "bn_l1",
+            "shards",
+            "reduce",
+            "trace",
+        ] {
             assert!(json.as_object_mut().unwrap().remove(newer).is_some(), "{newer}");
         }
         assert_eq!(serde_json::from_value::<FineTuneOptions>(json).unwrap(), options);

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use taper_data::{Dataset, sample_set};
-use taper_distributed::Group;
+use taper_distributed::{Group, GroupOptions};
 use taper_train::RunFolder;
 use taper_transfer::Freeze;
 
@@ -187,6 +187,7 @@ fn steps_that_cannot_be_shared_are_refused_before_anything_is_written() {
     }
 }
 
+#[cfg(not(feature = "mpi"))]
 #[test]
 fn several_processes_without_mpi_are_refused() {
     for (name, launcher) in [
@@ -195,13 +196,45 @@ fn several_processes_without_mpi_are_refused() {
         ("SLURM_STEP_NUM_TASKS", "srun"),
     ] {
         let several = |asked: &str| (asked == name).then(|| "4".to_owned());
-        let error = super::group(&several).unwrap_err();
+        let error = super::group(&several, GroupOptions::default()).unwrap_err();
         assert!(error.is_request());
         let words = error.to_string();
         assert!(words.contains(launcher) && words.contains("has started 4"), "{words}");
         assert!(words.contains("`--features mpi`"), "{words}");
         let one = |asked: &str| (asked == name).then(|| "1".to_owned());
-        assert!(super::group(&one).unwrap().is_alone());
+        assert!(super::group(&one, GroupOptions::default()).unwrap().is_alone());
     }
-    assert!(super::group(&|_| None).unwrap().is_alone());
+    assert!(super::group(&|_| None, GroupOptions::default()).unwrap().is_alone());
+}
+
+#[test]
+fn a_trace_of_all_ranks_is_written_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, trace) = (dir.path().join("run"), dir.path().join("trace.json"));
+    let options = FineTuneOptions { trace: Some(trace.clone()), epochs: 1, ..options(&out) };
+    let dataset = pictures();
+    let traced = GroupOptions { trace: true, ..GroupOptions::default() };
+    let groups = Group::threads_with(2, traced).unwrap();
+    std::thread::scope(|scope| {
+        let of = |group| {
+            let run =
+                || begin(group, Some(&dataset), &options, &AtomicBool::new(false), &mut Silent);
+            run().unwrap()
+        };
+        let ranks: Vec<_> =
+            groups.into_iter().map(|group| scope.spawn(move || of(group))).collect();
+        ranks.into_iter().for_each(|rank| drop(rank.join().unwrap()));
+    });
+    let trace: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(trace).unwrap()).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    for rank in 0..2 {
+        for name in ["shard", "optimizer", "bucket 0"] {
+            let is_it = |event: &&serde_json::Value| {
+                event["pid"] == rank && event["name"] == name && event["ph"] == "X"
+            };
+            // Two steps of the only epoch.
+            assert_eq!(events.iter().filter(is_it).count(), 2, "{name} of rank {rank}");
+        }
+    }
 }

@@ -23,6 +23,7 @@ pub(crate) fn evaluate_shared<'m>(
     let Some(group) = parallel.map(DataParallel::group).filter(|group| !group.is_alone()) else {
         return evaluate(session, batches, metrics);
     };
+    let _span = group.span("evaluation");
     metrics.iter_mut().for_each(|metric| metric.reset());
     let (rank, ranks, n_batches) = (group.rank(), group.size(), batches.n_batches());
     let mine = (rank..n_batches).step_by(ranks).map(Piece::whole).collect();

@@ -71,7 +71,10 @@ pub(crate) fn sharded_step<R: Rule>(
     let (sums, reports) = pass.run(reducer, turn.parts, lesson)?;
     let (loss, answers) = parallel.gather(&reports, &counts)?;
     network.set_values(&sums.statistics)?;
-    let grad_norm = move_parameters(network, optimizer, sums.gradients, hooks, settings)?;
+    let grad_norm = {
+        let _span = parallel.group.span("optimizer");
+        move_parameters(network, optimizer, sums.gradients, hooks, settings)?
+    };
     if let Some(metric) = metric {
         answers.show(|seen| metric.update(seen))?;
     }
