@@ -24,6 +24,18 @@ pub trait Communicator {
     /// As the trait says.
     fn exchange(&mut self, peer: usize, send: &[u8], receive: &mut Vec<u8>) -> Result<()>;
 
+    /// As [`Self::exchange`], of values whose number both ranks know.
+    ///
+    /// # Errors
+    /// As the trait says; [`Error::Length`] when another number came.
+    fn exchange_f32(&mut self, peer: usize, send: &[f32], receive: &mut [f32]) -> Result<()> {
+        let mut bytes = Vec::new();
+        self.exchange(peer, &to_bytes(send), &mut bytes)?;
+        let values = f32s(&bytes, peer, receive.len(), "an exchange of values")?;
+        receive.iter_mut().zip(values).for_each(|(place, value)| *place = value);
+        Ok(())
+    }
+
     /// Tells all other ranks that the job has failed, and why. Does not wait for them.
     fn abort(&mut self, error: &Error);
 

@@ -9,7 +9,12 @@
 //! [`Buckets`] cut the parameters into pieces that are sent as soon as they are whole.
 //!
 //! Engines: [`Group::alone`] (one rank, no thread, no copy), [`Group::threads`] (ranks in one process, for tests and
-//! documentation). Another one is a type that implements [`Communicator`] and is started with [`Group::start`].
+//! documentation), and with the feature `mpi` `Group::mpi` (processes that `mpirun` or `srun` has started), which needs an MPI
+//! library and libclang to be built: Open MPI 4.1 and MPICH 4.0 are tested, and a program runs under the one it was built with.
+//! Another one is a type that implements [`Communicator`] and is started with [`Group::start`].
+//!
+//! A job ends together: a rank that dies, stops answering, differs, or calls [`Group::abort`] is an [`Error`] with its name on all
+//! others.
 //!
 //! ```
 //! use taper_distributed::{Group, ReduceOptions};

@@ -17,8 +17,7 @@ use ::mpi::environment::Universe;
 use ::mpi::request::{Request, Scope};
 use ::mpi::topology::SimpleCommunicator;
 use ::mpi::traits::{
-    Communicator as _, CommunicatorCollectives as _, Destination as _, Equivalence as _,
-    Source as _,
+    Communicator as _, CommunicatorCollectives as _, Destination as _, Equivalence, Source as _,
 };
 use ::mpi::{Rank, Tag, Threading};
 
@@ -45,6 +44,8 @@ struct Mpi {
     control: Control,
     /// Counted, so that an operation on it and the watch can be held at once.
     world: Rc<SimpleCommunicator>,
+    /// To be used again.
+    sum: Vec<f32>,
     /// Finalizes MPI when it is dropped; last.
     _universe: Universe,
 }
@@ -72,7 +73,43 @@ impl Mpi {
         let world = Rc::new(universe.world());
         let (rank, size) = (index(world.rank()), index(world.size()));
         let watch = Watch::new(rank, size, time_limit);
-        Ok(Mpi { rank, size, watch, control, world, _universe: universe })
+        Ok(Mpi { rank, size, watch, control, world, sum: Vec::new(), _universe: universe })
+    }
+
+    /// Sends to `peer` and receives what it sends where `room` says for so many. Does not return when the job fails.
+    fn swap<'a, T: Equivalence>(
+        &mut self,
+        peer: usize,
+        send: &'a [T],
+        room: impl FnOnce(usize) -> Result<&'a mut [T]>,
+    ) -> Result<()> {
+        if i32::try_from(send.len()).is_err() {
+            let what = format!("a message of {} bytes", size_of_val(send));
+            return Err(Error::Call {
+                what,
+                expected: "MPI sends at most 2 GiB at once".to_owned(),
+            });
+        }
+        let world = self.world.clone();
+        let process = world.process_at_rank(number(peer));
+        ::mpi::request::scope(|scope| {
+            let sending = process.immediate_send_with_tag(scope, send, DATA);
+            let mut pauses = Pauses::default();
+            let (message, status) = loop {
+                match process.immediate_matched_probe_with_tag(DATA) {
+                    Some(found) => break found,
+                    None => self.pause(&mut pauses, Some(peer)),
+                }
+            };
+            let receive = match room(index(status.count(T::equivalent_datatype()))) {
+                Ok(receive) => receive,
+                Err(error) => self.end(&error),
+            };
+            let receiving = message.immediate_matched_receive_into(scope, receive);
+            self.wait(receiving, Some(peer));
+            self.wait(sending, Some(peer));
+        });
+        Ok(())
     }
 
     /// Looks at `request` until it is done. Does not return when the job fails.
@@ -156,30 +193,22 @@ impl Communicator for Mpi {
     }
 
     fn exchange(&mut self, peer: usize, send: &[u8], receive: &mut Vec<u8>) -> Result<()> {
-        if i32::try_from(send.len()).is_err() {
-            let what = format!("a message of {} bytes", send.len());
-            return Err(Error::Call {
-                what,
-                expected: "MPI sends at most 2 GiB at once".to_owned(),
-            });
-        }
-        let world = self.world.clone();
-        let process = world.process_at_rank(number(peer));
-        ::mpi::request::scope(|scope| {
-            let sending = process.immediate_send_with_tag(scope, send, DATA);
-            let mut pauses = Pauses::default();
-            let (message, status) = loop {
-                match process.immediate_matched_probe_with_tag(DATA) {
-                    Some(found) => break found,
-                    None => self.pause(&mut pauses, Some(peer)),
-                }
-            };
-            receive.resize(index(status.count(u8::equivalent_datatype())), 0);
-            let receiving = message.immediate_matched_receive_into(scope, receive.as_mut_slice());
-            self.wait(receiving, Some(peer));
-            self.wait(sending, Some(peer));
-        });
-        Ok(())
+        self.swap(peer, send, |length| {
+            receive.resize(length, 0);
+            Ok(receive.as_mut_slice())
+        })
+    }
+
+    fn exchange_f32(&mut self, peer: usize, send: &[f32], receive: &mut [f32]) -> Result<()> {
+        self.swap(peer, send, |length| match length == receive.len() {
+            true => Ok(receive),
+            false => Err(Error::Length {
+                rank: peer,
+                came: 4 * length,
+                expected: 4 * receive.len(),
+                what: "an exchange of values".to_owned(),
+            }),
+        })
     }
 
     fn abort(&mut self, error: &Error) {
@@ -202,14 +231,16 @@ impl Communicator for Mpi {
     }
 
     fn all_reduce(&mut self, values: &mut [f32]) -> Result<()> {
-        let mut sum = vec![0.0; values.len()];
         let world = self.world.clone();
+        let mut sum = std::mem::take(&mut self.sum);
+        sum.resize(values.len(), 0.0);
         ::mpi::request::scope(|scope| {
             let (given, sum): (&[f32], &mut [f32]) = (values, &mut sum);
             let operation = SystemOperation::sum();
             self.wait(world.immediate_all_reduce_into(scope, given, sum, operation), None);
         });
         values.copy_from_slice(&sum);
+        self.sum = sum;
         Ok(())
     }
 }

@@ -53,8 +53,12 @@ pub(super) fn run<C: Communicator>(
         Ok(communicator) => communicator,
         Err(error) => return control.fail(error),
     };
-    let mut server =
-        Server { communicator: &mut communicator, recorder, residuals: BTreeMap::new() };
+    let mut server = Server {
+        communicator: &mut communicator,
+        recorder,
+        residuals: BTreeMap::new(),
+        scratch: Vec::new(),
+    };
     if let Err(error) = server.start(ready).and_then(|()| server.serve(jobs, control)) {
         control.fail(error.clone());
         communicator.abort(&error);
@@ -65,6 +69,7 @@ struct Server<'s> {
     communicator: &'s mut dyn Communicator,
     recorder: &'s Recorder,
     residuals: BTreeMap<usize, Owed>,
+    scratch: Vec<f32>,
 }
 
 /// A bucket's residual, or what a checkpoint says about it before its length is known.
@@ -151,7 +156,7 @@ impl Server<'_> {
             Some(Owed::Restored(restored)) => Residual::of(restored, values.len()),
             None => Residual::default(),
         };
-        let sent = reduce(self.communicator, values, options, &mut residual)?;
+        let sent = reduce(self.communicator, values, options, &mut residual, &mut self.scratch)?;
         if residual != Residual::default() {
             self.residuals.insert(bucket, Owed::Known(residual));
         }

@@ -111,6 +111,20 @@ fn a_message_ends_all_ranks_even_those_that_wait() {
 }
 
 #[test]
+fn a_message_is_heard_from_a_rank_that_leaves_at_once() {
+    let told = on(2, |group| {
+        if group.rank() == 1 {
+            group.abort("a bad picture");
+            return (None, group.leave());
+        }
+        let error = group.barrier().unwrap_err();
+        (Some(error), group.leave())
+    });
+    let expected = Error::Aborted { rank: 1, message: "a bad picture".to_owned() };
+    assert_eq!(told, [(Some(expected), true), (None, true)]);
+}
+
+#[test]
 fn after_a_failure_every_call_fails_with_it() {
     let errors = on(2, |group| {
         if group.rank() == 1 {
