@@ -98,7 +98,7 @@ impl Mpi {
             let (message, status) = loop {
                 match process.immediate_matched_probe_with_tag(DATA) {
                     Some(found) => break found,
-                    None => self.pause(&mut pauses, Some(peer)),
+                    None => self.pause(&mut pauses, Owing::Rank(peer)),
                 }
             };
             let receive = match room(index(status.count(T::equivalent_datatype()))) {
@@ -106,38 +106,38 @@ impl Mpi {
                 Err(error) => self.end(&error),
             };
             let receiving = message.immediate_matched_receive_into(scope, receive);
-            self.wait(receiving, Some(peer));
-            self.wait(sending, Some(peer));
+            self.wait(receiving, Owing::Rank(peer));
+            self.wait(sending, Owing::Rank(peer));
         });
         Ok(())
     }
 
     /// Looks at `request` until it is done. Does not return when the job fails.
-    fn wait<'a, D: ?Sized, S: Scope<'a>>(
-        &mut self,
-        mut request: Request<'a, D, S>,
-        peer: Option<usize>,
-    ) {
+    fn wait<'a, D: ?Sized, S: Scope<'a>>(&mut self, mut request: Request<'a, D, S>, owing: Owing) {
         let mut pauses = Pauses::default();
         loop {
             match request.test() {
                 Ok(_) => return,
                 Err(not_yet) => request = not_yet,
             }
-            self.pause(&mut pauses, peer);
+            self.pause(&mut pauses, owing);
         }
     }
 
     /// Sleeps a little, and listens when it is time to. Does not return when the job fails.
-    fn pause(&mut self, pauses: &mut Pauses, peer: Option<usize>) {
+    fn pause(&mut self, pauses: &mut Pauses, owing: Owing) {
         if self.watch.is_due(LOOK) {
             let looked = self.look();
             let owes = |rank: usize| Error::Lost {
                 rank,
                 expected: format!("rank {} waited for a message of it", self.rank),
             };
-            let lost = peer.filter(|&peer| self.watch.has_left(peer)).map(owes);
-            if let Some(error) = looked.err().or(lost) {
+            let lost = match owing {
+                Owing::Nobody => None,
+                Owing::Rank(rank) => Some(rank).filter(|&rank| self.watch.is_long_gone(rank)),
+                Owing::All => (0..self.size).find(|&rank| self.watch.is_long_gone(rank)),
+            };
+            if let Some(error) = looked.err().or(lost.map(owes)) {
                 self.end(&error);
             }
         }
@@ -216,7 +216,7 @@ impl Communicator for Mpi {
     }
 
     fn idle(&mut self) -> Result<()> {
-        self.pause(&mut Pauses::default(), None);
+        self.pause(&mut Pauses::default(), Owing::Nobody);
         Ok(())
     }
 
@@ -224,7 +224,7 @@ impl Communicator for Mpi {
         self.watch.say_goodbye(&self.world);
         let mut pauses = Pauses::default();
         while !(self.watch.have_all_left() && self.watch.is_all_sent()) {
-            self.pause(&mut pauses, None);
+            self.pause(&mut pauses, Owing::Nobody);
             self.watch.progress();
         }
         Ok(())
@@ -237,12 +237,20 @@ impl Communicator for Mpi {
         ::mpi::request::scope(|scope| {
             let (given, sum): (&[f32], &mut [f32]) = (values, &mut sum);
             let operation = SystemOperation::sum();
-            self.wait(world.immediate_all_reduce_into(scope, given, sum, operation), None);
+            self.wait(world.immediate_all_reduce_into(scope, given, sum, operation), Owing::All);
         });
         values.copy_from_slice(&sum);
         self.sum = sum;
         Ok(())
     }
+}
+
+/// Who must not have left, because something is expected of it.
+#[derive(Debug, Clone, Copy)]
+enum Owing {
+    Nobody,
+    Rank(usize),
+    All,
 }
 
 /// Pauses that grow.

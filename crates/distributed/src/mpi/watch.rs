@@ -27,6 +27,9 @@ const TEXT: usize = 2000;
 /// The longest time between two looks that counts as silence: while this process itself did not run, nobody could be heard.
 const COUNTED: Duration = Duration::from_secs(1);
 
+/// The longest time in which what a rank sent before its goodbye arrives: a bucket of 2 MB needs 0.2 s at 100 Mb/s.
+const ON_ITS_WAY: Duration = Duration::from_secs(5);
+
 type Sent = Request<'static, [u8], StaticScope>;
 
 pub(super) struct Watch {
@@ -39,7 +42,8 @@ pub(super) struct Watch {
     sign: Option<Sent>,
     notices: Vec<Sent>,
     has_said_goodbye: bool,
-    left: Vec<bool>,
+    /// When ranks have said goodbye.
+    left: Vec<Option<Instant>>,
 }
 
 /// What one rank tells all others.
@@ -62,7 +66,7 @@ impl Watch {
             sign: None,
             notices: Vec::new(),
             has_said_goodbye: false,
-            left: vec![false; size],
+            left: vec![None; size],
         }
     }
 
@@ -72,11 +76,17 @@ impl Watch {
 
     /// Whether a rank has said goodbye.
     pub(super) fn has_left(&self, rank: usize) -> bool {
-        self.left[rank]
+        self.left[rank].is_some()
+    }
+
+    /// Whether a rank left so long ago that nothing of it is on its way any more: one that was done first says goodbye while
+    /// others still look at what it has sent.
+    pub(super) fn is_long_gone(&self, rank: usize) -> bool {
+        self.left[rank].is_some_and(|left| left.elapsed() > self.limit.min(ON_ITS_WAY))
     }
 
     pub(super) fn have_all_left(&self) -> bool {
-        (0..self.size).all(|rank| rank == self.rank || self.left[rank])
+        (0..self.size).all(|rank| rank == self.rank || self.has_left(rank))
     }
 
     /// Whether MPI has no message of this watch any more.
@@ -102,7 +112,7 @@ impl Watch {
             self.silence = Duration::ZERO;
         }
         self.listen(world)?;
-        match self.silence > self.limit && !self.left[before] {
+        match self.silence > self.limit && !self.has_left(before) {
             true => Err(Error::Silent { rank: before, seconds: self.silence.as_secs() }),
             false => Ok(()),
         }
@@ -132,7 +142,7 @@ impl Watch {
             message.matched_receive_into(bytes.as_mut_slice());
             let from = usize::try_from(status.source_rank()).unwrap_or_default();
             match parse(&bytes, from) {
-                Notice::Goodbye => self.left[from] = true,
+                Notice::Goodbye => self.left[from] = Some(Instant::now()),
                 Notice::Failure(error) => return Err(error),
             }
         }

@@ -23,6 +23,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("a_rank_that_is_stopped_while_it_is_sent_to_ends_the_job", stopped_in_a_sum),
     ("a_message_of_any_rank_ends_all_and_rank_0_tells_it", aborted),
     ("a_rank_that_leaves_is_named", left),
+    ("a_rank_that_leaves_a_fast_sum_is_named", left_fast),
     ("ranks_with_other_options_are_named", disagree),
 ];
 
@@ -115,6 +116,10 @@ fn aborted() {
 
 fn left() {
     expect(&bad(4, "left"), "rank 0 says: rank 2 left while others went on");
+}
+
+fn left_fast() {
+    expect(&bad(4, "left-in-a-fast-sum"), "rank 0 says: rank 2 left while others went on");
 }
 
 fn disagree() {
