@@ -1,6 +1,6 @@
 //! The steps of `cargo xtask ci` and the commands they are also known by.
 //!
-//! Above: `main`. Below: `instrumented`, `mpi`, `shell`, `tidy`. Not here: the rules themselves (`tidy`), long runs (`properties`).
+//! Above: `main`. Below: `instrumented`, `mpi`, `packages`, `shell`, `tidy`. Not here: the rules themselves (`tidy`), long runs (`properties`).
 //! All steps but those of `instrumented` share one target folder and one set of compiler flags, so that dependencies are compiled once
 //! for running and once for checking.
 
@@ -8,13 +8,14 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use crate::{instrumented, mpi, shell, tidy};
+use crate::{instrumented, mpi, packages, shell, tidy};
 
-/// fmt, tidy, clippy, checked, sanitize, mpi, test, doc.
+/// fmt, tidy, clippy, alone, checked, sanitize, mpi, test, doc.
 pub(crate) fn ci(skip_test: bool) -> Result<()> {
     shell::cargo(&["fmt", "--all", "--check"], &[])?;
     tidy()?;
     shell::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
+    packages::alone()?;
     instrumented::checked(None)?;
     instrumented::sanitize_if_possible()?;
     mpi::mpi_if_possible()?;

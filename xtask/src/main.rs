@@ -37,7 +37,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Everything a change must pass, cheapest first: fmt, tidy, clippy, checked, sanitize, mpi, test, doc
+    /// Everything a change must pass, cheapest first: fmt, tidy, clippy, alone, checked, sanitize, mpi, test, doc
     #[command(after_help = "Example: cargo xtask ci --skip-test")]
     Ci {
         /// Leave out the tests, because they have just run
@@ -94,6 +94,8 @@ enum Command {
         #[arg(long)]
         cases: Option<u32>,
     },
+    /// Clippy for every library by itself, with its own features and with none
+    Alone,
     /// What is built with an MPI library: clippy, and tests under its launcher
     Mpi,
     /// Published weights: list, fetch, verify, embed
@@ -156,6 +158,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Golden(args) => golden::run(&args),
         Command::Pictures => pictures::write(),
         Command::Tables => tables::write(),
+        Command::Alone => packages::alone(),
         Command::Package { skip_build } => packages::package(skip_build),
         Command::Msrv { if_available } => packages::msrv(if_available),
         Command::Contestant(command) => bench::contend(&command),

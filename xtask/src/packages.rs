@@ -1,4 +1,4 @@
-//! `cargo xtask package` and `cargo xtask msrv`: the crates as a registry would have them, and under the oldest compiler.
+//! `cargo xtask package`, `alone` and `msrv`: the crates as a registry would have them, each as the only dependency, and under the oldest compiler.
 //!
 //! Above: `main`. Below: `shell`. Not here: that every crate has its README and licenses (`tidy`).
 
@@ -18,6 +18,37 @@ pub(crate) fn package(skip_build: bool) -> Result<()> {
     shell::cargo(&args, &[])?;
     println!("package: ok");
     Ok(())
+}
+
+/// Checks every library by itself, without the features that others of the workspace would switch on, and without its own.
+pub(crate) fn alone() -> Result<()> {
+    for package in libraries()? {
+        for features in [&["--no-default-features"][..], &[]] {
+            let args = [&["clippy", "--package", &package], features, &["--", "-D", "warnings"]];
+            shell::cargo(&args.concat(), &[])?;
+        }
+    }
+    println!("alone: ok");
+    Ok(())
+}
+
+/// The packages in `crates`, in alphabetical order, but for the binary, which needs its features.
+fn libraries() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(shell::root().join("crates"))? {
+        let manifest = entry?.path().join("Cargo.toml");
+        let text =
+            std::fs::read_to_string(&manifest).with_context(|| manifest.display().to_string())?;
+        let table: toml::Table =
+            toml::from_str(&text).with_context(|| manifest.display().to_string())?;
+        let name = table.get("package").and_then(|package| package.get("name")?.as_str());
+        names.push(
+            name.with_context(|| format!("{} names no package", manifest.display()))?.to_owned(),
+        );
+    }
+    names.retain(|name| name != "taper-cli");
+    names.sort();
+    Ok(names)
 }
 
 /// Checks all that users build with the compiler that the manifests promise, if `rustup` can bring it.
@@ -64,6 +95,15 @@ fn promised() -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn libraries_are_those_of_the_workspace() {
+        let names = libraries().unwrap();
+        for name in ["taper", "taper-graph", "taper-kernels", "taper-recipes"] {
+            assert!(names.iter().any(|known| known == name), "{names:?}");
+        }
+        assert!(!names.iter().any(|name| name == "taper-cli" || name == "xtask"));
+    }
 
     #[test]
     fn the_promised_compiler_is_not_newer_than_this_one() {

@@ -1,12 +1,14 @@
 //! Pruning: a model and what it may cost become a smaller model that has recovered.
 //!
-//! Above: the binary, Rust users. Below: `prune::{csv, latency, page, select, sensitivity, shape, shares, state, sweep}`, `taper_prune`, `fine_tune_from`, `recalibrate`, `evaluate`.
+//! Above: the binary, Rust users. Below: `prune::{csv, latency, page, pictures, report, select, sensitivity, shape, shares, state, sweep}`, `taper_prune`, `fine_tune_from`, `recalibrate`, `evaluate`.
 //! Not here: what goes together and what matters least (`taper_prune`), the steps (`taper_train`).
 //! Every round is a function of the options and of the round before, so that a run that was killed goes on where it was.
 
 mod csv;
 pub(crate) mod latency;
 mod page;
+pub(crate) mod pictures;
+mod report;
 mod select;
 mod sensitivity;
 mod shape;
@@ -14,33 +16,30 @@ mod shares;
 pub(crate) mod state;
 mod sweep;
 
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use serde::Serialize;
 use taper_data::Dataset;
-use taper_model::{Model, Precision, Preprocess, Tensor};
+use taper_model::{Model, Precision, Preprocess};
 use taper_prune::{CubicSchedule, Groups, Protect, cut, explain};
 use taper_train::RunFolder;
 
-use crate::data::{self, SkippedFiles};
 use crate::error::{Error, Result};
-use crate::evaluate::judge;
 use crate::fine_tune::{ResumeOptions, resume_on};
 use crate::observer::Observer;
-use crate::options::{EvaluateOptions, FineTuneOptions};
+use crate::options::FineTuneOptions;
 use crate::recalibrate::recalibrate;
 use crate::report::{EvaluateReport, FineTuneReport};
 use crate::setup;
 use crate::source::ModelSource;
-use crate::tune::same_classes;
 use crate::tune_from::{TuneFrom, fine_tune_from};
+use pictures::{judged, model_and_pictures};
 use state::{Place, RunState};
 
 pub use csv::{write_sensitivity_csv, write_sweep_csv};
 pub use latency::LatencyPair;
 pub use page::{prune_page, sweep_page};
+pub use report::{LayerRow, PruneReport, TargetRow};
 pub use sensitivity::{GroupCut, GroupSensitivity, SensitivityReport, sensitivity};
 pub use shares::parse_shares;
 pub use sweep::{
@@ -69,78 +68,6 @@ pub fn explain_groups(model: &str, protect: &[String]) -> Result<Vec<GroupRow>> 
     let (graph, _) = ModelSource::resolve(model)?.graph()?;
     let groups = Groups::of(&graph, &Protect::names(protect)).map_err(setup::prune)?;
     Ok(explain(&groups))
-}
-
-/// The result of pruning.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct PruneReport {
-    /// Trained parameters before.
-    pub params_before: u64,
-    /// And after.
-    pub params: u64,
-    /// Multiply-accumulates of an image before.
-    pub macs_before: u64,
-    /// And after.
-    pub macs: u64,
-    /// Share of the held-out pictures that the network named rightly before the cut; absent without pictures.
-    pub top1_before: Option<f64>,
-    /// Right after the last cut, with the statistics of its norms averaged again.
-    pub top1_cut: Option<f64>,
-    /// Of the model file, after recovery.
-    pub top1_after: Option<f64>,
-    /// After the last epoch of recovery, which need not be the best.
-    pub top1_last: Option<f64>,
-    /// Milliseconds of a batch of one before, measured in turns with `latency_after_ms`; absent when stopped.
-    pub latency_before_ms: Option<f64>,
-    /// And after.
-    pub latency_after_ms: Option<f64>,
-    /// The same by batch.
-    pub latencies: Vec<LatencyPair>,
-    /// Whether every batch became faster; absent when stopped.
-    pub is_faster: Option<bool>,
-    /// Height and width of the images that it is for.
-    pub image_size: [usize; 2],
-    /// How the channels were chosen, in words.
-    pub chosen_by: String,
-    /// What became of each target.
-    pub targets: Vec<TargetRow>,
-    /// Every group that could be cut.
-    pub layers: Vec<LayerRow>,
-    /// Held-out pictures behind the shares.
-    pub images: Option<usize>,
-    /// Seconds of this call.
-    pub seconds: f64,
-    /// The model file; absent when stopped.
-    pub model: Option<PathBuf>,
-    /// The run's folder.
-    #[serde(skip)]
-    pub out: PathBuf,
-    /// Whether it was asked to stop.
-    pub stopped: bool,
-}
-
-/// A target.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct TargetRow {
-    /// What was counted.
-    pub metric: String,
-    /// Of the network as it was.
-    pub before: f64,
-    /// What was asked for.
-    pub target: f64,
-    /// Of the network as it is.
-    pub after: f64,
-}
-
-/// The width of a group of layers.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LayerRow {
-    /// The first layer with these channels.
-    pub name: String,
-    /// Channels before.
-    pub before: usize,
-    /// Channels after.
-    pub after: usize,
 }
 
 /// Cuts channels until a model costs what it may, and lets it recover.
@@ -306,7 +233,7 @@ impl Pruning {
         model: &Model,
         observer: &mut dyn Observer,
     ) -> Result<EvaluateReport> {
-        evaluated(dataset, model, &self.options.tune, observer)
+        judged(dataset, model, &self.options.tune, observer)
     }
 
     fn report(
@@ -365,70 +292,6 @@ impl Pruning {
             out: state.folder().to_path_buf(),
             stopped,
         })
-    }
-}
-
-/// The model of a request, and its pictures, of the same classes, if there are any.
-pub(crate) fn model_and_pictures(
-    dataset: Option<&Dataset>,
-    tune: &FineTuneOptions,
-    stop: &AtomicBool,
-    observer: &mut dyn Observer,
-) -> Result<(Model, Option<Dataset>)> {
-    let model = ModelSource::resolve(&tune.model)?.load(stop, observer)?;
-    check_finite(&model)?;
-    let dataset = match (dataset, &tune.data) {
-        (Some(dataset), data) => {
-            dataset.validate_training().map_err(setup::data)?;
-            Some(data::of_ones_own(dataset, data.as_deref())?)
-        }
-        (None, Some(_)) => Some(data::to_train(tune)?),
-        (None, None) => None,
-    };
-    if let Some(dataset) = &dataset {
-        SkippedFiles::new(tune.data.as_deref()).tell(&dataset.skipped, observer);
-        same_classes("model", &model, &dataset.classes)?;
-    }
-    Ok((model, dataset))
-}
-
-/// Share of the held-out pictures that a model names rightly, and how many there are.
-pub(crate) fn judge_with(
-    dataset: &Dataset,
-    model: &Model,
-    tune: &FineTuneOptions,
-    observer: &mut dyn Observer,
-) -> Result<(f64, usize)> {
-    let report = evaluated(dataset, model, tune, observer)?;
-    Ok((report.top1, report.images))
-}
-
-/// How well a model names the held-out pictures.
-fn evaluated(
-    dataset: &Dataset,
-    model: &Model,
-    tune: &FineTuneOptions,
-    observer: &mut dyn Observer,
-) -> Result<EvaluateReport> {
-    let options = EvaluateOptions {
-        data: tune.data.clone().unwrap_or_default(),
-        batch_size: tune.batch_size,
-        threads: tune.threads,
-        ..EvaluateOptions::of_model(&tune.model)
-    };
-    judge(dataset, model, &options, observer, Instant::now())
-}
-
-/// Weights that are no numbers would be cut by chance, and recover from nothing.
-fn check_finite(model: &Model) -> Result<()> {
-    let named = model.graph().params().iter().zip(model.tensors());
-    let is_broken = |tensor: &Tensor| tensor.data.iter().any(|value| !value.is_finite());
-    match named.into_iter().find(|(_, tensor)| is_broken(tensor)) {
-        None => Ok(()),
-        Some((spec, _)) => {
-            let name = spec.name.clone();
-            Err(setup::prune(taper_prune::Error::NotFinite { what: "numbers", name }))
-        }
     }
 }
 

@@ -21,8 +21,9 @@ use crate::error::{Error, Result};
 use crate::fine_tune::ResumeOptions;
 use crate::observer::Observer;
 use crate::options::FineTuneOptions;
+use crate::prune::pictures::{judged, model_and_pictures};
 use crate::prune::state::{self, Place, RunState};
-use crate::prune::{LatencyPair, judge_with, latency, model_and_pictures};
+use crate::prune::{LatencyPair, latency};
 use crate::recalibrate::recalibrate;
 use crate::report::FineTuneReport;
 use crate::setup;
@@ -184,7 +185,7 @@ impl Sparsifying<'_> {
         let Some(dataset) = &self.dataset else {
             return Ok(Made { model, top1_before: None, top1_masked: None, tuned: None });
         };
-        let (top1_before, _) = judge_with(dataset, &self.dense, tune, observer)?;
+        let top1_before = judged(dataset, &self.dense, tune, observer)?.top1;
         if self.options.statistics_batches > 0 {
             let (batches, recovery) = (self.options.statistics_batches, self.options.recovery());
             model = recalibrate(&model, dataset, batches, &recovery)?;
@@ -193,7 +194,7 @@ impl Sparsifying<'_> {
         let top1_masked = match &begun {
             Some(_) => state.top1_cut(0),
             None => {
-                let (top1, _) = judge_with(dataset, &model, tune, observer)?;
+                let top1 = judged(dataset, &model, tune, observer)?.top1;
                 state.cut(0, Some(top1))?;
                 Some(top1)
             }
@@ -262,12 +263,12 @@ impl Sparsifying<'_> {
         observer: &mut dyn Observer,
     ) -> Result<SparsifyReport> {
         let (options, model) = (self.options, &made.model);
-        let (mut path, mut judged, mut latencies) = (None, None, Vec::new());
+        let (mut path, mut after, mut latencies) = (None, None, Vec::new());
         // Whoever stopped it waits for no measurement, and a file appears when it is done.
         if !made.stopped() {
             path = Some(state.write(model, options.file.as_deref())?);
             if let Some(dataset) = &self.dataset {
-                judged = Some(judge_with(dataset, model, &options.tune, observer)?);
+                after = Some(judged(dataset, model, &options.tune, observer)?);
             }
             let (batch, threads) = (options.latency_batch, options.tune.threads);
             latencies = latency::measure([&self.dense, model], batch, threads)?;
@@ -284,7 +285,7 @@ impl Sparsifying<'_> {
             chosen_by: options.zeros.to_string(),
             top1_before: made.top1_before,
             top1_masked: made.top1_masked,
-            top1_after: judged.map(|(top1, _)| top1),
+            top1_after: after.as_ref().map(|after| after.top1),
             top1_last: made.tuned.as_ref().and_then(|tuned| tuned.val_top1),
             file_bytes,
             compressed_bytes_before,
@@ -293,7 +294,7 @@ impl Sparsifying<'_> {
             latency_before_ms: one.map(|pair| pair.before_ms),
             latency_after_ms: one.map(|pair| pair.after_ms),
             latencies,
-            images: judged.map(|(_, images)| images),
+            images: after.map(|after| after.images),
             seconds: self.started.elapsed().as_secs_f64(),
             model: path,
             out: state.folder().to_path_buf(),

@@ -24,6 +24,7 @@ pub(crate) enum Element {
 
 impl Element {
     /// Bytes of one.
+    #[cfg(feature = "pth")]
     pub(crate) fn size(self) -> usize {
         match self {
             Self::F64 | Self::I64 => 8,

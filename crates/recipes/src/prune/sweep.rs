@@ -1,16 +1,16 @@
 //! The Pareto sweep: a network pruned to several shares of its multiply-accumulates, beside channels chosen at random and smaller networks.
 //!
-//! Above: `prune`, the binary. Below: `sweep::folder`, `prune::{Pruning, latency, state, shares}`, `fine_tune`. Not here: a page of it (`prune::page`), a table
+//! Above: `prune`, the binary. Below: `sweep::{folder, report}`, `prune::{Pruning, latency, state, shares}`, `fine_tune`. Not here: a page of it (`prune::page`), a table
 //! (the binary's, `prune::csv`).
 //! Every point is a run in a folder of its own, and `sweep.json` remembers those that are done, so that a sweep that was stopped goes on.
 
 mod folder;
+mod report;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
 use taper_data::Dataset;
 use taper_model::Model;
 use taper_prune::{Amount, Criterion, Groups, Metric, Protect, Target};
@@ -23,6 +23,8 @@ use crate::options::{FineTuneOptions, PruneOptions};
 use crate::setup;
 use crate::source::ModelSource;
 use folder::SweepState;
+
+pub use report::{PointKind, PointLatency, SweepPoint, SweepReport};
 
 /// What is swept, and what is beside it.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,83 +52,6 @@ impl SweepOptions {
     pub fn new(shares: Vec<f64>) -> Self {
         Self { shares, controls: Vec::new(), random: RandomControl::default() }
     }
-}
-
-/// The result of a sweep.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct SweepReport {
-    /// The network that was pruned.
-    pub model: String,
-    /// The network as it was first, then the points that are done.
-    pub points: Vec<SweepPoint>,
-    /// Held-out pictures behind the accuracies.
-    pub images: usize,
-    /// Seconds of this call.
-    pub seconds: f64,
-    /// The sweep's folder.
-    #[serde(skip)]
-    pub out: PathBuf,
-    /// Whether it was asked to stop before its last point.
-    pub stopped: bool,
-}
-
-/// What a point of a sweep is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PointKind {
-    /// The network as it was.
-    Unpruned,
-    /// Its channels cut by the criterion.
-    Pruned,
-    /// Its channels cut at random.
-    Random,
-    /// Another network.
-    Network,
-}
-
-impl PointKind {
-    /// The word of JSON and CSV.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Unpruned => "unpruned",
-            Self::Pruned => "pruned",
-            Self::Random => "random",
-            Self::Network => "network",
-        }
-    }
-}
-
-/// A network of a sweep.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SweepPoint {
-    /// Criterion and share, or the network's name.
-    pub name: String,
-    /// What it is.
-    pub kind: PointKind,
-    /// Share of multiply-accumulates that was asked for.
-    pub share: Option<f64>,
-    /// Multiply-accumulates of an image.
-    pub macs: u64,
-    /// Trained parameters.
-    pub params: u64,
-    /// Share of the held-out pictures that it names rightly right after the cut.
-    pub top1_cut: Option<f64>,
-    /// The same of the model file, after recovery.
-    pub top1: f64,
-    /// Milliseconds by batch, all networks measured in turns when the others are done; empty when stopped before that.
-    #[serde(skip_deserializing)]
-    pub latencies: Vec<PointLatency>,
-    /// The model file; absent for the network as it was.
-    pub model: Option<PathBuf>,
-}
-
-/// How long a batch takes.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct PointLatency {
-    /// Images.
-    pub batch: usize,
-    /// Milliseconds, median.
-    pub ms: f64,
 }
 
 /// Prunes a network to every share, and lets each recover in a folder of its own: `OUT/macs-0.50`, `OUT/random-0.50`, `OUT/control-1`.
