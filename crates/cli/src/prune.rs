@@ -102,7 +102,7 @@ pub(crate) struct Flags {
     /// What else the budget may be met with, if training pictures say that it loses less: smaller images, fewer blocks
     #[arg(long, value_name = "image-size|depth", value_delimiter = ',')]
     allow: Vec<Allowed>,
-    /// Cut and recover so many times [default: 5, or as often as there are epochs]
+    /// Cut and recover so many times [default: 3, or as often as there are epochs]
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
     /// Passes over the training pictures after the cuts; 0 to cut only

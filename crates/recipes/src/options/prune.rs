@@ -74,7 +74,7 @@ impl PruneOptions {
     pub const LR: f64 = 3e-3;
 
     /// Rounds when none are given and there are as many epochs.
-    pub const ROUNDS: usize = 5;
+    pub const ROUNDS: usize = 3;
 
     /// Everything but a target, which has no default.
     pub fn new(model: impl Into<String>) -> Self {
