@@ -250,12 +250,14 @@ fn a_run_is_stopped_by_any_rank_and_goes_on_with_another_number_of_them() {
     run((4, 1), &whole, Start::Fresh, None).remove(0).0.unwrap();
     for (i, [first, then]) in [[4, 1], [1, 4], [2, 4], [4, 2]].into_iter().enumerate() {
         let stopped = settings(&dir.path().join(format!("stopped {i}")));
-        let until = Some(1 + 2 * i as u64);
-        let all = run((4, first), &stopped, Start::Fresh, until);
+        let until = 1 + i as u64;
+        let all = run((4, first), &stopped, Start::Fresh, Some(until));
         let steps: Vec<u64> =
             all.iter().map(|(outcome, _)| outcome.as_ref().unwrap().steps).collect();
         assert!(all.iter().all(|(outcome, _)| outcome.as_ref().unwrap().stopped));
-        assert!(steps.iter().all(|&step| step == steps[0]) && steps[0] < 9, "{steps:?}");
+        // The rank that is asked may have said already that it goes on with the next step.
+        let is_soon = (until + 1..=until + 2).contains(&steps[0]);
+        assert!(steps.iter().all(|&step| step == steps[0]) && is_soon, "{steps:?}");
         for (outcome, _) in run((4, then), &stopped, Start::Resume, None) {
             assert!(!outcome.unwrap().stopped);
         }
