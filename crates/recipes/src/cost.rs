@@ -152,49 +152,69 @@ pub fn cost_of(
     options: &CostOptions,
     calibration: Option<&Calibration>,
 ) -> Result<CostReport> {
-    let failed = |source| Error::Cost { source };
-    let graph = &network.graph;
-    let size = options.image_size.unwrap_or(network.size);
-    let shape = [options.batch, size[0], size[1]];
-    let threads = threads(options, calibration);
-    let frozen =
-        options.freeze.frozen_params(graph).map_err(|source| Error::Transfer { source })?;
-    let trained: Vec<bool> = frozen.iter().map(|frozen| !frozen).collect();
-    let costs = taper_cost::of_trained(graph, size, |id| trained[id.index()]).map_err(failed)?;
-    let outputs: Vec<&str> = graph.main_outputs().collect();
-    let plan = taper_cost::inference_units(graph, &outputs, size).map_err(failed)?;
-    let slots = setup::rule(&options.recipe()).slots().len();
-    let inference =
-        taper_cost::inference_memory(graph, &outputs, shape, threads).map_err(failed)?;
-    let training =
-        taper_cost::training_memory(graph, &outputs, &trained, shape, slots).map_err(failed)?;
-    let mut roof = None;
-    let time = match calibration {
-        None => None,
-        Some(calibration) => {
-            let model = LatencyModel::new(calibration, threads).map_err(failed)?;
-            roof = Some(model.roof().clone());
+    Predictor::new(options, calibration)?.cost_of(network, options)
+}
+
+/// A calibration that is fitted, or none: asked for several networks on the same threads.
+struct Predictor<'a> {
+    threads: usize,
+    fitted: Option<(LatencyModel<'a>, String)>,
+}
+
+impl<'a> Predictor<'a> {
+    fn new(options: &CostOptions, calibration: Option<&'a Calibration>) -> Result<Self> {
+        let threads = threads(options, calibration);
+        let fit = |calibration: &'a Calibration| {
+            let model = LatencyModel::new(calibration, threads);
+            let model = model.map_err(|source| Error::Cost { source })?;
+            Ok::<_, Error>((model, calibration::told(&calibration.machine)))
+        };
+        Ok(Self { threads, fitted: calibration.map(fit).transpose()? })
+    }
+
+    fn cost_of(&self, network: &CostNetwork, options: &CostOptions) -> Result<CostReport> {
+        let Self { threads, fitted } = self;
+        let threads = *threads;
+        let failed = |source| Error::Cost { source };
+        let graph = &network.graph;
+        let size = options.image_size.unwrap_or(network.size);
+        let shape = [options.batch, size[0], size[1]];
+        let frozen =
+            options.freeze.frozen_params(graph).map_err(|source| Error::Transfer { source })?;
+        let trained: Vec<bool> = frozen.iter().map(|frozen| !frozen).collect();
+        let costs =
+            taper_cost::of_trained(graph, size, |id| trained[id.index()]).map_err(failed)?;
+        let outputs: Vec<&str> = graph.main_outputs().collect();
+        let plan = taper_cost::inference_units(graph, &outputs, size).map_err(failed)?;
+        let slots = setup::rule(&options.recipe()).slots().len();
+        let inference =
+            taper_cost::inference_memory(graph, &outputs, shape, threads).map_err(failed)?;
+        let training =
+            taper_cost::training_memory(graph, &outputs, &trained, shape, slots).map_err(failed)?;
+        let predict = |(model, machine): &(LatencyModel<'_>, String)| {
             let inference = model.inference(graph, &outputs, shape).map_err(failed)?;
             let training = model.training_step(graph, &outputs, &trained, shape, slots);
-            Some((inference, training.map_err(failed)?, calibration::told(&calibration.machine)))
-        }
-    };
-    let largest = match options.memory {
-        None => None,
-        Some(bytes) => Some(largest_batch(graph, &outputs, &trained, (size, slots), bytes)?),
-    };
-    Ok(report::report(&report::Parts {
-        network,
-        options,
-        threads,
-        costs: &costs,
-        plan: &plan,
-        inference: &inference,
-        training: &training,
-        time: time.as_ref(),
-        roof: roof.as_ref(),
-        largest,
-    }))
+            Ok::<_, Error>((inference, training.map_err(failed)?, machine.clone()))
+        };
+        let time = fitted.as_ref().map(predict).transpose()?;
+        let roof = fitted.as_ref().map(|(model, _)| model.roof());
+        let largest = match options.memory {
+            None => None,
+            Some(bytes) => Some(largest_batch(graph, &outputs, &trained, (size, slots), bytes)?),
+        };
+        Ok(report::report(&report::Parts {
+            network,
+            options,
+            threads,
+            costs: &costs,
+            plan: &plan,
+            inference: &inference,
+            training: &training,
+            time: time.as_ref(),
+            roof,
+            largest,
+        }))
+    }
 }
 
 /// What several networks cost, side by side, each at its own size if none is said.

@@ -4,9 +4,10 @@
 
 use serde::Serialize;
 use taper_cost::Calibration;
-use taper_cost::what_if::{Change, RemovablePart, Sweep, apply, removable};
+use taper_cost::what_if::{Change, Removable, RemovablePart, Sweep, apply, removable};
+use taper_engine::Cpu;
 
-use super::{CostNetwork, CostOptions, CostReport, cost_of};
+use super::{CostNetwork, CostOptions, CostReport, Predictor, cost_of};
 use crate::error::{Error, Result};
 
 /// A factor at all its values.
@@ -147,17 +148,31 @@ pub fn savings(
     calibration: Option<&Calibration>,
 ) -> Result<Vec<Saving>> {
     let options = CostOptions { memory: None, ..options.clone() };
-    let whole = CostSummary::of(&cost_of(network, &options, calibration)?);
+    let predictor = Predictor::new(&options, calibration)?;
+    let whole = CostSummary::of(&predictor.cost_of(network, &options)?);
     let size = options.image_size.unwrap_or(network.size);
     let parts = removable(&network.graph, size).map_err(|source| Error::Cost { source })?;
-    let saving = |part: taper_cost::what_if::Removable| {
-        let network = CostNetwork { graph: part.graph, ..network.clone() };
-        let left = CostSummary::of(&cost_of(&network, &options, calibration)?);
+    let parts: Vec<Removable> = parts.collect();
+    let saving = |part: &Removable| {
+        let network = CostNetwork { graph: part.graph.clone(), ..network.clone() };
+        let left = CostSummary::of(&predictor.cost_of(&network, &options)?);
         let part_kind = match part.part {
             RemovablePart::Block => "block",
             RemovablePart::Layer => "layer",
         };
-        Ok(Saving { name: part.name, part: part_kind, saved: whole.less(&left) })
+        Ok(Saving { name: part.name.clone(), part: part_kind, saved: whole.less(&left) })
     };
-    parts.map(saving).collect()
+    // Shared out among the cores; in their order all the same.
+    let share = parts.len().div_ceil(Cpu::new(0).threads()).max(1);
+    let some = |parts: &[Removable]| parts.iter().map(saving).collect::<Vec<_>>();
+    let some = &some;
+    std::thread::scope(|scope| {
+        let shares: Vec<_> =
+            parts.chunks(share).map(|parts| scope.spawn(move || some(parts))).collect();
+        let done = shares.into_iter().flat_map(|share| match share.join() {
+            Ok(savings) => savings,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        done.collect()
+    })
 }
