@@ -11,6 +11,24 @@ fn a_binary_without_mpi_refuses_to_be_one_of_several() {
     }
 }
 
+#[test]
+fn a_command_whose_work_is_not_shared_refuses_to_be_one_of_several() {
+    use crate::taper::{command, ran};
+    let mut several = command(&[
+        "prune",
+        "--model",
+        "none",
+        "--data",
+        "none",
+        "--target-macs",
+        "0.5",
+        "--out",
+        "/nowhere/at/all",
+    ]);
+    several.env("OMPI_COMM_WORLD_SIZE", "2");
+    ran(several).refuses(2, &["has started 2 of this program", "only fine-tuning is shared out"]);
+}
+
 #[cfg(feature = "mpi")]
 mod with_mpi {
     use std::path::Path;

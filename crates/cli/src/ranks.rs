@@ -1,6 +1,6 @@
 //! Ranks on the command line: found in the environment, named where one of them fails, and what sharing cost in words.
 //!
-//! Above: `finetune`. Below: `taper_recipes::group`. Not here: what ranks do (`taper_recipes`).
+//! Above: `finetune`, `prune`. Below: `taper_recipes::{group, must_be_alone}`. Not here: what ranks do (`taper_recipes`).
 
 use anyhow::Result;
 use taper_recipes::{Error, Group, GroupOptions, RanksReport};
@@ -8,6 +8,11 @@ use taper_recipes::{Error, Group, GroupOptions, RanksReport};
 /// The rank of this process, if a launcher has started several.
 pub(crate) fn group(options: GroupOptions) -> Result<Group> {
     Ok(taper_recipes::group(&|name| std::env::var(name).ok(), options)?)
+}
+
+/// Refuses to be one of several processes, for a command that would do its work in each of them.
+pub(crate) fn must_be_alone() -> Result<()> {
+    Ok(taper_recipes::must_be_alone(&|name| std::env::var(name).ok())?)
 }
 
 /// What a rank other than the first says when it fails: what is its own. What all ranks were told, the first one says.

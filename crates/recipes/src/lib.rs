@@ -56,7 +56,7 @@ pub use options::{
     ScheduleKind,
 };
 pub use predict::{predict, predict_observed};
-pub use ranks::group;
+pub use ranks::{group, must_be_alone};
 pub use recalibrate::{gather_evidence, recalibrate};
 pub use report::{
     BenchReport, CalibrationReport, ClassProbability, Confusion, EvaluateReport, FineTuneReport,

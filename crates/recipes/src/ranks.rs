@@ -37,12 +37,32 @@ const SIZES: [(&str, &str); 3] = [
 /// # Ok::<(), taper_recipes::Error>(())
 /// ```
 pub fn group(variable: &dyn Fn(&str) -> Option<String>, options: GroupOptions) -> Result<Group> {
-    let started = SIZES.iter().find_map(|&(name, launcher)| {
+    let Some((ranks, launcher)) = started(variable) else { return Ok(Group::alone_with(options)) };
+    of_launcher(ranks, launcher, options)
+}
+
+/// Refuses to be one of several processes of a launcher: for work that is not shared out, which each of them would do again and write to
+/// the same place.
+///
+/// # Errors
+/// [`Error::Launch`] if there are several.
+pub fn must_be_alone(variable: &dyn Fn(&str) -> Option<String>) -> Result<()> {
+    match started(variable) {
+        None => Ok(()),
+        Some((ranks, launcher)) => Err(Error::Launch {
+            launcher,
+            ranks,
+            reason: "of all work only fine-tuning is shared out (`finetune`); start one",
+        }),
+    }
+}
+
+/// How many processes a launcher has started, if there are several, and which one it is.
+fn started(variable: &dyn Fn(&str) -> Option<String>) -> Option<(usize, &'static str)> {
+    SIZES.iter().find_map(|&(name, launcher)| {
         let ranks = variable(name)?.trim().parse::<usize>().ok()?;
         (ranks > 1).then_some((ranks, launcher))
-    });
-    let Some((ranks, launcher)) = started else { return Ok(Group::alone_with(options)) };
-    of_launcher(ranks, launcher, options)
+    })
 }
 
 #[cfg(feature = "mpi")]
