@@ -102,8 +102,7 @@ pub(crate) struct Flags {
     /// What else the budget may be met with, if training pictures say that it loses less: smaller images, fewer blocks
     #[arg(long, value_name = "image-size|depth", value_delimiter = ',')]
     allow: Vec<Allowed>,
-    /// Cut and recover so many times [default: 3, or as often as there are epochs]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help = rounds_help())]
     rounds: Option<usize>,
     /// Passes over the training pictures after the cuts; 0 to cut only
     #[arg(long, value_name = "N", default_value_t = defaults().recovery_epochs)]
@@ -186,6 +185,11 @@ fn milliseconds(text: &str) -> std::result::Result<Amount, String> {
 
 fn amount(text: &str) -> std::result::Result<Amount, String> {
     text.parse::<Amount>().map_err(|error| error.to_string())
+}
+
+fn rounds_help() -> String {
+    let default = PruneOptions::ROUNDS;
+    format!("Cut and recover so many times [default: {default}, or as often as there are epochs]")
 }
 
 /// What a budget may be met with beside channels.
