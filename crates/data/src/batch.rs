@@ -166,3 +166,24 @@ impl Batch {
         self.clone().into_tensors(device)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn rows_are_shared_out_once_and_evenly(of in 1_usize..65, rows in 0_usize..300) {
+            let mut next = 0;
+            for part in 0..of {
+                let share = Piece { position: 0, part, of }.rows(rows);
+                prop_assert_eq!(share.start, next);
+                prop_assert!(share.len() == rows / of || share.len() == rows / of + 1);
+                next = share.end;
+            }
+            prop_assert_eq!(next, rows);
+        }
+    }
+}

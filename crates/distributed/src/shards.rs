@@ -1,6 +1,6 @@
-//! Which shards and rows of a step belong to which rank.
+//! Which shards of a step belong to which rank.
 //!
-//! Above: the training. Below: nothing. Not here: summing them (`tree`, `reduce`).
+//! Above: the training. Below: nothing. Not here: summing them (`tree`, `reduce`), which rows a shard has (whoever reads a batch in parts).
 
 use std::ops::Range;
 
@@ -16,7 +16,6 @@ use crate::{Error, Reduction, Result};
 ///
 /// let shards = Shards::new(4, 2, Reduction::Exact)?;
 /// assert_eq!(shards.of(1), 2..4);
-/// assert_eq!(shards.rows(2, 10), 5..7);
 /// # Ok::<(), taper_distributed::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,25 +65,10 @@ impl Shards {
     pub fn of(&self, rank: usize) -> Range<usize> {
         rank * self.per_rank()..(rank + 1) * self.per_rank()
     }
-
-    /// The rows of `shard` in a batch of `rows`; numbers of rows differ by at most one, and can be none.
-    #[must_use]
-    pub fn rows(&self, shard: usize, rows: usize) -> Range<usize> {
-        shard * rows / self.count..(shard + 1) * rows / self.count
-    }
-
-    /// The rows of all shards of `rank` in a batch of `rows`.
-    #[must_use]
-    pub fn rows_of(&self, rank: usize, rows: usize) -> Range<usize> {
-        let shards = self.of(rank);
-        shards.start * rows / self.count..shards.end * rows / self.count
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -101,25 +85,6 @@ mod tests {
         ] {
             let made = Shards::new(count, ranks, reduction);
             assert_eq!(made.is_ok(), is_fine, "{count} {ranks} {reduction:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn rows_are_shared_out_once_and_evenly(ranks in 1_usize..9, per in 1_usize..9, rows in 0_usize..300) {
-            let shards = Shards::new(ranks * per, ranks, Reduction::Fast).unwrap();
-            let mut next = 0;
-            for rank in 0..ranks {
-                prop_assert_eq!(shards.rows_of(rank, rows).start, next);
-                for shard in shards.of(rank) {
-                    let part = shards.rows(shard, rows);
-                    prop_assert_eq!(part.start, next);
-                    prop_assert!(part.len() == rows / shards.count() || part.len() == rows / shards.count() + 1);
-                    next = part.end;
-                }
-                prop_assert_eq!(shards.rows_of(rank, rows).end, next);
-            }
-            prop_assert_eq!(next, rows);
         }
     }
 }
