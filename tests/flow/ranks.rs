@@ -1,32 +1,43 @@
 //! Several processes of the binary: under a launcher with MPI one network, without it a refusal.
 
+use crate::taper::{command, ran};
+
 #[cfg(not(feature = "mpi"))]
 #[test]
 fn a_binary_without_mpi_refuses_to_be_one_of_several() {
-    use crate::taper::{command, ran};
-    for variable in ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"] {
+    for (variable, value, number) in [
+        ("OMPI_COMM_WORLD_SIZE", "3", "started 3 of"),
+        ("PMI_SIZE", "3", "started 3 of"),
+        ("SLURM_STEP_NUM_TASKS", "3", "started 3 of"),
+        ("PMIX_RANK", "0", "started an unknown number of"),
+    ] {
         let mut several = command(&["finetune", "--out", "/nowhere/at/all"]);
-        several.env(variable, "3");
-        ran(several).refuses(2, &["has started 3 of this program", "--features mpi"]);
+        several.env(variable, value);
+        ran(several).refuses(2, &[number, "--features mpi"]);
     }
 }
 
 #[test]
 fn a_command_whose_work_is_not_shared_refuses_to_be_one_of_several() {
-    use crate::taper::{command, ran};
-    let mut several = command(&[
-        "prune",
-        "--model",
-        "none",
-        "--data",
-        "none",
-        "--target-macs",
-        "0.5",
-        "--out",
-        "/nowhere/at/all",
-    ]);
-    several.env("OMPI_COMM_WORLD_SIZE", "2");
-    ran(several).refuses(2, &["has started 2 of this program", "only fine-tuning is shared out"]);
+    for line in [
+        "eval --model none --data none",
+        "predict --model none none.jpg",
+        "look --model none none.jpg --out /nowhere/at/all",
+        "bench --model none",
+        "cost --model none --csv /nowhere/at/all",
+        "prune --model none --data none --target-macs 0.5 --out /nowhere/at/all",
+        "explain conv --in-channels 3 --out-channels 4 --kernel 3 --input 8",
+        "models",
+    ] {
+        let args: Vec<&str> = line.split(' ').collect();
+        let mut several = command(&args);
+        several.env("OMPI_COMM_WORLD_SIZE", "2");
+        let words = ["started 2 of this program", "only fine-tuning is shared out"];
+        ran(several).refuses(2, &words).refuses(2, &["unset `OMPI_COMM_WORLD_SIZE`"]);
+        let mut one = command(&args);
+        one.env("OMPI_COMM_WORLD_SIZE", "1").env("PMIX_RANK", "0");
+        assert!(!ran(one).stderr.contains("shared out"), "{line}");
+    }
 }
 
 #[cfg(feature = "mpi")]
@@ -126,6 +137,29 @@ mod with_mpi {
         assert!(!job.dir.path().join("run").exists());
         job.on_ranks(2, "run", &["--shards", "3", "--reduce", "fast"])
             .refuses(2, &["3 shards cannot be shared out to 2 ranks"]);
+    }
+
+    #[test]
+    fn what_fails_on_one_rank_is_told_once_with_its_name() {
+        let job = Job::new();
+        let (good, mut bad) = (job.args("run", &[]), job.args("run", &[]));
+        for word in &mut bad {
+            if *word == job.data {
+                *word = "/nowhere/at/all".to_owned();
+            }
+        }
+        for (programs, told) in [
+            ([(1, good.clone()), (1, bad.clone())], "error: rank 1 ended the job: "),
+            ([(1, bad), (1, good)], "error: "),
+        ] {
+            let failed = ran(mpirun(&programs));
+            assert!(failed.code.is_some_and(|code| code != 0), "{}", failed.stdout);
+            assert_eq!(failed.stderr.matches("/nowhere/at/all").count(), 1, "{}", failed.stderr);
+            let errors: Vec<&str> =
+                failed.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+            assert!(errors.len() == 1 && errors[0].starts_with(told), "{}", failed.stderr);
+        }
+        assert!(!job.dir.path().join("run").exists());
     }
 
     /// The process that is the given rank of the job whose folder is named.

@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use taper_recipes::MAX_THREADS;
 
-use crate::{bench, cost, eval, explain, finetune, look, models, predict, prune};
+use crate::{bench, cost, eval, explain, finetune, look, models, predict, prune, ranks};
 
 /// Fine-tune, evaluate, use and measure efficient convolutional networks.
 #[derive(Debug, Parser)]
@@ -102,6 +102,9 @@ pub(crate) fn parse() -> Result<Request> {
 impl Request {
     /// Does what was asked.
     pub(crate) fn run(self) -> Result<ExitCode> {
+        if !matches!(self.command, Command::Finetune(_)) {
+            ranks::must_be_alone()?;
+        }
         match self.command {
             Command::Finetune(flags) => finetune::run(*flags, &self.matches),
             Command::Eval(flags) => eval::run(flags),

@@ -1,6 +1,6 @@
 //! How a command ends that failed: the message in the words of the command line, and the exit code.
 //!
-//! Above: `main`. Below: `taper_recipes::Error`, `ranks`. Not here: what went wrong (`taper_recipes`).
+//! Above: `main`, `ranks`. Below: `taper_recipes::Error`, `ranks`. Not here: what went wrong (`taper_recipes`).
 //! Libraries name the fields of their options; that a field is a flag is known here alone.
 
 use std::io;
@@ -46,14 +46,14 @@ pub(crate) fn end(error: &anyhow::Error) -> ExitCode {
     {
         return reader_left();
     }
-    let (rank, cause) = match error.downcast_ref::<OfRank>() {
-        Some(rank) => (Some(rank), Some(&rank.source)),
-        None => (None, error.downcast_ref::<Error>()),
-    };
-    if !rank.is_some_and(OfRank::is_told) {
-        drop(output::complain(&format!("error: {}", words(error))));
-    }
-    match cause {
+    drop(output::complain(&format!("error: {}", words(error))));
+    code(error)
+}
+
+/// How the program ends whose error has been told.
+pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
+    let of_rank = error.downcast_ref::<OfRank>().map(|rank| &rank.source);
+    match of_rank.or_else(|| error.downcast_ref::<Error>()) {
         Some(Error::Stopped) => ExitCode::from(signals::STOPPED),
         Some(error) if error.is_request() => ExitCode::from(2),
         None if error.is::<Remembered>() || error.is::<Taken>() => ExitCode::from(2),

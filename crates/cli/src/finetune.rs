@@ -59,6 +59,7 @@ Examples:
   taper finetune                                   the built-in pictures, to see it work
   taper finetune --data photos/ --out my-model/    photos/<class>/*.jpg
   taper finetune --resume my-model/                go on after Ctrl-C
+  mpirun -np 4 --bind-to none taper finetune --threads 1 --data photos/    on four processes, see docs/distributed.md
 
 Exit codes: 0 done; 1 the work failed; 2 the request was wrong; 130 stopped by Ctrl-C with everything saved")]
 pub(crate) struct Flags {
@@ -168,17 +169,23 @@ pub(crate) fn run(flags: Flags, matches: &ArgMatches) -> Result<ExitCode> {
     };
     let traced = GroupOptions { trace: flags.trace.is_some(), ..GroupOptions::default() };
     let group = ranks::group(traced)?;
-    let rank = group.rank();
+    let group = Arc::new(group);
     let mut progress = Progress::new(output.clone());
     let report = match resumed {
-        Some(options) => taper_recipes::resume_on_ranks(group, &options, &stop, &mut progress),
+        Some(options) => {
+            taper_recipes::resume_on_ranks(group.clone(), &options, &stop, &mut progress)
+        }
         None => {
-            taper_recipes::fine_tune_on_ranks(group, &flags.into_options(), &stop, &mut progress)
+            let options = flags.into_options();
+            taper_recipes::fine_tune_on_ranks(group.clone(), &options, &stop, &mut progress)
         }
     };
     progress.end();
-    let report = report.map_err(|error| ranks::of_rank(rank, error))?;
-    if rank > 0 {
+    let report = match report {
+        Ok(report) => report,
+        Err(error) => return Ok(ranks::end(group, error)),
+    };
+    if !group.is_first() {
         return Ok(ExitCode::SUCCESS); // the first rank says what came of it, and how it ends
     }
     say(&report, &output);

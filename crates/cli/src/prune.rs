@@ -22,7 +22,7 @@ use crate::args::{Arch, Shared};
 use crate::failure::Taken;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::{ranks, signals};
+use crate::signals;
 use sparse::SparseFlags;
 use study::Study;
 
@@ -201,7 +201,6 @@ enum Allowed {
 
 /// Runs the command.
 pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
-    ranks::must_be_alone()?;
     let stop = signals::stop_flag()?;
     let output = Output::stopping(flags.shared.json, Arc::clone(&stop));
     let mut progress = Progress::new(output.clone());

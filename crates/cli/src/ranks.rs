@@ -1,9 +1,14 @@
 //! Ranks on the command line: found in the environment, named where one of them fails, and what sharing cost in words.
 //!
-//! Above: `finetune`, `prune`. Below: `taper_recipes::{group, must_be_alone}`. Not here: what ranks do (`taper_recipes`).
+//! Above: `args`, `finetune`. Below: `taper_recipes::{group, must_be_alone}`, `failure`. Not here: what ranks do (`taper_recipes`).
+
+use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Result;
-use taper_recipes::{Error, Group, GroupOptions, RanksReport};
+use taper_recipes::{Error, Group, GroupOptions, RanksError, RanksReport};
+
+use crate::failure;
 
 /// The rank of this process, if a launcher has started several.
 pub(crate) fn group(options: GroupOptions) -> Result<Group> {
@@ -15,7 +20,7 @@ pub(crate) fn must_be_alone() -> Result<()> {
     Ok(taper_recipes::must_be_alone(&|name| std::env::var(name).ok())?)
 }
 
-/// What a rank other than the first says when it fails: what is its own. What all ranks were told, the first one says.
+/// An error with the rank that tells it.
 #[derive(Debug, thiserror::Error)]
 #[error("rank {rank}")]
 pub(crate) struct OfRank {
@@ -24,26 +29,31 @@ pub(crate) struct OfRank {
     pub(crate) source: Error,
 }
 
-impl OfRank {
-    /// Whether the first rank says the same.
-    pub(crate) fn is_told(&self) -> bool {
-        let mut cause: Option<&dyn std::error::Error> = Some(&self.source);
-        while let Some(error) = cause {
-            if error.is::<taper_recipes::RanksError>() {
-                return true;
-            }
-            cause = error.source();
-        }
-        matches!(self.source, Error::Ranks { .. })
+/// How a rank ends that failed. Of all ranks one says why, before it leaves; the others wait for that, and speak if they miss it.
+pub(crate) fn end(group: Arc<Group>, error: Error) -> ExitCode {
+    let (rank, speaks) = (group.rank(), spokesman(&error) == group.rank());
+    let error = match rank {
+        0 => error.into(),
+        rank => anyhow::Error::from(OfRank { rank, source: error }),
+    };
+    if speaks {
+        let code = failure::end(&error);
+        drop(group);
+        return code;
     }
+    let is_told = Arc::into_inner(group).is_some_and(Group::leave);
+    if is_told { failure::code(&error) } else { failure::end(&error) }
 }
 
-/// An error with the rank that it is of.
-pub(crate) fn of_rank(rank: usize, source: Error) -> anyhow::Error {
-    match rank {
-        0 => source.into(),
-        rank => OfRank { rank, source }.into(),
+/// The rank that says why all ranks end: the first one, unless it is gone.
+fn spokesman(error: &Error) -> usize {
+    if let Error::Ranks { source } = error {
+        return source.spokesman();
     }
+    let first: &dyn std::error::Error = error;
+    let mut causes = std::iter::successors(Some(first), |error| error.source());
+    let told = causes.find_map(|cause| cause.downcast_ref::<RanksError>());
+    told.map_or(0, RanksError::spokesman)
 }
 
 /// What sharing steps out has cost.

@@ -284,14 +284,14 @@ pub enum Error {
         source: taper_transfer::Error,
     },
     /// A launcher has started several of this program, which cannot work together.
-    #[error("{launcher} has started {ranks} of this program, and {reason}")]
+    #[error("{launcher} has started {} of this program, and {reason}", number(*ranks))]
     Launch {
         /// What has started them.
         launcher: &'static str,
-        /// How many.
-        ranks: usize,
+        /// How many, if it says so.
+        ranks: Option<usize>,
         /// Why not, and what to do.
-        reason: &'static str,
+        reason: String,
     },
     /// Ranks cannot work together, or not any more.
     #[error(transparent)]
@@ -346,4 +346,9 @@ impl Error {
             _ => true,
         }
     }
+}
+
+/// How many processes there are.
+fn number(ranks: Option<usize>) -> String {
+    ranks.map_or_else(|| "an unknown number".to_owned(), |ranks| ranks.to_string())
 }

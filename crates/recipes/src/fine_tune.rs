@@ -4,6 +4,7 @@
 //! The same options give the same model file, also when the run was stopped or killed and gone on with.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -78,7 +79,7 @@ pub fn fine_tune(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<FineTuneReport> {
-    begin(Group::alone(), None, options, stop, observer)
+    begin(Group::alone().into(), None, options, stop, observer)
 }
 
 /// [`fine_tune`] on a data set of your own, in memory or in files, instead of a folder: `options.data` must be absent. Pictures are
@@ -119,14 +120,15 @@ pub fn fine_tune_on(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<FineTuneReport> {
-    begin(Group::alone(), Some(dataset), options, stop, observer)
+    begin(Group::alone().into(), Some(dataset), options, stop, observer)
 }
 
 /// [`fine_tune`] on several ranks, each of which calls it with its end of them: steps and evaluations are shared out, the first rank
 /// writes the run's folder and tells its observer, and all have the same report but for times. With [`Group::alone`] it is
 /// [`fine_tune`].
 ///
-/// What is learned depends on [`FineTuneOptions::shards`] and not on the number of ranks. A rank that fails ends all of them.
+/// What is learned depends on [`FineTuneOptions::shards`] and not on the number of ranks. A rank that fails ends all of them. Who keeps a
+/// share of its group can say why before the rank leaves: [`RanksError::spokesman`](crate::RanksError::spokesman), [`Group::leave`].
 ///
 /// # Errors
 /// As [`fine_tune`]; [`Error::Ranks`] if ranks were asked for different things or cannot share the shards, or one of them ends the job.
@@ -154,16 +156,16 @@ pub fn fine_tune_on(
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn fine_tune_on_ranks(
-    group: Group,
+    group: impl Into<Arc<Group>>,
     options: &FineTuneOptions,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<FineTuneReport> {
-    begin(group, None, options, stop, observer)
+    begin(group.into(), None, options, stop, observer)
 }
 
 pub(crate) fn begin(
-    group: Group,
+    group: Arc<Group>,
     dataset: Option<&Dataset>,
     options: &FineTuneOptions,
     stop: &AtomicBool,
@@ -209,7 +211,7 @@ pub fn resume(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<FineTuneReport> {
-    go_on(Group::alone(), None, options, Vec::new(), stop, observer)
+    go_on(Group::alone().into(), None, options, Vec::new(), stop, observer)
 }
 
 /// [`resume`] for a run that [`fine_tune_on`] began; `options.data` must be absent.
@@ -222,7 +224,7 @@ pub fn resume_on(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<FineTuneReport> {
-    go_on(Group::alone(), Some(dataset), options, Vec::new(), stop, observer)
+    go_on(Group::alone().into(), Some(dataset), options, Vec::new(), stop, observer)
 }
 
 /// [`resume`] on several ranks, as [`fine_tune_on_ranks`] begins: with any number that can share the run's shards, and with the same
@@ -231,16 +233,16 @@ pub fn resume_on(
 /// # Errors
 /// As [`resume`] and [`fine_tune_on_ranks`].
 pub fn resume_on_ranks(
-    group: Group,
+    group: impl Into<Arc<Group>>,
     options: &ResumeOptions,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<FineTuneReport> {
-    go_on(group, None, options, Vec::new(), stop, observer)
+    go_on(group.into(), None, options, Vec::new(), stop, observer)
 }
 
 pub(crate) fn go_on(
-    group: Group,
+    group: Arc<Group>,
     dataset: Option<&Dataset>,
     options: &ResumeOptions,
     hooks: Vec<Box<dyn StepHook + '_>>,

@@ -5,6 +5,7 @@
 //! Launchers tell their processes apart by variables; these are read to learn whether there are several, and MPI says the rest.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 
 use taper_distributed::{Digest, Group, GroupOptions, ReduceOptions, Reduction, Shards};
@@ -22,6 +23,19 @@ const SIZES: [(&str, &str); 3] = [
     ("SLURM_STEP_NUM_TASKS", "srun"),
 ];
 
+/// What every launcher of `PMIx` gives its processes, also one that does not say how many there are.
+const PMIX: (&str, &str) = ("PMIX_RANK", "a launcher of PMIx");
+
+/// What has started this process, perhaps as one of several.
+#[derive(Debug, Clone, Copy)]
+struct Launched {
+    launcher: &'static str,
+    /// The variable that tells it.
+    variable: &'static str,
+    /// How many processes there are, if it is told.
+    ranks: Option<usize>,
+}
+
 /// The rank of this process in the job that `mpirun` or `srun` has started, or one rank alone. `variable` looks a variable of the
 /// environment up.
 ///
@@ -37,8 +51,8 @@ const SIZES: [(&str, &str); 3] = [
 /// # Ok::<(), taper_recipes::Error>(())
 /// ```
 pub fn group(variable: &dyn Fn(&str) -> Option<String>, options: GroupOptions) -> Result<Group> {
-    let Some((ranks, launcher)) = started(variable) else { return Ok(Group::alone_with(options)) };
-    of_launcher(ranks, launcher, options)
+    let Some(launched) = launched(variable) else { return Ok(Group::alone_with(options)) };
+    of_launcher(launched, options)
 }
 
 /// Refuses to be one of several processes of a launcher: for work that is not shared out, which each of them would do again and write to
@@ -47,45 +61,55 @@ pub fn group(variable: &dyn Fn(&str) -> Option<String>, options: GroupOptions) -
 /// # Errors
 /// [`Error::Launch`] if there are several.
 pub fn must_be_alone(variable: &dyn Fn(&str) -> Option<String>) -> Result<()> {
-    match started(variable) {
-        None => Ok(()),
-        Some((ranks, launcher)) => Err(Error::Launch {
-            launcher,
-            ranks,
-            reason: "of all work only fine-tuning is shared out (`finetune`); start one",
-        }),
-    }
-}
-
-/// How many processes a launcher has started, if there are several, and which one it is.
-fn started(variable: &dyn Fn(&str) -> Option<String>) -> Option<(usize, &'static str)> {
-    SIZES.iter().find_map(|&(name, launcher)| {
-        let ranks = variable(name)?.trim().parse::<usize>().ok()?;
-        (ranks > 1).then_some((ranks, launcher))
+    launched(variable).map_or(Ok(()), |launched| {
+        let what = "of all work only fine-tuning is shared out (`finetune`): start one, or unset";
+        let variable = launched.variable;
+        Err(launched.refused(format!("{what} `{variable}` if each has work of its own")))
     })
 }
 
+/// What has started this process, unless it is the only one.
+fn launched(variable: &dyn Fn(&str) -> Option<String>) -> Option<Launched> {
+    let sizes = SIZES.iter().filter_map(|&(name, launcher)| {
+        let ranks = variable(name)?.trim().parse::<usize>().ok()?;
+        Some(Launched { launcher, variable: name, ranks: Some(ranks) })
+    });
+    let sizes: Vec<Launched> = sizes.collect();
+    let (name, launcher) = PMIX;
+    match sizes.iter().find(|launched| launched.ranks > Some(1)) {
+        Some(&launched) => Some(launched),
+        None if sizes.is_empty() && variable(name).is_some() => {
+            Some(Launched { launcher, variable: name, ranks: None })
+        }
+        None => None,
+    }
+}
+
+impl Launched {
+    fn refused(self, reason: impl Into<String>) -> Error {
+        let Launched { launcher, ranks, .. } = self;
+        Error::Launch { launcher, ranks, reason: reason.into() }
+    }
+}
+
 #[cfg(feature = "mpi")]
-fn of_launcher(ranks: usize, launcher: &'static str, options: GroupOptions) -> Result<Group> {
+fn of_launcher(launched: Launched, options: GroupOptions) -> Result<Group> {
     let group = Group::mpi(options)?;
-    match group.size() {
-        1 => Err(Error::Launch {
-            launcher,
-            ranks,
-            reason: "MPI sees one of them alone; start them with the launcher of the MPI that this program is built with (of Slurm: \
-                     `srun --mpi=pmix`)",
-        }),
+    match (group.size(), launched.ranks) {
+        (1, Some(_)) => Err(launched.refused(
+            "MPI sees one of them alone; start them with the launcher of the MPI that this program is built with (of Slurm: \
+             `srun --mpi=pmix`)",
+        )),
         _ => Ok(group),
     }
 }
 
 #[cfg(not(feature = "mpi"))]
-fn of_launcher(ranks: usize, launcher: &'static str, _: GroupOptions) -> Result<Group> {
-    Err(Error::Launch {
-        launcher,
-        ranks,
-        reason: "this program is built without MPI, so that each would train alone; build it with `--features mpi`, or start one",
-    })
+fn of_launcher(launched: Launched, _: GroupOptions) -> Result<Group> {
+    Err(launched.refused(
+        "this program is built without MPI, so that each would train alone; build it with `--features mpi`, or start one without \
+         a launcher",
+    ))
 }
 
 /// The same request with as many shards as there are ranks, unless it says how many.
@@ -95,7 +119,7 @@ pub(crate) fn with_shards(options: &FineTuneOptions, group: &Group) -> FineTuneO
 }
 
 /// Shares steps out, if all ranks were asked for the same by the same program.
-pub(crate) fn share(group: Group, options: &FineTuneOptions) -> Result<DataParallel> {
+pub(crate) fn share(group: Arc<Group>, options: &FineTuneOptions) -> Result<DataParallel> {
     let shared = agree_on(&group, options).and_then(|()| {
         let reduction = reduction(options.reduce);
         Shards::new(options.shards, group.size(), reduction)?;

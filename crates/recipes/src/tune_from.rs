@@ -101,7 +101,7 @@ pub fn fine_tune_from(
     let folder = run::vacant(options.out.as_deref())?;
     let kept = Kept { start: Some(model), teacher, masks };
     let prepared = PreparedRun::read(dataset, kept, stop, &options, observer)?;
-    let parallel = ranks::share(Group::alone(), &options)?;
+    let parallel = ranks::share(Group::alone().into(), &options)?;
     let tune = Tune::new(prepared, &options, &parallel)?.with_hooks(hooks);
     let run = tune.begin(folder)?;
     tune.run(&run, stop, observer, started)
@@ -119,7 +119,7 @@ pub fn resume_from(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<FineTuneReport> {
-    go_on(Group::alone(), dataset, options, hooks, stop, observer)
+    go_on(Group::alone().into(), dataset, options, hooks, stop, observer)
 }
 
 #[cfg(test)]

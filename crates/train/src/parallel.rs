@@ -14,7 +14,7 @@ mod turn;
 mod wire;
 
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use taper_data::batch::Piece;
 use taper_distributed::{Group, ReduceOptions, Shards, Totals};
@@ -41,7 +41,7 @@ pub(crate) use turn::{Turn, Turns};
 /// ```
 #[derive(Debug)]
 pub struct DataParallel {
-    group: Group,
+    group: Arc<Group>,
     shards: Shards,
     options: ReduceOptions,
     check_every: u64,
@@ -49,11 +49,16 @@ pub struct DataParallel {
 }
 
 impl DataParallel {
-    /// Steps of `shards` shards on the ranks of `group`.
+    /// Steps of `shards` shards on the ranks of `group`, of which the caller may keep a share.
     ///
     /// # Errors
     /// [`Error::Ranks`] if the ranks cannot share them, or an exact reduction is asked for and they are no power of two.
-    pub fn new(group: Group, shards: usize, options: ReduceOptions) -> Result<Self> {
+    pub fn new(
+        group: impl Into<Arc<Group>>,
+        shards: usize,
+        options: ReduceOptions,
+    ) -> Result<Self> {
+        let group = group.into();
         let shards = Shards::new(shards, group.size(), options.reduction)?;
         Ok(Self { group, shards, options, check_every: 100, reducer: Mutex::default() })
     }

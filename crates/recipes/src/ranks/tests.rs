@@ -1,6 +1,7 @@
 //! Ranks of one process: the files of one rank, and what they refuse.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use taper_data::{Dataset, sample_set};
@@ -37,14 +38,15 @@ fn options(out: &Path) -> FineTuneOptions {
 }
 
 /// What each of the ranks comes to.
-fn on_ranks<T: Send>(ranks: usize, work: &(dyn Fn(usize, Group) -> T + Sync)) -> Vec<T> {
+fn on_ranks<T: Send>(ranks: usize, work: &(dyn Fn(usize, Arc<Group>) -> T + Sync)) -> Vec<T> {
     let groups = match ranks {
         1 => vec![Group::alone()],
         _ => Group::threads(ranks).unwrap(),
     };
     std::thread::scope(|scope| {
         let all = groups.into_iter().enumerate();
-        let all: Vec<_> = all.map(|(rank, group)| scope.spawn(move || work(rank, group))).collect();
+        let all: Vec<_> =
+            all.map(|(rank, group)| scope.spawn(move || work(rank, group.into()))).collect();
         all.into_iter().map(|rank| rank.join().unwrap()).collect()
     })
 }
@@ -114,7 +116,7 @@ fn a_run_of_two_ranks_goes_on_with_one() {
     });
     let never = AtomicBool::new(false);
     let resume = ResumeOptions::new(&stopped);
-    go_on(Group::alone(), Some(&dataset), &resume, Vec::new(), &never, &mut Silent).unwrap();
+    go_on(Group::alone().into(), Some(&dataset), &resume, Vec::new(), &never, &mut Silent).unwrap();
     assert!(files(&stopped) == files(&whole));
 }
 
@@ -204,6 +206,9 @@ fn several_processes_without_mpi_are_refused() {
         let one = |asked: &str| (asked == name).then(|| "1".to_owned());
         assert!(super::group(&one, GroupOptions::default()).unwrap().is_alone());
     }
+    let of_pmix = |asked: &str| (asked == "PMIX_RANK").then(|| "1".to_owned());
+    let words = super::group(&of_pmix, GroupOptions::default()).unwrap_err().to_string();
+    assert!(words.starts_with("a launcher of PMIx has started an unknown number"), "{words}");
     assert!(super::group(&|_| None, GroupOptions::default()).unwrap().is_alone());
 }
 
@@ -216,13 +221,13 @@ fn a_trace_of_all_ranks_is_written_once() {
     let traced = GroupOptions { trace: true, ..GroupOptions::default() };
     let groups = Group::threads_with(2, traced).unwrap();
     std::thread::scope(|scope| {
-        let of = |group| {
+        let of = |group: Arc<Group>| {
             let run =
                 || begin(group, Some(&dataset), &options, &AtomicBool::new(false), &mut Silent);
             run().unwrap()
         };
         let ranks: Vec<_> =
-            groups.into_iter().map(|group| scope.spawn(move || of(group))).collect();
+            groups.into_iter().map(|group| scope.spawn(move || of(group.into()))).collect();
         ranks.into_iter().for_each(|rank| drop(rank.join().unwrap()));
     });
     let trace: serde_json::Value =

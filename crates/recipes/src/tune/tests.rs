@@ -91,7 +91,7 @@ fn train<'a>(
     let run = Run::begin(run::vacant(Some(&dir.join("run"))).unwrap(), config).unwrap();
     spoil(&prepared.dataset);
     let options = &ranks::with_shards(options, &Group::alone());
-    let parallel = &ranks::share(Group::alone(), options).unwrap();
+    let parallel = &ranks::share(Group::alone().into(), options).unwrap();
     let tune = Tune::new(prepared, options, parallel);
     let report = tune.and_then(|tune| tune.run(&run, stop, &mut listener, Instant::now()));
     (report, listener)
