@@ -153,6 +153,7 @@ pub(crate) fn train(
         loss: loss.as_ref(),
         teacher: None,
         hooks: vec![],
+        average: None,
         metrics: task.metrics(),
         train: &train,
         val: &val,

@@ -112,6 +112,9 @@ pub(crate) struct Flags {
     /// Largest norm of all gradients together [default: no limit]
     #[arg(long, value_name = "F", allow_negative_numbers = true)]
     clip_norm: Option<f64>,
+    /// Evaluate and save an exponential moving average of the weights, which keeps this share of itself a step; 0.999 is usual [default: none]
+    #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
+    ema: Option<f64>,
     #[arg(long, value_name = "F", allow_negative_numbers = true, help = temperature_help())]
     distill_temperature: Option<f64>,
     #[arg(long, value_name = "F", allow_negative_numbers = true, help = weight_help())]
@@ -212,6 +215,7 @@ impl Flags {
             warmup: self.warmup,
             label_smoothing: self.label_smoothing,
             clip_norm: self.clip_norm,
+            ema: self.ema,
             distill_temperature: self.distill_temperature,
             distill_weight: self.distill_weight,
             bn_l1: self.bn_l1,

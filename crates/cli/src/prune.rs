@@ -122,6 +122,9 @@ pub(crate) struct Flags {
     /// Rule of a step
     #[arg(long, value_name = "sgd|adamw", default_value_t = defaults().tune.optimizer)]
     optimizer: OptimizerKind,
+    /// Keep an exponential moving average of the recovering weights, with this share of itself a step, instead of the last [default: none]
+    #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
+    ema: Option<f64>,
     /// Pictures a step
     #[arg(long, value_name = "N", default_value_t = defaults().tune.batch_size)]
     batch_size: usize,
@@ -267,6 +270,7 @@ impl Flags {
             model,
             lr: Some(self.lr),
             optimizer: self.optimizer,
+            ema: self.ema,
             batch_size: self.batch_size,
             val_fraction: self.val_fraction,
             strict: self.strict,

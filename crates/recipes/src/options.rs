@@ -214,6 +214,9 @@ mod tests {
         assert!(refusal(|o| o.label_smoothing = 1.0).starts_with("`label_smoothing` is 1"));
         assert!(refusal(|o| o.head_lr_scale = Some(0.0)).starts_with("`head_lr_scale` is 0"));
         assert!(refusal(|o| o.min_crop = f64::NAN).starts_with("`min_crop` is NaN"));
+        assert!(
+            refusal(|o| o.ema = Some(1.0)).starts_with("`ema` is 1, it must be from 0 to below 1")
+        );
         assert!(refusal(|o| o.clip_norm = Some(0.0)).starts_with("`clip_norm` is 0"));
         assert!(refusal(|o| o.image_size = Some(31)).starts_with("`image_size` is 31"));
         assert!(refusal(|o| o.image_size = Some(100_000)).starts_with("`image_size` is 100000"));

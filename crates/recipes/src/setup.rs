@@ -1,7 +1,7 @@
 //! Options become transforms, a network, parameter groups and a schedule.
 //!
 //! Above: `fine_tune`, `tune`, `evaluate`, `predict`. Below: `taper_classifier`, `taper_data`, `taper_layers`,
-//! `taper_optim`. Not here: the loop (`taper_train`).
+//! `taper_optim`, `taper_train::WeightAverage`. Not here: the loop (`taper_train`).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use taper_graph::{Scope, ScopeKind};
 use taper_layers::Network;
 use taper_model::Preprocess;
 use taper_optim::{AdamW, Group, Rule, Schedule, Sgd, split_by_decay};
+use taper_train::WeightAverage;
 
 use crate::error::{Error, Result};
 use crate::options::{Augment, FineTuneOptions, OptimizerKind, ScheduleKind};
@@ -87,6 +88,12 @@ pub(crate) fn schedule(options: &FineTuneOptions, steps: u64) -> Schedule {
         ScheduleKind::Constant => Schedule::constant(lr),
     };
     schedule.with_warmup(options.warmup)
+}
+
+/// The average of weights that is evaluated and saved.
+pub(crate) fn average(options: &FineTuneOptions) -> Result<Option<WeightAverage>> {
+    let average = options.ema.map(WeightAverage::ema).transpose();
+    average.map_err(|source| Error::Train { source })
 }
 
 pub(crate) fn data(source: taper_data::Error) -> Error {

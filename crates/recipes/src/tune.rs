@@ -211,6 +211,7 @@ impl<'a> Tune<'a> {
             loss: &classification::loss(self.options)?,
             teacher,
             hooks,
+            average: setup::average(self.options)?,
             metrics: metrics.all(),
             train,
             val,

@@ -1,7 +1,7 @@
 //! Checkpoints: everything a run needs to go on with the same bits, in one file that is complete or absent.
 //!
 //! Above: `fit`. Below: `taper_files`, safetensors. Not here: the model file (`taper-model`), when to save (`fit`).
-//! One safetensors file: `param/<name>` (parameters and buffers), `optimizer/<key>`, `hook/<index>/<key>`, and in the metadata version,
+//! One safetensors file: `param/<name>` (parameters and buffers), `optimizer/<key>`, `hook/<index>/<key>`, `average/<name>`, and in the metadata version,
 //! progress and settings of the run as JSON.
 
 use std::collections::{BTreeMap, HashMap};
@@ -41,6 +41,8 @@ pub struct Checkpoint {
     pub optimizer: BTreeMap<String, Tensor>,
     /// By hook, its state by key; those at the end that have none may be missing.
     pub hooks: Vec<BTreeMap<String, Tensor>>,
+    /// By name, averages of parameters and buffers; none without one.
+    pub average: BTreeMap<String, Tensor>,
 }
 
 /// Where a run is. Everything counts from 0 and names what comes next.
@@ -103,6 +105,7 @@ impl Checkpoint {
         };
         let mut tensors = named("param", &self.params);
         tensors.extend(named("optimizer", &self.optimizer));
+        tensors.extend(named("average", &self.average));
         for (index, state) in self.hooks.iter().enumerate() {
             tensors.extend(named(&format!("hook/{index}"), state));
         }
@@ -164,7 +167,8 @@ impl Checkpoint {
         if header.version != VERSION {
             return Err(format!("it has version {}, this program reads {VERSION}", header.version));
         }
-        let (mut params, mut optimizer) = (BTreeMap::new(), BTreeMap::new());
+        let mut params = BTreeMap::new();
+        let (mut optimizer, mut average) = (BTreeMap::new(), BTreeMap::new());
         let mut hooks: BTreeMap<usize, BTreeMap<String, Tensor>> = BTreeMap::new();
         let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu)
             .map_err(|source| source.to_string())?;
@@ -172,6 +176,7 @@ impl Checkpoint {
             match key.split_once('/') {
                 Some(("param", name)) => params.insert(name.to_owned(), tensor),
                 Some(("optimizer", name)) => optimizer.insert(name.to_owned(), tensor),
+                Some(("average", name)) => average.insert(name.to_owned(), tensor),
                 Some(("hook", rest)) => match hook_key(rest) {
                     Some((index, name)) => {
                         hooks.entry(index).or_default().insert(name.to_owned(), tensor)
@@ -184,7 +189,7 @@ impl Checkpoint {
         let n_hooks = hooks.last_key_value().map_or(0, |(last, _)| last + 1);
         let hooks = (0..n_hooks).map(|index| hooks.remove(&index).unwrap_or_default()).collect();
         let Header { progress, config, .. } = header;
-        Ok(Self { progress, config, params, optimizer, hooks })
+        Ok(Self { progress, config, params, optimizer, hooks, average })
     }
 }
 

@@ -190,6 +190,14 @@ pub enum Error {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// State in a checkpoint that is no average of this network's weights.
+    #[error("the checkpoint's average of `{key}` {what}: it was made with another network")]
+    AverageState {
+        /// The parameter.
+        key: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// Vectors or labels of a set in memory do not fit together.
     #[error("{values} values are not {labels} vectors of {dim}")]
     Vectors {

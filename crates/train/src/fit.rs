@@ -20,7 +20,7 @@ use crate::parallel::{evaluate_shared, is_first};
 use crate::step::finite;
 use crate::{
     Batches, Best, DataParallel, Evaluation, Event, Goal, Observer, Progress, Running, Skipped,
-    StepHook, Teacher,
+    StepHook, Teacher, WeightAverage,
 };
 use epoch::Trained;
 
@@ -42,6 +42,8 @@ pub struct Fit<'a, R> {
     pub teacher: Option<Teacher>,
     /// What else happens to gradients and parameters in each step, in this order.
     pub hooks: Vec<Box<dyn StepHook + 'a>>,
+    /// What is evaluated and saved in the place of the weights that are trained; none: those weights.
+    pub average: Option<WeightAverage>,
     /// What is looked at when evaluating. The first that is not called `loss` picks the best model and is followed while training, too;
     /// without one, the loss picks it. The mean of the loss function is added, unless one is called `loss`.
     pub metrics: Vec<Box<dyn Metric + 'a>>,
@@ -118,7 +120,7 @@ impl<'a, R: Rule> Fit<'a, R> {
         }
         let last = match last {
             Some(last) => last,
-            None => self.evaluate(progress.epoch, observer)?,
+            None => self.averaged(|fit| fit.evaluate(progress.epoch, observer))?,
         };
         Ok(Outcome { last: Some(last), best: progress.best, steps: progress.step, stopped: false })
     }
@@ -158,7 +160,7 @@ impl<'a, R: Rule> Fit<'a, R> {
         observer: &mut dyn Observer,
     ) -> Result<Evaluation> {
         let train = self.running_scores(&progress.running);
-        let val = self.evaluate(progress.epoch, observer)?;
+        let val = self.averaged(|fit| fit.evaluate(progress.epoch, observer))?;
         log.skipped(progress, &val.skipped)?;
         finite("the validation loss", val.scores.get(LOSS).unwrap_or(0.0))?;
         let Progress { epoch, step, .. } = *progress;
@@ -169,7 +171,7 @@ impl<'a, R: Rule> Fit<'a, R> {
         log.write(&Line::Epoch { epoch, step, train: Train(&train), val: &val.scores, is_best })?;
         if is_best {
             self.check_params()?;
-            self.save_best(observer)?;
+            self.averaged(|fit| fit.save_best(observer))?;
         }
         let best = if is_best { Some(Best { epoch, scores: val.scores.clone() }) } else { best };
         let mut next = Progress { epoch: epoch + 1, step, best, ..Progress::default() };
@@ -177,6 +179,16 @@ impl<'a, R: Rule> Fit<'a, R> {
         *progress = next;
         observer.on_event(&Event::EpochEnd { epoch, train, val: &val, is_best });
         Ok(val)
+    }
+
+    /// Does something with the average of weights in the place of those that are trained, if there is one.
+    fn averaged<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let Some(average) = &self.average else { return work(self) };
+        let trained = average.enter(self.network)?;
+        let constrained = self.hooks.iter().try_for_each(|hook| hook.constrain(self.network));
+        let done = constrained.and_then(|()| work(self));
+        trained.put_back(self.network)?;
+        done
     }
 
     fn evaluate(&mut self, epoch: usize, observer: &mut dyn Observer) -> Result<Evaluation> {

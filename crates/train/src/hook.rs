@@ -83,6 +83,16 @@ pub trait StepHook {
         Ok(())
     }
 
+    /// Makes the parameters what this hook wants of them wherever they come from: called with an average of weights in their place, before
+    /// it is evaluated and saved. The default leaves them.
+    ///
+    /// # Errors
+    /// Whatever ends the run.
+    fn constrain(&self, network: &Network) -> Result<()> {
+        let _ = network;
+        Ok(())
+    }
+
     /// Whether the network is, after `steps` steps, what it shall be in the end: only then can an epoch's model be the best. The default
     /// says so always.
     fn is_settled(&self, steps: u64) -> bool {

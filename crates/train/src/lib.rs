@@ -5,6 +5,7 @@
 //! A run is a pure function of network, batches and settings: the same inputs give the same bits, also when the run was
 //! stopped or killed and resumed in between.
 
+mod average;
 mod batches;
 mod checkpoint;
 mod error;
@@ -20,6 +21,7 @@ mod run_folder;
 mod step;
 mod teacher;
 
+pub use average::WeightAverage;
 pub use batches::{Batches, Vectors};
 pub use checkpoint::{Best, Checkpoint, Progress, Running};
 pub use error::{Error, Result};

@@ -66,6 +66,10 @@ options! {
         label_smoothing: f64 = 0.0 => Recipe,
         /// Largest norm of all gradients together; no limit when absent.
         clip_norm: Option<f64> = None => Recipe,
+        /// How much an exponential moving average of the weights keeps of itself a step, in `[0, 1)`, after a warm-up
+        /// ([`WeightAverage`](taper_train::WeightAverage)): it is evaluated and saved in the place of the weights that are trained; none when
+        /// absent.
+        ema: Option<f64> = None => Recipe,
         /// Temperature at which a student is compared with its teacher, above 0; [`FineTuneOptions::DISTILL_TEMPERATURE`] when absent.
         distill_temperature: Option<f64> = None => Recipe,
         /// Weight of the teacher against the targets, from 0 to 1; [`FineTuneOptions::DISTILL_WEIGHT`] when absent.
@@ -207,6 +211,7 @@ impl FineTuneOptions {
     /// [`crate::Error::Option`] with the field, what came and what is expected.
     pub fn check(&self) -> Result<()> {
         let positive = |value: f64| value.is_finite() && value > 0.0;
+        let share = |value: f64| (0.0..1.0).contains(&value);
         check_threads(self.threads)?;
         at_least("epochs", self.epochs, 1)?;
         at_least("batch_size", self.batch_size, 1)?;
@@ -222,6 +227,9 @@ impl FineTuneOptions {
         if let Some(norm) = self.clip_norm {
             require("clip_norm", norm, positive(norm), "a positive number")?;
         }
+        if let Some(decay) = self.ema {
+            require("ema", decay, share(decay), "from 0 to below 1")?;
+        }
         self.check_teaching()?;
         if let Some(lambda) = self.bn_l1 {
             require("bn_l1", lambda, positive(lambda), "a positive number")?;
@@ -230,7 +238,6 @@ impl FineTuneOptions {
                 return Err(Error::option("bn_l1", &lambda, expected));
             }
         }
-        let share = |value: f64| (0.0..1.0).contains(&value);
         require("momentum", self.momentum, share(self.momentum), "from 0 to below 1")?;
         let smoothing = self.label_smoothing;
         require("label_smoothing", smoothing, share(smoothing), "from 0 to below 1")?;
@@ -302,6 +309,7 @@ mod tests {
         let mut json = serde_json::to_value(&options).unwrap();
         for newer in [
             "teacher",
+            "ema",
             "distill_temperature",
             "distill_weight",
             "bn_l1",

@@ -70,6 +70,7 @@ fn options(dir: &Path, features: bool) -> FineTuneOptions {
         freeze: if features { Freeze::Backbone } else { Freeze::None },
         augment: if features { Augment::None } else { Augment::Yes },
         clip_norm: Some(1.0),
+        ema: Some(0.9),
         ..FineTuneOptions::default()
     }
 }

@@ -33,6 +33,7 @@ fn example() -> Checkpoint {
             ("conv.weight.momentum_buffer".to_owned(), tensor(&[0.1, 0.2, 0.3])),
             ("conv.weight.step".to_owned(), Tensor::new(43i64, &Device::Cpu).unwrap()),
         ]),
+        average: BTreeMap::from([("conv.weight".to_owned(), tensor(&[0.5, 0.25, -0.0]))]),
         hooks: vec![
             BTreeMap::new(),
             BTreeMap::from([("a/b.c".to_owned(), Tensor::new(&[1u8, 0], &Device::Cpu).unwrap())]),
@@ -57,6 +58,7 @@ fn a_checkpoint_comes_back_with_the_same_bits() {
         tensor.to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
     };
     assert_eq!(bits(&loaded.params["conv.weight"]), bits(&saved.params["conv.weight"]));
+    assert_eq!(bits(&loaded.average["conv.weight"]), bits(&saved.average["conv.weight"]));
     assert_eq!(loaded.optimizer["conv.weight.step"].to_scalar::<i64>().unwrap(), 43);
     assert!(loaded.hooks.len() == 2 && loaded.hooks[0].is_empty());
     assert_eq!(loaded.hooks[1]["a/b.c"].to_vec1::<u8>().unwrap(), [1, 0]);

@@ -78,6 +78,9 @@ impl<R: Rule> Fit<'_, R> {
         let (position, samples) = (turn.position, turn.samples());
         let settings = self.settings.step(progress.step);
         let report = self.step(turn, settings, &mut progress.running)?;
+        if let Some(average) = &mut self.average {
+            average.after_step(progress.step, self.network)?;
+        }
         let StepSettings { lr, .. } = settings;
         let (loss, grad_norm) = (report.loss, report.grad_norm);
         let Progress { epoch, step, .. } = *progress;

@@ -31,6 +31,9 @@ impl<R: Rule> Fit<'_, R> {
                 for hook in &mut self.hooks {
                     hook.begin(self.network)?;
                 }
+                if let Some(average) = &mut self.average {
+                    average.begin(self.network)?;
+                }
                 Progress::default()
             }
             Start::Resume => self.restore()?,
@@ -74,6 +77,10 @@ impl<R: Rule> Fit<'_, R> {
             params: params.map(|p| (p.name.clone(), p.var.as_detached_tensor())).collect(),
             optimizer: self.optimizer.state()?,
             hooks: self.hooks.iter().map(|hook| hook.state()).collect::<Result<_>>()?,
+            average: match &self.average {
+                Some(average) => average.state(self.network),
+                None => BTreeMap::new(),
+            },
         };
         let path = self.settings.out.checkpoint();
         checkpoint.save(&path)?;
@@ -81,12 +88,14 @@ impl<R: Rule> Fit<'_, R> {
         Ok(())
     }
 
-    /// What makes the run what it is: what it was told, its hooks, and its shards if there are several.
+    /// What makes the run what it is: what it was told, its hooks, its average, and its shards if there are several.
     fn config(&self) -> BTreeMap<String, String> {
         let hooks = self.hooks.iter().zip(1..);
         let hooks = hooks.map(|(hook, n): (_, usize)| (format!("hook {n}"), hook.describe()));
         let shards = self.shared().map(DataParallel::describe).unwrap_or_default();
-        self.settings.config.clone().into_iter().chain(hooks).chain(shards).collect()
+        let average = self.average.iter().map(|it| ("average".to_owned(), it.describe()));
+        let config = self.settings.config.clone().into_iter();
+        config.chain(hooks).chain(average).chain(shards).collect()
     }
 
     /// Refuses to let a checkpoint of numbers be replaced by one of NaN.
@@ -107,6 +116,9 @@ impl<R: Rule> Fit<'_, R> {
         let mut states = checkpoint.hooks.into_iter();
         for hook in &mut self.hooks {
             hook.load_state(self.network, states.next().unwrap_or_default())?;
+        }
+        if let Some(average) = &mut self.average {
+            average.load_state(self.network, checkpoint.average)?;
         }
         self.check_metric(&path, &checkpoint.progress)?;
         Ok(checkpoint.progress)

@@ -1,5 +1,6 @@
 //! Whole runs of a tiny network: learning, stopping, being killed, resuming, diverging.
 
+mod averages;
 mod hooks;
 mod small_batches;
 mod teaching;
@@ -170,6 +171,7 @@ fn run_on<R: Rule>(
         loss: &CrossEntropy::new().with_label_smoothing(0.1)?,
         teacher: None,
         hooks: vec![],
+        average: None,
         metrics,
         train,
         val,
@@ -433,6 +435,7 @@ fn a_loss_that_refuses_the_targets_is_named_with_its_step() {
         loss: &loss,
         teacher: None,
         hooks: vec![],
+        average: None,
         metrics: vec![],
         train: &TRAIN,
         val: &VAL,

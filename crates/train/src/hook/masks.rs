@@ -174,6 +174,10 @@ impl StepHook for Masks<'_> {
         self.apply(network)
     }
 
+    fn constrain(&self, network: &Network) -> Result<()> {
+        self.apply(network)
+    }
+
     fn is_settled(&self, steps: u64) -> bool {
         steps >= self.settled_after
     }

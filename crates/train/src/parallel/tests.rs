@@ -18,7 +18,7 @@ use taper_optim::{AdamW, Optimizer, Schedule, split_by_decay};
 
 use crate::{
     Accuracy, Batches, DataParallel, Event, Fit, L1Penalty, Outcome, Result, Review, RunFolder,
-    Settings, Start, Teacher,
+    Settings, Start, Teacher, WeightAverage,
 };
 
 const SIDE: usize = 8;
@@ -115,6 +115,7 @@ impl Rank<'_> {
             loss: self.loss,
             teacher: Some(Teacher::new(teacher, Distillation::new(2.0)?, 0.3)?),
             hooks: vec![Box::new(L1Penalty::new(1e-4, ["conv0.weight".to_owned()])?)],
+            average: Some(WeightAverage::ema(0.8)?),
             metrics: vec![Box::new(Accuracy::top(1)), Box::new(Review::new())],
             train: &self.sets.train,
             val: &self.sets.val,

@@ -40,6 +40,7 @@ fn run<R: Rule>(
         loss: &CrossEntropy::new(),
         teacher: None,
         hooks,
+        average: None,
         metrics: vec![Box::new(Accuracy::top(1))],
         train: &TRAIN,
         val: &VAL,

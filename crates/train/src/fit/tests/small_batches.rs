@@ -106,6 +106,7 @@ fn what_was_begun_can_be_gone_on_with() {
         loss: &taper_layers::loss::CrossEntropy::new().with_label_smoothing(0.1).unwrap(),
         teacher: None,
         hooks: vec![],
+        average: None,
         metrics: classified(),
         train: &TRAIN,
         val: &VAL,

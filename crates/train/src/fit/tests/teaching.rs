@@ -46,6 +46,7 @@ fn run(
         loss: &CrossEntropy::new(),
         teacher: Some(teacher),
         hooks: vec![],
+        average: None,
         metrics: vec![Box::new(Accuracy::top(1))],
         train: &TRAIN,
         val: &VAL,

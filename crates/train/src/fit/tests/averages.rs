@@ -1,0 +1,154 @@
+//! Runs whose model is an average of weights: what it is, that it is what is evaluated, and that it goes on after a stop.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::Device;
+use taper_layers::Network;
+use taper_layers::loss::CrossEntropy;
+use taper_optim::{Optimizer, split_by_decay};
+
+use super::super::{Fit, Outcome, Settings, Start};
+use super::{TRAIN, VAL, files, settings, sgd, test_net};
+use crate::{
+    Accuracy, Error, Event, LogLoss, Masks, Metric, Result, StepHook, WeightAverage, evaluate,
+};
+
+/// A hook that writes down the weights after every step.
+struct Seen<'a>(&'a std::cell::RefCell<Vec<Vec<Vec<f32>>>>);
+
+impl StepHook for Seen<'_> {
+    fn describe(&self) -> String {
+        "seen".to_owned()
+    }
+
+    fn after_step(&mut self, _step: u64, network: &Network) -> Result<()> {
+        self.0.borrow_mut().push(weights(network));
+        Ok(())
+    }
+}
+
+fn weights(network: &Network) -> Vec<Vec<f32>> {
+    let values = |var: &candle_core::Var| var.flatten_all().unwrap().to_vec1().unwrap();
+    network.params().iter().map(|param| values(&param.var)).collect()
+}
+
+fn run(
+    (hooks, ema): (Vec<Box<dyn StepHook + '_>>, Option<f64>),
+    settings: &Settings,
+    start: Start,
+    stop_at: u64,
+) -> (Result<Outcome>, Network) {
+    let (network, stop) = (test_net(), AtomicBool::new(false));
+    let params = network.params().iter().filter(|param| param.is_trained());
+    let params = params.map(|p| (p.name.clone(), p.var.clone(), p.role.is_decayed()));
+    let outcome = Fit {
+        network: &network,
+        optimizer: Optimizer::from_groups(split_by_decay(params, 1e-2), sgd()).unwrap(),
+        loss: &CrossEntropy::new(),
+        teacher: None,
+        hooks,
+        average: ema.map(|decay| WeightAverage::ema(decay).unwrap()),
+        metrics: vec![Box::new(LogLoss::new()), Box::new(Accuracy::top(1))],
+        train: &TRAIN,
+        val: &VAL,
+        settings,
+        save_model: &|network: &Network, path: &Path| Ok(network.to_model()?.save(path)?),
+        parallel: None,
+    }
+    .run(start, &stop, &mut |event: &Event<'_>| {
+        if matches!(event, Event::Step { step, .. } if *step >= stop_at) {
+            stop.store(true, Ordering::Relaxed);
+        }
+    });
+    (outcome, network)
+}
+
+#[test]
+fn the_saved_and_evaluated_model_is_the_moving_average_and_training_goes_on_as_without() {
+    let dir = tempfile::tempdir().unwrap();
+    let [mut plain, mut averaged] = ["plain", "ema"].map(|it| settings(&dir.path().join(it), 0.1));
+    (plain.epochs, averaged.epochs) = (1, 1);
+    let seen = std::cell::RefCell::default();
+    let (_, without) = run((vec![], None), &plain, Start::Fresh, u64::MAX);
+    let hooks: Vec<Box<dyn StepHook>> = vec![Box::new(Seen(&seen))];
+    let (outcome, network) = run((hooks, Some(0.5)), &averaged, Start::Fresh, u64::MAX);
+    let last = outcome.unwrap().last.unwrap().scores;
+    assert_eq!(weights(&network), weights(&without), "an average changes nothing of the training");
+
+    // The decays of timm's warm-up are 0, 0.37 and then 0.5.
+    let trail = seen.into_inner();
+    let decays = [0.0, 1.0 - 2f64.powf(-2.0 / 3.0), 0.5, 0.5];
+    let model = taper_model::Model::load(averaged.out.model()).unwrap();
+    let best = Network::new(&model, &Device::Cpu).unwrap();
+    for (index, saved) in weights(&best).iter().enumerate() {
+        let param = &network.params()[index];
+        for (i, &got) in saved.iter().enumerate() {
+            let mut expected = 0.0;
+            for (weights, decay) in trail.iter().zip(decays) {
+                expected = decay * expected + (1.0 - decay) * f64::from(weights[index][i]);
+            }
+            let expected = if param.is_count() { 4.0 } else { expected };
+            let close = (f64::from(got) - expected).abs() < 1e-6 * (1.0 + expected.abs());
+            assert!(close, "{}[{i}]: {got} {expected}", param.name);
+        }
+    }
+    let mut metrics: Vec<Box<dyn Metric>> =
+        vec![Box::new(LogLoss::new()), Box::new(Accuracy::top(1))];
+    let scores = evaluate(&mut best.session().unwrap(), &VAL, &mut metrics).unwrap().scores;
+    for name in ["loss", "top1"] {
+        assert_eq!(scores.get(name), last.get(name), "{name}");
+    }
+}
+
+#[test]
+fn a_run_with_an_average_stopped_anywhere_is_one_never_stopped_bit_for_bit() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = settings(&dir.path().join("whole"), 0.1);
+    run((vec![], Some(0.9)), &whole, Start::Fresh, u64::MAX).0.unwrap();
+    for first in [0, 1, 4, 10] {
+        let stopped = settings(&dir.path().join(first.to_string()), 0.1);
+        let mut start = Start::Fresh;
+        for at in [first, first + 3, u64::MAX] {
+            run((vec![], Some(0.9)), &stopped, start, at).0.unwrap();
+            start = Start::Resume;
+        }
+        assert!(files(&stopped) == files(&whole), "stopped after step {first}");
+    }
+}
+
+#[test]
+fn a_run_is_not_resumed_with_another_average_or_without() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(dir.path(), 0.1);
+    run((vec![], Some(0.9)), &settings, Start::Fresh, 2).0.unwrap();
+    for other in [None, Some(0.99)] {
+        let refused = run((vec![], other), &settings, Start::Resume, u64::MAX).0.unwrap_err();
+        assert!(
+            matches!(&refused, Error::OtherRun { key, saved, .. } if key == "average" && saved == "ema 0.9"),
+            "{refused:?}"
+        );
+    }
+}
+
+/// Masks that come late: what the average had there before must not be in the model.
+#[test]
+fn an_average_has_the_zeros_that_its_masks_ask_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(dir.path(), 0.1);
+    let kept: Vec<bool> = (0..24).map(|i| i % 2 == 0).collect();
+    let masks = {
+        let kept = kept.clone();
+        Masks::changing("late", move |step, _| {
+            let masks = || [("classifier.weight".to_owned(), kept.clone())].into();
+            Ok((step == 6).then(masks))
+        })
+    };
+    let hooks: Vec<Box<dyn StepHook>> = vec![Box::new(masks.settled_after(7))];
+    run((hooks, Some(0.99)), &settings, Start::Fresh, u64::MAX).0.unwrap();
+    let model = taper_model::Model::load(settings.out.model()).unwrap();
+    let saved = &model.tensor("classifier.weight").unwrap().data;
+    for (value, kept) in saved.iter().zip(kept) {
+        assert_eq!(value.to_bits() == 0, !kept, "{saved:?}");
+    }
+}
