@@ -12,7 +12,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use taper_recipes::{
     Augment, FineTuneOptions, FineTuneReport, Freeze, GroupOptions, OptimizerKind, Pretrained,
-    Reduce, ResumeOptions, ScheduleKind,
+    Reduce, ReduceDtype, ResumeOptions, ScheduleKind,
 };
 
 use crate::args::{Arch, Shared};
@@ -146,6 +146,9 @@ pub(crate) struct Flags {
     /// How gradients are summed: with the same bits on any number of ranks, or as MPI likes
     #[arg(long, value_name = "exact|fast", default_value_t = defaults().reduce)]
     reduce: Reduce,
+    /// What travels between ranks: values, or half as many bytes whose rounding is made up for
+    #[arg(long, value_name = "f32|bf16", default_value_t = defaults().reduce_dtype)]
+    reduce_dtype: ReduceDtype,
     /// File for what ranks computed and sent, and when: Chrome's viewer and ui.perfetto.dev open it
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -227,6 +230,7 @@ impl Flags {
             strict: self.strict,
             shards: self.shards.unwrap_or(defaults().shards),
             reduce: self.reduce,
+            reduce_dtype: self.reduce_dtype,
             trace: self.trace,
             seed: self.seed,
             out: self.out,

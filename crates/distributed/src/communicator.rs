@@ -102,6 +102,23 @@ pub trait Communicator {
         Ok(all)
     }
 
+    /// What every rank has given, by rank, on `root`; nothing on others. Lengths may differ.
+    ///
+    /// # Errors
+    /// As the trait says.
+    fn gather(&mut self, root: usize, bytes: &[u8]) -> Result<Vec<Vec<u8>>> {
+        if self.rank() != root {
+            self.exchange(root, bytes, &mut Vec::new())?;
+            return Ok(Vec::new());
+        }
+        let mut all = vec![Vec::new(); self.size()];
+        for peer in (0..self.size()).filter(|&peer| peer != root) {
+            self.exchange(peer, &[], &mut all[peer])?;
+        }
+        all[root] = bytes.to_vec();
+        Ok(all)
+    }
+
     /// Returns when all ranks have called it.
     ///
     /// # Errors

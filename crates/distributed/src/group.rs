@@ -158,15 +158,24 @@ impl Group {
         }
     }
 
+    /// What every rank has given, by rank, on `root`, and nothing on others; lengths may differ.
+    ///
+    /// # Errors
+    /// Whatever ended the job; [`Error::Call`] when there is no such rank.
+    pub fn gather(&self, root: usize, bytes: Vec<u8>) -> Result<Vec<Vec<u8>>> {
+        self.check_rank("what is gathered on", root)?;
+        match self.is_alone() {
+            true => Ok(vec![bytes]),
+            false => self.call(|reply| Job::Gather { root, bytes, reply }),
+        }
+    }
+
     /// What `root` has given, on all ranks; what others give is not looked at.
     ///
     /// # Errors
     /// Whatever ended the job; [`Error::Call`] when there is no such rank.
     pub fn broadcast(&self, root: usize, bytes: Vec<u8>) -> Result<Vec<u8>> {
-        if root >= self.size {
-            let expected = format!("ranks are 0 to {}", self.size - 1);
-            return Err(Error::Call { what: format!("a broadcast from rank {root}"), expected });
-        }
+        self.check_rank("a broadcast from", root)?;
         match self.is_alone() {
             true => Ok(bytes),
             false => self.call(|reply| Job::Broadcast { root, bytes, reply }),
@@ -252,6 +261,16 @@ impl Group {
         let (control, is_alone) = (self.control.clone(), self.is_alone());
         drop(self);
         is_alone || control.failure().is_none() || control.is_told()
+    }
+
+    fn check_rank(&self, what: &str, rank: usize) -> Result<()> {
+        match rank < self.size {
+            true => Ok(()),
+            false => Err(Error::Call {
+                what: format!("{what} rank {rank}"),
+                expected: format!("ranks are 0 to {}", self.size - 1),
+            }),
+        }
     }
 
     fn pending(&self, bytes: usize) -> Pending {

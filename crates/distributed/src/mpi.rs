@@ -231,6 +231,7 @@ impl Communicator for Mpi {
     }
 
     fn all_reduce(&mut self, values: &mut [f32]) -> Result<()> {
+        self.expect_equal_lengths(values.len())?;
         let world = self.world.clone();
         let mut sum = std::mem::take(&mut self.sum);
         sum.resize(values.len(), 0.0);
@@ -242,6 +243,38 @@ impl Communicator for Mpi {
         values.copy_from_slice(&sum);
         self.sum = sum;
         Ok(())
+    }
+}
+
+impl Mpi {
+    /// MPI leaves open what becomes of an all-reduce of other lengths on other ranks: two numbers that are reduced first tell. They are
+    /// `f64` because Open MPI 4.1.4 has no largest `i64` on all machines: `MPI_MAX` of them ends the process.
+    #[expect(clippy::cast_precision_loss, reason = "lengths stay far below 2^53")]
+    fn expect_equal_lengths(&mut self, length: usize) -> Result<()> {
+        let world = self.world.clone();
+        let mine = length as f64;
+        let (given, mut bounds) = ([mine, -mine], [0.0; 2]);
+        ::mpi::request::scope(|scope| {
+            let (given, bounds, operation) = (&given[..], &mut bounds[..], SystemOperation::max());
+            self.wait(world.immediate_all_reduce_into(scope, given, bounds, operation), Owing::All);
+        });
+        if bounds[0] == -bounds[1] {
+            return Ok(());
+        }
+        let lengths = self.all_gather(&(length as u64).to_le_bytes())?;
+        let theirs = lengths.iter().map(|bytes| {
+            let (words, _) = bytes.as_chunks::<8>();
+            words.first().map_or(0, |word| usize::try_from(u64::from_le_bytes(*word)).unwrap_or(0))
+        });
+        match theirs.enumerate().find(|&(_, theirs)| theirs != length) {
+            None => Ok(()),
+            Some((rank, theirs)) => Err(Error::Length {
+                rank,
+                came: theirs.saturating_mul(4),
+                expected: 4 * length,
+                what: "an all-reduce".to_owned(),
+            }),
+        }
     }
 }
 

@@ -52,7 +52,7 @@ pub use look::{look, look_observed};
 pub use observer::{Epoch, Event, Observer, RunPlan, Silent, Step};
 pub use options::{
     Augment, BenchMode, BenchOptions, EvaluateOptions, FineTuneOptions, Labels, LookOptions,
-    MAX_THREADS, OptimizerKind, OptionValue, PredictOptions, Pretrained, Reduce, Role,
+    MAX_THREADS, OptimizerKind, OptionValue, PredictOptions, Pretrained, Reduce, ReduceDtype, Role,
     ScheduleKind,
 };
 pub use predict::{predict, predict_observed};

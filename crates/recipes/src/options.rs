@@ -17,7 +17,9 @@ use taper_engine::Cpu;
 
 use crate::error::{Error, Result};
 
-pub use choice::{Augment, BenchMode, Labels, OptimizerKind, Pretrained, Reduce, ScheduleKind};
+pub use choice::{
+    Augment, BenchMode, Labels, OptimizerKind, Pretrained, Reduce, ReduceDtype, ScheduleKind,
+};
 pub use fine_tune::FineTuneOptions;
 pub use list::{OptionValue, Role};
 pub use look::LookOptions;

@@ -12,7 +12,7 @@ use taper_distributed::{Digest, Group, GroupOptions, ReduceOptions, Reduction, S
 use taper_train::{DataParallel, RunFolder};
 
 use crate::error::{Error, Result};
-use crate::options::{FineTuneOptions, OptionValue, Reduce};
+use crate::options::{FineTuneOptions, OptionValue, Reduce, ReduceDtype};
 use crate::report::RanksReport;
 use crate::run;
 
@@ -123,7 +123,11 @@ pub(crate) fn share(group: Arc<Group>, options: &FineTuneOptions) -> Result<Data
     let shared = agree_on(&group, options).and_then(|()| {
         let reduction = reduction(options.reduce);
         Shards::new(options.shards, group.size(), reduction)?;
-        Ok(ReduceOptions { reduction, ..ReduceOptions::default() })
+        let dtype = match options.reduce_dtype {
+            ReduceDtype::F32 => taper_distributed::ReduceDtype::F32,
+            ReduceDtype::Bf16 => taper_distributed::ReduceDtype::Bf16,
+        };
+        Ok(ReduceOptions { reduction, dtype })
     });
     let reduce = ending_all(&group, shared)?;
     DataParallel::new(group, options.shards, reduce).map_err(|source| Error::Train { source })

@@ -1,8 +1,8 @@
 //! Checkpoints: everything a run needs to go on with the same bits, in one file that is complete or absent.
 //!
 //! Above: `fit`. Below: `taper_files`, safetensors. Not here: the model file (`taper-model`), when to save (`fit`).
-//! One safetensors file: `param/<name>` (parameters and buffers), `optimizer/<key>`, `hook/<index>/<key>`, `average/<name>`, and in the metadata version,
-//! progress and settings of the run as JSON.
+//! One safetensors file: `param/<name>` (parameters and buffers), `optimizer/<key>`, `hook/<index>/<key>`, `average/<name>`,
+//! `parallel/<key>`, and in the metadata version, progress and settings of the run as JSON.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -43,6 +43,8 @@ pub struct Checkpoint {
     pub hooks: Vec<BTreeMap<String, Tensor>>,
     /// By name, averages of parameters and buffers; none without one.
     pub average: BTreeMap<String, Tensor>,
+    /// By key, what ranks and shards have each for themselves; nothing of a run that is not shared out.
+    pub parallel: BTreeMap<String, Tensor>,
 }
 
 /// Where a run is. Everything counts from 0 and names what comes next.
@@ -106,6 +108,7 @@ impl Checkpoint {
         let mut tensors = named("param", &self.params);
         tensors.extend(named("optimizer", &self.optimizer));
         tensors.extend(named("average", &self.average));
+        tensors.extend(named("parallel", &self.parallel));
         for (index, state) in self.hooks.iter().enumerate() {
             tensors.extend(named(&format!("hook/{index}"), state));
         }
@@ -167,8 +170,8 @@ impl Checkpoint {
         if header.version != VERSION {
             return Err(format!("it has version {}, this program reads {VERSION}", header.version));
         }
-        let mut params = BTreeMap::new();
-        let (mut optimizer, mut average) = (BTreeMap::new(), BTreeMap::new());
+        let (mut params, mut optimizer) = (BTreeMap::new(), BTreeMap::new());
+        let (mut average, mut parallel) = (BTreeMap::new(), BTreeMap::new());
         let mut hooks: BTreeMap<usize, BTreeMap<String, Tensor>> = BTreeMap::new();
         let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu)
             .map_err(|source| source.to_string())?;
@@ -177,6 +180,7 @@ impl Checkpoint {
                 Some(("param", name)) => params.insert(name.to_owned(), tensor),
                 Some(("optimizer", name)) => optimizer.insert(name.to_owned(), tensor),
                 Some(("average", name)) => average.insert(name.to_owned(), tensor),
+                Some(("parallel", name)) => parallel.insert(name.to_owned(), tensor),
                 Some(("hook", rest)) => match hook_key(rest) {
                     Some((index, name)) => {
                         hooks.entry(index).or_default().insert(name.to_owned(), tensor)
@@ -189,7 +193,7 @@ impl Checkpoint {
         let n_hooks = hooks.last_key_value().map_or(0, |(last, _)| last + 1);
         let hooks = (0..n_hooks).map(|index| hooks.remove(&index).unwrap_or_default()).collect();
         let Header { progress, config, .. } = header;
-        Ok(Self { progress, config, params, optimizer, hooks, average })
+        Ok(Self { progress, config, params, optimizer, hooks, average, parallel })
     }
 }
 

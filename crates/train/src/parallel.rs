@@ -1,6 +1,6 @@
 //! Data parallelism: every step in shards, shared out over the ranks of a group, with the same bits on any number of ranks.
 //!
-//! Above: `fit`, `recipes`. Below: `parallel::{answers, evaluate, share, step, turn, wire}`, `taper-distributed`. Not here: who made the group
+//! Above: `fit`, `recipes`. Below: `parallel::{answers, evaluate, share, state, step, turn, wire}`, `taper-distributed`. Not here: who made the group
 //! (`recipes`), how ranks are summed (`taper-distributed`).
 //! A *shard* is a contiguous part of the batch that one process would read, with its own forward and backward pass, batch statistics
 //! and dropout. Gradients, weighed by samples, are summed in the fixed tree of `taper_distributed::Tree`, which ranks continue; all
@@ -9,6 +9,7 @@
 mod answers;
 mod evaluate;
 mod share;
+mod state;
 mod step;
 mod turn;
 mod wire;
@@ -17,7 +18,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use taper_data::batch::Piece;
-use taper_distributed::{Group, ReduceOptions, Shards, Totals};
+use taper_distributed::{Group, ReduceDtype, ReduceOptions, Shards, Totals};
 
 use crate::error::{Error, Result};
 
@@ -49,7 +50,8 @@ pub struct DataParallel {
 }
 
 impl DataParallel {
-    /// Steps of `shards` shards on the ranks of `group`, of which the caller may keep a share.
+    /// Steps of `shards` shards on the ranks of `group`, of which the caller may keep a share. With [`ReduceDtype::Bf16`] a run goes on
+    /// with as many ranks as it began with.
     ///
     /// # Errors
     /// [`Error::Ranks`] if the ranks cannot share them, or an exact reduction is asked for and they are no power of two.
@@ -115,6 +117,10 @@ impl DataParallel {
         if self.options != ReduceOptions::default() {
             let how = format!("{reduction:?} {dtype:?}").to_lowercase();
             facts.push(("reduction".to_owned(), how));
+        }
+        if dtype == ReduceDtype::Bf16 {
+            let ranks = self.group.size().to_string();
+            facts.push(("ranks (fixed by sums in bf16)".to_owned(), ranks));
         }
         facts
     }

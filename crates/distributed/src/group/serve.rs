@@ -18,6 +18,7 @@ const IDLE: Duration = Duration::from_millis(20);
 pub(super) enum Job {
     Reduce { bucket: usize, values: Vec<f32>, options: ReduceOptions, reply: Sender<Reduced> },
     AllGather { bytes: Vec<u8>, reply: Sender<Vec<Vec<u8>>> },
+    Gather { root: usize, bytes: Vec<u8>, reply: Sender<Vec<Vec<u8>>> },
     Broadcast { root: usize, bytes: Vec<u8>, reply: Sender<Vec<u8>> },
     Barrier { reply: Sender<()> },
     Residuals { reply: Sender<Vec<(usize, Vec<f32>)>> },
@@ -121,6 +122,11 @@ impl Server<'_> {
                 let all = self.communicator.all_gather(&bytes)?;
                 tell(&reply, all);
                 self.span(|| "all-gather".to_owned(), start, bytes.len());
+            }
+            Job::Gather { root, bytes, reply } => {
+                let all = self.communicator.gather(root, &bytes)?;
+                tell(&reply, all);
+                self.span(|| "gather".to_owned(), start, bytes.len());
             }
             Job::Broadcast { root, mut bytes, reply } => {
                 self.communicator.broadcast(root, &mut bytes)?;

@@ -30,6 +30,8 @@ fn one_rank_gets_back_what_it_gives() {
     assert_eq!(group.all_gather(vec![7]).unwrap(), [[7]]);
     assert_eq!(group.broadcast(0, vec![8]).unwrap(), [8]);
     assert!(group.broadcast(1, vec![8]).is_err());
+    assert_eq!(group.gather(0, vec![9]).unwrap(), [[9]]);
+    assert!(group.gather(1, vec![9]).is_err());
     group.barrier().unwrap();
     group.abort("nobody hears it");
     group.check().unwrap();
@@ -49,6 +51,15 @@ fn what_is_given_has_any_length_and_any_number_of_ranks() {
                         .unwrap()
                 })
                 .collect();
+            let on_root: Vec<_> = (0..size)
+                .map(|root| {
+                    let mine = vec![u8::try_from(group.rank()).unwrap(); 3 * group.rank()];
+                    (root == group.rank(), group.gather(root, mine).unwrap())
+                })
+                .collect();
+            for (is_root, all) in on_root {
+                assert_eq!(all, if is_root { gathered.clone() } else { Vec::new() });
+            }
             group.barrier().unwrap();
             (gathered, sent)
         });

@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("a_message_of_any_rank_ends_all_and_rank_0_tells_it", aborted),
     ("a_rank_that_leaves_is_named", left),
     ("a_rank_that_leaves_a_fast_sum_is_named", left_fast),
+    ("a_rank_that_gives_a_fast_sum_another_length_is_named", other_lengths),
     ("ranks_with_other_options_are_named", disagree),
 ];
 
@@ -120,6 +121,13 @@ fn left() {
 
 fn left_fast() {
     expect(&bad(4, "left-in-a-fast-sum"), "rank 0 says: rank 2 left while others went on");
+}
+
+fn other_lengths() {
+    expect(
+        &bad(4, "other-lengths"),
+        "rank 0 says: rank 1 sent 404 bytes where 400 were expected (an all-reduce)",
+    );
 }
 
 fn disagree() {

@@ -69,6 +69,7 @@ fn program(group: &Group, name: &str) -> Result<()> {
             2 => Ok(()),
             _ => group.reduce(0, vec![1.0; 5003], FAST).wait().map(drop),
         },
+        "other-lengths" => group.reduce(0, vec![1.0; 100 + group.rank()], FAST).wait().map(drop),
         "disagree" => group.agree(&[
             ("seed".to_owned(), "7".to_owned()),
             ("threads".to_owned(), group.rank().to_string()),
@@ -107,6 +108,8 @@ fn operations(group: &Group) -> Result<()> {
         let given = vec![byte(rank); 300_000 * root];
         assert_eq!(group.broadcast(root, given)?, vec![byte(root); 300_000 * root]);
     }
+    let on_last = group.gather(size - 1, vec![byte(rank); 1000 * rank])?;
+    assert_eq!(on_last, if rank == size - 1 { expected } else { Vec::new() });
     group.barrier()?;
     group.compare(&[("a".to_owned(), 1)])?;
     group.agree(&[("seed".to_owned(), "7".to_owned())])?;

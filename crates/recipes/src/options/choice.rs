@@ -95,6 +95,16 @@ choice! {
 }
 
 choice! {
+    /// What travels when gradients are summed over ranks.
+    ReduceDtype {
+        /// The values themselves.
+        F32 = "f32",
+        /// Half as many bytes: values are rounded, and what that takes away is added to the next step's. The number of ranks is fixed.
+        Bf16 = "bf16",
+    }
+}
+
+choice! {
     /// How the classes of a folder are matched with a model's.
     Labels {
         /// By name; every class of the folder must be one of the model's.

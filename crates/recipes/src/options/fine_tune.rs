@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use taper_transfer::Freeze;
 
-use super::choice::{Augment, OptimizerKind, Pretrained, Reduce, ScheduleKind};
+use super::choice::{Augment, OptimizerKind, Pretrained, Reduce, ReduceDtype, ScheduleKind};
 use super::list::{OptionValue, Role, options};
 use super::{at_least, check_size, check_threads, require};
 use crate::error::{Error, Result};
@@ -97,6 +97,9 @@ options! {
         /// How gradients are summed over shards and ranks.
         #[serde(default = "exact")]
         reduce: Reduce = Reduce::Exact => Recipe,
+        /// What travels between ranks for it.
+        #[serde(default = "f32")]
+        reduce_dtype: ReduceDtype = ReduceDtype::F32 => Recipe,
         /// Decides the new head's weights, the split, the order and the crops.
         seed: u64 = 0 => Recipe,
         /// A file for what all ranks computed and sent, and when, as Chrome's viewer and Perfetto open it; none when absent. The group must keep it
@@ -117,6 +120,11 @@ fn one() -> usize {
 /// How its gradients were summed.
 fn exact() -> Reduce {
     Reduce::Exact
+}
+
+/// What travelled for it.
+fn f32() -> ReduceDtype {
+    ReduceDtype::F32
 }
 
 impl FineTuneOptions {
@@ -315,6 +323,7 @@ mod tests {
             "bn_l1",
             "shards",
             "reduce",
+            "reduce_dtype",
             "trace",
         ] {
             assert!(json.as_object_mut().unwrap().remove(newer).is_some(), "{newer}");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use taper_transfer::Freeze;
 
-use super::choice::{Augment, OptimizerKind, Pretrained, Reduce, ScheduleKind};
+use super::choice::{Augment, OptimizerKind, Pretrained, Reduce, ReduceDtype, ScheduleKind};
 
 /// What an option decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +83,7 @@ as_displayed!(
     OptimizerKind,
     Pretrained,
     Reduce,
+    ReduceDtype,
     ScheduleKind
 );
 

@@ -11,7 +11,7 @@ use taper_transfer::Freeze;
 
 use crate::error::{Error, Result};
 use crate::fine_tune::{begin, go_on};
-use crate::options::{Augment, FineTuneOptions, Pretrained};
+use crate::options::{Augment, FineTuneOptions, Pretrained, ReduceDtype};
 use crate::report::FineTuneReport;
 use crate::{ResumeOptions, Silent};
 
@@ -117,6 +117,29 @@ fn a_run_of_two_ranks_goes_on_with_one() {
     let never = AtomicBool::new(false);
     let resume = ResumeOptions::new(&stopped);
     go_on(Group::alone().into(), Some(&dataset), &resume, Vec::new(), &never, &mut Silent).unwrap();
+    assert!(files(&stopped) == files(&whole));
+}
+
+#[test]
+fn a_run_of_two_ranks_that_rounds_goes_on_with_two_and_not_with_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let [whole, stopped] = ["whole", "stopped"].map(|name| dir.path().join(name));
+    let of = |out: &Path| FineTuneOptions { reduce_dtype: ReduceDtype::Bf16, ..options(out) };
+    let [report, _] = tune(2, &|_| of(&whole)).try_into().unwrap();
+    let cost = report.unwrap().distributed.unwrap();
+    // Two shards of statistics travel as they are, gradients in half.
+    assert!(cost.sent_bytes < cost.reduced_bytes * 6 / 10, "{cost:?}");
+    let dataset = pictures();
+    let never = AtomicBool::new(false);
+    on_ranks(2, &|rank, group| {
+        let stop = AtomicBool::new(rank == 1);
+        begin(group, Some(&dataset), &of(&stopped), &stop, &mut Silent).unwrap()
+    });
+    let resume = ResumeOptions::new(&stopped);
+    let go_on = |group| go_on(group, Some(&dataset), &resume, Vec::new(), &never, &mut Silent);
+    let refused = words(&go_on(Group::alone().into()).unwrap_err());
+    assert!(refused.contains("bf16) = 2, this run has 1"), "{refused}");
+    on_ranks(2, &|_, group| drop(go_on(group).unwrap()));
     assert!(files(&stopped) == files(&whole));
 }
 

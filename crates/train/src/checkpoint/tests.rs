@@ -38,6 +38,7 @@ fn example() -> Checkpoint {
             BTreeMap::new(),
             BTreeMap::from([("a/b.c".to_owned(), Tensor::new(&[1u8, 0], &Device::Cpu).unwrap())]),
         ],
+        parallel: BTreeMap::from([("rank 1/residual/0".to_owned(), tensor(&[-0.5]))]),
     }
 }
 
@@ -62,6 +63,7 @@ fn a_checkpoint_comes_back_with_the_same_bits() {
     assert_eq!(loaded.optimizer["conv.weight.step"].to_scalar::<i64>().unwrap(), 43);
     assert!(loaded.hooks.len() == 2 && loaded.hooks[0].is_empty());
     assert_eq!(loaded.hooks[1]["a/b.c"].to_vec1::<u8>().unwrap(), [1, 0]);
+    assert_eq!(bits(&loaded.parallel["rank 1/residual/0"]), [f32::to_bits(-0.5)]);
     let again = dir.path().join("again");
     loaded.save(&again).unwrap();
     assert_eq!(std::fs::read(&again).unwrap(), std::fs::read(&path).unwrap());

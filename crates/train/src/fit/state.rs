@@ -65,6 +65,7 @@ impl<R: Rule> Fit<'_, R> {
         log: &mut Log,
         observer: &mut dyn Observer,
     ) -> Result<()> {
+        let parallel = self.shared().map(DataParallel::state).transpose()?.unwrap_or_default();
         if !is_first(self.shared()) {
             return Ok(());
         }
@@ -81,6 +82,7 @@ impl<R: Rule> Fit<'_, R> {
                 Some(average) => average.state(self.network),
                 None => BTreeMap::new(),
             },
+            parallel,
         };
         let path = self.settings.out.checkpoint();
         checkpoint.save(&path)?;
@@ -113,6 +115,7 @@ impl<R: Rule> Fit<'_, R> {
         let checkpoint = Checkpoint::of_run(&path, &bytes, &self.config())?;
         self.network.load(&checkpoint.params)?;
         self.optimizer.load_state(&checkpoint.optimizer)?;
+        self.shared().map_or(Ok(()), |parallel| parallel.load_state(&checkpoint.parallel))?;
         let mut states = checkpoint.hooks.into_iter();
         for hook in &mut self.hooks {
             hook.load_state(self.network, states.next().unwrap_or_default())?;

@@ -1,6 +1,7 @@
 //! Whole runs in shards on one rank and on several: the same files, the same events, the same errors.
 
 mod failures;
+mod rounded;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -130,16 +131,32 @@ impl Rank<'_> {
 /// What a rank's run came to, and what it told.
 type Told = (Result<Outcome>, Vec<String>);
 
-/// A run in `shards` shards on `ranks` ranks in one folder, by rank. Rank 1 is asked to stop when rank 0 has taken step `until`.
+/// How a run is shared out.
+#[derive(Debug, Clone, Copy)]
+struct Shared {
+    shards: usize,
+    ranks: usize,
+    options: ReduceOptions,
+}
+
+impl From<(usize, usize)> for Shared {
+    fn from((shards, ranks): (usize, usize)) -> Self {
+        Self { shards, ranks, options: ReduceOptions::default() }
+    }
+}
+
+/// A run shared out over ranks (`(shards, ranks)`) in one folder, by rank. Rank 1 is asked to stop when rank 0 has taken step `until`.
 fn run(
-    (shards, ranks): (usize, usize),
+    shared: impl Into<Shared>,
     settings: &Settings,
     start: Start,
     until: Option<u64>,
 ) -> Vec<Told> {
+    let shared = shared.into();
+    let ranks = shared.ranks;
     let stops: Vec<AtomicBool> = (0..ranks).map(|_| AtomicBool::new(false)).collect();
     let (sets, loss) = (sets(), CrossEntropy::new().with_label_smoothing(0.1).unwrap());
-    on_ranks((shards, ranks), &|rank, parallel| {
+    on_ranks(shared, &|rank, parallel| {
         let mut told = Vec::new();
         let part = Rank {
             parallel: Some(parallel),
@@ -161,9 +178,10 @@ fn run(
 }
 
 fn on_ranks<T: Send>(
-    (shards, ranks): (usize, usize),
+    shared: impl Into<Shared>,
     work: &(dyn Fn(usize, &DataParallel) -> T + Sync),
 ) -> Vec<T> {
+    let Shared { shards, ranks, options } = shared.into();
     let groups = match ranks {
         1 => vec![Group::alone()],
         _ => Group::threads(ranks).unwrap(),
@@ -171,7 +189,7 @@ fn on_ranks<T: Send>(
     std::thread::scope(|scope| {
         let ranks = groups.into_iter().enumerate().map(|(rank, group)| {
             scope.spawn(move || {
-                let parallel = DataParallel::new(group, shards, ReduceOptions::default()).unwrap();
+                let parallel = DataParallel::new(group, shards, options).unwrap();
                 work(rank, &parallel.checked_every(2))
             })
         });
