@@ -88,6 +88,17 @@ impl Image {
     pub fn rgb(&self) -> &[u8] {
         &self.rgb
     }
+
+    /// The samples, to be changed in place.
+    pub fn rgb_mut(&mut self) -> &mut [u8] {
+        &mut self.rgb
+    }
+
+    /// A picture of the same size with other samples, as many.
+    pub(crate) fn with_rgb(&self, rgb: Vec<u8>) -> Self {
+        debug_assert_eq!(rgb.len(), self.rgb.len());
+        Self { rgb, ..*self }
+    }
 }
 
 /// Reads and decodes a file.
@@ -204,7 +215,7 @@ fn open(bytes: &[u8], format: ImageFormat) -> Result<impl ImageDecoder + '_> {
     Ok(decoder)
 }
 
-fn check_dimensions(width: usize, height: usize) -> Result<()> {
+pub(crate) fn check_dimensions(width: usize, height: usize) -> Result<()> {
     match width.checked_mul(height) {
         Some(1..=MAX_PIXELS) => Ok(()),
         _ => Err(Error::Dimensions { width, height, limit: MAX_PIXELS }),

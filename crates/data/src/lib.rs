@@ -23,6 +23,7 @@
 //! ```
 
 mod array;
+pub mod augment;
 pub mod batch;
 pub mod dataset;
 mod error;

@@ -1,9 +1,11 @@
 //! Random numbers that depend on a key and on nothing else: no global state, no clock, no thread.
 //!
-//! Above: `loader` (order), `transform` (crops and flips), `folder` (split). Below: nothing. Not here: weight
+//! Above: `loader` (order), `transform` (crops and flips), `augment`, `folder` (split). Below: `random::distribution`. Not here: weight
 //! initialization (`model`), dropout (`engine`).
 //! Source: Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators" (`SplitMix64`), constants as in
 //! <https://prng.di.unimi.it/splitmix64.c>.
+
+mod distribution;
 
 /// A stream of random numbers named by a key, such as (seed, purpose, epoch, index).
 ///

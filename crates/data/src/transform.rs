@@ -12,6 +12,7 @@ mod normalize;
 mod resample;
 mod train;
 
+pub(crate) use crop::truncated;
 pub use crop::{Rect, center_crop, random_resized_crop};
 pub use eval::{EvalTransform, Resize};
 pub use normalize::{Flip, Normalize};

@@ -73,7 +73,7 @@ pub fn random_resized_crop(
         let crop_width = rounded((target_area * aspect).sqrt());
         let crop_height = rounded((target_area / aspect).sqrt());
         if (1..=width).contains(&crop_width) && (1..=height).contains(&crop_height) {
-            let mut place = |slack: usize| floored(between([0.0, (slack + 1) as f64])).min(slack);
+            let mut place = |slack: usize| truncated(between([0.0, (slack + 1) as f64])).min(slack);
             let top = place(height - crop_height);
             let left = place(width - crop_width);
             return Rect { top, left, height: crop_height, width: crop_width };
@@ -112,15 +112,16 @@ pub fn center_crop([height, width]: [usize; 2], size: [usize; 2]) -> Rect {
 
 /// Python's `round`: halves to even.
 pub(super) fn rounded(x: f64) -> usize {
-    floored(x.round_ties_even())
+    truncated(x.round_ties_even())
 }
 
+/// The whole number below what is not negative.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "lengths of pictures; `as` saturates beyond"
 )]
-fn floored(x: f64) -> usize {
+pub(crate) fn truncated(x: f64) -> usize {
     x as usize
 }
 

@@ -9,6 +9,7 @@ use super::{
     EvalTransform, Flip, Interpolation, Normalize, Rect, Resampler, Resize, TrainTransform,
     Transform, random_resized_crop,
 };
+use crate::augment::{Augmentation, Operation, RandomErasing, Sometimes};
 use crate::image::Image;
 use crate::random::Rng;
 
@@ -175,6 +176,59 @@ fn training_flips_half_of_the_time_and_varies_the_crop() {
     }
     assert!((160..240).contains(&flips), "{flips}");
     assert!(starts.len() > 20, "{}", starts.len());
+}
+
+#[test]
+fn augmentations_come_between_flip_and_normalization_and_erasing_after_it() {
+    let source = picture("source_41x57");
+    let train = || TrainTransform::imagenet([16, 20], Interpolation::Bilinear).unwrap();
+    let made = |transform: &TrainTransform, index: u64| {
+        let mut out = vec![f32::NAN; 16 * 20 * 3];
+        let (mut rng, mut resampler) = (Rng::keyed([3, index]), Resampler::default());
+        transform.apply(&source, &mut rng, &mut resampler, &mut out).unwrap();
+        out
+    };
+    let of = |operation| Arc::new(Sometimes::new(1.0, operation).unwrap());
+    let changed = train()
+        .with_augmentation(of(Operation::HorizontalFlip))
+        .with_augmentation(of(Operation::Identity))
+        .with_augmentation(of(Operation::HorizontalFlip));
+    let erased = train().with_erasing(RandomErasing::new(1.0).unwrap());
+    let black = train()
+        .with_augmentation(of(Operation::Brightness(0.0)))
+        .with_erasing(RandomErasing::new(1.0).unwrap());
+    for index in 0..40 {
+        let plain = made(&train(), index);
+        assert_eq!(made(&changed, index), plain);
+        let zeros =
+            |out: &[f32]| out.chunks(3).filter(|p| p.iter().all(|x| x.abs() == 0.0)).count();
+        let out = made(&erased, index);
+        assert!((6..=110).contains(&zeros(&out)), "{}", zeros(&out));
+        assert!(out.iter().zip(&plain).all(|(a, b)| a.to_bits() == b.to_bits() || *a == 0.0));
+        // Black is not 0 once it is normalized: what is 0 was erased afterwards.
+        assert!((6..=110).contains(&zeros(&made(&black, index))));
+    }
+}
+
+#[test]
+fn an_augmentation_that_changes_the_size_is_told() {
+    #[derive(Debug)]
+    struct Half;
+    impl Augmentation for Half {
+        fn apply(&self, image: &mut Image, _: &mut Rng) -> crate::Result<()> {
+            *image = Image::new(8, 20, vec![0; 480])?;
+            Ok(())
+        }
+    }
+    let transform = TrainTransform::imagenet([16, 20], Interpolation::Bilinear).unwrap();
+    let transform = transform.with_augmentation(Arc::new(Half));
+    let mut out = vec![0.0; 16 * 20 * 3];
+    let (mut rng, mut resampler) = (Rng::keyed([3]), Resampler::default());
+    let refused = transform.apply(&picture("source_41x57"), &mut rng, &mut resampler, &mut out);
+    assert_eq!(
+        refused.unwrap_err().to_string(),
+        "an augmentation made a picture of 8x20 pixels of one of 16x20; it must keep the size"
+    );
 }
 
 #[test]

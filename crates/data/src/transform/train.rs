@@ -1,17 +1,21 @@
-//! What training sees: a random crop, resized, flipped every other time, normalized.
+//! What training sees: a random crop, resized, flipped every other time, augmented, normalized, erased.
 //!
-//! Above: `transform`. Below: `crop`, `resample`, `normalize`. Not here: where the random numbers come from (`loader`).
+//! Above: `transform`. Below: `crop`, `resample`, `normalize`, `augment`. Not here: where the random numbers come from (`loader`).
 //! Source: torchvision 0.26 `transforms.RandomResizedCrop`, `RandomHorizontalFlip`, `Normalize`.
+
+use std::sync::Arc;
 
 use super::crop::{Rect, random_resized_crop};
 use super::normalize::{Flip, Normalize};
 use super::resample::{Interpolation, Resampler};
 use super::{Transform, check_size};
+use crate::augment::{Augmentation, RandomErasing, horizontal_flip};
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::random::Rng;
 
-/// What training sees: `RandomResizedCrop`, `RandomHorizontalFlip`, `Normalize`. Draws first the crop, then the flip.
+/// What training sees: `RandomResizedCrop`, `RandomHorizontalFlip`, whatever is asked for besides, `Normalize`, `RandomErasing`, in the
+/// order of torchvision's and timm's recipes. Draws the crop, the flip, what each augmentation draws, and the erased rectangle, in this order.
 ///
 /// # Examples
 /// ```
@@ -28,7 +32,9 @@ pub struct TrainTransform {
     ratio: [f64; 2],
     flip: f64,
     interpolation: Interpolation,
+    augmentations: Vec<Arc<dyn Augmentation>>,
     normalize: Normalize,
+    erasing: Option<RandomErasing>,
 }
 
 impl TrainTransform {
@@ -43,7 +49,8 @@ impl TrainTransform {
     ) -> Result<Self> {
         check_size(size)?;
         let (scale, ratio) = ([0.08, 1.0], [3.0 / 4.0, 4.0 / 3.0]);
-        Ok(Self { size, scale, ratio, flip: 0.5, interpolation, normalize })
+        let (augmentations, erasing) = (Vec::new(), None);
+        Ok(Self { size, scale, ratio, flip: 0.5, interpolation, augmentations, normalize, erasing })
     }
 
     /// [`Self::new`] with ImageNet's mean and standard deviation.
@@ -89,6 +96,41 @@ impl TrainTransform {
         }
         Ok(Self { flip, ..self })
     }
+
+    /// One more change between the flip and the normalization, after those there are.
+    #[must_use]
+    pub fn with_augmentation(mut self, augmentation: Arc<dyn Augmentation>) -> Self {
+        self.augmentations.push(augmentation);
+        self
+    }
+
+    /// A rectangle of the normalized picture becomes 0, the mean color, at random.
+    #[must_use]
+    pub fn with_erasing(self, erasing: RandomErasing) -> Self {
+        Self { erasing: Some(erasing), ..self }
+    }
+
+    /// The cropped, resized and flipped picture, augmented and normalized.
+    fn augment(&self, rgb: &[u8], flip: Flip, rng: &mut Rng, out: &mut [f32]) -> Result<()> {
+        let mut image = Image::new(self.size[0], self.size[1], rgb.to_vec())?;
+        if flip == Flip::Horizontal {
+            horizontal_flip(&mut image);
+        }
+        self.augmentations.iter().try_for_each(|it| it.apply(&mut image, rng))?;
+        let ([height, width], [h, w]) = (self.size, [image.height(), image.width()]);
+        if [h, w] != self.size {
+            return Err(Error::other(format!(
+                "an augmentation made a picture of {h}x{w} pixels of one of {height}x{width}; it must keep the size"
+            )));
+        }
+        self.normalize.write(image.rgb(), self.size[1], Flip::None, out)
+    }
+
+    fn erase(&self, rect: Rect, out: &mut [f32]) {
+        for row in out.chunks_exact_mut(3 * self.size[1]).skip(rect.top).take(rect.height) {
+            row[3 * rect.left..3 * (rect.left + rect.width)].fill(0.0);
+        }
+    }
 }
 
 fn is_ordered([low, high]: [f64; 2]) -> bool {
@@ -113,6 +155,13 @@ impl Transform for TrainTransform {
         let flip = if rng.unit() < self.flip { Flip::Horizontal } else { Flip::None };
         let all = Rect::whole(self.size);
         let rgb = resampler.resize(image, region, self.size, all, self.interpolation)?;
-        self.normalize.write(rgb, self.size[1], flip, out)
+        match self.augmentations.is_empty() {
+            true => self.normalize.write(rgb, self.size[1], flip, out)?,
+            false => self.augment(rgb, flip, rng, out)?,
+        }
+        if let Some(rect) = self.erasing.as_ref().and_then(|it| it.draw(self.size, rng)) {
+            self.erase(rect, out);
+        }
+        Ok(())
     }
 }
