@@ -82,14 +82,14 @@ mod with_mpi {
         }
 
         fn args(&self, out: &str, more: &[&str]) -> Vec<String> {
-            self.args_of("2", out, more)
+            self.args_of(("2", "4"), out, more)
         }
 
-        fn args_of(&self, epochs: &str, out: &str, more: &[&str]) -> Vec<String> {
+        fn args_of(&self, (epochs, batch): (&str, &str), out: &str, more: &[&str]) -> Vec<String> {
             let out = arg(&self.dir.path().join(out));
             let args = ["finetune", "--data", &self.data, "--model", &self.model, "--out", &out];
             let args =
-                [&args[..], &["--epochs", epochs, "--batch-size", "4", "--threads", "1"], more];
+                [&args[..], &["--epochs", epochs, "--batch-size", batch, "--threads", "1"], more];
             args.concat().into_iter().map(str::to_owned).collect()
         }
 
@@ -183,9 +183,9 @@ mod with_mpi {
     const LONG: &str = "30";
 
     /// Starts a job, and sends a signal to one of its ranks when it has taken a few steps.
-    fn interrupted(job: &Job, out: &str, (rank, signal): (&str, &str)) -> Ran {
-        let wild = ["--lr", "0.0003", "--clip-norm", "1", "--shards", "2"];
-        let mut launched = mpirun(&[(2, job.args_of(LONG, out, &wild))]);
+    fn interrupted(job: &Job, out: &str, ranks: usize, (rank, signal): (&str, &str)) -> Ran {
+        let wild = ["--lr", "0.0003", "--clip-norm", "1", "--shards", "4"];
+        let mut launched = mpirun(&[(ranks, job.args_of((LONG, "8"), out, &wild))]);
         launched.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = launched.spawn().unwrap();
         let folder = job.dir.path().join(out);
@@ -203,10 +203,10 @@ mod with_mpi {
     fn a_rank_that_is_asked_to_stop_stops_all_and_one_that_is_killed_is_named_and_one_process_goes_on()
      {
         let job = Job::new();
-        let stopped = interrupted(&job, "stopped", ("1", "-TERM"));
+        let stopped = interrupted(&job, "stopped", 4, ("3", "-INT"));
         assert_eq!(stopped.code, Some(130), "{}\n{}", stopped.stdout, stopped.stderr);
-        assert!(stopped.stdout.contains("stopped; everything is saved"), "{}", stopped.stdout);
-        let killed = interrupted(&job, "killed", ("1", "-KILL"));
+        assert_eq!(stopped.stdout.matches("everything is saved").count(), 1, "{}", stopped.stdout);
+        let killed = interrupted(&job, "killed", 2, ("1", "-KILL"));
         assert_ne!(killed.code, Some(0), "{}", killed.stdout);
         assert!(killed.stderr.contains("rank 1"), "{}", killed.stderr);
         for out in ["stopped", "killed"] {

@@ -31,7 +31,9 @@ pub(crate) struct OfRank {
 
 /// How a rank ends that failed. Of all ranks one says why, before it leaves; the others wait for that, and speak if they miss it.
 pub(crate) fn end(group: Arc<Group>, error: Error) -> ExitCode {
-    let (rank, speaks) = (group.rank(), spokesman(&error) == group.rank());
+    // The first one, unless it is gone.
+    let spokesman = error.ranks().map_or(0, RanksError::spokesman);
+    let (rank, speaks) = (group.rank(), spokesman == group.rank());
     let error = match rank {
         0 => error.into(),
         rank => anyhow::Error::from(OfRank { rank, source: error }),
@@ -43,17 +45,6 @@ pub(crate) fn end(group: Arc<Group>, error: Error) -> ExitCode {
     }
     let is_told = Arc::into_inner(group).is_some_and(Group::leave);
     if is_told { failure::code(&error) } else { failure::end(&error) }
-}
-
-/// The rank that says why all ranks end: the first one, unless it is gone.
-fn spokesman(error: &Error) -> usize {
-    if let Error::Ranks { source } = error {
-        return source.spokesman();
-    }
-    let first: &dyn std::error::Error = error;
-    let mut causes = std::iter::successors(Some(first), |error| error.source());
-    let told = causes.find_map(|cause| cause.downcast_ref::<RanksError>());
-    told.map_or(0, RanksError::spokesman)
 }
 
 /// What sharing steps out has cost.

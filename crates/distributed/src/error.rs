@@ -54,7 +54,7 @@ pub enum Error {
     },
     /// Tensors that must be the same on all ranks are not.
     #[error(
-        "`{name}` is not the same on all ranks: {} have other bits than rank 0; go on from a checkpoint, and look for what is \
+        "`{name}` is not the same on all ranks: {} other bits than rank 0; go on from a checkpoint, and look for what is \
          not deterministic or for a faulty machine",
         ranks_text(ranks)
     )]
@@ -121,6 +121,21 @@ impl Error {
             _ => 0,
         }
     }
+
+    /// Whether every rank comes to this error by itself, so that nobody needs to tell the others.
+    #[must_use]
+    pub fn is_common(&self) -> bool {
+        match self {
+            Error::Disagreement { .. } | Error::Diverged { .. } | Error::Shards { .. } => true,
+            Error::Lost { .. }
+            | Error::Silent { .. }
+            | Error::Aborted { .. }
+            | Error::Length { .. }
+            | Error::Call { .. }
+            | Error::Engine { .. }
+            | Error::Ended { .. } => false,
+        }
+    }
 }
 
 fn list(values: &[(usize, String)]) -> String {
@@ -132,8 +147,8 @@ fn list(values: &[(usize, String)]) -> String {
 fn ranks_text(ranks: &[usize]) -> String {
     let numbers: Vec<String> = ranks.iter().map(ToString::to_string).collect();
     match ranks.len() {
-        1 => format!("rank {}", numbers.join("")),
-        _ => format!("ranks {}", numbers.join(", ")),
+        1 => format!("rank {} has", numbers.join("")),
+        _ => format!("ranks {} have", numbers.join(", ")),
     }
 }
 
@@ -154,5 +169,7 @@ mod tests {
         );
         let error = Error::Diverged { name: "conv_stem.weight".to_owned(), ranks: vec![1, 3] };
         assert!(error.to_string().contains("ranks 1, 3 have other bits than rank 0"));
+        let error = Error::Diverged { name: "conv_stem.weight".to_owned(), ranks: vec![2] };
+        assert!(error.to_string().contains("rank 2 has other bits than rank 0"));
     }
 }

@@ -330,6 +330,15 @@ impl Error {
         Error::Option { field, got: got.to_string(), expected: expected.into() }
     }
 
+    /// What ranks have to do with it, if they do.
+    pub fn ranks(&self) -> Option<&taper_distributed::Error> {
+        match self {
+            Error::Ranks { source } => Some(source),
+            Error::Train { source } => source.ranks(),
+            _ => None,
+        }
+    }
+
     /// Whether the request was wrong (exit code 2 of the binary) and not the work (exit code 1).
     pub fn is_request(&self) -> bool {
         match self {

@@ -210,7 +210,9 @@ pub(crate) fn write_trace(parallel: &DataParallel, file: Option<&Path>) -> Resul
 
 /// An error on one rank ends the others, which would wait for it.
 pub(crate) fn ending_all<T>(group: &Group, result: Result<T>) -> Result<T> {
-    if let Err(error) = &result {
+    if let Err(error) = &result
+        && !error.ranks().is_some_and(taper_distributed::Error::is_common)
+    {
         let mut words = error.to_string();
         let mut cause = std::error::Error::source(error);
         while let Some(source) = cause {

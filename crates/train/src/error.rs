@@ -282,6 +282,15 @@ impl Error {
 }
 
 impl Error {
+    /// What ranks have to do with it, if they do.
+    pub fn ranks(&self) -> Option<&taper_distributed::Error> {
+        match self {
+            Self::Ranks { source } => Some(source),
+            Self::At { source, .. } => source.ranks(),
+            _ => None,
+        }
+    }
+
     /// What is wrong and why, in one line: what other ranks are told.
     pub(crate) fn chain(&self) -> String {
         let mut text = self.to_string();

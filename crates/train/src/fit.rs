@@ -170,6 +170,7 @@ impl<'a, R: Rule> Fit<'a, R> {
             is_settled && best.as_ref().is_none_or(|best| self.beats(&val.scores, &best.scores));
         log.write(&Line::Epoch { epoch, step, train: Train(&train), val: &val.scores, is_best })?;
         if is_best {
+            self.compare_ranks()?;
             self.check_params()?;
             self.averaged(|fit| fit.save_best(observer))?;
         }
@@ -243,7 +244,9 @@ impl<'a, R: Rule> Fit<'a, R> {
 
 /// An error on one rank ends the others, which would wait for it.
 fn ending_all<T>(parallel: Option<&DataParallel>, result: Result<T>) -> Result<T> {
-    if let (Some(parallel), Err(error)) = (parallel, &result) {
+    if let (Some(parallel), Err(error)) = (parallel, &result)
+        && !error.ranks().is_some_and(taper_distributed::Error::is_common)
+    {
         parallel.group().abort(&error.chain());
     }
     result

@@ -65,7 +65,7 @@ impl DataParallel {
         Ok(Self { group, shards, options, check_every: 100, reducer: Mutex::default() })
     }
 
-    /// Compares parameters and optimizer state over all ranks after every so many steps, 100 by default; 0: never.
+    /// Compares parameters and optimizer state over all ranks after every so many steps, 100 by default; 0: only before they are saved.
     #[must_use]
     pub fn checked_every(mut self, steps: u64) -> Self {
         self.check_every = steps;

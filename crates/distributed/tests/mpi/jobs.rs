@@ -26,6 +26,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("a_rank_that_leaves_a_fast_sum_is_named", left_fast),
     ("a_rank_that_gives_a_fast_sum_another_length_is_named", other_lengths),
     ("ranks_with_other_options_are_named", disagree),
+    ("a_tensor_that_differs_on_a_rank_is_named", diverged),
 ];
 
 /// Starts `program` on so many ranks; gives what came, and how long it took.
@@ -134,5 +135,12 @@ fn disagree() {
     expect(
         &bad(2, "disagree"),
         "rank 0 says: ranks differ in `threads`: rank 0 has `0`, rank 1 has `1`",
+    );
+}
+
+fn diverged() {
+    expect(
+        &bad(4, "diverged"),
+        "rank 0 says: `b` is not the same on all ranks: rank 2 has other bits than rank 0",
     );
 }

@@ -74,6 +74,13 @@ fn program(group: &Group, name: &str) -> Result<()> {
             ("seed".to_owned(), "7".to_owned()),
             ("threads".to_owned(), group.rank().to_string()),
         ]),
+        "diverged" => {
+            let changed = if group.rank() == 2 { f32::from_bits(1) } else { 0.0 };
+            let tensors = [("a", [1.0, 2.0]), ("b", [3.0, changed]), ("c", [changed, 4.0])];
+            let digests: Vec<(String, u64)> =
+                tensors.map(|(name, values)| (name.to_owned(), digest_f32(&values))).into();
+            group.compare(&digests)
+        }
         _ => Err(Error::Engine { engine: "test", message: format!("there is no job `{name}`") }),
     }
 }

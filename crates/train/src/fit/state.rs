@@ -65,6 +65,7 @@ impl<R: Rule> Fit<'_, R> {
         log: &mut Log,
         observer: &mut dyn Observer,
     ) -> Result<()> {
+        self.compare_ranks()?;
         let parallel = self.shared().map(DataParallel::state).transpose()?.unwrap_or_default();
         if !is_first(self.shared()) {
             return Ok(());
@@ -88,6 +89,12 @@ impl<R: Rule> Fit<'_, R> {
         checkpoint.save(&path)?;
         observer.on_event(&Event::Saved { path: &path });
         Ok(())
+    }
+
+    /// Refuses to keep what is not the same on all ranks.
+    pub(super) fn compare_ranks(&self) -> Result<()> {
+        let shared = self.shared();
+        shared.map_or(Ok(()), |parallel| parallel.compare(self.network, &self.optimizer))
     }
 
     /// What makes the run what it is: what it was told, its hooks, its average, and its shards if there are several.

@@ -53,7 +53,16 @@ impl DataParallel {
         optimizer: &Optimizer<R>,
     ) -> Result<()> {
         let is_time = self.check_every > 0 && steps.is_multiple_of(self.check_every);
-        if !is_time || self.group.is_alone() {
+        if is_time { self.compare(network, optimizer) } else { Ok(()) }
+    }
+
+    /// Compares what must be equal on all ranks, before it is kept.
+    pub(crate) fn compare<R: Rule>(
+        &self,
+        network: &Network,
+        optimizer: &Optimizer<R>,
+    ) -> Result<()> {
+        if self.group.is_alone() {
             return Ok(());
         }
         let mut digests = Vec::new();

@@ -19,7 +19,7 @@ use taper_optim::{AdamW, Optimizer, Schedule, split_by_decay};
 
 use crate::{
     Accuracy, Batches, DataParallel, Event, Fit, L1Penalty, Outcome, Result, Review, RunFolder,
-    Settings, Start, Teacher, WeightAverage,
+    Settings, Start, StepHook, Teacher, WeightAverage,
 };
 
 const SIDE: usize = 8;
@@ -101,10 +101,11 @@ struct Rank<'a> {
     seed: u64,
     loss: &'a dyn taper_layers::loss::Loss,
     stop: &'a AtomicBool,
+    hook: Option<Box<dyn StepHook>>,
 }
 
 impl Rank<'_> {
-    fn run(&self, observe: &mut dyn FnMut(&Event<'_>)) -> Result<Outcome> {
+    fn run(self, observe: &mut dyn FnMut(&Event<'_>)) -> Result<Outcome> {
         let network = network(self.seed);
         let params = network.params().iter().filter(|param| param.is_trained());
         let params =
@@ -115,7 +116,10 @@ impl Rank<'_> {
             optimizer: Optimizer::from_groups(split_by_decay(params, 1e-3), AdamW::default())?,
             loss: self.loss,
             teacher: Some(Teacher::new(teacher, Distillation::new(2.0)?, 0.3)?),
-            hooks: vec![Box::new(L1Penalty::new(1e-4, ["conv0.weight".to_owned()])?)],
+            hooks: {
+                let penalty = L1Penalty::new(1e-4, ["conv0.weight".to_owned()])?;
+                std::iter::once(Box::new(penalty) as _).chain(self.hook).collect()
+            },
             average: Some(WeightAverage::ema(0.8)?),
             metrics: vec![Box::new(Accuracy::top(1)), Box::new(Review::new())],
             train: &self.sets.train,
@@ -166,6 +170,7 @@ fn run(
             seed: 1 + rank as u64,
             loss: &loss,
             stop: &stops[rank],
+            hook: None,
         };
         let outcome = part.run(&mut |event| {
             if matches!(event, Event::Step { step, .. } if Some(*step) == until) {
@@ -181,6 +186,15 @@ fn on_ranks<T: Send>(
     shared: impl Into<Shared>,
     work: &(dyn Fn(usize, &DataParallel) -> T + Sync),
 ) -> Vec<T> {
+    on_ranks_checked(shared, 2, work)
+}
+
+/// Ranks that compare what they have after every so many steps.
+fn on_ranks_checked<T: Send>(
+    shared: impl Into<Shared>,
+    every: u64,
+    work: &(dyn Fn(usize, &DataParallel) -> T + Sync),
+) -> Vec<T> {
     let Shared { shards, ranks, options } = shared.into();
     let groups = match ranks {
         1 => vec![Group::alone()],
@@ -190,7 +204,7 @@ fn on_ranks<T: Send>(
         let ranks = groups.into_iter().enumerate().map(|(rank, group)| {
             scope.spawn(move || {
                 let parallel = DataParallel::new(group, shards, options).unwrap();
-                work(rank, &parallel.checked_every(2))
+                work(rank, &parallel.checked_every(every))
             })
         });
         let ranks: Vec<_> = ranks.collect();
@@ -252,6 +266,7 @@ fn one_shard_on_one_rank_has_the_bits_of_a_run_without() {
         seed: 1,
         loss: &loss,
         stop: &AtomicBool::new(false),
+        hook: None,
     };
     let plain = plain.run(&mut |_| ()).unwrap();
     let (outcome, _) = run((1, 1), &with, Start::Fresh, None).remove(0);
