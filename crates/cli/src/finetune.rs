@@ -149,6 +149,9 @@ pub(crate) struct Flags {
     /// What travels between ranks: values, or half as many bytes whose rounding is made up for
     #[arg(long, value_name = "f32|bf16", default_value_t = defaults().reduce_dtype)]
     reduce_dtype: ReduceDtype,
+    /// Batch norms use the statistics of all shards of a step, as if it were one batch
+    #[arg(long)]
+    sync_bn: bool,
     /// File for what ranks computed and sent, and when: Chrome's viewer and ui.perfetto.dev open it
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -231,6 +234,7 @@ impl Flags {
             shards: self.shards.unwrap_or(defaults().shards),
             reduce: self.reduce,
             reduce_dtype: self.reduce_dtype,
+            sync_bn: self.sync_bn,
             trace: self.trace,
             seed: self.seed,
             out: self.out,

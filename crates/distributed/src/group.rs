@@ -147,6 +147,21 @@ impl Group {
         Pending { state, ..self.pending(bytes) }
     }
 
+    /// Sums a few `values` over any number of ranks, in the tree that shards are summed in, and waits for it: the same bits on all ranks.
+    ///
+    /// # Errors
+    /// Whatever ended the job.
+    pub fn sum(&self, values: Vec<f64>) -> Result<Vec<f64>> {
+        if self.is_alone() {
+            return Ok(values);
+        }
+        let (start, bytes) = (Instant::now(), 8 * values.len());
+        let sum = self.call(|reply| Job::Sum { values, reply })?;
+        self.recorder.count(|totals| totals.stalled += start.elapsed());
+        self.recorder.span(Track::Compute, || "wait".to_owned(), start, bytes);
+        Ok(sum)
+    }
+
     /// What every rank has given, by rank; lengths may differ.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Sums over ranks.
 //!
-//! Above: `group`. Below: `communicator`, `bf16`, `tree`. Not here: sums over one rank's shards (`tree`), buckets (`buckets`).
+//! Above: `group`. Below: `communicator`, `bf16`, `bytes`, `tree`. Not here: sums over one rank's shards (`tree`), buckets (`buckets`).
 //! The exact sum is that of a binary tree over ranks, by recursive doubling: after the step of distance d each rank has the sum of
 //! the 2d ranks around it. Long vectors are halved on the way and gathered again (recursive halving), which moves fewer bytes and
 //! adds each element in the same tree. Source: Thakur, Rabenseifner and Gropp 2005, "Optimization of Collective Communication
@@ -8,7 +8,8 @@
 
 use std::ops::Range;
 
-use crate::tree::add;
+use crate::bytes::expect_bytes;
+use crate::tree::{Tree, add};
 use crate::{Communicator, Error, Result, bf16};
 
 /// In which order ranks are summed.
@@ -81,6 +82,34 @@ fn exact(
         true => halving(communicator, values, scratch),
         false => doubling(communicator, values, scratch),
     }
+}
+
+/// Sums few `values` over any number of ranks in place, in the tree that shards are summed in; returns the bytes that this rank sent.
+pub(crate) fn sum_f64(communicator: &mut dyn Communicator, values: &mut [f64]) -> Result<usize> {
+    let (rank, size, length) = (communicator.rank(), communicator.size(), values.len());
+    let of = |bytes: &[u8], rank: usize| -> Result<Vec<f64>> {
+        expect_bytes(bytes, rank, 8 * length, "a sum of f64")?;
+        Ok(bytes.as_chunks::<8>().0.iter().map(|eight| f64::from_le_bytes(*eight)).collect())
+    };
+    let mine = |values: &[f64]| -> Vec<u8> {
+        values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    };
+    if !size.is_power_of_two() {
+        let mut tree = Tree::new();
+        for (rank, bytes) in communicator.all_gather(&mine(values))?.iter().enumerate() {
+            tree.push(of(bytes, rank)?);
+        }
+        values.copy_from_slice(&tree.finish().unwrap_or_default());
+        return Ok(8 * length * (size - 1));
+    }
+    let (mut sent, mut received) = (0, Vec::new());
+    for peer in distances(size).map(|distance| rank ^ distance) {
+        communicator.exchange(peer, &mine(values), &mut received)?;
+        sent += 8 * length;
+        let theirs = of(&received, peer)?;
+        add(values, &theirs);
+    }
+    Ok(sent)
 }
 
 fn doubling(

@@ -4,6 +4,8 @@
 //! Shards 0 and 1 are a sum, 2 and 3 are one, then both together, and so on, whoever owns them. As a binary counter: a new sum
 //! carries into the last one of the same height.
 
+use std::ops::AddAssign;
+
 /// Sums vectors in the order of a binary tree, as they come.
 ///
 /// ```
@@ -17,20 +19,20 @@
 /// assert_eq!(tree.finish(), Some(vec![0.0]));
 /// ```
 #[derive(Debug, Clone, Default)]
-pub struct Tree {
+pub struct Tree<T = f32> {
     /// Sums with the logarithm of how many there are in each; heights fall strictly.
-    sums: Vec<(u32, Vec<f32>)>,
+    sums: Vec<(u32, Vec<T>)>,
 }
 
-impl Tree {
+impl<T: Copy + AddAssign> Tree<T> {
     /// Without a sum.
     #[must_use]
-    pub fn new() -> Tree {
-        Tree::default()
+    pub fn new() -> Tree<T> {
+        Tree { sums: Vec::new() }
     }
 
     /// Adds the next vector. All have the same length; of a longer one the end is not summed.
-    pub fn push(&mut self, values: Vec<f32>) {
+    pub fn push(&mut self, values: Vec<T>) {
         let (mut height, mut sum) = (0, values);
         while self.sums.last().is_some_and(|(last, _)| *last == height) {
             if let Some((_, mut earlier)) = self.sums.pop() {
@@ -45,7 +47,7 @@ impl Tree {
     /// vector that comes in parts can go on in parts. The result is that of [`Self::push`] and [`Self::finish`], to the bit.
     ///
     /// What lies outside of the vectors is left alone.
-    pub fn complete(&self, offset: usize, last: &mut [f32]) {
+    pub fn complete(&self, offset: usize, last: &mut [T]) {
         for (_, earlier) in self.sums.iter().rev() {
             add(last, earlier.get(offset..).unwrap_or_default());
         }
@@ -53,7 +55,7 @@ impl Tree {
 
     /// The sum of everything, or nothing when nothing was pushed. Without a power of two, the last and lowest sums are added first.
     #[must_use]
-    pub fn finish(mut self) -> Option<Vec<f32>> {
+    pub fn finish(mut self) -> Option<Vec<T>> {
         let (_, mut sum) = self.sums.pop()?;
         while let Some((_, earlier)) = self.sums.pop() {
             add(&mut sum, &earlier);
@@ -63,8 +65,8 @@ impl Tree {
 }
 
 /// `a + b` has the bits of `b + a`.
-pub(crate) fn add(sum: &mut [f32], other: &[f32]) {
-    sum.iter_mut().zip(other).for_each(|(sum, value)| *sum += value);
+pub(crate) fn add<T: Copy + AddAssign>(sum: &mut [T], other: &[T]) {
+    sum.iter_mut().zip(other).for_each(|(sum, value)| *sum += *value);
 }
 
 #[cfg(test)]
@@ -86,7 +88,7 @@ mod tests {
 
     #[test]
     fn nothing_has_no_sum() {
-        assert_eq!(Tree::new().finish(), None);
+        assert_eq!(Tree::<f32>::new().finish(), None);
     }
 
     proptest! {

@@ -39,6 +39,12 @@ pub enum Error {
         /// Columns of the map.
         w: usize,
     },
+    /// Parts of a batch do not know what all of them come to.
+    #[error("no sum over all parts of the batch")]
+    Sum {
+        /// What the caller's sum said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// More threads than any machine has.
     #[error("threads is {got}, expected from 0, for all cores, to {most}")]
     Threads {

@@ -47,4 +47,4 @@ pub use spread::Spread;
 pub use taper_kernels::{Cpu, Device, Isa, Real, Reference};
 /// What a program that runs a model file needs beside a session.
 pub use taper_model::{Interpolation, Model, Precision, Preprocess};
-pub use train::Trainer;
+pub use train::{BatchPart, ObserveParts, SumOverParts, Trainer};

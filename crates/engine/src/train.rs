@@ -1,6 +1,6 @@
 //! The training executor: forward and backward of a graph on slices.
 //!
-//! Above: `layers`, `recalibrate`. Below: `taper-plan`, `train::{observed, prepared, norm, statistics, watch}`, `taper-kernels`. Not here: losses,
+//! Above: `layers`, `recalibrate`. Below: `taper-plan`, `train::{observed, prepared, norm, statistics, synced, watch}`, `taper-kernels`. Not here: losses,
 //! optimizers, candle.
 //! Generic over the scalar and the device: `f64` on [`crate::Reference`] is the truth that `f32` on [`crate::Cpu`] is held to.
 //! One tensor is stored a unit (a convolution's bare output, an addition's sum); batch norms with a trained scale or shift use the
@@ -13,6 +13,7 @@ mod norm;
 mod observed;
 mod prepared;
 mod statistics;
+mod synced;
 mod timing;
 mod watch;
 
@@ -26,6 +27,9 @@ use crate::{Error, Result};
 use backward::Done;
 use norm::NormState;
 use prepared::Prepared;
+use synced::Part;
+
+pub use synced::{BatchPart, ObserveParts, SumOverParts};
 
 /// Runs training steps of one graph. Parameters and gradients are the caller's, by [`ParamId`].
 pub struct Trainer<T: Real, D: Device<T>> {
@@ -44,6 +48,8 @@ pub struct Trainer<T: Real, D: Device<T>> {
     prepared: Option<Prepared>,
     seed: u64,
     ready: bool,
+    /// Those of a [`Trainer::forward_synced`], if that was the last forward.
+    parts: Vec<Part<T>>,
 }
 
 impl<T: Real, D: Device<T>> Trainer<T, D> {
@@ -122,8 +128,10 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         let order = GradientOrder::new(graph, &plan);
         let TrainingPlan { fused, routes, trained } = plan;
         let channels = |id: ParamId| graph.param(id).len();
-        let norms =
-            fused.values.iter().map(|v| NormState::new(v.norm.map(|n| channels(n.params[0]))));
+        let norms = fused
+            .values
+            .iter()
+            .map(|v| NormState::new(v.norm.map_or(0, |n| channels(n.params[0]))));
         let norms: Vec<NormState<T>> = norms.collect();
         let most = norms.iter().map(NormState::channels).max().unwrap_or(0);
         Self {
@@ -140,6 +148,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             prepared: None,
             seed: 0,
             ready: false,
+            parts: Vec::new(),
         }
     }
 
@@ -217,23 +226,27 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
     ) -> Result<&[T]> {
         check_params(&self.graph, params)?;
         self.ready = false;
+        self.parts.clear();
         if shape[0] == 0 {
             return self.forward_nothing(given, shape);
         }
-        let prepared = match self.prepared.take().filter(|ready| ready.memory.shape == shape) {
-            Some(prepared) => prepared,
-            None => {
-                let prepared = Prepared::new(&self.graph, &self.fused, &self.routes, shape)?;
-                self.arena.reserve(prepared.memory.total);
-                prepared
-            }
-        };
+        let last = self.prepared.take();
+        let prepared = self.prepared_for(last, shape)?;
+        self.arena.reserve(prepared.memory.total);
         self.seed = seed;
         let ran = self.run_forward(&prepared, params, given, done);
         self.prepared = Some(prepared);
         ran?;
         self.ready = true;
         Ok(self.first_output())
+    }
+
+    /// What follows from the shape of a batch, which the last one may have had, too.
+    fn prepared_for(&self, last: Option<Prepared>, shape: [usize; 3]) -> Result<Prepared> {
+        match last.filter(|last| last.memory.shape == shape) {
+            Some(last) => Ok(last),
+            None => Prepared::new(&self.graph, &self.fused, &self.routes, shape),
+        }
     }
 
     fn first_output(&self) -> &[T] {
@@ -276,7 +289,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         done: &mut Done<'_, T>,
     ) -> Result<()> {
         check_params(&self.graph, params)?;
-        if !std::mem::take(&mut self.ready) {
+        if !self.parts.is_empty() || !std::mem::take(&mut self.ready) {
             return Err(Error::NoForward);
         }
         check_len("the list of gradients of outputs", grad_outputs.len(), self.outputs.len())?;
@@ -284,13 +297,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             check_len("the gradient of the output", gradient.len(), output.len())?;
         }
         check_len("the list of gradients", gradients.len(), self.graph.params().len())?;
-        for ((gradient, &trained), spec) in
-            gradients.iter_mut().zip(&self.trained).zip(self.graph.params())
-        {
-            gradient.resize(if trained { spec.len() } else { 0 }, T::default());
-            // A trained parameter outside the plan, or one never reached, has gradient zero.
-            gradient.fill(T::default());
-        }
+        self.clear(gradients);
         if self.first_output().is_empty() {
             return Ok(());
         }
@@ -298,6 +305,16 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         let ran = self.run_backward(&prepared, params, grad_outputs, gradients, done);
         self.prepared = Some(prepared);
         ran
+    }
+
+    /// Makes room for the gradients of trained parameters. Those outside the plan, or never reached, stay zero.
+    fn clear(&self, gradients: &mut [Vec<T>]) {
+        for ((gradient, &trained), spec) in
+            gradients.iter_mut().zip(&self.trained).zip(self.graph.params())
+        {
+            gradient.resize(if trained { spec.len() } else { 0 }, T::default());
+            gradient.fill(T::default());
+        }
     }
 
     /// A batch of no images: no output, and gradients that are zero.

@@ -63,9 +63,9 @@ pub use module::{
     LpPoolConfig, MaxPool1d, MaxPool2d, ModuleNhwc, NormAct, PRelu, PReluConfig, Pad2d, PoolConfig,
     Sequential, SqueezeExcite, SqueezeExciteConfig, Statistics, Target, Upsample,
 };
-pub use network::{LossAndGrads, Network, PartValue, Training};
+pub use network::{LossAndGrads, Network, NetworkPart, PartValue, SyncedValue, Training};
 pub use parameter::Parameter;
-pub use taper_engine::Session;
+pub use taper_engine::{Session, SumOverParts};
 pub use taper_graph::{Bias, PadMode, Padding, Window};
 pub use taper_ops::{Activation, Border, Resampling, Rounding};
 pub use tensors::NamedTensors;

@@ -1,6 +1,6 @@
 //! `Network`: a graph with its weights as candle variables, evaluated and trained by the engine.
 //!
-//! Above: `train`, `transfer`, users of candle. Below: `network::{evaluation, executor, observed, pixels, training}`, `parameter`, `engine`.
+//! Above: `train`, `transfer`, users of candle. Below: `network::{evaluation, executor, observed, pixels, synced, training}`, `parameter`, `engine`.
 //! Not here: losses (`loss`), which parameters to freeze (`transfer::Freeze`).
 //! Images are candle's `(n, c, h, w)`; one whose memory is channels-last is used as it is, any other is copied once.
 
@@ -9,6 +9,7 @@ mod executor;
 mod min_batch;
 mod observed;
 mod pixels;
+mod synced;
 mod training;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use executor::{ImageGradient, Mode, Observe, Pass, Runner, Statistics};
 use pixels::{as_output, as_pixels, with_pixels};
 
 pub use observed::PartValue;
+pub use synced::{NetworkPart, SyncedValue};
 pub use training::Training;
 
 /// A graph as a candle module.

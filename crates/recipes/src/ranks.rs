@@ -130,7 +130,9 @@ pub(crate) fn share(group: Arc<Group>, options: &FineTuneOptions) -> Result<Data
         Ok(ReduceOptions { reduction, dtype })
     });
     let reduce = ending_all(&group, shared)?;
-    DataParallel::new(group, options.shards, reduce).map_err(|source| Error::Train { source })
+    let parallel = DataParallel::new(group, options.shards, reduce);
+    let parallel = parallel.map_err(|source| Error::Train { source })?;
+    Ok(if options.sync_bn { parallel.with_sync_bn() } else { parallel })
 }
 
 /// Program, options, and threads as they are resolved; where data and run lie may be told in other words, and is compared otherwise.

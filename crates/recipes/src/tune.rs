@@ -315,17 +315,19 @@ impl<'a> Tune<'a> {
 
 /// The fewest pictures of a step in shards, each of which needs `min_batch`.
 fn shared_batch(min_batch: usize, pictures: usize, options: &FineTuneOptions) -> Result<usize> {
-    let FineTuneOptions { shards, batch_size, .. } = *options;
-    let least = min_batch.saturating_mul(shards);
+    let FineTuneOptions { shards, batch_size, sync_bn, .. } = *options;
+    // Norms that see all shards can do with one picture of each.
+    let of_each = if sync_bn { 1 } else { min_batch };
+    let least = min_batch.max(of_each.saturating_mul(shards));
     if shards > 1 && batch_size < least {
         let expected =
-            format!("{least} or more: {shards} shards of {min_batch} or more pictures each");
+            format!("{least} or more: {shards} shards of {of_each} or more pictures each");
         return Err(Error::option("batch_size", &batch_size, expected));
     }
     if shards > 1 && pictures < least {
-        let most = pictures / min_batch;
+        let most = pictures / of_each;
         let expected = format!(
-            "at most {most}: there are {pictures} pictures to train with, and each shard needs {min_batch}"
+            "at most {most}: there are {pictures} pictures to train with, and each shard needs {of_each}"
         );
         return Err(Error::option("shards", &shards, expected));
     }

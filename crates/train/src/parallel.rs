@@ -1,6 +1,6 @@
 //! Data parallelism: every step in shards, shared out over the ranks of a group, with the same bits on any number of ranks.
 //!
-//! Above: `fit`, `recipes`. Below: `parallel::{answers, evaluate, share, state, step, turn, wire}`, `taper-distributed`. Not here: who made the group
+//! Above: `fit`, `recipes`. Below: `parallel::{answers, evaluate, share, state, step, synced, turn, wire}`, `taper-distributed`. Not here: who made the group
 //! (`recipes`), how ranks are summed (`taper-distributed`).
 //! A *shard* is a contiguous part of the batch that one process would read, with its own forward and backward pass, batch statistics
 //! and dropout. Gradients, weighed by samples, are summed in the fixed tree of `taper_distributed::Tree`, which ranks continue; all
@@ -11,6 +11,7 @@ mod evaluate;
 mod share;
 mod state;
 mod step;
+mod synced;
 mod turn;
 mod wire;
 
@@ -45,6 +46,7 @@ pub struct DataParallel {
     group: Arc<Group>,
     shards: Shards,
     options: ReduceOptions,
+    sync_bn: bool,
     check_every: u64,
     reducer: Mutex<Option<Reducer>>,
 }
@@ -62,7 +64,22 @@ impl DataParallel {
     ) -> Result<Self> {
         let group = group.into();
         let shards = Shards::new(shards, group.size(), options.reduction)?;
-        Ok(Self { group, shards, options, check_every: 100, reducer: Mutex::default() })
+        Ok(Self {
+            group,
+            shards,
+            options,
+            sync_bn: false,
+            check_every: 100,
+            reducer: Mutex::default(),
+        })
+    }
+
+    /// Batch norms use the statistics of all shards of a step, as if it were one batch, in the place of a shard's own. Each costs two
+    /// sums over ranks a step, which nothing hides.
+    #[must_use]
+    pub fn with_sync_bn(mut self) -> Self {
+        self.sync_bn = true;
+        self
     }
 
     /// Compares parameters and optimizer state over all ranks after every so many steps, 100 by default; 0: only before they are saved.
@@ -122,7 +139,15 @@ impl DataParallel {
             let ranks = self.group.size().to_string();
             facts.push(("ranks (fixed by sums in bf16)".to_owned(), ranks));
         }
+        if self.sync_bn {
+            facts.push(("statistics of norms".to_owned(), "of all shards".to_owned()));
+        }
         facts
+    }
+
+    /// Samples that are to be compared with those a norm needs: of the smallest shard that has any, or of all.
+    pub(crate) fn seen_by_norms(&self, turn: &Turn) -> usize {
+        if self.sync_bn { turn.samples() } else { turn.smallest() }
     }
 
     fn reducer(&self) -> MutexGuard<'_, Option<Reducer>> {

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use crate::bf16::Residual;
-use crate::reduce::reduce;
+use crate::reduce::{reduce, sum_f64};
 use crate::trace::Recorder;
 use crate::{Communicator, Control, Error, ReduceOptions, Result, Track};
 
@@ -17,6 +17,7 @@ const IDLE: Duration = Duration::from_millis(20);
 /// One call, with the way back for its answer.
 pub(super) enum Job {
     Reduce { bucket: usize, values: Vec<f32>, options: ReduceOptions, reply: Sender<Reduced> },
+    Sum { values: Vec<f64>, reply: Sender<Vec<f64>> },
     AllGather { bytes: Vec<u8>, reply: Sender<Vec<Vec<u8>>> },
     Gather { root: usize, bytes: Vec<u8>, reply: Sender<Vec<Vec<u8>>> },
     Broadcast { root: usize, bytes: Vec<u8>, reply: Sender<Vec<u8>> },
@@ -117,6 +118,17 @@ impl Server<'_> {
                 });
                 tell(&reply, Reduced { values, at: Instant::now() });
                 self.span(|| format!("bucket {bucket}"), start, bytes);
+            }
+            Job::Sum { mut values, reply } => {
+                let bytes = 8 * values.len();
+                let sent = sum_f64(self.communicator, &mut values)?;
+                self.recorder.count(|totals| {
+                    totals.reduced_bytes += bytes as u64;
+                    totals.sent_bytes += sent as u64;
+                    totals.communicating += start.elapsed();
+                });
+                tell(&reply, values);
+                self.span(|| "sum".to_owned(), start, bytes);
             }
             Job::AllGather { bytes, reply } => {
                 let all = self.communicator.all_gather(&bytes)?;

@@ -71,6 +71,32 @@ fn what_is_given_has_any_length_and_any_number_of_ranks() {
 }
 
 #[test]
+fn a_sum_has_the_bits_of_the_tree_on_any_number_of_ranks() {
+    let shard = |shard: usize| vec![1e16 / (shard + 1) as f64, 1.0 + shard as f64, -1e16];
+    let of = move |shards: std::ops::Range<usize>| {
+        let mut tree = Tree::new();
+        shards.for_each(|at| tree.push(shard(at)));
+        tree.finish().unwrap()
+    };
+    let bits = |values: Vec<f64>| values.into_iter().map(f64::to_bits).collect::<Vec<_>>();
+    for size in [1, 2, 3, 4, 5, 8] {
+        let shards = if 8 % size == 0 { 8 } else { size };
+        let sums = on(size, move |group| {
+            let per = shards / size;
+            let sum = group.sum(of(group.rank() * per..(group.rank() + 1) * per)).unwrap();
+            (sum, group.totals().sent_bytes)
+        });
+        for (sum, sent) in sums {
+            assert_eq!(bits(sum), bits(of(0..shards)), "{size}");
+            let times = if size.is_power_of_two() { size.ilog2() as u64 } else { size as u64 - 1 };
+            assert_eq!(sent, times * 24);
+        }
+    }
+    let errors = on(2, |group| group.sum(vec![0.0; 1 + group.rank()]).unwrap_err());
+    assert!(matches!(&errors[0], Error::Length { .. }), "{errors:?}");
+}
+
+#[test]
 fn a_rank_that_leaves_is_named() {
     let errors = on(4, |group| match group.rank() {
         2 => None,

@@ -35,14 +35,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         gradients: &mut [Vec<T>],
         done: &mut Done<'_, T>,
     ) -> Result<()> {
-        for (i, gradient) in grad_outputs.iter().enumerate() {
-            if let Route::Write { accumulate, finish } = self.routes.seeds[i] {
-                let v = self.fused.outputs[i];
-                self.write(prepared, v, None, [accumulate, finish], |device, c, _, sink, _| {
-                    device.pass(c, gradient, sink);
-                });
-            }
-        }
+        self.backward_outputs(prepared, grad_outputs);
         for unit in (0..self.fused.units.len()).rev() {
             if self.routes.needs[self.fused.units[unit].output] {
                 self.backward_adding(prepared, unit, params, gradients)?;
@@ -52,8 +45,20 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         Ok(())
     }
 
+    /// Writes the gradients of the outputs to where they are added up.
+    pub(super) fn backward_outputs(&mut self, prepared: &Prepared, grad_outputs: &[&[T]]) {
+        for (i, gradient) in grad_outputs.iter().enumerate() {
+            if let Route::Write { accumulate, finish } = self.routes.seeds[i] {
+                let v = self.fused.outputs[i];
+                self.write(prepared, v, None, [accumulate, finish], |device, c, _, sink, _| {
+                    device.pass(c, gradient, sink);
+                });
+            }
+        }
+    }
+
     /// Kernels write a parameter's gradient: what units behind this one wrote, which have the same parameter, is added.
-    fn backward_adding(
+    pub(super) fn backward_adding(
         &mut self,
         prepared: &Prepared,
         unit: usize,

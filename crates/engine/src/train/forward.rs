@@ -41,6 +41,30 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         given: &[&[T]],
         done: &mut dyn FnMut(usize),
     ) -> Result<()> {
+        self.begin(prepared, params, given)?;
+        let uses_batch = |v: &usize| self.routes.batch_norms[*v] && self.norms[*v].count < 2;
+        if let Some(v) = (0..self.norms.len()).find(uses_batch)
+            && let Some(norm) = self.fused.values[v].norm
+        {
+            let [h, w] = prepared.memory.extents[v].size();
+            let node = self.graph.node(norm.node).name().to_owned();
+            return Err(Error::SingleValue { node, batch: prepared.memory.shape[0], h, w });
+        }
+        for unit in 0..self.fused.units.len() {
+            self.forward_unit(prepared, unit, params)?;
+            done(unit);
+        }
+        self.read_outputs(prepared);
+        Ok(())
+    }
+
+    /// Takes given values up, and running statistics where norms use them.
+    pub(super) fn begin(
+        &mut self,
+        prepared: &Prepared,
+        params: &[&[T]],
+        given: &[&[T]],
+    ) -> Result<()> {
         let memory = &prepared.memory;
         check_len("the list of given values", given.len(), self.fused.given)?;
         for (range, values) in memory.stored.iter().zip(given) {
@@ -55,21 +79,12 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
                 state.mean.copy_from_slice(params[norm.params[2].index()]);
                 state.var.copy_from_slice(params[norm.params[3].index()]);
                 state.prepare(norm, params);
-            } else if state.count < 2 {
-                let [h, w] = memory.extents[v].size();
-                let node = self.graph.node(norm.node).name().to_owned();
-                return Err(Error::SingleValue { node, batch: memory.shape[0], h, w });
             }
         }
-        for unit in 0..self.fused.units.len() {
-            self.forward_unit(prepared, unit, params)?;
-            done(unit);
-        }
-        self.read_outputs(prepared);
         Ok(())
     }
 
-    fn forward_unit(
+    pub(super) fn forward_unit(
         &mut self,
         prepared: &Prepared,
         unit_idx: usize,
@@ -121,7 +136,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
     }
 
     /// Copies the outputs out of the arena, with what is pending on them applied.
-    fn read_outputs(&mut self, prepared: &Prepared) {
+    pub(super) fn read_outputs(&mut self, prepared: &Prepared) {
         let Self { fused, arena, norms, device, outputs, .. } = self;
         let (_, others) = around(arena, &(0..0));
         outputs.resize_with(fused.outputs.len(), Vec::new);

@@ -21,13 +21,15 @@ pub(super) struct NormState<T> {
     /// `Σ dz` and `Σ dz·(y − mean)`.
     pub(super) sum: Vec<f64>,
     pub(super) dot: Vec<f64>,
-    /// Values a channel.
+    /// Both over all parts of a batch, if there are several.
+    pub(super) of_all: Option<(Vec<f64>, Vec<f64>)>,
+    /// Values a channel, of all parts.
     pub(super) count: usize,
 }
 
 impl<T: Real> NormState<T> {
-    pub(super) fn new(channels: Option<usize>) -> Self {
-        let c = channels.unwrap_or(0);
+    /// Of a value without a norm there are no channels.
+    pub(super) fn new(c: usize) -> Self {
         let zeros = || vec![T::default(); c];
         Self {
             mean: zeros(),
@@ -39,6 +41,7 @@ impl<T: Real> NormState<T> {
             c: zeros(),
             sum: vec![0.0; c],
             dot: vec![0.0; c],
+            of_all: None,
             count: 0,
         }
     }
@@ -80,12 +83,16 @@ impl<T: Real> NormState<T> {
             let inverse = self.inverse(c, norm.eps);
             let a = gamma.to_f64() * inverse;
             self.a[c] = T::from_f64(a);
-            let (sum, dot) = (self.sum[c], self.dot[c]);
+            let (sum, dot) = match &self.of_all {
+                Some((sum, dot)) => (sum[c], dot[c]),
+                None => (self.sum[c], self.dot[c]),
+            };
             let b = if batch { -a * inverse * inverse * dot / count } else { 0.0 };
             let constant = if batch { -a * sum / count - b * self.mean[c].to_f64() } else { 0.0 };
             self.b[c] = T::from_f64(b);
             self.c[c] = T::from_f64(constant);
-            for (param, value) in [(norm.params[0], dot * inverse), (norm.params[1], sum)] {
+            let own = [self.dot[c] * inverse, self.sum[c]];
+            for (param, value) in [norm.params[0], norm.params[1]].into_iter().zip(own) {
                 if let Some(slot) = gradients[param.index()].get_mut(c) {
                     *slot = T::from_f64(value);
                 }

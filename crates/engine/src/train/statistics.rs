@@ -45,7 +45,9 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
 
     /// The norms that use the batch's statistics.
     fn norms_of_batches(&self) -> impl Iterator<Item = (&Norm, &NormState<T>)> {
-        let norms = self.fused.values.iter().zip(&self.norms).zip(&self.routes.batch_norms);
+        // Parts that share statistics all have them.
+        let states = self.parts.first().map_or(&self.norms, |part| &part.norms);
+        let norms = self.fused.values.iter().zip(states).zip(&self.routes.batch_norms);
         norms.filter_map(|((value, state), &uses_batch)| {
             value.norm.as_ref().filter(|_| uses_batch).map(|norm| (norm, state))
         })

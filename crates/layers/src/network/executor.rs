@@ -1,6 +1,8 @@
 //! The engine's trainer behind candle's types: made when first needed, and anew when other gradients are wanted.
 //!
-//! Above: `network`, `network::training`. Below: `engine::{Trainer, Session}`. Not here: the reverse pass (`engine`).
+//! Above: `network`, `network::training`. Below: `executor::synced`, `engine::{Trainer, Session}`. Not here: the reverse pass (`engine`).
+
+mod synced;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -110,6 +112,20 @@ impl Prefix {
         Ok(Self { made_from: session.params().into_iter().map(copy).collect(), session })
     }
 
+    /// The kept one, or, if it is not that of these values, a new one for images of this size.
+    fn current<'s>(
+        kept: &'s mut Option<Self>,
+        (graph, nodes, threads): (&Graph, &[NodeId], usize),
+        values: &[&[f32]],
+        [_, h, w]: [usize; 3],
+    ) -> Result<&'s mut Session> {
+        let prefix = match kept.take().filter(|prefix| prefix.is_current(values)) {
+            Some(prefix) => prefix,
+            None => Self::new(graph, values, nodes, [h, w], threads)?,
+        };
+        Ok(&mut kept.insert(prefix).session)
+    }
+
     /// Whether nobody has changed a frozen parameter since. Reads them all: 1 ms for MobileNetV2.
     fn is_current(&self, values: &[&[f32]]) -> bool {
         self.made_from.iter().all(|(id, then)| values[id.index()] == then)
@@ -174,19 +190,20 @@ impl Executor {
     pub(super) fn forward(&mut self, values: &[&[f32]], pass: Pass<'_>) -> Result<u64> {
         self.pass = None;
         let Pass { xs, shape, seed } = pass;
-        let [_, h, w] = shape;
-        if self.nodes == [self.graph.input()] {
+        if self.begins_with_image() {
             self.trainer.forward(values, xs, shape, seed)?;
         } else {
-            let prefix = match self.prefix.take().filter(|prefix| prefix.is_current(values)) {
-                Some(prefix) => prefix,
-                None => Prefix::new(&self.graph, values, &self.nodes, [h, w], self.threads)?,
-            };
-            let given = self.prefix.insert(prefix).session.run_all(xs, shape)?;
+            let Self { graph, nodes, prefix, threads, trainer, .. } = self;
+            let session = Prefix::current(prefix, (graph, nodes, *threads), values, shape)?;
+            let given = session.run_all(xs, shape)?;
             let given: Vec<&[f32]> = given.iter().map(Vec::as_slice).collect();
-            self.trainer.forward_from(values, &given, shape, seed)?;
+            trainer.forward_from(values, &given, shape, seed)?;
         }
         Ok(*self.pass.insert(PASSES.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    fn begins_with_image(&self) -> bool {
+        self.nodes == [self.graph.input()]
     }
 
     /// The outputs of the last forward pass, channels last.

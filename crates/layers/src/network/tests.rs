@@ -2,6 +2,7 @@
 
 mod observed;
 mod outputs;
+mod synced;
 
 use std::collections::BTreeMap;
 

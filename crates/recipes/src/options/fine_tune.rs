@@ -100,6 +100,9 @@ options! {
         /// What travels between ranks for it.
         #[serde(default = "f32")]
         reduce_dtype: ReduceDtype = ReduceDtype::F32 => Recipe,
+        /// Whether batch norms use the statistics of all shards of a step, as if it were one batch.
+        #[serde(default)]
+        sync_bn: bool = false => Recipe,
         /// Decides the new head's weights, the split, the order and the crops.
         seed: u64 = 0 => Recipe,
         /// A file for what all ranks computed and sent, and when, as Chrome's viewer and Perfetto open it; none when absent. The group must keep it
@@ -324,6 +327,7 @@ mod tests {
             "shards",
             "reduce",
             "reduce_dtype",
+            "sync_bn",
             "trace",
         ] {
             assert!(json.as_object_mut().unwrap().remove(newer).is_some(), "{newer}");

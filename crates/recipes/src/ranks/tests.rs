@@ -85,9 +85,11 @@ fn two_ranks_leave_the_files_of_one_and_report_what_sharing_cost() {
         augment: Augment::None,
         ..options
     };
-    for (name, change) in [("all", None), ("head", Some(head))] {
+    let synced = |options: FineTuneOptions| FineTuneOptions { sync_bn: true, ..options };
+    let plain: fn(FineTuneOptions) -> _ = |options| options;
+    for (name, change) in [("all", plain), ("head", head), ("synced", synced)] {
         let [one, two] = ["one", "two"].map(|ranks| dir.path().join(format!("{name} on {ranks}")));
-        let of = |out: &Path| change.map_or_else(|| options(out), |change| change(options(out)));
+        let of = |out: &Path| change(options(out));
         let alone = tune(1, &|_| of(&one)).remove(0).unwrap();
         let shared = tune(2, &|_| of(&two));
         assert!(files(&two) == files(&one), "{name}");
@@ -206,6 +208,11 @@ fn steps_that_cannot_be_shared_are_refused_before_anything_is_written() {
         (2, |it| FineTuneOptions { shards: 1, ..it }, "1 shards cannot be shared out to 2 ranks"),
         (1, |it| FineTuneOptions { shards: 4, ..it }, "8 or more: 4 shards of 2 or more pictures"),
         (1, |it| FineTuneOptions { shards: 8, batch_size: 99, ..it }, "at most 6"),
+        (
+            1,
+            |it| FineTuneOptions { shards: 8, sync_bn: true, ..it },
+            "8 or more: 8 shards of 1 or more pictures",
+        ),
     ] {
         let words = refused(ranks, change);
         assert!(words.contains(expected), "{words}");

@@ -40,7 +40,9 @@ impl<R: Rule> Fit<'_, R> {
             log.skipped(progress, &turn.skipped)?;
             tell_skipped(observer, progress.epoch, &turn.skipped);
             skipped.extend_from_slice(&turn.skipped);
-            let (position, samples) = (turn.position, turn.smallest());
+            let position = turn.position;
+            let samples =
+                self.shared().map_or(turn.samples(), |parallel| parallel.seen_by_norms(&turn));
             let needed = least.of(self.network, turn.size)?;
             if samples >= needed {
                 self.take_step(turn, progress, log, observer)?;

@@ -8,7 +8,7 @@
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
 use taper_data::random::Rng;
-use taper_distributed::{BUCKET_BYTES, Buckets, ReduceDtype, ReduceOptions, Tree};
+use taper_distributed::{BUCKET_BYTES, Buckets, ReduceDtype, ReduceOptions, Sending, Tree};
 use taper_layers::{Network, loss::Loss};
 use taper_optim::{Optimizer, Rule};
 
@@ -35,21 +35,21 @@ pub(crate) struct Lesson<'a> {
 #[derive(Debug)]
 pub(super) struct Reducer {
     /// Trained parameters by index, in the order in which their gradients become final.
-    order: Vec<usize>,
+    pub(super) order: Vec<usize>,
     /// Buffers by index.
     statistics: Vec<usize>,
     /// By place in `order`.
     lengths: Vec<usize>,
-    buckets: Buckets,
+    pub(super) buckets: Buckets,
 }
 
 /// Running statistics by index.
 type Statistics = Vec<(usize, Vec<f32>)>;
 
 /// What a shard of this rank gave besides gradients.
-struct ShardReport {
-    loss: f64,
-    answers: Option<Answers>,
+pub(super) struct ShardReport {
+    pub(super) loss: f64,
+    pub(super) answers: Option<Answers>,
 }
 
 /// As [`step`](crate::step::step) for a batch in shards, on all ranks together.
@@ -68,7 +68,10 @@ pub(crate) fn sharded_step<R: Rule>(
     };
     let (samples, counts) = (turn.samples(), turn.counts.clone());
     let pass = Pass { parallel, network, samples, seed: settings.seed, answers: metric.is_some() };
-    let (sums, reports) = pass.run(reducer, turn.parts, lesson)?;
+    let (sums, reports) = match parallel.sync_bn {
+        true => pass.run_synced(reducer, turn.parts, lesson)?,
+        false => pass.run(reducer, turn.parts, lesson)?,
+    };
     let (loss, answers) = parallel.gather(&reports, &counts)?;
     network.set_values(&sums.statistics)?;
     let grad_norm = {
@@ -101,20 +104,20 @@ impl Reducer {
 }
 
 /// What a step is made of, summed over all shards.
-struct Sums {
-    gradients: GradStore,
-    statistics: Statistics,
+pub(super) struct Sums {
+    pub(super) gradients: GradStore,
+    pub(super) statistics: Statistics,
 }
 
 /// The forward and backward passes of this rank's shards.
-struct Pass<'a> {
-    parallel: &'a DataParallel,
-    network: &'a Network,
+pub(super) struct Pass<'a> {
+    pub(super) parallel: &'a DataParallel,
+    pub(super) network: &'a Network,
     /// Of all shards.
     samples: usize,
     seed: u64,
     /// Whether anybody wants to see outputs.
-    answers: bool,
+    pub(super) answers: bool,
 }
 
 impl Pass<'_> {
@@ -158,23 +161,22 @@ impl Pass<'_> {
             reports.push(report);
         }
         let statistics = self.reduce_statistics(n_buckets, statistics, of_statistics);
-        let mut gradients = no_gradients()?;
-        let mut refused = Ok(());
-        sending.wait(|place, sum| {
-            let param = &network.params()[order[place]];
-            match Tensor::from_slice(sum, param.var.dims(), &Device::Cpu) {
-                Ok(sum) => drop(gradients.insert(&param.var, sum)),
-                Err(error) => refused = Err(error),
-            }
-        })?;
-        refused.map_err(at("a gradient"))?;
+        let gradients = received(sending, network, order)?;
         Ok((Sums { gradients, statistics: statistics()? }, reports))
     }
 
     /// The share of the samples that are in a part.
     #[expect(clippy::cast_precision_loss, reason = "batch sizes stay far below 2^24")]
-    fn weight(&self, part: &Batch) -> f32 {
+    pub(super) fn weight(&self, part: &Batch) -> f32 {
         part.indices.len() as f32 / self.samples.max(1) as f32
+    }
+
+    /// Decides what a shard drops.
+    pub(super) fn seed_of(&self, shard: usize) -> u64 {
+        match shard {
+            0 => self.seed,
+            shard => Rng::keyed([self.seed, SHARD, shard as u64]).next_u64(),
+        }
     }
 
     /// Runs a shard, telling its gradients to `put` in their order, and gives its running statistics.
@@ -197,10 +199,7 @@ impl Pass<'_> {
         let loss = taught.as_ref().map_or(lesson.loss, |taught| taught as &dyn Loss);
         let Batch { xs, shape, targets, indices, .. } = part;
         let (xs, wanted) = (pictures(xs, shape)?, target_tensors(&targets)?);
-        let seed = match shard {
-            0 => self.seed,
-            shard => Rng::keyed([self.seed, SHARD, shard as u64]).next_u64(),
-        };
+        let seed = self.seed_of(shard);
         let loss = |outputs: &taper_layers::NamedTensors| loss.loss(outputs, &wanted);
         let told = self.network.value_and_grad_part(&xs, seed, loss, &mut |_, grad| put(grad))?;
         let answers = match self.answers {
@@ -278,6 +277,25 @@ impl DataParallel {
         let samples = counts.iter().sum::<usize>().max(1);
         Ok((sum / samples as f64, all))
     }
+}
+
+/// Waits for the sums of gradients on their way.
+pub(super) fn received(
+    sending: Sending<'_>,
+    network: &Network,
+    order: &[usize],
+) -> Result<GradStore> {
+    let mut gradients = no_gradients()?;
+    let mut refused = Ok(());
+    sending.wait(|place, sum| {
+        let param = &network.params()[order[place]];
+        match Tensor::from_slice(sum, param.var.dims(), &Device::Cpu) {
+            Ok(sum) => drop(gradients.insert(&param.var, sum)),
+            Err(error) => refused = Err(error),
+        }
+    })?;
+    refused.map_err(at("a gradient"))?;
+    Ok(gradients)
 }
 
 fn scaled(values: &[f32], weight: f32) -> impl Iterator<Item = f32> {

@@ -2,6 +2,7 @@
 
 mod failures;
 mod rounded;
+mod synced;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,6 +27,10 @@ const SIDE: usize = 8;
 
 /// Convolutions with norms, one of which averages over all batches, a dropout, and a classifier of six classes.
 fn network(seed: u64) -> Network {
+    network_that_drops(0.3, seed)
+}
+
+fn network_that_drops(p: f64, seed: u64) -> Network {
     let build = || -> taper_graph::Result<_> {
         let mut b = GraphBuilder::new(3)?;
         let mut xs = b.input();
@@ -37,7 +42,7 @@ fn network(seed: u64) -> Network {
         let op = taper_graph::Op::BatchNorm { eps: 1e-5, momentum: None };
         let xs = b.push("counted", op, &[xs], Bias::Without)?;
         let xs = b.global_pool("pool", xs, PoolKind::Avg, true)?;
-        let xs = b.dropout("drop", xs, 0.3)?;
+        let xs = b.dropout("drop", xs, p)?;
         let logits = b.linear("classifier", xs, 6, Bias::With)?;
         b.output("logits", logits)?;
         b.build()
@@ -141,11 +146,12 @@ struct Shared {
     shards: usize,
     ranks: usize,
     options: ReduceOptions,
+    sync_bn: bool,
 }
 
 impl From<(usize, usize)> for Shared {
     fn from((shards, ranks): (usize, usize)) -> Self {
-        Self { shards, ranks, options: ReduceOptions::default() }
+        Self { shards, ranks, options: ReduceOptions::default(), sync_bn: false }
     }
 }
 
@@ -195,7 +201,7 @@ fn on_ranks_checked<T: Send>(
     every: u64,
     work: &(dyn Fn(usize, &DataParallel) -> T + Sync),
 ) -> Vec<T> {
-    let Shared { shards, ranks, options } = shared.into();
+    let Shared { shards, ranks, options, sync_bn } = shared.into();
     let groups = match ranks {
         1 => vec![Group::alone()],
         _ => Group::threads(ranks).unwrap(),
@@ -204,6 +210,7 @@ fn on_ranks_checked<T: Send>(
         let ranks = groups.into_iter().enumerate().map(|(rank, group)| {
             scope.spawn(move || {
                 let parallel = DataParallel::new(group, shards, options).unwrap();
+                let parallel = if sync_bn { parallel.with_sync_bn() } else { parallel };
                 work(rank, &parallel.checked_every(every))
             })
         });

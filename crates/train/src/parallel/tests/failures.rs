@@ -7,7 +7,9 @@ use taper_distributed::Error as RanksError;
 use taper_layers::Network;
 use taper_layers::loss::{CrossEntropy, Loss};
 
-use super::{NamedTensors, Rank, Told, files, on_ranks, on_ranks_checked, run, sets, settings};
+use super::{
+    NamedTensors, Rank, Shared, Told, files, on_ranks, on_ranks_checked, run, sets, settings,
+};
 use crate::{Checkpoint, Error, Event, Start, StepHook};
 
 /// From its third call on, something happens.
@@ -28,9 +30,9 @@ impl Loss for Failing {
 }
 
 /// Rank 2 of 4 fails.
-fn failing(is_nan: bool, settings: &crate::Settings) -> Vec<Told> {
+fn failing(is_nan: bool, shared: Shared, settings: &crate::Settings) -> Vec<Told> {
     let sets = sets();
-    on_ranks((4, 4), &|rank, parallel| {
+    on_ranks(shared, &|rank, parallel| {
         let failing = Failing { calls: 0.into(), is_nan };
         let fine = CrossEntropy::new();
         let loss: &dyn Loss = if rank == 2 { &failing } else { &fine };
@@ -50,31 +52,45 @@ fn failing(is_nan: bool, settings: &crate::Settings) -> Vec<Told> {
     })
 }
 
+/// With norms of a shard's own and of all shards.
+fn both() -> [Shared; 2] {
+    let own = Shared::from((4, 4));
+    [own, Shared { sync_bn: true, ..own }]
+}
+
 #[test]
 fn a_loss_that_is_no_number_is_told_with_its_rank_by_all() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = settings(dir.path());
-    for (outcome, _) in failing(true, &settings) {
-        let text = outcome.unwrap_err().chain();
-        assert!(text.contains("at step 4"), "{text}");
-        assert!(text.contains("the loss of shard 2 on rank 2 is NaN"), "{text}");
+    for shared in both() {
+        let named = |name: &str| settings(&dir.path().join(format!("{name} {}", shared.sync_bn)));
+        let failed = named("failed");
+        for (outcome, _) in failing(true, shared, &failed) {
+            let text = outcome.unwrap_err().chain();
+            assert!(text.contains("at step 4"), "{text}");
+            assert!(text.contains("the loss of shard 2 on rank 2 is NaN"), "{text}");
+        }
+        // The checkpoint after step 3 is whole, and the run goes on from it.
+        let [fewer, one] = [2, 1].map(|ranks| Shared { ranks, ..shared });
+        let resumed = run(fewer, &failed, Start::Resume, None);
+        resumed.into_iter().for_each(|(it, _)| drop(it.unwrap()));
+        let never = named("never");
+        run(one, &never, Start::Fresh, None).remove(0).0.unwrap();
+        assert_eq!(files(&failed)[1].len(), files(&never)[1].len());
     }
-    // The checkpoint after step 3 is whole, and the run goes on from it.
-    run((4, 2), &settings, Start::Resume, None).into_iter().for_each(|(it, _)| drop(it.unwrap()));
-    let never = super::settings(&dir.path().join("never"));
-    run((4, 1), &never, Start::Fresh, None).remove(0).0.unwrap();
-    assert_eq!(files(&settings)[1].len(), files(&never)[1].len());
 }
 
 #[test]
 fn an_error_on_one_rank_ends_the_others_with_its_words() {
     let dir = tempfile::tempdir().unwrap();
-    for (rank, (outcome, _)) in failing(false, &settings(dir.path())).into_iter().enumerate() {
-        let error = outcome.unwrap_err();
-        let text = error.chain();
-        assert!(text.contains("out of luck"), "rank {rank}: {text}");
-        assert!(rank == 2 || text.contains("rank 2 ended the job"), "{text}");
-        assert!(matches!(error, Error::At { .. }));
+    for shared in both() {
+        let failed = failing(false, shared, &settings(dir.path()));
+        for (rank, (outcome, _)) in failed.into_iter().enumerate() {
+            let error = outcome.unwrap_err();
+            let text = error.chain();
+            assert!(text.contains("out of luck"), "rank {rank}: {text}");
+            assert!(rank == 2 || text.contains("rank 2 ended the job"), "{text}");
+            assert!(matches!(error, Error::At { .. }));
+        }
     }
 }
 

@@ -1,0 +1,88 @@
+//! Batch norms that see all shards: a run in shards is one with whole batches, on any number of ranks.
+
+use std::sync::atomic::AtomicBool;
+
+use taper_layers::Network;
+use taper_layers::loss::CrossEntropy;
+use taper_optim::{Optimizer, Schedule, Sgd, split_by_decay};
+
+use super::{Sets, Shared, files, network_that_drops, on_ranks, run, sets, settings};
+use crate::{DataParallel, Fit, Settings, Start};
+
+fn synced(shards: usize, ranks: usize) -> Shared {
+    Shared { sync_bn: true, ..(shards, ranks).into() }
+}
+
+/// Twenty steps with momentum on batches of eleven pictures or fewer; gives parameters and statistics in the end.
+fn weights(parallel: Option<&DataParallel>, sets: &Sets, settings: &Settings) -> Vec<Vec<f32>> {
+    let network: Network = network_that_drops(0.0, 3);
+    let rule = Sgd { momentum: 0.9, nesterov: false, dampening: 0.0 };
+    let params = network.trainable().into_iter().map(|(name, var)| (name, var, true));
+    let mut fit = Fit {
+        network: &network,
+        optimizer: Optimizer::from_groups(split_by_decay(params, 0.0), rule).unwrap(),
+        loss: &CrossEntropy::new(),
+        teacher: None,
+        hooks: vec![],
+        metrics: vec![],
+        train: &sets.train,
+        val: &sets.val,
+        settings,
+        save_model: &|_, _| Ok(()),
+        average: None,
+        parallel,
+    };
+    let outcome = fit.run(Start::Fresh, &AtomicBool::new(false), &mut |_: &crate::Event<'_>| ());
+    assert_eq!(outcome.unwrap().steps, 20);
+    let values = |param: &taper_layers::Parameter| {
+        param.var.as_detached_tensor().flatten_all().unwrap().to_vec1().unwrap()
+    };
+    network.params().iter().map(values).collect()
+}
+
+fn farthest(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
+    let pairs = a.iter().flatten().zip(b.iter().flatten());
+    pairs.fold(0.0, |most, (a, b)| most.max((a - b).abs() / (1.0 + b.abs())))
+}
+
+#[test]
+fn norms_that_see_all_shards_learn_what_whole_batches_teach() {
+    let dir = tempfile::tempdir().unwrap();
+    let sets = sets();
+    let settings = |name: String| Settings {
+        epochs: 4,
+        schedule: Schedule::constant(0.02),
+        clip_norm: None,
+        ..settings(&dir.path().join(name))
+    };
+    let whole = weights(None, &sets, &settings("whole".to_owned()));
+    for shards in [2, 8] {
+        let mut alone: Option<Vec<Vec<f32>>> = None;
+        for ranks in [1, 2, 8].into_iter().filter(|&ranks| ranks <= shards) {
+            let settings = settings(format!("{shards} on {ranks}"));
+            let all = on_ranks(synced(shards, ranks), &|_, parallel| {
+                weights(Some(parallel), &sets, &settings)
+            });
+            let first = alone.get_or_insert_with(|| all[0].clone());
+            assert!(all.iter().all(|weights| weights == first), "{shards} on {ranks}");
+            let distance = farthest(first, &whole);
+            assert!(distance < 1e-4, "{shards} on {ranks}: {distance}");
+        }
+    }
+    let settings = settings("own".to_owned());
+    let own = on_ranks((2, 2), &|_, parallel| weights(Some(parallel), &sets, &settings));
+    assert!(farthest(&own[0], &whole) > 1e-2, "statistics of a shard's own are others");
+}
+
+#[test]
+fn a_run_whose_norms_see_all_shards_goes_on_with_other_ranks_and_not_without() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = settings(&dir.path().join("whole"));
+    run(synced(4, 1), &whole, Start::Fresh, None).remove(0).0.unwrap();
+    let stopped = settings(&dir.path().join("stopped"));
+    run(synced(4, 4), &stopped, Start::Fresh, Some(2)).remove(0).0.unwrap();
+    let refused = run((4, 4), &stopped, Start::Resume, None).remove(0).0.unwrap_err().chain();
+    assert!(refused.contains("statistics of norms = of all shards, this run has nothing"));
+    run(synced(4, 2), &stopped, Start::Resume, None).remove(0).0.unwrap();
+    assert!(files(&stopped) == files(&whole));
+}
