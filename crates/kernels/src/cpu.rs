@@ -34,7 +34,8 @@ use elementwise::SumPositions;
 use matrix::{Product, Reads};
 pub use packed::Packed;
 use pass::Share;
-use team::{SendMutPtr, SendPtr, Team, part_of};
+pub use team::Team;
+use team::{SendMutPtr, SendPtr, part_of};
 use views::{SinkView, SourceView};
 
 use crate::device::checks;

@@ -54,7 +54,7 @@ pub use buffer::AlignedBuf;
 pub use channel_map::ChannelMap;
 pub use cpu::{
     BackwardKernel, Cpu, DepthwiseRow, ForwardKernel, Input, InputGradient, Operand, Packed, Split,
-    WeightGradient,
+    Team, WeightGradient,
 };
 pub use device::{
     Affine, Attended, ConvGradient, Device, Epilogue, Mask, Moments, NormGradient, Pooling, Sink,

@@ -32,6 +32,9 @@ pub trait Real:
     fn from_f64(value: f64) -> Self;
     /// Widens to a double, exactly.
     fn to_f64(self) -> f64;
+    /// The square root.
+    #[must_use]
+    fn sqrt(self) -> Self;
     /// `eˣ`.
     #[must_use]
     fn exp(self) -> Self;
@@ -53,6 +56,9 @@ impl Real for f32 {
     fn to_f64(self) -> f64 {
         f64::from(self)
     }
+    fn sqrt(self) -> Self {
+        self.sqrt()
+    }
     fn exp(self) -> Self {
         self.exp()
     }
@@ -73,6 +79,9 @@ impl Real for f64 {
     }
     fn to_f64(self) -> f64 {
         self
+    }
+    fn sqrt(self) -> Self {
+        self.sqrt()
     }
     fn exp(self) -> Self {
         self.exp()

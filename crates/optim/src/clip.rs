@@ -3,7 +3,7 @@
 //! Above: `train::step`. Below: candle's `GradStore`. Not here: the step (`optimizer`).
 //! Source: `torch.nn.utils.clip_grad_norm_`, PyTorch 2.x; Pascanu et al. 2013, <https://arxiv.org/abs/1211.5063>.
 
-use candle_core::{Tensor, Var, backprop::GradStore};
+use candle_core::{CpuStorage, Tensor, Var, backprop::GradStore};
 
 use crate::error::{Error, Result, check};
 
@@ -16,7 +16,7 @@ use crate::error::{Error, Result, check};
 /// would spread it over all gradients); the caller decides.
 ///
 /// # Errors
-/// [`Error::Setting`] if `max_norm` is not above 0, [`Error::Tensor`] if a gradient is not `f32` on the CPU.
+/// [`Error::Setting`] if `max_norm` is not above 0, [`Error::Tensor`] if a gradient is not `f32` or `f64` on the CPU.
 ///
 /// # Examples
 /// ```
@@ -51,16 +51,22 @@ pub fn clip_grad_norm<'a>(
     Ok(norm)
 }
 
-fn sum_of_squares(grad: &Tensor) -> candle_core::Result<f64> {
+/// `Σ g²`, in `f64` and in the order of the gradient.
+pub(crate) fn sum_of_squares(grad: &Tensor) -> candle_core::Result<f64> {
     let grad = grad.contiguous()?;
     let (storage, layout) = grad.storage_and_layout();
     let (candle_core::Storage::Cpu(storage), Some((start, end))) =
         (&*storage, layout.contiguous_offsets())
     else {
-        candle_core::bail!("clipping needs gradients on the CPU; call `to_device(&Device::Cpu)`")
+        candle_core::bail!("gradients are needed on the CPU; call `to_device(&Device::Cpu)`")
     };
-    let values = &storage.as_slice::<f32>()?[start..end];
-    Ok(values.iter().map(|&g| f64::from(g) * f64::from(g)).sum())
+    Ok(match storage {
+        CpuStorage::F64(values) => values[start..end].iter().map(|g| g * g).sum(),
+        storage => {
+            let values = &storage.as_slice::<f32>()?[start..end];
+            values.iter().map(|&g| f64::from(g) * f64::from(g)).sum()
+        }
+    })
 }
 
 fn in_clipping(source: candle_core::Error) -> Error {

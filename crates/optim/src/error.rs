@@ -43,9 +43,9 @@ pub enum Error {
         /// Its name where it was listed again.
         second: String,
     },
-    /// Only `f32` parameters on the CPU are stepped.
+    /// Only `f32` and `f64` parameters on the CPU are stepped.
     #[error(
-        "parameter `{name}` is {dtype} on {device}, the optimizers step f32 on the CPU; make its `VarBuilder` with `DType::F32` and \
+        "parameter `{name}` is {dtype} on {device}, the optimizers step f32 and f64 on the CPU; make its `VarBuilder` with `DType::F32` and \
          `&Device::Cpu`, or call `to_dtype` and `to_device(&Device::Cpu)`"
     )]
     Unsupported {
@@ -57,7 +57,9 @@ pub enum Error {
         device: String,
     },
     /// A gradient does not fit its parameter.
-    #[error("the gradient of `{name}` is {got_dtype} {got:?}, the parameter is f32 {expected:?}")]
+    #[error(
+        "the gradient of `{name}` is {got_dtype} {got:?}, the parameter is {expected_dtype} {expected:?}"
+    )]
     GradShape {
         /// The parameter.
         name: String,
@@ -65,6 +67,8 @@ pub enum Error {
         got_dtype: &'static str,
         /// The gradient's shape.
         got: Vec<usize>,
+        /// The parameter's element type.
+        expected_dtype: &'static str,
         /// The parameter's shape.
         expected: Vec<usize>,
     },

@@ -1,6 +1,6 @@
 //! Groups: named parameters that share a learning-rate factor and a weight decay.
 //!
-//! Above: `train`, `recipes`. Below: candle's `Var` and `VarMap`. Not here: what a parameter is for (`graph::ParamRole`); the caller
+//! Above: `train`, `recipes`. Below: `rule::Role`, candle's `Var` and `VarMap`. Not here: what a parameter is for (`graph::ParamRole`); the caller
 //! says by a flag whether a parameter is decayed.
 
 use std::collections::BTreeMap;
@@ -8,6 +8,8 @@ use std::sync::PoisonError;
 
 use candle_core::Var;
 use candle_nn::VarMap;
+
+use crate::Role;
 
 /// Parameters stepped with one learning-rate factor and one weight decay.
 #[derive(Debug, Clone)]
@@ -20,12 +22,14 @@ pub struct Group {
     pub lr_scale: f64,
     /// Weight decay per step and unit of learning rate. Default 0 for every rule (PyTorch's `AdamW` has 0.01), at least 0.
     pub weight_decay: f64,
+    /// What the parameters are for, to rules that care. Default [`Role::Weight`], of which the shape decides.
+    pub role: Role,
 }
 
 impl Group {
     /// Makes a group at the full learning rate, without weight decay.
     pub fn new(name: impl Into<String>, params: Vec<(String, Var)>) -> Self {
-        Self { name: name.into(), params, lr_scale: 1.0, weight_decay: 0.0 }
+        Self { name: name.into(), params, lr_scale: 1.0, weight_decay: 0.0, role: Role::Weight }
     }
 
     /// Makes a group of all variables of a `VarMap`, under their names there and in the order of the names, so that errors speak of
@@ -59,6 +63,13 @@ impl Group {
         self
     }
 
+    /// Says what the parameters are for.
+    #[must_use]
+    pub fn with_role(mut self, role: Role) -> Self {
+        self.role = role;
+        self
+    }
+
     /// Sets the factor on the learning rate.
     #[must_use]
     pub fn with_lr_scale(mut self, lr_scale: f64) -> Self {
@@ -86,7 +97,7 @@ pub fn split_by_decay(
     weight_decay: f64,
 ) -> Vec<Group> {
     let mut decayed = Group::new("decayed", Vec::new()).with_weight_decay(weight_decay);
-    let mut undecayed = Group::new("undecayed", Vec::new());
+    let mut undecayed = Group::new("undecayed", Vec::new()).with_role(Role::Other);
     for (name, var, is_decayed) in params {
         let group = if is_decayed { &mut decayed } else { &mut undecayed };
         group.params.push((name, var));

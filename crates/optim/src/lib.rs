@@ -21,22 +21,22 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod adamw;
 mod candle_face;
 mod clip;
 mod error;
 mod group;
 mod optimizer;
 mod rule;
+mod rules;
 mod schedule;
-mod sgd;
 
-pub use adamw::AdamW;
 pub use candle_face::Settings;
 pub use clip::clip_grad_norm;
 pub use error::{Error, Result};
 pub use group::{Group, split_by_decay};
 pub use optimizer::Optimizer;
-pub use rule::{Rule, Scalars};
+pub use rule::{Begins, Cells, ParamInfo, Passes, Role, Rule, Slices, Slot, Step, Sums};
+pub use rules::{
+    Adam, AdamW, Adan, AdjustLr, Lamb, Lion, Lookahead, Muon, NAdam, RmsProp, RmsPropTf, Sgd,
+};
 pub use schedule::{Decay, Schedule};
-pub use sgd::Sgd;

@@ -1,15 +1,22 @@
 //! The optimizer: parameter groups, their state, and the step.
 //!
-//! Above: `train`, `candle_face`. Below: `rule`. Not here: the formulas (`sgd`, `adamw`), clipping (`clip`).
-//! Parameters are stepped in place through candle's in-place operations, in the order of the groups.
+//! Above: `train`, `candle_face`. Below: `optimizer::{lend, state, step}`, `rule`. Not here: the formulas (`rules`), clipping (`clip`).
+//! Parameters are stepped in place through candle's in-place operations, on all cores.
 
-mod in_place;
+mod lend;
 mod state;
+mod step;
 
-use candle_core::{DType, Var, backprop::GradStore};
+use std::collections::HashSet;
 
+use candle_core::{DType, Tensor, Var, backprop::GradStore};
+use taper_kernels::Team;
+
+use crate::clip::sum_of_squares;
 use crate::error::{Error, Result, at, check};
-use crate::{Group, Rule, Scalars};
+use crate::rule::{Begins, ParamInfo, Slot};
+use crate::{Group, Role, Rule};
+use step::Job;
 
 /// Named parameters in groups, stepped by one rule.
 ///
@@ -28,6 +35,10 @@ pub struct Optimizer<R> {
     rule: R,
     groups: Vec<Stepped>,
     pub(crate) lr: f64,
+    /// 0: all cores.
+    threads: usize,
+    /// Made by the first step.
+    team: Option<Team>,
 }
 
 /// A group with the state of its parameters.
@@ -36,6 +47,7 @@ struct Stepped {
     name: String,
     lr_scale: f64,
     weight_decay: f64,
+    role: Role,
     params: Vec<Param>,
 }
 
@@ -45,7 +57,18 @@ struct Param {
     var: Var,
     /// Steps taken with a gradient; the rule's vectors are empty as long as this is 0.
     steps: u64,
-    slots: Vec<Vec<f32>>,
+    /// The rule's, as [`Rule::numbers`] names them.
+    numbers: Vec<f64>,
+    slots: Vec<Slot>,
+    /// By slot.
+    values: Values,
+}
+
+/// The vectors of a parameter, in its precision.
+#[derive(Debug)]
+enum Values {
+    F32(Vec<Vec<f32>>),
+    F64(Vec<Vec<f64>>),
 }
 
 impl<R: Rule> Optimizer<R> {
@@ -53,7 +76,7 @@ impl<R: Rule> Optimizer<R> {
     ///
     /// # Errors
     /// [`Error::Setting`] or [`Error::Nesterov`] for a setting outside its range, [`Error::DuplicateName`] and
-    /// [`Error::DuplicateVar`] for a parameter listed twice, [`Error::Unsupported`] for one that is not `f32` on the CPU.
+    /// [`Error::DuplicateVar`] for a parameter listed twice, [`Error::Unsupported`] for one that is not `f32` or `f64` on the CPU.
     pub fn from_groups(mut groups: Vec<Group>, rule: R) -> Result<Self> {
         rule.check()?;
         for group in &groups {
@@ -64,31 +87,53 @@ impl<R: Rule> Optimizer<R> {
             group.params.retain(|(_, var)| !var.dtype().is_int());
         }
         check_params(&groups)?;
-        let n_slots = rule.slots().len();
-        let groups = groups.into_iter().map(|group| Stepped::new(group, n_slots)).collect();
-        Ok(Self { rule, groups, lr: 0.0 })
+        let groups = groups.into_iter().map(|group| Stepped::new(group, &rule)).collect();
+        Ok(Self { rule, groups, lr: 0.0, threads: 0, team: None })
+    }
+
+    /// Steps on so many threads; 0, the default, for as many as the machine allows. Results do not depend on it.
+    #[must_use]
+    pub fn with_threads(self, threads: usize) -> Self {
+        Self { threads, team: None, ..self }
     }
 
     /// Steps every parameter that has a gradient, at learning rate `lr` times its group's factor.
     ///
     /// # Cost
-    /// One pass over parameters, gradients and state; nothing is allocated after the first step.
+    /// One pass over parameters, gradients and state by all threads, for most rules; LAMB makes two, and Muon multiplies matrices.
     ///
     /// # Errors
     /// [`Error::Setting`] if `lr` is not a number from 0, [`Error::GradShape`] if a gradient does not fit; then no
     /// parameter has moved.
     pub fn step_at(&mut self, grads: &GradStore, lr: f64) -> Result<()> {
         check("lr", lr, 0.0..f64::INFINITY, "a finite number, 0 or more")?;
+        let mut places = HashSet::new();
         for param in self.groups.iter().flat_map(|group| &group.params) {
             param.check_grad(grads)?;
+            places.insert(lend::place(&param.var));
         }
+        let grad_norm = if self.rule.needs_grad_norm() { self.norm(grads)? } else { 0.0 };
+        let mut jobs = Vec::new();
         for group in &mut self.groups {
-            let lr = lr * group.lr_scale;
+            let (lr, weight_decay, role) = (lr * group.lr_scale, group.weight_decay, group.role);
             for param in &mut group.params {
-                param.step(&self.rule, grads, lr, group.weight_decay)?;
+                let Some(grad) = grads.get(&param.var) else { continue };
+                let grad = lend::apart(grad, &places).map_err(at(&param.name))?;
+                jobs.push(Job { param, grad, lr, weight_decay, role, grad_norm });
             }
         }
-        Ok(())
+        for Job { param, .. } in &mut jobs {
+            param.begin_step(&self.rule)?;
+        }
+        let team = self.team.get_or_insert_with(|| Team::new(self.threads));
+        step::run(&self.rule, &mut jobs, team)
+    }
+
+    /// Of the gradients of all parameters together.
+    fn norm(&self, grads: &GradStore) -> Result<f64> {
+        let grads = self.vars().filter_map(|var| grads.get(var));
+        let squares = grads.map(|grad| sum_of_squares(grad).map_err(at("the norm of gradients")));
+        Ok(squares.sum::<Result<f64>>()?.sqrt())
     }
 
     /// The update rule with its settings.
@@ -105,28 +150,52 @@ impl<R: Rule> Optimizer<R> {
     pub fn vars(&self) -> impl Iterator<Item = &Var> {
         self.groups.iter().flat_map(|group| &group.params).map(|param| &param.var)
     }
+
+    /// What rules know of the parameters, with their variables, in the order they are stepped.
+    pub fn params(&self) -> impl Iterator<Item = (ParamInfo<'_>, &Var)> {
+        self.groups
+            .iter()
+            .flat_map(|group| group.params.iter().map(|param| (param.info(group.role), &param.var)))
+    }
 }
 
 impl Stepped {
-    fn new(group: Group, n_slots: usize) -> Self {
-        let fresh = |(name, var)| Param { name, var, steps: 0, slots: vec![Vec::new(); n_slots] };
-        Self {
-            name: group.name,
-            lr_scale: group.lr_scale,
-            weight_decay: group.weight_decay,
-            params: group.params.into_iter().map(fresh).collect(),
+    fn new(group: Group, rule: &impl Rule) -> Self {
+        let Group { name, params, lr_scale, weight_decay, role } = group;
+        let fresh = |(name, var): (String, Var)| {
+            let info = ParamInfo { name: &name, shape: var.dims(), role };
+            let slots = rule.slots(&info);
+            let numbers = vec![1.0; rule.numbers().len()];
+            let values = Values::empty(var.dtype(), slots.len());
+            Param { name, var, steps: 0, numbers, slots, values }
+        };
+        let params = params.into_iter().map(fresh).collect();
+        Self { name, lr_scale, weight_decay, role, params }
+    }
+}
+
+impl Values {
+    fn empty(dtype: DType, n: usize) -> Self {
+        match dtype {
+            DType::F64 => Values::F64(vec![Vec::new(); n]),
+            _ => Values::F32(vec![Vec::new(); n]), // `check_params` lets no other type in
         }
     }
 }
 
 impl Param {
+    fn info(&self, role: Role) -> ParamInfo<'_> {
+        ParamInfo { name: &self.name, shape: self.var.dims(), role }
+    }
+
     fn check_grad(&self, grads: &GradStore) -> Result<()> {
         match grads.get(&self.var) {
-            Some(grad) if grad.dims() != self.var.dims() || grad.dtype() != DType::F32 => {
+            Some(grad) if grad.dims() != self.var.dims() || grad.dtype() != self.var.dtype() => {
                 Err(Error::GradShape {
                     name: self.name.clone(),
                     got_dtype: grad.dtype().as_str(),
                     got: grad.dims().to_vec(),
+                    expected_dtype: self.var.dtype().as_str(),
                     expected: self.var.dims().to_vec(),
                 })
             }
@@ -134,22 +203,36 @@ impl Param {
         }
     }
 
-    fn step<R: Rule>(
-        &mut self,
-        rule: &R,
-        grads: &GradStore,
-        lr: f64,
-        weight_decay: f64,
-    ) -> Result<()> {
-        let Some(grad) = grads.get(&self.var) else { return Ok(()) };
-        let grad = grad.contiguous().map_err(at(&self.name))?;
+    /// Counts the step and makes what the rule keeps, if it is the first.
+    fn begin_step(&mut self, rule: &impl Rule) -> Result<()> {
         if self.steps == 0 {
-            self.slots.iter_mut().for_each(|slot| *slot = vec![0.0; self.var.elem_count()]);
+            let var = self.var.as_detached_tensor();
+            match &mut self.values {
+                Values::F32(values) => begin(values, &self.slots, &var, [0.0, 1.0]),
+                Values::F64(values) => begin(values, &self.slots, &var, [0.0, 1.0]),
+            }
+            .map_err(at(&self.name))?;
         }
         self.steps += 1;
-        let scalars = Scalars { lr, weight_decay, step: self.steps };
-        in_place::update(rule, scalars, &self.var, &grad, &mut self.slots).map_err(at(&self.name))
+        rule.advance(self.steps, &mut self.numbers);
+        Ok(())
     }
+}
+
+fn begin<T: candle_core::WithDType>(
+    values: &mut [Vec<T>],
+    slots: &[Slot],
+    var: &Tensor,
+    [zero, one]: [T; 2],
+) -> candle_core::Result<()> {
+    for (values, slot) in values.iter_mut().zip(slots) {
+        *values = match slot.begins {
+            Begins::Zeros => vec![zero; var.elem_count()],
+            Begins::Ones => vec![one; var.elem_count()],
+            Begins::Parameter => var.flatten_all()?.to_vec1()?,
+        };
+    }
+    Ok(())
 }
 
 fn check_params(groups: &[Group]) -> Result<()> {
@@ -162,7 +245,7 @@ fn check_params(groups: &[Group]) -> Result<()> {
         if let Some(first) = vars.insert(var.id(), name) {
             return Err(Error::DuplicateVar { first: first.clone(), second: name.clone() });
         }
-        if var.dtype() != DType::F32 || !var.device().is_cpu() {
+        if !matches!(var.dtype(), DType::F32 | DType::F64) || !var.device().is_cpu() {
             return Err(Error::Unsupported {
                 name: name.clone(),
                 dtype: var.dtype().as_str(),

@@ -125,7 +125,7 @@ fn step_samples(seed: u64, index: usize, threads: usize) -> Result<Vec<StepSampl
     let mut samples = Vec::new();
     for optimizer in [OptimizerKind::Sgd, OptimizerKind::AdamW] {
         let options = FineTuneOptions { optimizer, ..FineTuneOptions::default() };
-        let slots = setup::rule(&options).slots().len();
+        let slots = setup::slots(&options);
         let mut training = Training::new(&model, shape, threads, &options)?;
         let passes = time_passes(&model, &xs, shape, threads, budget).map_err(engine)?;
         let step = training.median_seconds(budget)?;

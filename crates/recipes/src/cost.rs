@@ -186,7 +186,7 @@ impl<'a> Predictor<'a> {
             taper_cost::of_trained(graph, size, |id| trained[id.index()]).map_err(failed)?;
         let outputs: Vec<&str> = graph.main_outputs().collect();
         let plan = taper_cost::inference_units(graph, &outputs, size).map_err(failed)?;
-        let slots = setup::rule(&options.recipe()).slots().len();
+        let slots = setup::slots(&options.recipe());
         let inference =
             taper_cost::inference_memory(graph, &outputs, shape, threads).map_err(failed)?;
         let training =

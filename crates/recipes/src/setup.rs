@@ -10,7 +10,7 @@ use taper_data::{Loader, LoaderOptions, Order, Sample, Transform};
 use taper_graph::{Scope, ScopeKind};
 use taper_layers::Network;
 use taper_model::Preprocess;
-use taper_optim::{AdamW, Group, Rule, Schedule, Sgd, split_by_decay};
+use taper_optim::{AdamW, Group, ParamInfo, Role, Rule, Schedule, Sgd, split_by_decay};
 use taper_train::WeightAverage;
 
 use crate::error::{Error, Result};
@@ -77,6 +77,12 @@ pub(crate) fn rule(options: &FineTuneOptions) -> Box<dyn Rule> {
         OptimizerKind::Sgd => Box::new(Sgd { momentum: options.momentum, ..Sgd::default() }),
         OptimizerKind::AdamW => Box::new(AdamW::default()),
     }
+}
+
+/// Vectors that the optimizer keeps for a weight.
+pub(crate) fn slots(options: &FineTuneOptions) -> usize {
+    let weight = ParamInfo { name: "weight", shape: &[64, 64, 1, 1], role: Role::Weight };
+    rule(options).slots(&weight).len()
 }
 
 /// The learning rate over all `steps`.

@@ -1,6 +1,6 @@
 //! Work for all cores: static parts, so that every sum has the same order on every run.
 //!
-//! Above: every kernel of `cpu`. Below: `std::thread`. Not here: scheduling by stealing, which would make sums depend on luck.
+//! Above: every kernel of `cpu`, `optim`. Below: `std::thread`. Not here: scheduling by stealing, which would make sums depend on luck.
 //! A layer of a small network lasts 20 µs, and waking a sleeping thread costs 5 µs and more: helpers watch for the next piece of work
 //! for a while before they sleep, and a hand-off is one store and one load of a cache line.
 
@@ -15,7 +15,15 @@ const SPINS: usize = 4_000;
 const YIELDS: usize = 16;
 
 /// A team of threads: the caller and `threads - 1` helpers, who end with it.
-pub(crate) struct Team {
+///
+/// # Examples
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// let sums: Vec<AtomicU64> = (0..2).map(|_| AtomicU64::new(0)).collect();
+/// taper_kernels::Team::new(2).run(|part| sums[part].store((0..100).skip(50 * part).take(50).sum(), Ordering::Relaxed));
+/// assert_eq!(sums.iter().map(|sum| sum.load(Ordering::Relaxed)).sum::<u64>(), 99 * 100 / 2);
+/// ```
+pub struct Team {
     board: Arc<Board>,
     helpers: Vec<JoinHandle<()>>,
     threads: usize,
@@ -52,7 +60,8 @@ struct Job {
 impl Team {
     /// A team of `threads`, or of as many as the machine allows when it is 0. Parts of helpers that cannot be started are done by the
     /// others, so that results stay the same.
-    pub(crate) fn new(threads: usize) -> Self {
+    #[must_use]
+    pub fn new(threads: usize) -> Self {
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = if threads == 0 { all() } else { threads };
         let board = Arc::new(Board::new(threads));
@@ -65,12 +74,17 @@ impl Team {
         Self { board, helpers, threads }
     }
 
-    pub(crate) fn threads(&self) -> usize {
+    /// How many they are, the caller with them: as many parts as a piece of work has.
+    #[must_use]
+    pub fn threads(&self) -> usize {
         self.threads
     }
 
-    /// Calls `work(part)` once for every part, of which there are as many as threads.
-    pub(crate) fn run<F: Fn(usize) + Sync>(&mut self, work: F) {
+    /// Calls `work(part)` once for every part, of which there are as many as threads, and returns when all are done.
+    ///
+    /// # Panics
+    /// With what the first part panicked with that did; all parts have ended then.
+    pub fn run<F: Fn(usize) + Sync>(&mut self, work: F) {
         #[cfg(test)]
         if super::trace::is_on() {
             return (0..self.threads).for_each(work);
@@ -95,6 +109,12 @@ impl Team {
         if let Some(panic) = panic {
             resume_unwind(panic);
         }
+    }
+}
+
+impl std::fmt::Debug for Team {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Team({} threads)", self.threads)
     }
 }
 

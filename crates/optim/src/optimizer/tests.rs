@@ -1,5 +1,7 @@
 //! Steps over several groups, state that resumes, and what is refused.
 
+mod threads;
+
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor, Var, backprop::GradStore};
