@@ -7,6 +7,7 @@
     reason = "a test says where it fails by failing there"
 )]
 
+mod augment;
 mod bad_data;
 mod bad_models;
 mod bad_requests;

@@ -109,6 +109,17 @@ mod with_mpi {
         for (name, more) in [
             ("all", &["--shards", "2", "--json"][..]),
             ("head", &["--shards", "2", "--json", "--freeze", "backbone", "--augment", "none"]),
+            (
+                "mixed",
+                &[
+                    "--shards=2",
+                    "--json",
+                    "--augment=trivial",
+                    "--erase=0.5",
+                    "--mixup=0.2",
+                    "--cutmix=1",
+                ],
+            ),
         ] {
             let [one, two] = ["one", "two"].map(|ranks| format!("{name} on {ranks}"));
             let alone = taper(&job.args(&one, more)).succeeds();

@@ -98,11 +98,25 @@ fn ctrl_c_saves_says_how_to_go_on_and_costs_nothing() {
 
 #[test]
 fn a_killed_run_goes_on_with_the_same_bits() {
+    killed_and_going_on(&[]);
+}
+
+#[test]
+fn a_killed_run_on_mixed_and_repeated_pictures_goes_on_with_the_same_bits() {
+    let policy = "--augment=trivial,color-jitter";
+    killed_and_going_on(&[policy, "--erase=0.3", "--mixup=0.2", "--cutmix=1", "--repeats=2"]);
+}
+
+fn killed_and_going_on(more: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
     let run = Run::new(dir.path());
-    taper(&run.args("whole")).succeeds();
+    let args = |out: &str| {
+        let more = more.iter().map(|word| (*word).to_owned());
+        run.args(out).into_iter().chain(more).collect::<Vec<_>>()
+    };
+    taper(&args("whole")).succeeds();
 
-    let mut child = start(&run.args("killed"));
+    let mut child = start(&args("killed"));
     wait_for_checkpoint(&run, "killed");
     let mut kills = 0;
     for milliseconds in [0, 60, 110, 170, 230] {

@@ -16,6 +16,7 @@ use taper_recipes::{
 };
 
 use crate::args::{Arch, Shared};
+use crate::augment::{self, AugmentFlag};
 use crate::failure::Remembered;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -122,12 +123,25 @@ pub(crate) struct Flags {
     /// L1 penalty on the scales of batch norms, which makes channels that can be pruned; 1e-4 is usual [default: none]
     #[arg(long, value_name = "LAMBDA", allow_negative_numbers = true)]
     bn_l1: Option<f64>,
-    /// Crop and flip training pictures at random
-    #[arg(long, value_name = "yes|none", default_value_t = defaults().augment)]
-    augment: Augment,
+    /// How training pictures change at random: `none`, crop and flip (`yes`), or others besides, such as trivial, rand-m9-n2 or
+    /// rotate=15,color-jitter=0.4; `list` tells all
+    #[arg(long, value_name = "yes|none|list|NAME,…", default_value_t = AugmentFlag::Is(defaults().augment))]
+    augment: AugmentFlag,
     /// Smallest share of a picture that a random crop keeps
     #[arg(long, value_name = "F", allow_negative_numbers = true, default_value_t = defaults().min_crop)]
     min_crop: f64,
+    /// Share of training pictures of which a random rectangle is erased
+    #[arg(long, value_name = "P", allow_negative_numbers = true, default_value_t = defaults().erase)]
+    erase: f64,
+    /// Mix the pictures of a batch by weights of a beta distribution with this parameter; 0.2 is usual, 0 for never
+    #[arg(long, value_name = "ALPHA", allow_negative_numbers = true, default_value_t = defaults().mixup)]
+    mixup: f64,
+    /// Let the pictures of a batch exchange rectangles, the same; 1 is usual. With --mixup, either every other batch
+    #[arg(long, value_name = "ALPHA", allow_negative_numbers = true, default_value_t = defaults().cutmix)]
+    cutmix: f64,
+    /// How often a picture comes in an epoch, each time changed differently; the epoch takes as many fewer pictures
+    #[arg(long, value_name = "N", default_value_t = defaults().repeats)]
+    repeats: usize,
     /// What is not trained: the backbone, nothing, or everything up to a stage such as blocks.3
     #[arg(long, value_name = "backbone|none|STAGE", default_value_t = defaults().freeze)]
     freeze: Freeze,
@@ -170,6 +184,10 @@ pub(crate) struct Flags {
 
 /// Runs the command.
 pub(crate) fn run(flags: Flags, matches: &ArgMatches) -> Result<ExitCode> {
+    if let AugmentFlag::List = flags.augment {
+        augment::list(&Output::new(flags.shared.json))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let stop = signals::stop_flag()?;
     let output = Output::stopping(flags.shared.json, Arc::clone(&stop));
     let resumed = match flags.resume.clone() {
@@ -225,8 +243,15 @@ impl Flags {
             distill_temperature: self.distill_temperature,
             distill_weight: self.distill_weight,
             bn_l1: self.bn_l1,
-            augment: self.augment,
+            augment: match self.augment {
+                AugmentFlag::Is(augment) => augment,
+                AugmentFlag::List => Augment::Yes, // answered before
+            },
             min_crop: self.min_crop,
+            erase: self.erase,
+            mixup: self.mixup,
+            cutmix: self.cutmix,
+            repeats: self.repeats,
             freeze: self.freeze,
             image_size: self.image_size,
             val_fraction: self.val_fraction,

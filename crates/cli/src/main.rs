@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 1 the work failed; 2 the request was wrong; 130 stopped by Ctrl-C with everything saved.
 
 mod args;
+mod augment;
 mod bench;
 mod confusion;
 mod cost;

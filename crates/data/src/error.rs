@@ -401,6 +401,12 @@ pub enum Error {
         /// What it is.
         got: String,
     },
+    /// Targets that cannot be mixed with others.
+    #[error("targets that are a {got} cannot be mixed: leave out mixup and cutmix")]
+    NotMixed {
+        /// What they are.
+        got: String,
+    },
     /// A setting is out of range.
     #[error("{setting} is {got}, expected {expected}")]
     Setting {

@@ -1,6 +1,6 @@
 //! Samples to batches, ahead of the consumer, on threads of its own.
 //!
-//! Above: `recipes`, `train`. Below: `transform`, `dataset`, `parallel`. Not here: which samples there are (`folder`).
+//! Above: `recipes`, `train`. Below: `transform`, `mix`, `dataset`, `parallel`. Not here: which samples there are (`folder`).
 //! Order and pixels are a function of (samples, transform, options, epoch, index) alone, so a run may be continued at
 //! any batch and on any number of threads with the same bits.
 //! One thread makes the batches in order, `prefetch` ahead; the pictures of a batch are shared out over `threads`, each
@@ -15,14 +15,16 @@ use std::thread::{self, JoinHandle};
 use crate::batch::{Batch, Piece, batch_ranges};
 use crate::dataset::{Sample, Skipped};
 use crate::error::{Error, Result};
+use crate::mix::Mix;
 use crate::parallel::{check_threads, for_each, resolve_threads};
 use crate::random::Rng;
 use crate::targets::Targets;
 use crate::transform::{Resampler, Transform, output_len};
 
-/// Mark the streams of random numbers, so that order and augmentation are independent.
+/// Mark the streams of random numbers, so that order, augmentation and mixing are independent.
 const SHUFFLE: u64 = 1;
 const AUGMENT: u64 = 2;
+const MIX: u64 = 3;
 
 /// The order of samples in an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +52,12 @@ pub struct LoaderOptions {
     pub threads: usize,
     /// Batches made ahead of the consumer. Changes no pixel. Default 2; at least 1.
     pub prefetch: usize,
+    /// How often a sample that an epoch takes comes in it, each time drawn anew and one after the other; an epoch has as many pictures as ever and
+    /// takes fewer samples (repeated augmentation, Hoffer et al. 2020, <https://arxiv.org/abs/1901.09335>, as timm's `RepeatAugSampler`). More
+    /// than 1 only in a shuffled order. Default 1.
+    pub repeats: usize,
+    /// How the pictures of a batch, or of a [`Piece`] of one, are mixed with each other. Default: not.
+    pub mix: Option<Mix>,
 }
 
 impl Default for LoaderOptions {
@@ -61,6 +69,8 @@ impl Default for LoaderOptions {
             seed: 0,
             threads: 0,
             prefetch: 2,
+            repeats: 1,
+            mix: None,
         }
     }
 }
@@ -101,7 +111,7 @@ impl Loader {
     /// A loader of these samples; pixels that they keep are shared, not copied.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a batch size or prefetch of 0, a least batch above the batch size, more than
+    /// [`Error::Setting`] for a batch size, prefetch or repeats of 0, repeats in the list's order, a least batch above the batch size, more than
     /// [`MAX_THREADS`](crate::MAX_THREADS), or a transform to pictures of no size; [`Error::MixedTargets`] if the samples' targets are
     /// not of one kind and shape.
     pub fn new(
@@ -116,6 +126,15 @@ impl Loader {
         };
         positive("batch size", options.batch_size)?;
         positive("prefetch", options.prefetch)?;
+        positive("repeats", options.repeats)?;
+        if options.repeats > 1 && options.order == Order::Sequential {
+            let (setting, got) = ("repeats", options.repeats.to_string());
+            return Err(Error::Setting {
+                setting,
+                got,
+                expected: "1 where the order is that of the list",
+            });
+        }
         check_threads(options.threads)?;
         if options.min_batch > options.batch_size {
             let got = options.min_batch.to_string();
@@ -223,7 +242,7 @@ impl Job {
         for piece in pieces {
             let position = piece.position;
             let indices = slots.get(position).map_or(&[][..], |slots| &order[slots.clone()]);
-            let batch = self.batch(epoch, position, &indices[piece.rows(indices.len())], stop);
+            let batch = self.batch(epoch, piece, &indices[piece.rows(indices.len())], stop);
             if stop.load(Ordering::Relaxed) || sender.send(batch).is_err() {
                 return;
             }
@@ -236,22 +255,56 @@ impl Job {
         batch_ranges(self.samples.len(), batch_size, min_batch)
     }
 
-    /// The indices of the samples, in the epoch's order.
-    fn order(&self, epoch: usize) -> Vec<usize> {
+    /// The samples' indices, and which view of each, in the epoch's order.
+    fn order(&self, epoch: usize) -> Vec<(usize, u64)> {
         let mut order: Vec<usize> = (0..self.samples.len()).collect();
         if self.options.order == Order::Shuffled {
             Rng::keyed([self.options.seed, SHUFFLE, epoch as u64]).shuffle(&mut order);
         }
-        order
+        let views = 0..self.options.repeats as u64;
+        let all = order.iter().flat_map(|&index| views.clone().map(move |view| (index, view)));
+        all.take(order.len()).collect()
+    }
+
+    /// The stream of a view of a sample: that of the first is the sample's own, however many there are.
+    fn stream(&self, epoch: usize, (index, view): (usize, u64)) -> Rng {
+        let key = [self.options.seed, AUGMENT, epoch as u64, index as u64];
+        match view {
+            0 => Rng::keyed(key),
+            _ => Rng::keyed([key[0], key[1], key[2], key[3], view]),
+        }
     }
 
     fn batch(
         &self,
         epoch: usize,
-        position: usize,
-        indices: &[usize],
+        piece: Piece,
+        views: &[(usize, u64)],
         stop: &AtomicBool,
     ) -> Result<Batch> {
+        let Batch { position, mut xs, shape, targets, indices, skipped } =
+            self.unmixed(epoch, piece.position, views, stop)?;
+        let Some(mix) = &self.options.mix else {
+            return Ok(Batch { position, xs, shape, targets, indices, skipped });
+        };
+        // A part is mixed by itself, with a weight of its own: so it is the same whoever reads the others.
+        let parts = [piece.part as u64, piece.of as u64];
+        let key = [self.options.seed, MIX, epoch as u64, position as u64, parts[0], parts[1]];
+        let size = self.transform.size();
+        let mixed = mix.draw(size, &mut Rng::keyed(key));
+        let targets = mix.apply(mixed, &mut xs, size, &targets, self.threads)?;
+        Ok(Batch { position, xs, shape, targets, indices, skipped })
+    }
+
+    /// The batch before its pictures are mixed.
+    fn unmixed(
+        &self,
+        epoch: usize,
+        position: usize,
+        views: &[(usize, u64)],
+        stop: &AtomicBool,
+    ) -> Result<Batch> {
+        let mut indices: Vec<usize> = views.iter().map(|&(index, _)| index).collect();
         let [h, w] = self.transform.size();
         let mut xs = vec![0.0; indices.len() * self.each];
         let broken = Mutex::new(Vec::new());
@@ -263,11 +316,10 @@ impl Job {
                 if stop.load(Ordering::Relaxed) {
                     return;
                 }
-                let index = indices[slot];
-                let key = [self.options.seed, AUGMENT, epoch as u64, index as u64];
-                let prepared = self.samples[index].image().and_then(|image| {
-                    self.transform.apply(&image, &mut Rng::keyed(key), resampler, out)
-                });
+                let mut rng = self.stream(epoch, views[slot]);
+                let prepared = self.samples[indices[slot]]
+                    .image()
+                    .and_then(|image| self.transform.apply(&image, &mut rng, resampler, out));
                 if let Err(error) = prepared {
                     broken.lock().unwrap_or_else(PoisonError::into_inner).push((slot, error));
                 }
@@ -284,7 +336,6 @@ impl Job {
             Skipped { name, reason }
         });
         let skipped = skipped.collect();
-        let mut indices = indices.to_vec();
         for (slot, _) in broken.iter().rev() {
             indices.remove(*slot);
             xs.drain(slot * self.each..(slot + 1) * self.each);

@@ -51,9 +51,9 @@ pub use fine_tune::{
 pub use look::{look, look_observed};
 pub use observer::{Epoch, Event, Observer, RunPlan, Silent, Step};
 pub use options::{
-    Augment, BenchMode, BenchOptions, EvaluateOptions, FineTuneOptions, Labels, LookOptions,
-    MAX_THREADS, OptimizerKind, OptionValue, PredictOptions, Pretrained, Reduce, ReduceDtype, Role,
-    ScheduleKind,
+    Augment, AugmentHelp, AugmentStep, BenchMode, BenchOptions, EvaluateOptions, FineTuneOptions,
+    Labels, LookOptions, MAX_THREADS, OptimizerKind, OptionValue, PredictOptions, Pretrained,
+    Reduce, ReduceDtype, Role, ScheduleKind,
 };
 pub use predict::{predict, predict_observed};
 pub use ranks::{group, must_be_alone};

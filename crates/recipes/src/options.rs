@@ -4,6 +4,7 @@
 //! and an optimizer (`setup`).
 //! The defaults are written here and nowhere else: `--help` and the first lines of a run read them from here.
 
+mod augment;
 mod choice;
 mod fine_tune;
 mod list;
@@ -17,9 +18,8 @@ use taper_engine::Cpu;
 
 use crate::error::{Error, Result};
 
-pub use choice::{
-    Augment, BenchMode, Labels, OptimizerKind, Pretrained, Reduce, ReduceDtype, ScheduleKind,
-};
+pub use augment::{Augment, AugmentHelp, AugmentStep};
+pub use choice::{BenchMode, Labels, OptimizerKind, Pretrained, Reduce, ReduceDtype, ScheduleKind};
 pub use fine_tune::FineTuneOptions;
 pub use list::{OptionValue, Role};
 pub use look::LookOptions;

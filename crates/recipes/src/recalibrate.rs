@@ -4,7 +4,7 @@
 //! training (`fine_tune`).
 
 use candle_core::Device;
-use taper_data::{Dataset, Loader, Order};
+use taper_data::{Dataset, Loader};
 use taper_engine::Recalibration;
 use taper_layers::Network;
 use taper_model::Model;
@@ -19,7 +19,7 @@ use crate::tune::new_network;
 /// The model with statistics of its batch norms that are exact averages over `batches` batches of `dataset.train`, or as many as an
 /// epoch has ([`taper_engine::Recalibration`]); all else stays. Due whenever channels were cut.
 ///
-/// Of the options, `batch_size`, `seed`, `augment`, `min_crop` and `threads` decide: the batches are the first that training with them
+/// Of the options, `batch_size`, `seed`, `threads` and those of augmentation decide: the batches are the first that training with them
 /// would see, or, with [`Augment::None`](crate::Augment::None), pictures as they are evaluated. The same options give the same bits.
 ///
 /// # Errors
@@ -100,8 +100,7 @@ fn first_batches(
     let network = Network::new(model, &Device::Cpu).map_err(failed)?;
     let least = network.min_batch(model.preprocess().input_size).map_err(failed)?;
     at_least("batch_size", options.batch_size, least)?;
-    let transform = setup::train_transform(model.preprocess(), options)?;
-    let loader = setup::loader(&dataset.train, transform, (Order::Shuffled, least), options)?;
+    let loader = setup::train_loader(dataset, model.preprocess(), least, options)?;
     Ok((loader, least))
 }
 

@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use taper_data::{Loader, LoaderOptions, Order, Sample, Transform};
+use taper_data::augment::RandomErasing;
+use taper_data::{Dataset, Loader, LoaderOptions, Mix, Order, Sample, Transform};
 use taper_graph::{Scope, ScopeKind};
 use taper_layers::Network;
 use taper_model::Preprocess;
@@ -21,31 +22,58 @@ pub(crate) fn eval_transform(preprocess: &Preprocess) -> Result<Arc<dyn Transfor
     taper_classifier::eval_transform(preprocess).map(Into::into).map_err(classifier)
 }
 
-/// What it sees in training.
+/// What it sees in training: crop, flip, what is asked for besides, and erasing.
 pub(crate) fn train_transform(
     preprocess: &Preprocess,
     options: &FineTuneOptions,
 ) -> Result<Arc<dyn Transform>> {
-    match options.augment {
-        Augment::None => eval_transform(preprocess),
-        Augment::Yes => {
-            let transform = taper_classifier::train_transform(preprocess).map_err(classifier)?;
-            transform.with_scale([options.min_crop, 1.0]).map(Into::into).map_err(data)
-        }
+    if options.augment == Augment::None {
+        return eval_transform(preprocess);
     }
+    let transform = taper_classifier::train_transform(preprocess).map_err(classifier)?;
+    let mut transform = transform.with_scale([options.min_crop, 1.0]).map_err(data)?;
+    for step in options.augment.steps() {
+        transform = transform.with_augmentation(step.make()?);
+    }
+    if options.erase > 0.0 {
+        transform = transform.with_erasing(RandomErasing::new(options.erase).map_err(data)?);
+    }
+    Ok(transform.into())
 }
 
-/// Batches in a shuffled or the given order, the last one of `min_batch` samples or more.
+/// Shuffled batches to train on, of which the last has `min_batch` samples or more, mixed and repeated as asked.
+pub(crate) fn train_loader(
+    dataset: &Dataset,
+    preprocess: &Preprocess,
+    min_batch: usize,
+    options: &FineTuneOptions,
+) -> Result<Loader> {
+    let FineTuneOptions { mixup, cutmix, repeats, .. } = *options;
+    let classes = dataset.classes.len();
+    let mix = options.mixes().then(|| Mix::new(mixup, cutmix, classes)).transpose();
+    let with = LoaderOptions {
+        min_batch,
+        order: Order::Shuffled,
+        repeats,
+        mix: mix.map_err(data)?,
+        ..loader_options(options)
+    };
+    let transform = train_transform(preprocess, options)?;
+    Loader::new(&dataset.train, transform, &with).map_err(data)
+}
+
+/// Batches in the order of the samples.
 pub(crate) fn loader(
     samples: &[Sample],
     transform: Arc<dyn Transform>,
-    (order, min_batch): (Order, usize),
     options: &FineTuneOptions,
 ) -> Result<Loader> {
+    Loader::new(samples, transform, &loader_options(options)).map_err(data)
+}
+
+fn loader_options(options: &FineTuneOptions) -> LoaderOptions {
     let FineTuneOptions { batch_size, seed, threads, .. } = *options;
-    let options =
-        LoaderOptions { batch_size, min_batch, order, seed, threads, ..LoaderOptions::default() };
-    Loader::new(samples, transform, &options).map_err(data)
+    LoaderOptions { batch_size, seed, threads, ..LoaderOptions::default() }
 }
 
 /// Trained parameters in groups: weights, which decay, and the rest, which does not; the head's apart, at its own rate.

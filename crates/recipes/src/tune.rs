@@ -12,7 +12,6 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use candle_core::Device;
-use taper_data::Order;
 use taper_data::batch::batch_ranges;
 use taper_layers::{Network, Parameter};
 use taper_model::Model;
@@ -120,6 +119,7 @@ impl<'a> Tune<'a> {
         // A teacher sees pictures, and hooks know the whole network.
         let once = self.options.freeze == Freeze::Backbone
             && self.options.augment == Augment::None
+            && !self.options.mixes()
             && besides.is_empty();
         let mut relay = Relay::new(observer, &plan, self.prepared.skipped.take());
         let mut metrics = Metrics::new();
@@ -146,12 +146,9 @@ impl<'a> Tune<'a> {
             warm_head::train(&self.network, &self.prepared.model, train, self.options)?;
         }
         let preprocess = self.prepared.model.preprocess();
-        let transform = setup::train_transform(preprocess, self.options)?;
-        let order = (Order::Shuffled, self.min_batch);
-        let train = setup::loader(&dataset.train, transform, order, self.options)?;
+        let train = setup::train_loader(dataset, preprocess, self.min_batch, self.options)?;
         let transform = setup::eval_transform(preprocess)?;
-        let order = (Order::Sequential, 1);
-        let val = setup::loader(&dataset.val, transform, order, self.options)?;
+        let val = setup::loader(&dataset.val, transform, self.options)?;
         let save = |network: &Network, path: &Path| Ok(network.to_model()?.save(path)?);
         // `config.json` has been compared already.
         let job = Job { run, save: &save, config: BTreeMap::new() };

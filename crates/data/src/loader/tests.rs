@@ -1,5 +1,6 @@
 //! The same bits whatever the threads, the start and the cache.
 
+mod mixing;
 mod pieces;
 
 use std::fs;

@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use serde::Serialize;
-use taper_data::{Order, Sample};
+use taper_data::Sample;
 use taper_model::Preprocess;
 
 use super::{CostNetwork, CostOptions, CostReport};
@@ -59,7 +59,7 @@ pub fn run_cost(
     let recipe = FineTuneOptions { batch_size: report.batch, ..recipe.clone() };
     let a_picture = |samples: &[Sample]| -> Result<f64> {
         let some = &samples[..samples.len().min(READ)];
-        let loader = setup::loader(some, transform.clone(), (Order::Sequential, 1), &recipe)?;
+        let loader = setup::loader(some, transform.clone(), &recipe)?;
         let start = Instant::now();
         for batch in loader.epoch(0, 0) {
             batch.map_err(setup::data)?;

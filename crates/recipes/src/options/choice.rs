@@ -75,16 +75,6 @@ choice! {
 }
 
 choice! {
-    /// Whether training pictures are changed at random.
-    Augment {
-        /// A random crop of a random shape, resized, and a flip every other time.
-        Yes = "yes",
-        /// Resized and cropped in the middle, as for evaluating.
-        None = "none",
-    }
-}
-
-choice! {
     /// How gradients are summed over ranks.
     Reduce {
         /// In a fixed binary tree: the same bits on any number of ranks. Shards and ranks are powers of two.

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use taper_transfer::Freeze;
 
-use super::choice::{Augment, OptimizerKind, Pretrained, Reduce, ReduceDtype, ScheduleKind};
+use super::augment::Augment;
+use super::choice::{OptimizerKind, Pretrained, Reduce, ReduceDtype, ScheduleKind};
 use super::list::{OptionValue, Role, options};
 use super::{at_least, check_size, check_threads, require};
 use crate::error::{Error, Result};
@@ -77,10 +78,26 @@ options! {
         /// An L1 penalty on the scales of batch norms, above 0, which makes channels that can be pruned (network slimming, Liu et al. 2017,
         /// <https://arxiv.org/abs/1708.06519>, with 1e-4 and 1e-5); none when absent.
         bn_l1: Option<f64> = None => Recipe,
-        /// Whether training pictures are cropped and flipped at random.
+        /// How training pictures are changed at random, one by one.
         augment: Augment = Augment::Yes => Recipe,
         /// Smallest share of a picture's area that a random crop keeps, in `(0, 1]`; torchvision's default is 0.08.
         min_crop: f64 = 0.25 => Recipe,
+        /// Share of training pictures of which a random rectangle is erased, from 0 to 1 (Zhong et al. 2020,
+        /// <https://arxiv.org/abs/1708.04896>).
+        #[serde(default)]
+        erase: f64 = 0.0 => Recipe,
+        /// Parameter of the beta distribution of weights with which the pictures of a shard are mixed, 0 for never (mixup, Zhang et al. 2018,
+        /// <https://arxiv.org/abs/1710.09412>, with 0.2).
+        #[serde(default)]
+        mixup: f64 = 0.0 => Recipe,
+        /// The same for rectangles that they exchange (cutmix, Yun et al. 2019, <https://arxiv.org/abs/1905.04899>, with 1); with both, either
+        /// every other batch.
+        #[serde(default)]
+        cutmix: f64 = 0.0 => Recipe,
+        /// How often a picture that an epoch takes comes in it, one after the other and changed differently; the epoch takes as many fewer
+        /// pictures.
+        #[serde(default = "one")]
+        repeats: usize = 1 => Recipe,
         /// What is not trained. A frozen norm keeps its running statistics and uses them.
         #[serde(with = "as_word")]
         freeze: Freeze = Freeze::None => Recipe,
@@ -115,7 +132,7 @@ options! {
     }
 }
 
-/// The shards of a run that was begun before there were any.
+/// The shards, and the repeats, of a run that was begun before there were any.
 fn one() -> usize {
     1
 }
@@ -158,6 +175,11 @@ impl FineTuneOptions {
     /// The learning rate of this request.
     pub fn peak_lr(&self) -> f64 {
         self.lr.unwrap_or_else(|| Self::default_lr(self.optimizer, &self.freeze))
+    }
+
+    /// Whether the pictures of a batch are mixed.
+    pub fn mixes(&self) -> bool {
+        self.mixup > 0.0 || self.cutmix > 0.0
     }
 
     /// Whether the new head is trained alone first.
@@ -216,6 +238,22 @@ impl FineTuneOptions {
         require("distill_weight", weight, (0.0..=1.0).contains(&weight), "from 0 to 1")
     }
 
+    fn check_augmentation(&self) -> Result<()> {
+        require("erase", self.erase, (0.0..=1.0).contains(&self.erase), "from 0 to 1")?;
+        for (field, alpha) in [("mixup", self.mixup), ("cutmix", self.cutmix)] {
+            require(field, alpha, alpha.is_finite() && alpha >= 0.0, "0 or more")?;
+        }
+        at_least("repeats", self.repeats, 1)?;
+        if self.augment == Augment::None {
+            let alone = "with `augment` none, which changes no picture at random";
+            require("erase", self.erase, self.erase <= 0.0, &format!("0 {alone}"))?;
+            if self.repeats > 1 {
+                return Err(Error::option("repeats", &self.repeats, format!("1 {alone}")));
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses what cannot be meant, before anything is read or written.
     ///
     /// # Errors
@@ -233,6 +271,7 @@ impl FineTuneOptions {
         if let Some(scale) = self.head_lr_scale {
             require("head_lr_scale", scale, positive(scale), "a positive number")?;
         }
+        self.check_augmentation()?;
         let crop = self.min_crop;
         require("min_crop", crop, crop > 0.0 && crop <= 1.0, "above 0 and at most 1")?;
         if let Some(norm) = self.clip_norm {
@@ -365,6 +404,30 @@ mod tests {
         assert!(frozen.check().unwrap_err().to_string().starts_with("`bn_l1` is 0.0001"));
         let odd = FineTuneOptions { bn_l1: Some(f64::NAN), ..options };
         assert!(odd.check().unwrap_err().to_string().starts_with("`bn_l1` is NaN"));
+    }
+
+    #[test]
+    fn augmentations_that_contradict_are_refused_with_both_named() {
+        let refused = |options: FineTuneOptions| options.check().unwrap_err().to_string();
+        let none = FineTuneOptions { augment: Augment::None, ..FineTuneOptions::default() };
+        assert_eq!(
+            refused(FineTuneOptions { erase: 0.25, ..none.clone() }),
+            "`erase` is 0.25, it must be 0 with `augment` none, which changes no picture at random"
+        );
+        assert_eq!(
+            refused(FineTuneOptions { repeats: 3, ..none.clone() }),
+            "`repeats` is 3, it must be 1 with `augment` none, which changes no picture at random"
+        );
+        FineTuneOptions { mixup: 0.2, cutmix: 1.0, ..none }.check().unwrap();
+        let all = FineTuneOptions::default();
+        for odd in [
+            FineTuneOptions { erase: 1.5, ..all.clone() },
+            FineTuneOptions { mixup: -1.0, ..all.clone() },
+            FineTuneOptions { cutmix: f64::NAN, ..all.clone() },
+            FineTuneOptions { repeats: 0, ..all },
+        ] {
+            assert!(refused(odd).contains("it must be"));
+        }
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use taper_transfer::Freeze;
 
-use super::choice::{Augment, OptimizerKind, Pretrained, Reduce, ReduceDtype, ScheduleKind};
+use super::augment::Augment;
+use super::choice::{OptimizerKind, Pretrained, Reduce, ReduceDtype, ScheduleKind};
 
 /// What an option decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

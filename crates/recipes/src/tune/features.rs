@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use taper_data::{Order, Sample, Targets};
+use taper_data::{Sample, Targets};
 use taper_train::Vectors;
 use taper_transfer::Features;
 
@@ -26,7 +26,7 @@ impl Tune<'_> {
         let train = |source| Error::Train { source };
         let model = &self.prepared.model;
         let transform = setup::eval_transform(model.preprocess())?;
-        let loader = setup::loader(samples, transform, (Order::Sequential, 1), self.options)?;
+        let loader = setup::loader(samples, transform, self.options)?;
         let mut features = Features::new(model, self.options.threads).map_err(transfer)?;
         let mut targets = Targets::default();
         let (mut indices, mut skipped, mut is_stopped) = (Vec::new(), Vec::new(), false);

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
 use taper_data::{EvalTransform, Interpolation};
-use taper_data::{Loader, LoaderOptions, Order, Sample, TrainTransform, sample_set};
+use taper_data::{Loader, LoaderOptions, Mix, Order, Sample, TrainTransform, sample_set};
 use taper_distributed::{Group, ReduceOptions};
 use taper_graph::{Activation, Bias, Conv, GraphBuilder, PoolKind};
 use taper_layers::loss::{CrossEntropy, Distillation};
@@ -53,7 +53,7 @@ fn network_that_drops(p: f64, seed: u64) -> Network {
     Network::new(&model, &Device::Cpu).unwrap().with_threads(1)
 }
 
-/// Pictures, of which two cannot be read, in batches that few numbers of shards divide.
+/// Pictures, of which two cannot be read, in batches that few numbers of shards divide, mixed by mixup or cutmix.
 struct Sets {
     train: Loader,
     val: Loader,
@@ -78,6 +78,7 @@ fn sets() -> Sets {
         ..LoaderOptions::default()
     };
     let in_order = LoaderOptions { batch_size: 5, order: Order::Sequential, ..options.clone() };
+    let options = LoaderOptions { mix: Some(Mix::new(0.4, 1.0, 6).unwrap()), ..options };
     Sets {
         train: Loader::new(&train, augmented.into(), &options).unwrap(),
         val: Loader::new(&val, plain.into(), &in_order).unwrap(),
