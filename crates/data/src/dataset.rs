@@ -11,12 +11,12 @@ use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::image::{self, Image};
 use crate::parallel::{for_each, resolve_threads};
-use crate::targets::{Target, Targets};
+use crate::targets::{Target, TargetKind, Targets};
 
 /// Pictures to train on and pictures to validate on.
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    /// The classes' names; a label is an index into them.
+    /// The names of the classes, of which a class is an index, of the labels, or of the numbers.
     pub classes: Vec<String>,
     /// Pictures to train on, by class, then by name.
     pub train: Vec<Sample>,
@@ -57,16 +57,38 @@ impl Dataset {
         Ok(dataset)
     }
 
-    /// Refuses samples whose target is not one of the classes.
+    /// What its samples' targets are: what the first one's is.
+    #[must_use]
+    pub fn kind(&self) -> TargetKind {
+        let first = self.train.iter().chain(&self.val).next();
+        first.and_then(|sample| sample.target().kind()).map(|(kind, _)| kind).unwrap_or_default()
+    }
+
+    /// Refuses samples whose target is none of the classes, or not of the kind of the others with a value for each of `classes`.
     ///
     /// # Errors
     /// [`Error::Sample`] with the first of them.
     pub fn validate_targets(&self) -> Result<()> {
+        let kind = self.kind();
         for sample in self.train.iter().chain(&self.val) {
             let source = match sample.class() {
-                Some(class) if (class as usize) < self.classes.len() => continue,
+                Some(class)
+                    if kind == TargetKind::Class && (class as usize) < self.classes.len() =>
+                {
+                    continue;
+                }
+                Some(_) if kind != TargetKind::Class => Error::OtherTarget {
+                    got: "a class".to_owned(),
+                    expected: expected(kind, self.classes.len()),
+                },
                 Some(class) => Error::Label { got: class as usize, labels: self.classes.len() },
-                None => Error::NotAClass { got: Targets::from(sample.target().clone()).describe() },
+                None => match sample.target().kind() {
+                    Some((is, Some(k))) if is == kind && k == self.classes.len() => continue,
+                    Some(_) | None => Error::OtherTarget {
+                        got: Targets::from(sample.target().clone()).describe(),
+                        expected: expected(kind, self.classes.len()),
+                    },
+                },
             };
             let (name, source) = (sample.name.clone(), Box::new(source));
             return Err(Error::Sample { name, source });
@@ -80,7 +102,8 @@ impl Dataset {
     /// [`Error::FewClasses`] for fewer than two, [`Error::EmptyPart`] without samples to train on or to validate on, and those of
     /// [`Self::validate_targets`].
     pub fn validate_training(&self) -> Result<()> {
-        if self.classes.len() < 2 {
+        let tells_apart = matches!(self.kind(), TargetKind::Class | TargetKind::Probabilities);
+        if self.classes.len() < if tells_apart { 2 } else { 1 } {
             return Err(Error::FewClasses { got: self.classes.len() });
         }
         for (part, samples) in [("train", &self.train), ("val", &self.val)] {
@@ -130,6 +153,16 @@ impl Dataset {
             }
         }
         counts
+    }
+}
+
+/// What a target should be, in words.
+fn expected(kind: TargetKind, names: usize) -> String {
+    match kind {
+        TargetKind::Class => "the index of a class, as of the first sample".to_owned(),
+        TargetKind::Labels => format!("{names} labels, one for each name"),
+        TargetKind::Probabilities => format!("{names} probabilities, one for each class"),
+        TargetKind::Numbers => format!("{names} numbers, one for each name"),
     }
 }
 

@@ -395,11 +395,23 @@ pub enum Error {
         /// `train` or `val`.
         part: &'static str,
     },
-    /// A sample's target is no class where classes are learned.
-    #[error("its target is {got}, expected the index of a class")]
-    NotAClass {
+    /// A sample's target does not fit the others or the names of the data set.
+    #[error("its target is {got}, expected {expected}")]
+    OtherTarget {
         /// What it is.
         got: String,
+        /// What it should be.
+        expected: String,
+    },
+    /// A table of pictures cannot be used.
+    #[cfg(feature = "table")]
+    #[error("`{path}` is no usable table of pictures")]
+    Table {
+        /// The table.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<crate::table::TableError>,
     },
     /// Targets that cannot be mixed with others.
     #[error("targets that are a {got} cannot be mixed: leave out mixup and cutmix")]

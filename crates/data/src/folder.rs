@@ -9,7 +9,7 @@
 mod layout;
 mod listing;
 mod scan;
-mod split;
+pub(crate) mod split;
 
 use std::path::Path;
 
@@ -17,6 +17,7 @@ use crate::dataset::{self, Budget, Check, Dataset, Sample, Skipped};
 use crate::error::{Error, Result};
 use crate::parallel::check_threads;
 use layout::Layout;
+pub(crate) use layout::Role;
 use scan::Class;
 
 pub use listing::{Listing, list_pictures};
@@ -260,7 +261,7 @@ fn same_names(
     })
 }
 
-fn check_options(options: &Options) -> Result<()> {
+pub(crate) fn check_options(options: &Options) -> Result<()> {
     if options.val_fraction > 0.0 && options.val_fraction < 1.0 {
         return Ok(());
     }

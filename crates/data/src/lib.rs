@@ -35,6 +35,8 @@ pub mod mix;
 mod parallel;
 pub mod random;
 pub mod sample_set;
+#[cfg(feature = "table")]
+pub mod table;
 pub mod targets;
 pub mod transform;
 
@@ -47,5 +49,5 @@ pub use image::Image;
 pub use loader::{Loader, LoaderOptions, Order};
 pub use mix::Mix;
 pub use parallel::MAX_THREADS;
-pub use targets::{Target, Targets};
+pub use targets::{Target, TargetKind, Targets};
 pub use transform::{EvalTransform, Interpolation, Normalize, Resize, TrainTransform, Transform};

@@ -43,6 +43,20 @@ pub enum Target {
     Named(BTreeMap<String, Target>),
 }
 
+/// What targets are, where they are not maps and not several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TargetKind {
+    /// One class out of many.
+    #[default]
+    Class,
+    /// Any number of labels, each of which holds or not.
+    Labels,
+    /// How probable each class is.
+    Probabilities,
+    /// Numbers.
+    Numbers,
+}
+
 impl From<u32> for Target {
     fn from(class: u32) -> Self {
         Self::Class(class)
@@ -66,6 +80,22 @@ impl Target {
     #[must_use]
     pub fn numbers(values: Vec<f32>) -> Self {
         Self::Numbers(Array::vector(values))
+    }
+
+    /// What it is, and of how many names it speaks, where that is not told by a class alone; none of maps and of several.
+    #[must_use]
+    pub fn kind(&self) -> Option<(TargetKind, Option<usize>)> {
+        let (kind, array) = match self {
+            Self::Class(_) => return Some((TargetKind::Class, None)),
+            Self::Labels(array) => (TargetKind::Labels, array),
+            Self::Probabilities(array) => (TargetKind::Probabilities, array),
+            Self::Numbers(array) => (TargetKind::Numbers, array),
+            Self::ClassMap(_) | Self::Named(_) => return None,
+        };
+        match *array.shape() {
+            [k] => Some((kind, Some(k))),
+            _ => None,
+        }
     }
 
     /// The index of its class; none where that is not what it is.

@@ -14,14 +14,14 @@ use crate::error::{Error, Result};
 
 /// What a folder is for, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+pub(crate) enum Role {
     Train,
     Validate,
     Test,
 }
 
 impl Role {
-    fn of(name: &str) -> Option<Self> {
+    pub(crate) fn of(name: &str) -> Option<Self> {
         match name.to_lowercase().as_str() {
             "train" | "training" => Some(Self::Train),
             "val" | "valid" | "validation" | "dev" | "eval" | "evaluation" => Some(Self::Validate),

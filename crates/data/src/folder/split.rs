@@ -12,7 +12,7 @@ const SPLIT: u64 = 0x73_706c_6974; // "split"
 /// Moves `val_fraction` of every class, rounded, at least one and not all, from the samples to a second list.
 ///
 /// Depends on the seed and on the names in each class, not on other classes. Order within each list is kept.
-pub(super) fn stratified(
+pub(crate) fn stratified(
     samples: Vec<Sample>,
     classes: &[String],
     val_fraction: f64,
@@ -31,11 +31,34 @@ pub(super) fn stratified(
             validates[index] = true;
         }
     }
+    Ok(divided(samples, validates))
+}
+
+/// Moves `val_fraction` of the samples, rounded, at least one and not all, to a second list, whatever their targets are.
+pub(crate) fn random(
+    samples: Vec<Sample>,
+    val_fraction: f64,
+    seed: u64,
+) -> Result<(Vec<Sample>, Vec<Sample>)> {
+    if samples.len() < 2 {
+        return Err(Error::TooFewToSplit { class: "all".to_owned(), images: samples.len() });
+    }
+    let mut order: Vec<usize> = (0..samples.len()).collect();
+    Rng::keyed([seed, SPLIT]).shuffle(&mut order);
+    let mut validates = vec![false; samples.len()];
+    for &index in &order[..share(samples.len(), val_fraction)] {
+        validates[index] = true;
+    }
+    Ok(divided(samples, validates))
+}
+
+/// The samples that do not validate, and those that do.
+fn divided(samples: Vec<Sample>, validates: Vec<bool>) -> (Vec<Sample>, Vec<Sample>) {
     let (mut train, mut val) = (Vec::new(), Vec::new());
     for (sample, is_val) in samples.into_iter().zip(validates) {
         if is_val { val.push(sample) } else { train.push(sample) }
     }
-    Ok((train, val))
+    (train, val)
 }
 
 #[expect(

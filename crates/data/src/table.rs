@@ -1,0 +1,212 @@
+//! A table of pictures and what they show to a data set: CSV, TSV or JSON Lines.
+//!
+//! Above: `recipes`. Below: `table::{records, columns, values}`, `folder::split`, `dataset`. Not here: folders whose names are the classes (`folder`).
+//! A row names a picture; its other columns say its class, the labels that hold, probabilities, or numbers, and perhaps which part it
+//! belongs to. What is not said is told from the columns' names and values.
+
+mod columns;
+mod error;
+mod records;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use crate::dataset::{self, Budget, Dataset, Sample, Skipped};
+use crate::error::{Error, Result};
+use crate::folder::{self, Options, split};
+use crate::parallel::check_threads;
+use crate::targets::TargetKind;
+use columns::{Columns, Part};
+use records::Records;
+
+pub use error::TableError;
+
+/// How a table is read.
+#[derive(Debug, Clone, Default)]
+pub struct TableOptions {
+    /// The folder that relative paths begin in; the table's own when absent.
+    pub root: Option<PathBuf>,
+    /// The column of the pictures' paths; `path`, `image`, `file`, `file_name` and the like when absent.
+    pub image: Option<String>,
+    /// The columns of the targets; `label`, `class`, `labels`, `tags` and the like, or the only one that is left, when empty.
+    pub targets: Vec<String>,
+    /// What the targets are; told from the columns when absent ([`Table::open`]).
+    pub kind: Option<TargetKind>,
+    /// What is done with the pictures, and how those to validate on are chosen where the table does not say.
+    pub reading: Options,
+}
+
+/// Opens tables of pictures.
+#[derive(Debug)]
+pub struct Table;
+
+impl Table {
+    /// Whether a file is read as a table, by its extension: `csv`, `tsv`, `jsonl`, `ndjson`.
+    #[must_use]
+    pub fn is_one(path: &Path) -> bool {
+        records::Format::of(path).is_some()
+    }
+
+    /// Opens a table to train on.
+    ///
+    /// A CSV file has a header; its fields are separated by commas, semicolons or tabs. Text is UTF-8.
+    ///
+    /// - *Classes*: one column of names. Sorted by name, or as numbers if all are whole numbers.
+    /// - *Labels*, any number of which hold: several columns of 0 and 1, an array of names in JSON, or one column of names between
+    ///   `;`, `|` or `,` (or blanks) that is called `labels` or `tags`, or if `kind` says so.
+    /// - *Numbers*: columns of numbers of which one has a fraction, or if `kind` says so.
+    /// - *Probabilities* of classes: columns of numbers whose rows have the sum 1, or an object of names and numbers in JSON, if `kind` says so.
+    ///
+    /// A column `split` (`part`, `subset`, `partition`, `fold`) says `train`, `val` or `test`, or `is_valid` says true or false; without
+    /// one, `val_fraction` of the pictures are held out, of each class alike.
+    /// Rows for tests are set aside. A path that leads to no picture is skipped by name.
+    ///
+    /// # Errors
+    /// [`Error::Table`], whose source says what is wrong and in which line; [`Error::Strict`].
+    ///
+    /// # Examples
+    /// ```
+    /// use taper_data::table::{Table, TableOptions};
+    /// use taper_data::{TargetKind, sample_set};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// sample_set::export(dir.path())?;
+    /// let table = dir.path().join("tags.csv");
+    /// std::fs::write(&table, "file_name,tags,split\n\
+    ///     train/vehicle/anchor.png,heavy;wet,train\n\
+    ///     train/vehicle/airplane_arriving.png,heavy,train\n\
+    ///     val/vehicle/airplane.png,heavy,val\n")?;
+    /// let dataset = Table::open(&table, &TableOptions::default())?;
+    /// assert_eq!((dataset.kind(), &dataset.classes[..]), (TargetKind::Labels, &["heavy".to_owned(), "wet".to_owned()][..]));
+    /// assert_eq!((dataset.train.len(), dataset.val.len()), (2, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn open(path: &Path, options: &TableOptions) -> Result<Dataset> {
+        folder::check_options(&options.reading)?;
+        let rows = Rows::read(path, options)?;
+        let wrong = |source| Error::Table { path: path.to_path_buf(), source: Box::new(source) };
+        let Parts { mut train, mut val, mut skipped } = rows.parts(path, options)?;
+        if train.is_empty() {
+            return Err(wrong(TableError::empty("train", &skipped)));
+        }
+        if rows.columns.split.is_none() {
+            let Options { val_fraction, seed, .. } = options.reading;
+            (train, val) = match rows.kind {
+                TargetKind::Class => split::stratified(train, &rows.names, val_fraction, seed)?,
+                TargetKind::Labels | TargetKind::Probabilities | TargetKind::Numbers => {
+                    split::random(train, val_fraction, seed)?
+                }
+            };
+        }
+        if val.is_empty() {
+            return Err(wrong(TableError::empty("val", &skipped)));
+        }
+        if let Some(unseen) = rows.never_trained(&train) {
+            return Err(wrong(TableError::Unseen { name: unseen }));
+        }
+        skipped.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(Dataset { classes: rows.names, train, val, skipped })
+    }
+
+    /// Opens a table to evaluate on: its rows to validate on if it has parts, else all; everything is in `val`.
+    ///
+    /// # Errors
+    /// As [`Table::open`].
+    pub fn open_to_evaluate(path: &Path, options: &TableOptions) -> Result<Dataset> {
+        check_threads(options.reading.threads)?;
+        let rows = Rows::read(path, options)?;
+        let Parts { train, mut val, skipped } = rows.parts(path, options)?;
+        if rows.columns.split.is_none() {
+            val = train;
+        }
+        if val.is_empty() {
+            let source = Box::new(TableError::empty("val", &skipped));
+            return Err(Error::Table { path: path.to_path_buf(), source });
+        }
+        Ok(Dataset { classes: rows.names, train: Vec::new(), val, skipped })
+    }
+}
+
+/// A table that was understood.
+struct Rows {
+    columns: Columns,
+    kind: TargetKind,
+    names: Vec<String>,
+    rows: Vec<columns::Row>,
+}
+
+/// The samples of each part that can be used.
+struct Parts {
+    train: Vec<Sample>,
+    val: Vec<Sample>,
+    skipped: Vec<Skipped>,
+}
+
+impl Rows {
+    fn read(path: &Path, options: &TableOptions) -> Result<Self> {
+        let understood = || {
+            let records = Records::read(path)?;
+            let columns = Columns::of(&records, options)?;
+            let (kind, names, targets) = values::targets(&records, &columns, options.kind)?;
+            let rows = columns.rows(&records, targets)?;
+            Ok(Self { columns, kind, names, rows })
+        };
+        understood().map_err(|source: TableError| Error::Table {
+            path: path.to_path_buf(),
+            source: Box::new(source),
+        })
+    }
+
+    /// Checks the pictures; without a column that says it, all are for training.
+    fn parts(&self, path: &Path, options: &TableOptions) -> Result<Parts> {
+        let root = match &options.root {
+            Some(root) => root.as_path(),
+            None => path.parent().unwrap_or(Path::new("")),
+        };
+        let (mut train, mut val, mut tests) = (Vec::new(), Vec::new(), 0);
+        for row in &self.rows {
+            let file = root.join(&row.path);
+            let sample = Sample::from_file(row.path.clone(), row.target.clone(), file);
+            match row.part {
+                Part::Train => train.push(sample),
+                Part::Validate => val.push(sample),
+                Part::Test => tests += 1,
+            }
+        }
+        if val.is_empty() && !train.is_empty() && tests > 0 {
+            // As in a folder: what is for tests validates where nothing else does.
+            let of_tests = self.rows.iter().filter(|row| row.part == Part::Test);
+            val.extend(of_tests.map(|row| {
+                Sample::from_file(row.path.clone(), row.target.clone(), root.join(&row.path))
+            }));
+            tests = 0;
+        }
+        let Options { check, threads, strict, .. } = options.reading;
+        let budget = Budget::new(check);
+        let mut skipped = dataset::check(&mut train, check, threads, &budget);
+        skipped.append(&mut dataset::check(&mut val, check, threads, &budget));
+        if let (true, Some(first)) = (strict, skipped.first()) {
+            let (name, reason) = (first.name.clone(), first.reason.clone());
+            return Err(Error::Strict { count: skipped.len(), name, reason });
+        }
+        if tests > 0 {
+            let reason = format!(
+                "{tests} rows are set aside: a model is neither trained nor chosen on them"
+            );
+            skipped.push(Skipped { name: "test".to_owned(), reason });
+        }
+        Ok(Parts { train, val, skipped })
+    }
+
+    /// The first class that no row to train on has, or label that holds in none.
+    fn never_trained(&self, train: &[Sample]) -> Option<String> {
+        let seen: HashSet<usize> =
+            train.iter().flat_map(|sample| values::held(sample.target())).collect();
+        let is_judged = matches!(self.kind, TargetKind::Class | TargetKind::Labels);
+        let mut unseen = (0..self.names.len()).filter(|index| !seen.contains(index));
+        unseen.next().filter(|_| is_judged).map(|index| self.names[index].clone())
+    }
+}
