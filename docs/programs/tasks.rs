@@ -141,6 +141,7 @@ pub(crate) fn train(
         epochs,
         schedule: Schedule::cosine(LR, steps).with_warmup(steps / 20),
         clip_norm: Some(5.0),
+        best_by: None,
         seed,
         save_every: Some(5),
         out: RunFolder::new(out),

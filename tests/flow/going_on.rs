@@ -90,8 +90,16 @@ fn the_model_file_says_every_option_that_made_it() {
     let config = fs::read_to_string(dir.path().join("run/config.json")).unwrap();
     let config: serde_json::Value = serde_json::from_str(&config).unwrap();
     for (key, value) in config["options"].as_object().unwrap() {
+        let of_table = ["table", "image_column", "target_columns", "targets"];
         let is_place = ["data", "model", "teacher", "strict", "out", "threads", "trace"]
-            .contains(&key.as_str());
-        assert_eq!(said.contains(&key.replace('_', " ")), !is_place, "{key} = {value}: {said}");
+            .iter()
+            .chain(&of_table)
+            .any(|place| key == place);
+        let said = said.replace(" with ", ", ");
+        assert_eq!(
+            said.contains(&format!(", {} ", key.replace('_', " "))),
+            !is_place,
+            "{key} = {value}: {said}"
+        );
     }
 }

@@ -27,5 +27,6 @@ mod sparse;
 mod stopping;
 mod streams;
 mod taper;
+mod tasks;
 mod teaching;
 mod weights;

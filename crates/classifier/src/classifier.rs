@@ -11,7 +11,7 @@ use taper_data::random::Rng;
 use taper_data::transform::Resampler;
 use taper_engine::{Session, SessionOptions};
 use taper_graph::Extent;
-use taper_model::Model;
+use taper_model::{Model, Task};
 
 use crate::error::{Error, Result};
 use crate::input::Input;
@@ -56,13 +56,14 @@ impl ClassifierOptions {
 /// example.
 pub struct Classifier {
     classes: Vec<String>,
+    task: Task,
     transform: Arc<dyn Transform>,
     pool: Pool,
 }
 
 impl fmt::Debug for Classifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { classes, transform, pool: _ } = self;
+        let Self { classes, task: _, transform, pool: _ } = self;
         write!(f, "Classifier({} classes, {transform:?})", classes.len())
     }
 }
@@ -99,7 +100,7 @@ impl Classifier {
         let session = SessionOptions { threads: options.threads, outputs: vec![LOGITS.to_owned()] };
         let session = Session::new(model, &session).map_err(engine)?;
         let classes = named(model.classes(), logits.channels());
-        Ok(Self { classes, transform, pool: Pool::new(session) })
+        Ok(Self { classes, task: model.task(), transform, pool: Pool::new(session) })
     }
 
     /// The classes' names, by their index in the logits; numbers if the model names none.
@@ -108,22 +109,36 @@ impl Classifier {
         &self.classes
     }
 
+    /// What the logits mean.
+    #[must_use]
+    pub fn task(&self) -> Task {
+        self.task
+    }
+
     /// How pictures are prepared.
     #[must_use]
     pub fn transform(&self) -> &Arc<dyn Transform> {
         &self.transform
     }
 
-    /// The `k` likeliest classes of a picture, the likeliest first; all of them if there are fewer.
+    /// The `k` likeliest classes of a picture, or labels of which any number holds, the likeliest first; all of them if there are fewer.
     ///
     /// # Errors
-    /// [`Error::Picture`] if it cannot be read.
+    /// [`Error::Picture`] if it cannot be read, [`Error::PredictsNumbers`] if the model has no classes but numbers.
     pub fn classify<'a>(
         &self,
         picture: impl Into<Input<'a>>,
         k: usize,
     ) -> Result<Vec<ClassProbability>> {
-        Ok(likeliest(&self.logits(picture)?, &self.classes, k))
+        self.has_classes()?;
+        Ok(likeliest(self.task, &self.logits(picture)?, &self.classes, k))
+    }
+
+    fn has_classes(&self) -> Result<()> {
+        match self.task {
+            Task::Classification | Task::MultiLabel => Ok(()),
+            Task::Regression => Err(Error::PredictsNumbers { names: self.classes.join(", ") }),
+        }
     }
 
     /// [`Self::classify`] for many pictures, read, prepared and run on all threads: one answer for each, in their order, which is
@@ -136,11 +151,13 @@ impl Classifier {
         pictures: impl IntoIterator<Item = impl Into<Input<'a>>>,
         k: usize,
     ) -> Result<Vec<Result<Vec<ClassProbability>>>> {
+        self.has_classes()?;
         let all = self.logits_batch(pictures)?.into_iter();
-        Ok(all.map(|logits| Ok(likeliest(&logits?, &self.classes, k))).collect())
+        Ok(all.map(|logits| Ok(likeliest(self.task, &logits?, &self.classes, k))).collect())
     }
 
-    /// The network's output for a picture, a number a class, before the softmax.
+    /// The network's output for a picture, a number a class, before the softmax; the predicted numbers themselves of a model of
+    /// [`Task::Regression`].
     ///
     /// # Errors
     /// As [`Self::classify`].

@@ -35,6 +35,14 @@ pub enum Error {
         /// Numbers at each position.
         channels: usize,
     },
+    /// Classes were asked of a model that predicts numbers.
+    #[error(
+        "the model predicts numbers ({names}), no classes; ask for its logits, which are these numbers"
+    )]
+    PredictsNumbers {
+        /// Their names.
+        names: String,
+    },
     /// The transform makes pictures of other channels than the network takes.
     #[error(
         "the network takes {expected} channels, pictures are prepared with {got} (give a transform with as many, or a network for colors)"

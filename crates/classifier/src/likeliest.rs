@@ -1,8 +1,9 @@
 //! Logits to the likeliest classes with their probabilities.
 //!
-//! Above: `classifier`, `recipes`. Below: nothing. Not here: comparing with the truth (`train::metrics`).
+//! Above: `classifier`, `recipes`. Below: `model::Task`. Not here: comparing with the truth (`train::metrics`).
 
 use serde::Serialize;
+use taper_model::Task;
 
 /// A class and how likely it is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -11,24 +12,28 @@ pub struct ClassProbability {
     pub class: String,
     /// Its index in the model.
     pub index: usize,
-    /// From 0 to 1; all classes together have 1.
+    /// From 0 to 1; all classes together have 1, unless they are labels of which any number holds.
     pub probability: f64,
 }
 
-/// The `k` largest logits as probabilities (softmax over all), the largest first; of equal ones, the lower index first.
+/// The `k` largest logits as [probabilities](Task::probabilities), the largest first; of equal ones, the lower index first.
 ///
 /// # Examples
 /// ```
+/// use taper_model::Task;
 /// let classes = ["ants", "bees"].map(str::to_owned);
-/// let found = taper_classifier::likeliest(&[0.0, 3.0_f32.ln()], &classes, 1);
+/// let found = taper_classifier::likeliest(Task::Classification, &[0.0, 3.0_f32.ln()], &classes, 1);
 /// assert_eq!((found[0].class.as_str(), found[0].index), ("bees", 1));
 /// assert!((found[0].probability - 0.75).abs() < 1e-6);
 /// ```
 #[must_use]
-pub fn likeliest(logits: &[f32], classes: &[String], k: usize) -> Vec<ClassProbability> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let exps: Vec<f64> = logits.iter().map(|logit| f64::from(logit - largest).exp()).collect();
-    let total: f64 = exps.iter().sum();
+pub fn likeliest(
+    task: Task,
+    logits: &[f32],
+    classes: &[String],
+    k: usize,
+) -> Vec<ClassProbability> {
+    let probabilities = task.probabilities(logits);
     let mut order: Vec<usize> = (0..logits.len()).collect();
     order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
     let name = |index: usize| classes.get(index).cloned().unwrap_or_else(|| index.to_string());
@@ -36,19 +41,19 @@ pub fn likeliest(logits: &[f32], classes: &[String], k: usize) -> Vec<ClassProba
     best.map(|index| ClassProbability {
         class: name(index),
         index,
-        probability: exps[index] / total,
+        probability: probabilities[index],
     })
     .collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::likeliest;
+    use super::{Task, likeliest};
 
     #[test]
     fn probabilities_are_a_softmax_in_falling_order() {
         let classes = ["a", "b", "c"].map(str::to_owned);
-        let found = likeliest(&[0.0, 2.0_f32.ln(), 0.0], &classes, 2);
+        let found = likeliest(Task::Classification, &[0.0, 2.0_f32.ln(), 0.0], &classes, 2);
         assert_eq!((found[0].class.as_str(), found[0].index), ("b", 1));
         assert!((found[0].probability - 0.5).abs() < 1e-6);
         assert_eq!((found[1].class.as_str(), found.len()), ("a", 2));
@@ -56,6 +61,6 @@ mod tests {
 
     #[test]
     fn more_classes_than_there_are_gives_all() {
-        assert_eq!(likeliest(&[1.0, 2.0], &[], 5).len(), 2);
+        assert_eq!(likeliest(Task::Classification, &[1.0, 2.0], &[], 5).len(), 2);
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! Above: `main`. Below: one module a command. Not here: each command's flags (`finetune`, `eval`, …).
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use taper_recipes::MAX_THREADS;
+use taper_recipes::{MAX_THREADS, TableColumns, TargetWord};
 
 use crate::{bench, cost, eval, explain, finetune, look, models, predict, prune, ranks};
 
@@ -55,6 +56,30 @@ pub(crate) struct Shared {
     /// End standard output with one JSON object; everything else goes to standard error
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// How a table of pictures is read.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TableFlags {
+    /// Table of the pictures that lie in --data, with what they show: .csv, .tsv, .jsonl
+    #[arg(long, value_name = "FILE", requires = "data")]
+    pub(crate) table: Option<PathBuf>,
+    /// The table's column of paths [default: path, image, file, filename, …]
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) image_column: Option<String>,
+    /// The table's columns of targets, between commas [default: label, class, labels, tags, …, or the only one left]
+    #[arg(long, value_name = "COLUMN,…")]
+    pub(crate) target_columns: Option<String>,
+    /// What the targets are [default: told from their values]
+    #[arg(long, value_name = "class|labels|probabilities|numbers")]
+    pub(crate) targets: Option<TargetWord>,
+}
+
+impl TableFlags {
+    /// The columns.
+    pub(crate) fn into_columns(self) -> TableColumns {
+        TableColumns { image: self.image_column, targets: self.target_columns, kind: self.targets }
+    }
 }
 
 /// What a file of weights does not say of itself.

@@ -56,6 +56,31 @@ fn list(confusion: &Confusion) -> String {
     text
 }
 
+/// Precision, recall and F1 of each class; of many classes, of the worst.
+pub(crate) fn by_class(confusion: &Confusion) -> String {
+    let mut classes: Vec<usize> = (0..confusion.classes.len()).collect();
+    let many = classes.len() > SQUARE;
+    if many {
+        classes.sort_by(|&a, &b| confusion.f1(a).total_cmp(&confusion.f1(b)));
+        classes.truncate(SQUARE);
+    }
+    let width = classes.iter().map(|&class| shortened(&confusion.classes[class]).chars().count());
+    let width = width.max().unwrap_or(0).max(5);
+    let title = if many { "the lowest F1" } else { "class" };
+    let mut text = format!("\n{title:>width$}  precision  recall     f1  pictures\n");
+    for class in classes {
+        text.push_str(&format!(
+            "{:>width$}  {:>9.3}  {:>6.3}  {:>5.3}  {:>8}\n",
+            shortened(&confusion.classes[class]),
+            confusion.precision(class),
+            confusion.recall(class),
+            confusion.f1(class),
+            confusion.total(class)
+        ));
+    }
+    text
+}
+
 /// The first `most` mistakes, by name.
 pub(crate) fn mistakes(mistakes: &[Mistake], most: usize) -> String {
     if mistakes.is_empty() {

@@ -7,12 +7,12 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use taper_recipes::{EvaluateOptions, Labels};
+use taper_recipes::{EvaluateOptions, EvaluateReport, Labels};
 
-use crate::args::{Arch, Shared};
-use crate::confusion;
+use crate::args::{Arch, Shared, TableFlags};
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::{confusion, scores};
 
 /// Mistakes shown.
 const MISTAKES: usize = 5;
@@ -25,9 +25,11 @@ pub(crate) struct Flags {
     model: String,
     #[command(flatten)]
     arch: Arch,
-    /// Folder of pictures: its val if it has one, otherwise all of it
-    #[arg(long, value_name = "DIR")]
+    /// Folder of pictures: its val if it has one, otherwise all of it; or a table of pictures: .csv, .tsv, .jsonl
+    #[arg(long, value_name = "DIR|FILE")]
     data: PathBuf,
+    #[command(flatten)]
+    table: TableFlags,
     /// Match the folder's classes with the model's by name, or by their order
     #[arg(long, value_name = "name|order", default_value_t = Labels::Name)]
     labels: Labels,
@@ -45,6 +47,8 @@ pub(crate) struct Flags {
 pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
     let output = Output::new(flags.shared.json);
     let options = EvaluateOptions {
+        table: flags.table.table.clone(),
+        columns: flags.table.into_columns(),
         labels: flags.labels,
         batch_size: flags.batch_size,
         strict: flags.strict,
@@ -55,16 +59,31 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
     let report = taper_recipes::evaluate(&options, &mut progress);
     progress.end();
     let report = report?;
-    output.say(confusion::table(&report.review.confusion));
-    output.say(confusion::mistakes(&report.review.mistakes, MISTAKES));
+    if let Some(review) = &report.review {
+        output.say(confusion::table(&review.confusion));
+        output.say(confusion::mistakes(&review.mistakes, MISTAKES));
+        output.say(confusion::by_class(&review.confusion));
+    }
+    output.say(scores::line(&report.scores));
     output.say(format!(
-        "top-1 {:.1} %, top-5 {:.1} %, {} pictures, {} skipped, {:.0} images/s",
-        100.0 * report.top1,
-        100.0 * report.top5,
+        "{}loss {:.3}, {} pictures, {} skipped, {:.0} images/s",
+        top1(&report),
+        report.loss,
         report.images,
         report.skipped,
         report.images_per_second
     ));
     output.json(&report)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// How often the likeliest class is right, and how sure that is.
+fn top1(report: &EvaluateReport) -> String {
+    match (report.top1, report.top1_interval) {
+        (Some(top1), Some([low, high])) => {
+            let share = scores::words("top1", top1);
+            format!("{share} (95 % interval {:.1}-{:.1}), ", 100.0 * low, 100.0 * high)
+        }
+        _ => String::new(),
+    }
 }

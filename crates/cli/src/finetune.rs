@@ -11,16 +11,16 @@ use anyhow::{Result, bail};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use taper_recipes::{
-    Augment, FineTuneOptions, FineTuneReport, Freeze, GroupOptions, OptimizerKind, Pretrained,
-    Reduce, ReduceDtype, ResumeOptions, ScheduleKind,
+    Augment, ClassWeights, FineTuneOptions, FineTuneReport, Freeze, GroupOptions, LossKind,
+    OptimizerKind, Pretrained, Reduce, ReduceDtype, ResumeOptions, Sampling, ScheduleKind,
 };
 
-use crate::args::{Arch, Shared};
+use crate::args::{Arch, Shared, TableFlags};
 use crate::augment::{self, AugmentFlag};
 use crate::failure::Remembered;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::{confusion, ranks, signals};
+use crate::{confusion, ranks, scores, signals};
 
 /// Mistakes shown at the end of a run.
 const MISTAKES: usize = 5;
@@ -64,9 +64,12 @@ Examples:
 
 Exit codes: 0 done; 1 the work failed; 2 the request was wrong; 130 stopped by Ctrl-C with everything saved")]
 pub(crate) struct Flags {
-    /// Folder of pictures: DIR/<class>/*, or DIR/train/<class>/* and DIR/val/<class>/* [default: the built-in pictures]
-    #[arg(long, value_name = "DIR")]
+    /// Folder of pictures: DIR/<class>/*, or DIR/train/<class>/* and DIR/val/<class>/*; or a table of pictures and what they show:
+    /// .csv, .tsv, .jsonl [default: the built-in pictures]
+    #[arg(long, value_name = "DIR|FILE")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableFlags,
     /// Name (see `taper models`) or model file
     #[arg(long, value_name = "NAME|FILE", default_value_t = defaults().model)]
     model: String,
@@ -110,6 +113,21 @@ pub(crate) struct Flags {
     /// Label smoothing
     #[arg(long, value_name = "F", allow_negative_numbers = true, default_value_t = defaults().label_smoothing)]
     label_smoothing: f64,
+    /// What is made small; numbers are in units of their standard deviation
+    #[arg(long, value_name = "auto|cross-entropy|focal|bce|mse|huber|smooth-l1", default_value_t = defaults().loss)]
+    loss: LossKind,
+    /// How strongly the focal loss looks away from what is told surely
+    #[arg(long, value_name = "F", allow_negative_numbers = true, default_value_t = defaults().focal_gamma)]
+    focal_gamma: f64,
+    /// Every picture counts alike, or every class
+    #[arg(long, value_name = "none|balanced", default_value_t = defaults().class_weights)]
+    class_weights: ClassWeights,
+    /// An epoch shows every picture once, or as many drawn so that all classes are shown alike
+    #[arg(long, value_name = "shuffle|balanced", default_value_t = defaults().sampling)]
+    sampling: Sampling,
+    /// Metric that picks the best epoch: loss, top1, f1, auroc, mae, … [default: top1 of classes, f1 of labels, mae of numbers]
+    #[arg(long, value_name = "METRIC")]
+    best_by: Option<String>,
     /// Largest norm of all gradients together [default: no limit]
     #[arg(long, value_name = "F", allow_negative_numbers = true)]
     clip_norm: Option<f64>,
@@ -224,6 +242,15 @@ impl Flags {
     fn into_options(self) -> FineTuneOptions {
         FineTuneOptions {
             data: self.data,
+            table: self.table.table,
+            image_column: self.table.image_column,
+            target_columns: self.table.target_columns,
+            targets: self.table.targets,
+            loss: self.loss,
+            focal_gamma: self.focal_gamma,
+            class_weights: self.class_weights,
+            sampling: self.sampling,
+            best_by: self.best_by,
             model: self.arch.of(self.model),
             teacher: self.teacher,
             pretrained: self.pretrained,
@@ -296,12 +323,16 @@ fn say(report: &FineTuneReport, output: &Output) {
         output.say(confusion::table(&review.confusion));
         output.say(confusion::mistakes(&review.mistakes, MISTAKES));
     }
-    let percent = |share: Option<f64>| 100.0 * share.unwrap_or(0.0);
+    let (last, best) = match (report.val_top1, report.best_val_top1) {
+        (Some(last), best) => {
+            let best = best.map_or_else(String::new, |best| format!("{:.1} %", 100.0 * best));
+            (scores::words("top1", last), best)
+        }
+        (None, _) => (scores::line(&report.val_scores), scores::line(&report.best_val_scores)),
+    };
     output.say(format!(
-        "val top-1 {:.1} % of {} pictures (best epoch {:.1} %), loss {:.3}, {} skipped, {:.0} s, {:.0} images/s",
-        percent(report.val_top1),
+        "val {last} of {} pictures (best epoch {best}), loss {:.3}, {} skipped, {:.0} s, {:.0} images/s",
         report.val_images.unwrap_or(0),
-        percent(report.best_val_top1),
         report.val_loss.unwrap_or(0.0),
         report.skipped,
         report.seconds,

@@ -19,6 +19,7 @@ mod predict;
 mod progress;
 mod prune;
 mod ranks;
+mod scores;
 mod signals;
 
 use std::process::ExitCode;

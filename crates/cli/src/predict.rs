@@ -20,7 +20,8 @@ use crate::signals;
 #[command(after_help = "\
 Example: taper predict --model my-model/model.safetensors --top 3 picture.jpg
 
-With --json, each picture is one line {\"image\",\"predictions\":[{\"class\",\"index\",\"probability\"}…]}")]
+With --json, each picture is one line {\"image\",\"predictions\":[{\"class\",\"index\",\"probability\"}…]},
+of a model that predicts numbers {\"image\",\"predictions\":[],\"numbers\":[{\"name\",\"value\"}…]}")]
 pub(crate) struct Flags {
     /// Name (see `taper models`) or model file
     #[arg(long, value_name = "NAME|FILE")]
@@ -74,6 +75,9 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
 
 fn lines(prediction: &Prediction) -> String {
     let mut text = prediction.image.clone();
+    for number in &prediction.numbers {
+        text.push_str(&format!("\n  {:>9.3}  {}", number.value, number.name));
+    }
     for class in &prediction.predictions {
         text.push_str(&format!("\n  {:>5.1} %  {}", 100.0 * class.probability, class.class));
     }

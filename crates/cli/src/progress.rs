@@ -9,10 +9,11 @@ use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use taper_recipes::{Epoch, Event, Observer, RunPlan, Step};
+use taper_recipes::{Epoch, Event, Observer, RunPlan, Step, TargetKind};
 
 use crate::download::Download;
 use crate::output::Output;
+use crate::scores;
 pub(crate) use share::Share;
 
 /// How often plain lines tell of steps.
@@ -104,12 +105,12 @@ impl Progress {
 
     fn epoch(&mut self, epoch: &Epoch) {
         self.say(&format!(
-            "epoch {}/{}  train loss {:.3}  val loss {:.3}  val top-1 {:.1} % of {}{}",
+            "epoch {}/{}  train loss {:.3}  val loss {:.3}  val {} of {}{}",
             epoch.epoch,
             epoch.epochs,
             epoch.train_loss,
             epoch.val_loss,
-            100.0 * epoch.val_top1,
+            scores::words(&epoch.score.name, epoch.score.value),
             epoch.val_images,
             if epoch.is_best { "  best so far" } else { "" }
         ));
@@ -170,12 +171,11 @@ fn describe(plan: &RunPlan) -> Vec<String> {
     let taught = teacher.map_or_else(String::new, |teacher| format!(", taught by {teacher}"));
     vec![
         format!(
-            "data: {data}: {} pictures to train with, {} held out, {} skipped; {} classes: {}",
+            "data: {data}: {} pictures to train with, {} held out, {} skipped; {}",
             plan.train_images,
             plan.val_images,
             plan.skipped,
-            plan.classes.len(),
-            names(&plan.classes)
+            targets(plan)
         ),
         format!(
             "model: {}, pretrained {}, freeze {}: {} of {} parameters are trained, at {size}x{size} pixels{taught}",
@@ -184,6 +184,17 @@ fn describe(plan: &RunPlan) -> Vec<String> {
         format!("recipe: {}", options.recipe()),
         format!("run: {}", plan.out.display()),
     ]
+}
+
+/// What is told of the pictures.
+fn targets(plan: &RunPlan) -> String {
+    let what = match plan.targets {
+        TargetKind::Class => "classes",
+        TargetKind::Labels => "labels, any number a picture",
+        TargetKind::Probabilities => "classes with probabilities",
+        TargetKind::Numbers => "numbers to predict",
+    };
+    format!("{} {what}: {}", plan.classes.len(), names(&plan.classes))
 }
 
 /// The first few classes.

@@ -3,11 +3,12 @@
 //! Above: `recipes`. Below: `image`, `parallel`. Not here: finding files (`folder`), batches (`loader`).
 //! Keeping a picture changes the time it takes to get it and nothing else.
 
+mod fingerprint;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::image::{self, Image};
 use crate::parallel::{for_each, resolve_threads};
@@ -123,23 +124,30 @@ impl Dataset {
         }
     }
 
-    /// A number that names this data set: of its classes and of every sample's name, target and length in bytes, and of the contents
-    /// of samples in memory.
-    ///
-    /// Equal on every machine; a resumed run compares it to tell that the data changed.
+    /// A weight for each sample of a part, `train` or `val`, with which all classes are drawn alike: one over the number of samples of its
+    /// class. Of several labels that hold, the rarest decides, and none of them is a class of its own. All alike where there are neither.
     #[must_use]
-    pub fn fingerprint(&self) -> u64 {
-        let mut hash = Fnv1a::default();
-        for class in &self.classes {
-            hash.write(class.as_bytes());
-        }
-        for part in [&self.train, &self.val] {
-            hash.write(&(part.len() as u64).to_le_bytes());
-            for sample in part {
-                sample.write_to(&mut hash);
+    pub fn balanced_weights(&self, part: &[Sample]) -> Vec<f64> {
+        let none = self.classes.len();
+        let held = |sample: &Sample| match sample.target() {
+            Target::Class(class) => vec![*class as usize],
+            Target::Labels(array) => {
+                let values = array.values().iter().enumerate();
+                let held: Vec<usize> = values.filter(|(_, x)| **x >= 0.5).map(|(i, _)| i).collect();
+                if held.is_empty() { vec![none] } else { held }
+            }
+            _ => vec![none],
+        };
+        let mut counts = vec![0.0; none + 1];
+        for class in part.iter().flat_map(held) {
+            if let Some(count) = counts.get_mut(class) {
+                *count += 1.0;
             }
         }
-        hash.0
+        let count = |class: usize| counts.get(class).copied().unwrap_or(1.0);
+        let rarest =
+            |sample: &Sample| held(sample).into_iter().map(count).fold(f64::INFINITY, f64::min);
+        part.iter().map(|sample| 1.0 / rarest(sample)).collect()
     }
 
     /// How many samples of each class are in a part, `train` or `val`.
@@ -323,22 +331,6 @@ impl Sample {
         self.pixels = kept;
         Ok(())
     }
-
-    /// What two runs must have in common for the sample to be the same, as far as it can be told without reading a file.
-    fn write_to(&self, hash: &mut Fnv1a) {
-        hash.write(self.name.as_bytes());
-        write_target(&self.target, hash);
-        hash.write(&self.bytes.to_le_bytes());
-        match &self.contents {
-            Contents::File(_) | Contents::Static(_) => {}
-            // A program may make other pictures under the same names and of the same size the next time it runs.
-            Contents::Bytes(bytes) => hash.write(bytes),
-            Contents::Image(image) => {
-                hash.write(&(image.width() as u64).to_le_bytes());
-                hash.write(image.rgb());
-            }
-        }
-    }
 }
 
 /// A file that cannot be used, and why.
@@ -417,63 +409,4 @@ pub(crate) fn check(
         !is_broken
     });
     broken.into_iter().map(|(_, skipped)| skipped).collect()
-}
-
-/// A class as it was before there were other targets, so that runs that were begun then go on.
-fn write_target(target: &Target, hash: &mut Fnv1a) {
-    let mut array = |kind: &str, shape: &[usize], bits: &mut dyn Iterator<Item = u32>| {
-        hash.write(kind.as_bytes());
-        hash.write(format!("{shape:?}").as_bytes());
-        bits.for_each(|bits| hash.write(&bits.to_le_bytes()));
-    };
-    let mut floats = |kind: &str, values: &Array<f32>| {
-        array(kind, values.shape(), &mut values.values().iter().map(|value| value.to_bits()));
-    };
-    match target {
-        Target::Class(class) => hash.write(&class.to_le_bytes()),
-        Target::Probabilities(values) => floats("probabilities", values),
-        Target::Labels(values) => floats("labels", values),
-        Target::Numbers(values) => floats("numbers", values),
-        Target::ClassMap(classes) => {
-            array("class map", classes.shape(), &mut classes.values().iter().copied());
-        }
-        Target::Named(targets) => {
-            for (name, target) in targets {
-                hash.write(name.as_bytes());
-                write_target(target, hash);
-            }
-        }
-    }
-}
-
-/// The 64-bit FNV-1a hash, a length before every field. Source: <http://www.isthe.com/chongo/tech/comp/fnv/>.
-struct Fnv1a(u64);
-
-impl Default for Fnv1a {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Fnv1a {
-    fn write(&mut self, field: &[u8]) {
-        for byte in (field.len() as u64).to_le_bytes().iter().chain(field) {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Fnv1a;
-
-    #[test]
-    fn the_hash_is_fnv1a() {
-        let mut hash = Fnv1a::default();
-        hash.write(b"");
-        // FNV-1a of eight zero bytes.
-        let expected =
-            (0..8).fold(0xcbf2_9ce4_8422_2325_u64, |h, _| h.wrapping_mul(0x0000_0100_0000_01b3));
-        assert_eq!(hash.0, expected);
-    }
 }

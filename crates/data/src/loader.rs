@@ -45,6 +45,9 @@ pub struct LoaderOptions {
     pub min_batch: usize,
     /// The order of samples. Default: sequential.
     pub order: Order,
+    /// How likely each sample is, where a shuffled epoch draws as many samples as there are with replacement; when empty, an epoch has each
+    /// sample once. Default: empty.
+    pub weights: Vec<f64>,
     /// Decides the order and the augmentation. Default 0.
     pub seed: u64,
     /// Threads that decode and transform, 0 for all cores, at most [`MAX_THREADS`](crate::MAX_THREADS). Changes no pixel.
@@ -66,6 +69,7 @@ impl Default for LoaderOptions {
             batch_size: 32,
             min_batch: 1,
             order: Order::Sequential,
+            weights: Vec::new(),
             seed: 0,
             threads: 0,
             prefetch: 2,
@@ -144,6 +148,7 @@ impl Loader {
                 expected: "at most the batch size",
             });
         }
+        check_weights(&options.weights, samples.len())?;
         must_be_alike(samples)?;
         Ok(Self {
             job: Arc::new(Job {
@@ -228,6 +233,60 @@ fn must_be_alike(samples: &[Sample]) -> Result<()> {
     Err(Error::MixedTargets { expected, got })
 }
 
+/// A sample's place in an epoch.
+#[derive(Debug, Clone, Copy)]
+struct Draw {
+    index: usize,
+    /// How often the epoch has shown it before.
+    view: u64,
+}
+
+impl Draw {
+    /// The random numbers that change its pixels.
+    fn augmentation(self, seed: u64, epoch: usize) -> Rng {
+        let (epoch, index) = (epoch as u64, self.index as u64);
+        match self.view {
+            0 => Rng::keyed([seed, AUGMENT, epoch, index]),
+            view => Rng::keyed([seed, AUGMENT, epoch, index, view]),
+        }
+    }
+}
+
+/// `n` indices with replacement, each as likely as its weight says.
+fn drawn(weights: &[f64], n: usize, rng: &mut Rng) -> Vec<usize> {
+    let mut total = 0.0;
+    let below: Vec<f64> = weights
+        .iter()
+        .map(|weight| {
+            total += weight;
+            total
+        })
+        .collect();
+    let draw = |_| {
+        let at = rng.unit() * total;
+        below.partition_point(|&end| end <= at).min(n - 1)
+    };
+    (0..n).map(draw).collect()
+}
+
+/// A weight for each sample, none of them negative, or none at all.
+fn check_weights(weights: &[f64], n: usize) -> Result<()> {
+    let refuse = |got: String, expected| Err(Error::Setting { setting: "weights", got, expected });
+    if let Some(bad) = weights.iter().find(|weight| !(weight.is_finite() && **weight >= 0.0)) {
+        return refuse(bad.to_string(), "numbers of 0 or more");
+    }
+    match weights {
+        [] => Ok(()),
+        weights if weights.len() != n => {
+            refuse(format!("{} numbers", weights.len()), "one for each sample, or none")
+        }
+        weights if weights.iter().sum::<f64>() <= 0.0 => {
+            refuse("all 0".to_owned(), "at least one above 0")
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Job {
     /// Sends pieces of the epoch's batches until they are all sent or nobody listens any more.
     fn produce(
@@ -241,8 +300,8 @@ impl Job {
         let slots = self.slots();
         for piece in pieces {
             let position = piece.position;
-            let indices = slots.get(position).map_or(&[][..], |slots| &order[slots.clone()]);
-            let batch = self.batch(epoch, piece, &indices[piece.rows(indices.len())], stop);
+            let draws = slots.get(position).map_or(&[][..], |slots| &order[slots.clone()]);
+            let batch = self.batch(epoch, piece, &draws[piece.rows(draws.len())], stop);
             if stop.load(Ordering::Relaxed) || sender.send(batch).is_err() {
                 return;
             }
@@ -255,35 +314,39 @@ impl Job {
         batch_ranges(self.samples.len(), batch_size, min_batch)
     }
 
-    /// The samples' indices, and which view of each, in the epoch's order.
-    fn order(&self, epoch: usize) -> Vec<(usize, u64)> {
-        let mut order: Vec<usize> = (0..self.samples.len()).collect();
-        if self.options.order == Order::Shuffled {
-            Rng::keyed([self.options.seed, SHUFFLE, epoch as u64]).shuffle(&mut order);
-        }
-        let views = 0..self.options.repeats as u64;
-        let all = order.iter().flat_map(|&index| views.clone().map(move |view| (index, view)));
-        all.take(order.len()).collect()
-    }
-
-    /// The stream of a view of a sample: that of the first is the sample's own, however many there are.
-    fn stream(&self, epoch: usize, (index, view): (usize, u64)) -> Rng {
-        let key = [self.options.seed, AUGMENT, epoch as u64, index as u64];
-        match view {
-            0 => Rng::keyed(key),
-            _ => Rng::keyed([key[0], key[1], key[2], key[3], view]),
-        }
+    /// The samples in the epoch's order.
+    fn order(&self, epoch: usize) -> Vec<Draw> {
+        let n = self.samples.len();
+        let mut rng = Rng::keyed([self.options.seed, SHUFFLE, epoch as u64]);
+        let order = match (self.options.order, self.options.weights.as_slice()) {
+            (Order::Sequential, _) => (0..n).collect(),
+            (Order::Shuffled, []) => {
+                let mut order: Vec<usize> = (0..n).collect();
+                rng.shuffle(&mut order);
+                order
+            }
+            (Order::Shuffled, weights) => drawn(weights, n, &mut rng),
+        };
+        let repeats = self.options.repeats;
+        let order = order.into_iter().flat_map(|index| std::iter::repeat_n(index, repeats));
+        let mut views = vec![0; n];
+        let draw = |index: usize| {
+            let view = views[index];
+            views[index] += 1;
+            Draw { index, view }
+        };
+        order.take(n).map(draw).collect()
     }
 
     fn batch(
         &self,
         epoch: usize,
         piece: Piece,
-        views: &[(usize, u64)],
+        draws: &[Draw],
         stop: &AtomicBool,
     ) -> Result<Batch> {
         let Batch { position, mut xs, shape, targets, indices, skipped } =
-            self.unmixed(epoch, piece.position, views, stop)?;
+            self.unmixed(epoch, piece.position, draws, stop)?;
         let Some(mix) = &self.options.mix else {
             return Ok(Batch { position, xs, shape, targets, indices, skipped });
         };
@@ -301,25 +364,26 @@ impl Job {
         &self,
         epoch: usize,
         position: usize,
-        views: &[(usize, u64)],
+        draws: &[Draw],
         stop: &AtomicBool,
     ) -> Result<Batch> {
-        let mut indices: Vec<usize> = views.iter().map(|&(index, _)| index).collect();
+        let mut indices: Vec<usize> = draws.iter().map(|draw| draw.index).collect();
         let [h, w] = self.transform.size();
-        let mut xs = vec![0.0; indices.len() * self.each];
+        let mut xs = vec![0.0; draws.len() * self.each];
         let broken = Mutex::new(Vec::new());
         for_each(
-            self.threads.min(indices.len()),
+            self.threads.min(draws.len()),
             xs.chunks_exact_mut(self.each).enumerate(),
             Resampler::default,
             |resampler, (slot, out)| {
                 if stop.load(Ordering::Relaxed) {
                     return;
                 }
-                let mut rng = self.stream(epoch, views[slot]);
-                let prepared = self.samples[indices[slot]]
-                    .image()
-                    .and_then(|image| self.transform.apply(&image, &mut rng, resampler, out));
+                let draw = draws[slot];
+                let mut rng = draw.augmentation(self.options.seed, epoch);
+                let image = self.samples[draw.index].image();
+                let prepared =
+                    image.and_then(|image| self.transform.apply(&image, &mut rng, resampler, out));
                 if let Err(error) = prepared {
                     broken.lock().unwrap_or_else(PoisonError::into_inner).push((slot, error));
                 }
@@ -328,7 +392,7 @@ impl Job {
         let mut broken = broken.into_inner().unwrap_or_else(PoisonError::into_inner);
         broken.sort_unstable_by_key(|&(slot, _)| slot);
         let skipped = broken.iter().map(|(slot, error)| {
-            let name = self.samples[indices[*slot]].name().to_owned();
+            let name = self.samples[draws[*slot].index].name().to_owned();
             let reason = match error {
                 Error::Sample { source, .. } => source.chain(),
                 refused => refused.chain(),

@@ -33,6 +33,8 @@ pub struct TableOptions {
     pub image: Option<String>,
     /// The columns of the targets; `label`, `class`, `labels`, `tags` and the like, or the only one that is left, when empty.
     pub targets: Vec<String>,
+    /// Names of columns that are the targets if all of them are there and `targets` is empty.
+    pub likely: Vec<String>,
     /// What the targets are; told from the columns when absent ([`Table::open`]).
     pub kind: Option<TargetKind>,
     /// What is done with the pictures, and how those to validate on are chosen where the table does not say.

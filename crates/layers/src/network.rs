@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use candle_core::{DType, Device, Module, Tensor, Var, backprop::GradStore};
 use taper_engine::{Session, SessionOptions};
 use taper_graph::Graph;
-use taper_model::{Model, Preprocess, Provenance};
+use taper_model::{Model, Preprocess, Provenance, Task};
 
 use crate::error::{Error, Result, at};
 use crate::parameter::with_values;
@@ -92,6 +92,7 @@ pub struct Network {
     runner: Arc<Runner>,
     preprocess: Preprocess,
     classes: Vec<String>,
+    task: Task,
     provenance: Provenance,
     params: Arc<Vec<Parameter>>,
     compiled: Mutex<Option<Compiled>>,
@@ -133,6 +134,7 @@ impl Network {
             runner: Arc::new(Runner::new(model.graph().clone(), outputs, 0, Mode::Training)),
             preprocess: *model.preprocess(),
             classes: model.classes().to_vec(),
+            task: model.task(),
             provenance: model.provenance().clone(),
             params: Arc::new(params?),
             compiled: Mutex::default(),
@@ -374,7 +376,8 @@ impl Network {
             Ok(self.graph().params().iter().zip(values).map(tensor).collect())
         })?;
         let (graph, preprocess) = (self.graph().clone(), self.preprocess);
-        Ok(Model::new(graph, tensors, preprocess, self.classes.clone(), self.provenance.clone())?)
+        let (classes, provenance) = (self.classes.clone(), self.provenance.clone());
+        Ok(Model::new(graph, tensors, preprocess, classes, provenance)?.with_task(self.task))
     }
 
     /// Overwrites all parameters and buffers by name.

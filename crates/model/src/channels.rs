@@ -44,6 +44,7 @@ pub fn adapt_channels(model: &Model, channels: usize) -> Result<Model> {
     }
     let provenance = model.provenance().clone().and(format!("first layer for {channels} channels"));
     Model::new(graph, tensors, *model.preprocess(), model.classes().to_vec(), provenance)
+        .map(|adapted| adapted.with_task(model.task()))
 }
 
 /// The convolutions that read the image.

@@ -48,15 +48,74 @@ pub fn reset_classifier(model: &Model, classes: &[String], seed: u64) -> Result<
     Model::new(graph, tensors, *model.preprocess(), classes.to_vec(), provenance)
 }
 
+/// A model whose logits are `scale · logit + shift`, one of each for each logit: its classifier's weights and biases are changed, and
+/// nothing else. What was trained on standardized numbers gives the numbers themselves then.
+///
+/// # Errors
+/// [`Error::NoClassifier`] if the logits are no linear layer with a bias and no sum of some, [`Error::Classes`] for another number of
+/// scales or shifts than logits.
+///
+/// # Examples
+/// ```
+/// use taper_graph::{Bias, GraphBuilder, PoolKind};
+/// use taper_model::{Model, Preprocess, rescale_classifier};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut b = GraphBuilder::new(3)?;
+/// let xs = b.global_pool("pool", b.input(), PoolKind::Avg, true)?;
+/// let xs = b.linear("classifier", xs, 1, Bias::With)?;
+/// b.output("logits", xs)?;
+/// let model = Model::random(b.build()?, 0, Preprocess::imagenet(), vec!["age".to_owned()])?;
+/// let bias = |model: &Model| model.tensor("classifier.bias").map(|bias| bias.data[0]);
+/// let years = rescale_classifier(&model, &[10.0], &[40.0])?;
+/// assert_eq!(bias(&years), bias(&model).map(|bias| 10.0 * bias + 40.0));
+/// # Ok(()) }
+/// ```
+pub fn rescale_classifier(model: &Model, scale: &[f32], shift: &[f32]) -> Result<Model> {
+    let graph = model.graph();
+    let classifiers = gains(graph)?;
+    let total: f64 = classifiers.iter().map(|(_, gain)| gain).sum();
+    let mut tensors = model.tensors().to_vec();
+    for (id, _) in classifiers {
+        let node = graph.node(id);
+        let &[weight, bias] = node.params() else {
+            let (node, op) = (node.name().to_owned(), "a linear layer without a bias");
+            return Err(Error::NoClassifier { node, op });
+        };
+        let outputs = tensors[bias.index()].data.len();
+        for numbers in [scale, shift] {
+            if numbers.len() != outputs {
+                return Err(Error::Classes { got: numbers.len(), expected: outputs });
+            }
+        }
+        let inputs = tensors[weight.index()].data.len() / outputs.max(1);
+        for (row, scale) in tensors[weight.index()].data.chunks_mut(inputs.max(1)).zip(scale) {
+            row.iter_mut().for_each(|weight| *weight *= scale);
+        }
+        for ((bias, scale), shift) in tensors[bias.index()].data.iter_mut().zip(scale).zip(shift) {
+            #[expect(clippy::cast_possible_truncation, reason = "parameters are of this precision")]
+            let shift = (f64::from(*shift) / total) as f32;
+            *bias = *bias * scale + shift;
+        }
+    }
+    model.clone().with_tensors(tensors)
+}
+
 /// The linear layers whose outputs make the logits: one, or several that are added and scaled (RepViT averages two).
 fn classifiers(graph: &Graph) -> Result<Vec<NodeId>> {
+    Ok(gains(graph)?.into_iter().map(|(id, _)| id).collect())
+}
+
+/// Those layers, and what their outputs are multiplied by on the way.
+fn gains(graph: &Graph) -> Result<Vec<(NodeId, f64)>> {
     let mut found = Vec::new();
-    let mut open = vec![graph.output("logits")?];
-    while let Some(id) = open.pop() {
+    let mut open = vec![(graph.output("logits")?, 1.0)];
+    while let Some((id, gain)) = open.pop() {
         let node = graph.node(id);
+        let inputs = node.inputs().iter();
         match node.op() {
-            Op::Linear { .. } => found.push(id),
-            Op::Add | Op::Scale { .. } => open.extend(node.inputs()),
+            Op::Linear { .. } => found.push((id, gain)),
+            Op::Add => open.extend(inputs.map(|input| (*input, gain))),
+            Op::Scale { factor } => open.extend(inputs.map(|input| (*input, gain * factor))),
             op => {
                 let (node, op) = (node.name().to_owned(), op.label());
                 return Err(Error::NoClassifier { node, op });

@@ -1,7 +1,8 @@
 //! The model file: one safetensors file that holds everything needed to use a network.
 //!
 //! Above: `Model`'s users. Below: `tensors`, `Graph`, `taper_files`. Not here: other projects' files (`tensors::read`), run folders.
-//! Metadata keys: `taper.version`, `taper.graph`, `taper.preprocess`, `taper.classes`, `taper.provenance`. Reading
+//! Metadata keys: `taper.version`, `taper.graph`, `taper.preprocess`, `taper.classes`, `taper.provenance`, and
+//! `taper.task` unless it is classification. Reading
 //! executes nothing and trusts no length; equal models give equal bytes.
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use serde::de::DeserializeOwned;
 use taper_graph::{Graph, ParamRole};
 
 use crate::tensors::{self, Archive, Precision};
-use crate::{Error, KeyMap, Model, Result};
+use crate::{Error, KeyMap, Model, Result, Task};
 
 const VERSION: &str = "1";
 
@@ -29,13 +30,16 @@ impl Model {
             let kept = if rounded { precision } else { Precision::F32 };
             (spec.name.as_str(), tensor, kept)
         });
-        let metadata = BTreeMap::from([
+        let mut metadata = BTreeMap::from([
             ("taper.version", VERSION.to_owned()),
             ("taper.graph", self.graph().to_json()),
             ("taper.preprocess", json("taper.preprocess", self.preprocess())?),
             ("taper.classes", json("taper.classes", self.classes())?),
             ("taper.provenance", json("taper.provenance", self.provenance())?),
         ]);
+        if self.task() != Task::default() {
+            metadata.insert("taper.task", json("taper.task", &self.task())?);
+        }
         Ok(tensors::to_safetensors(entries, &metadata))
     }
 
@@ -74,8 +78,13 @@ impl Model {
         let preprocess = parse(&metadata, "taper.preprocess")?;
         let classes = parse(&metadata, "taper.classes")?;
         let provenance = parse(&metadata, "taper.provenance")?;
+        let task = match metadata.contains_key("taper.task") {
+            true => parse(&metadata, "taper.task")?,
+            false => Task::default(),
+        };
         let keymap = KeyMap::identity();
-        Self::from_tensors(graph, tensors, &keymap, preprocess, classes, provenance)
+        let model = Self::from_tensors(graph, tensors, &keymap, preprocess, classes, provenance)?;
+        Ok(model.with_task(task))
     }
 }
 

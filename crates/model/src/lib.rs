@@ -17,17 +17,19 @@ mod keymap;
 mod mismatch;
 mod model;
 mod reparameterize;
+mod task;
 mod tensor;
 pub mod tensors;
 
 pub use card::{Interpolation, Preprocess, Provenance};
 pub use channels::adapt_channels;
-pub use classifier::reset_classifier;
+pub use classifier::{rescale_classifier, reset_classifier};
 pub use error::{Error, Result};
 pub use keymap::{KeyMap, Naming};
 pub use mismatch::{ShapeMismatch, StateDictMismatch};
 pub use model::{Model, ModelParts};
 pub use reparameterize::reparameterize;
+pub use task::Task;
 pub use tensor::Tensor;
 pub use tensors::Precision;
 

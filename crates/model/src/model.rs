@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use taper_graph::{Extent, Graph};
 
-use crate::{Error, KeyMap, Preprocess, Provenance, Result, StateDictMismatch, Tensor, init};
+use crate::{Error, KeyMap, Preprocess, Provenance, Result, StateDictMismatch, Task, Tensor, init};
 
 /// Graph, weights, preprocessing, class names, and where they come from.
 ///
@@ -33,6 +33,7 @@ pub struct Model {
     tensors: Vec<Tensor>,
     preprocess: Preprocess,
     classes: Vec<String>,
+    task: Task,
     provenance: Provenance,
 }
 
@@ -66,7 +67,7 @@ impl Model {
     ) -> Result<Self> {
         check_tensors(&graph, &tensors)?;
         check_use(&graph, &preprocess, classes.len())?;
-        Ok(Self { graph, tensors, preprocess, classes, provenance })
+        Ok(Self { graph, tensors, preprocess, classes, task: Task::default(), provenance })
     }
 
     /// Puts a network and tensors from a file together, their names translated by `keymap`. PyTorch's
@@ -126,6 +127,12 @@ impl Model {
         &self.preprocess
     }
 
+    /// What its logits mean; [`Task::Classification`] unless [`Model::with_task`] said otherwise.
+    #[must_use]
+    pub fn task(&self) -> Task {
+        self.task
+    }
+
     /// Name of each logit, or none.
     #[must_use]
     pub fn classes(&self) -> &[String] {
@@ -165,16 +172,22 @@ impl Model {
         Ok(Self { classes, ..self })
     }
 
+    /// The same network with logits that mean something else.
+    #[must_use]
+    pub fn with_task(self, task: Task) -> Self {
+        Self { task, ..self }
+    }
+
     /// The same network with another origin.
     #[must_use]
     pub fn with_provenance(self, provenance: Provenance) -> Self {
         Self { provenance, ..self }
     }
 
-    /// The parts, to be changed and put together again.
+    /// The parts but for the [task](Model::task), to be changed and put together again.
     #[must_use]
     pub fn into_parts(self) -> ModelParts {
-        let Self { graph, tensors, preprocess, classes, provenance } = self;
+        let Self { graph, tensors, preprocess, classes, task: _, provenance } = self;
         ModelParts { graph, tensors, preprocess, classes, provenance }
     }
 

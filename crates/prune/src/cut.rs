@@ -164,7 +164,8 @@ pub fn cut(model: &Model, groups: &Groups, cut: &Cut) -> Result<Model> {
     let [before, after] = [model.graph(), &graph].map(|graph| taper_cost::params(graph).0);
     let done = format!("pruned from {before} to {after} parameters");
     let ModelParts { preprocess, classes, provenance, .. } = model.clone().into_parts();
-    Ok(Model::new(graph, tensors, preprocess, classes, provenance.and(done))?)
+    let smaller = Model::new(graph, tensors, preprocess, classes, provenance.and(done))?;
+    Ok(smaller.with_task(model.task()))
 }
 
 /// A tensor without the indices of removed units.

@@ -104,5 +104,6 @@ pub fn remove_block(model: &Model, block: &ResidualBlock) -> Result<Model> {
     let tensors = kept.map(|tensor| (*tensor).clone()).collect();
     let done = format!("without `{}`", block.name);
     let ModelParts { preprocess, classes, provenance, .. } = model.clone().into_parts();
-    Ok(Model::new(graph, tensors, preprocess, classes, provenance.and(done))?)
+    let smaller = Model::new(graph, tensors, preprocess, classes, provenance.and(done))?;
+    Ok(smaller.with_task(model.task()))
 }

@@ -65,9 +65,7 @@ pub fn mask(model: &Model, groups: &Groups, cut: &Cut, silence: Silence) -> Resu
             }
         }
     }
-    let parts = model.clone().into_parts();
-    let model = Model::new(parts.graph, tensors, parts.preprocess, parts.classes, parts.provenance);
-    Ok(model?)
+    Ok(model.clone().with_tensors(tensors)?)
 }
 
 /// Statistics of a norm stay as they are: with no scale and no shift it gives 0 whatever they are.

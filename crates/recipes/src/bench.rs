@@ -16,12 +16,12 @@ use taper_model::Model;
 use taper_optim::{Optimizer, Rule};
 use taper_train::{Participants, StepSettings, step};
 
-use crate::classification::LOGITS;
 use crate::error::{Error, Result};
 use crate::options::{BenchMode, BenchOptions, FineTuneOptions};
 use crate::report::BenchReport;
 use crate::setup;
 use crate::source::ModelSource;
+use crate::task::LOGITS;
 
 /// Runs that are measured at least, however long they take.
 const FEWEST: usize = 5;

@@ -6,17 +6,18 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use taper_data::folder::Options;
-use taper_data::{Dataset, ImageFolder, sample_set};
+use taper_data::table::Table;
+use taper_data::{Dataset, ImageFolder, TargetKind, sample_set};
+use taper_model::{Model, Task};
 
 use crate::error::{Error, Result};
 use crate::observer::{Event, Observer};
-use crate::options::{EvaluateOptions, FineTuneOptions};
+use crate::options::{EvaluateOptions, FineTuneOptions, TableColumns};
 use crate::report::{Confusion, Mistake, Review, Skipped};
 use crate::setup::data;
 
 /// The pictures to train with.
 pub(crate) fn to_train(options: &FineTuneOptions) -> Result<Dataset> {
-    let Some(path) = &options.data else { return sample_set::emoji6().map_err(data) };
     let reading = Options {
         val_fraction: options.val_fraction,
         seed: options.seed,
@@ -24,7 +25,32 @@ pub(crate) fn to_train(options: &FineTuneOptions) -> Result<Dataset> {
         threads: options.threads,
         ..Options::default()
     };
-    ImageFolder::open(path, &reading).map_err(data)
+    let (table, root) =
+        table(options.data.as_deref(), options.table.as_deref(), &options.columns())?;
+    match (table, &options.data) {
+        (Some(table), _) => Table::open(table, &options.columns().of(root, reading)).map_err(data),
+        (None, Some(path)) => ImageFolder::open(path, &reading).map_err(data),
+        (None, None) => sample_set::emoji6().map_err(data),
+    }
+}
+
+/// The table that is meant, and the folder that its pictures lie in unless it is its own.
+fn table<'a>(
+    data: Option<&'a Path>,
+    table: Option<&'a Path>,
+    columns: &TableColumns,
+) -> Result<(Option<&'a Path>, Option<&'a Path>)> {
+    match (table, data) {
+        (Some(table), root) => Ok((Some(table), root)),
+        (None, Some(file)) if Table::is_one(file) => Ok((Some(file), None)),
+        (None, _) => match columns.first() {
+            Some(name) => {
+                let expected = "absent without a table (--data FILE.csv, or --table FILE.csv)";
+                Err(Error::option(name, &"given", expected))
+            }
+            None => Ok((None, None)),
+        },
+    }
 }
 
 /// The pictures that a program made or found by itself; nobody names a folder beside them.
@@ -38,10 +64,25 @@ pub(crate) fn of_ones_own(dataset: &Dataset, folder: Option<&Path>) -> Result<Da
 }
 
 /// The pictures to evaluate with, all in `val`.
-pub(crate) fn to_evaluate(options: &EvaluateOptions) -> Result<Dataset> {
+///
+/// What is not said of a table's columns is told from the model.
+pub(crate) fn to_evaluate(options: &EvaluateOptions, model: &Model) -> Result<Dataset> {
     let reading =
         Options { strict: options.strict, threads: options.threads, ..Options::default() };
-    ImageFolder::open_to_evaluate(&options.data, &reading).map_err(data)
+    let EvaluateOptions { data: path, table: given, columns, .. } = options;
+    match table(Some(path), given.as_deref(), columns)? {
+        (Some(table), root) => {
+            let mut said = columns.of(root, reading);
+            said.kind = said.kind.or(match model.task() {
+                Task::Classification => None,
+                Task::MultiLabel => Some(TargetKind::Labels),
+                Task::Regression => Some(TargetKind::Numbers),
+            });
+            said.likely = model.classes().to_vec();
+            Table::open_to_evaluate(table, &said).map_err(data)
+        }
+        (None, _) => ImageFolder::open_to_evaluate(path, &reading).map_err(data),
+    }
 }
 
 /// Files that were skipped, by their path, each once.

@@ -92,6 +92,14 @@ pub enum Error {
         /// Some of the folder's.
         folder: String,
     },
+    /// Pictures with targets of another kind than the model's outputs.
+    #[error("the pictures' targets are those of {data}, the model is one of {model}")]
+    OtherTask {
+        /// What the targets are for.
+        data: taper_model::Task,
+        /// What the model does.
+        model: taper_model::Task,
+    },
     /// A folder has more classes than the model.
     #[error("the folder has {folder} classes and the model {model}")]
     TooManyClasses {
@@ -99,6 +107,14 @@ pub enum Error {
         folder: usize,
         /// Classes of the model.
         model: usize,
+    },
+    /// A model or a data set without classes, where classes are needed.
+    #[error("the {what} is one of {task}; classes are needed here")]
+    NoClasses {
+        /// What has none.
+        what: &'static str,
+        /// What it does instead.
+        task: taper_model::Task,
     },
     /// A layer that the network does not have.
     #[error("the network has no layer `{name}`; did you mean `{nearest}`?")]

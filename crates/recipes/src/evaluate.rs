@@ -7,18 +7,18 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use taper_classifier::class_names;
-use taper_data::{Dataset, Loader, LoaderOptions, Targets};
+use taper_data::{Array, Dataset, Loader, LoaderOptions, TargetKind, Targets};
 use taper_engine::{Session, SessionOptions};
 use taper_model::Model;
-use taper_train::{Batch, Batches};
+use taper_train::{Batch, Batches, confidence_interval};
 
-use crate::classification::{ClassificationScores, LOGITS, Metrics};
 use crate::data::SkippedFiles;
 use crate::error::{Error, Result};
 use crate::observer::Observer;
 use crate::options::{EvaluateOptions, Labels};
 use crate::report::EvaluateReport;
 use crate::source::ModelSource;
+use crate::task::{ClassificationScores, Judge, LOGITS, task_of, top};
 use crate::{data, setup};
 
 /// Classes that are named in a message.
@@ -87,7 +87,7 @@ fn run(
             dataset.validate_targets().map_err(setup::data)?;
             data::of_ones_own(dataset, folder)?
         }
-        None => data::to_evaluate(options)?,
+        None => data::to_evaluate(options, &model)?,
     };
     judge(&dataset, &model, options, observer, started)
 }
@@ -105,6 +105,10 @@ pub(crate) fn judge(
     if dataset.val.is_empty() {
         return Err(setup::data(taper_data::Error::EmptyPart { part: "val" }));
     }
+    let [of_data, of_model] = [task_of(dataset.kind()), model.task()];
+    if of_data != of_model {
+        return Err(Error::OtherTask { data: of_data, model: of_model });
+    }
     let known = class_names(model).map_err(setup::classifier)?;
     let labels = labels(dataset, &known, options.labels)?;
     let session = SessionOptions { threads: options.threads, outputs: vec![LOGITS.to_owned()] };
@@ -116,9 +120,9 @@ pub(crate) fn judge(
     };
     let transform = setup::eval_transform(model.preprocess())?;
     let loader = Loader::new(&dataset.val, transform, &loading).map_err(setup::data)?;
-    let batches = Relabeled { images: loader, labels };
-    let mut metrics = Metrics::new();
-    let evaluated = taper_train::evaluate(&mut session, &batches, &mut metrics.all());
+    let batches = Relabeled { images: loader, labels, names: known.len() };
+    let mut judge = Judge::new(dataset.kind());
+    let evaluated = taper_train::evaluate(&mut session, &batches, &mut judge.all());
     let gone = evaluated.as_ref().map_or_else(taper_train::Error::skipped, |seen| &seen.skipped);
     skipped.tell(gone, observer);
     let evaluation = evaluated.map_err(|source| Error::Train { source })?;
@@ -126,20 +130,31 @@ pub(crate) fn judge(
     let (scores, images) =
         (ClassificationScores::from(&evaluation.scores), evaluation.scores.samples);
     Ok(EvaluateReport {
+        task: of_model,
+        scores: top(&evaluation.scores),
         top1: scores.top1,
+        top1_interval: scores.top1.map(|top1| confidence_interval(top1, images)),
         top5: scores.top5,
         loss: scores.loss,
         images,
         skipped: skipped_files.len(),
         skipped_files,
         images_per_second: images as f64 / started.elapsed().as_secs_f64(),
-        review: data::review(&metrics.review, dataset, &known),
+        review: scores.top1.map(|_| data::review(&judge.review, dataset, &known)),
     })
 }
 
 /// The model's index for each class of the folder.
 fn labels(dataset: &Dataset, known: &[String], by: Labels) -> Result<Vec<u32>> {
     let classes = &dataset.classes;
+    let is_partial = match dataset.kind() {
+        TargetKind::Class | TargetKind::Labels => false,
+        TargetKind::Probabilities | TargetKind::Numbers => classes.len() < known.len(),
+    };
+    if is_partial {
+        let (theirs, folder) = (listed(known.iter()), listed(classes.iter()));
+        return Err(Error::OtherClasses { what: "model", theirs, folder });
+    }
     match by {
         Labels::Order if classes.len() > known.len() => {
             Err(Error::TooManyClasses { folder: classes.len(), model: known.len() })
@@ -161,6 +176,35 @@ fn labels(dataset: &Dataset, known: &[String], by: Labels) -> Result<Vec<u32>> {
 struct Relabeled {
     images: Loader,
     labels: Vec<u32>,
+    /// How many names the model has.
+    names: usize,
+}
+
+impl Relabeled {
+    /// The targets with the model's indices; a label that the pictures do not speak of does not hold.
+    fn relabel(&self, targets: Targets) -> Targets {
+        let spread = |array: &Array<f32>| {
+            let rows = array.values().chunks_exact(self.labels.len().max(1));
+            let mut values = vec![0.0; rows.len() * self.names];
+            for (row, values) in rows.zip(values.chunks_exact_mut(self.names.max(1))) {
+                for (&value, &label) in row.iter().zip(&self.labels) {
+                    values[label as usize] = value;
+                }
+            }
+            let shape = vec![values.len() / self.names.max(1), self.names];
+            Array::new(values, shape).unwrap_or_else(|_| array.clone())
+        };
+        match targets {
+            Targets::Classes(classes) => {
+                Targets::Classes(classes.iter().map(|&class| self.labels[class as usize]).collect())
+            }
+            Targets::Labels(array) => Targets::Labels(spread(&array)),
+            Targets::Probabilities(array) => Targets::Probabilities(spread(&array)),
+            Targets::Numbers(array) => Targets::Numbers(spread(&array)),
+            // No data set that is evaluated has them.
+            Targets::ClassMaps(_) | Targets::Named(_) => targets,
+        }
+    }
 }
 
 impl Batches for Relabeled {
@@ -178,10 +222,7 @@ impl Batches for Relabeled {
         start_batch: usize,
     ) -> Box<dyn Iterator<Item = taper_train::Result<Batch>> + '_> {
         let relabel = |mut batch: Batch| {
-            // A folder's samples have classes and nothing else.
-            if let Targets::Classes(classes) = &mut batch.targets {
-                classes.iter_mut().for_each(|label| *label = self.labels[*label as usize]);
-            }
+            batch.targets = self.relabel(std::mem::take(&mut batch.targets));
             batch
         };
         Box::new(
@@ -257,7 +298,8 @@ mod tests {
         let named: Vec<PathBuf> =
             report.skipped_files.iter().map(|skipped| skipped.path.clone()).collect();
         assert_eq!(named, gone);
-        let seen: u64 = (0..6).map(|class| report.review.confusion.total(class)).sum();
+        let seen: u64 =
+            (0..6).map(|class| report.review.as_ref().unwrap().confusion.total(class)).sum();
         assert_eq!(seen, 95);
     }
 

@@ -343,7 +343,7 @@ impl<'a> PreparedRun<'a> {
             None => Head::New,
         };
         if let Some(teacher) = &kept.teacher {
-            same_classes("teacher", teacher, &dataset.classes)?;
+            same_classes("teacher", teacher, &dataset)?;
         }
         let model = prepare(model, head, &dataset, options)?;
         let model = match &kept.teacher {
@@ -422,7 +422,7 @@ fn prepare(
     let classes = &dataset.classes;
     let model = match head {
         Head::New => taper_transfer::replace_head(&model, classes, options.seed),
-        Head::Kept => same_classes("model", &model, classes).map(|()| Ok(model))?,
+        Head::Kept => same_classes("model", &model, dataset).map(|()| Ok(model))?,
     };
     let model = model.map_err(transfer)?;
     let mut provenance = model.provenance().clone();

@@ -6,7 +6,6 @@
 mod bare_weights;
 mod bench;
 mod calibration;
-mod classification;
 mod cost;
 mod data;
 mod download;
@@ -27,6 +26,7 @@ mod run;
 mod setup;
 mod source;
 pub mod sparsify;
+mod task;
 mod tune;
 mod tune_from;
 mod warm_head;
@@ -51,22 +51,27 @@ pub use fine_tune::{
 pub use look::{look, look_observed};
 pub use observer::{Epoch, Event, Observer, RunPlan, Silent, Step};
 pub use options::{
-    Augment, AugmentHelp, AugmentStep, BenchMode, BenchOptions, EvaluateOptions, FineTuneOptions,
-    Labels, LookOptions, MAX_THREADS, OptimizerKind, OptionValue, PredictOptions, Pretrained,
-    Reduce, ReduceDtype, Role, ScheduleKind,
+    Augment, AugmentHelp, AugmentStep, BenchMode, BenchOptions, ClassWeights, EvaluateOptions,
+    FineTuneOptions, Labels, LookOptions, LossKind, MAX_THREADS, OptimizerKind, OptionValue,
+    PredictOptions, Pretrained, Reduce, ReduceDtype, Role, Sampling, ScheduleKind, TableColumns,
+    TargetWord,
 };
 pub use predict::{predict, predict_observed};
 pub use ranks::{group, must_be_alone};
 pub use recalibrate::{gather_evidence, recalibrate};
 pub use report::{
     BenchReport, CalibrationReport, ClassProbability, Confusion, EvaluateReport, FineTuneReport,
-    Look, LookLayer, LookReport, Mistake, Prediction, RanksReport, Review, Skipped, ZooModel,
+    Look, LookLayer, LookReport, Mistake, PredictedNumber, Prediction, RanksReport, Review,
+    Skipped, ZooModel,
 };
 pub use taper_cost::what_if::Sweep;
 pub use taper_cost::{Bytes, Macs, Seconds};
+pub use taper_data::TargetKind;
 pub use taper_distributed::{Error as RanksError, Group, GroupOptions};
 pub use taper_graph::{Bias, Conv, Op, PadMode, Padding, PoolKind, Window};
+pub use taper_model::Task;
 pub use taper_train::{ChannelMeans, Evidence};
 pub use taper_transfer::Freeze;
+pub use task::NamedScore;
 pub use tune_from::{TuneFrom, fine_tune_from, resume_from};
 pub use zoo::{ModelsOptions, find_models, models};

@@ -5,8 +5,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use taper_data::TargetKind;
+
 use crate::options::FineTuneOptions;
 use crate::report::Skipped;
+use crate::task::NamedScore;
 
 /// Listens to a run.
 pub trait Observer {
@@ -103,7 +106,9 @@ pub enum Event<'a> {
 pub struct RunPlan {
     /// All options, [resolved](FineTuneOptions::resolved), and with the `image_size`.
     pub options: FineTuneOptions,
-    /// The classes, in the order of their index.
+    /// What the pictures' targets are.
+    pub targets: TargetKind,
+    /// The classes, labels or numbers, in the order of their index.
     pub classes: Vec<String>,
     /// Pictures to train with.
     pub train_images: usize,
@@ -145,7 +150,7 @@ pub struct Step {
 }
 
 /// An epoch.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Epoch {
     /// From 1.
     pub epoch: usize,
@@ -153,16 +158,17 @@ pub struct Epoch {
     pub epochs: usize,
     /// Mean training loss, in nats.
     pub train_loss: f64,
-    /// Mean loss over the held-out pictures, in nats, without label smoothing.
+    /// Mean loss over the held-out pictures, without label smoothing and weights of classes; in nats, of numbers in squares of their standard
+    /// deviation.
     pub val_loss: f64,
-    /// Share of held-out pictures whose likeliest class is right.
-    pub val_top1: f64,
+    /// What picks the best epoch.
+    pub score: NamedScore,
+    /// All metrics of the held-out pictures but the loss.
+    pub val_scores: Vec<NamedScore>,
     /// Held-out pictures that could be read: those that the numbers are over.
     pub val_images: usize,
     /// Training pictures that could be read.
     pub train_images: usize,
-    /// Share of held-out pictures whose class is among the five likeliest.
-    pub val_top5: f64,
     /// Whether this is the best epoch so far, and its model the one in `model.safetensors`.
     pub is_best: bool,
 }

@@ -11,6 +11,7 @@ mod list;
 mod look;
 mod prune;
 mod sparsify;
+mod table;
 
 use std::path::PathBuf;
 
@@ -19,12 +20,16 @@ use taper_engine::Cpu;
 use crate::error::{Error, Result};
 
 pub use augment::{Augment, AugmentHelp, AugmentStep};
-pub use choice::{BenchMode, Labels, OptimizerKind, Pretrained, Reduce, ReduceDtype, ScheduleKind};
+pub use choice::{
+    BenchMode, ClassWeights, Labels, LossKind, OptimizerKind, Pretrained, Reduce, ReduceDtype,
+    Sampling, ScheduleKind, TargetWord,
+};
 pub use fine_tune::FineTuneOptions;
 pub use list::{OptionValue, Role};
 pub use look::LookOptions;
 pub use prune::PruneOptions;
 pub use sparsify::{NOfM, SparsifyOptions, Zeros};
+pub use table::TableColumns;
 
 /// The most threads that can be asked for.
 pub const MAX_THREADS: usize = Cpu::MOST_THREADS;
@@ -34,8 +39,12 @@ pub const MAX_THREADS: usize = Cpu::MOST_THREADS;
 pub struct EvaluateOptions {
     /// A name of the zoo, a model file, or what [`weights_of`](crate::weights_of) says.
     pub model: String,
-    /// A folder of pictures: its `val` if it has one, otherwise all of it.
+    /// A folder of pictures: its `val` if it has one, otherwise all of it; or a [table](taper_data::table) of pictures and their targets.
     pub data: PathBuf,
+    /// A table of pictures that lie in the folder `data`.
+    pub table: Option<PathBuf>,
+    /// The table's columns; what is not said is told from the model and the columns.
+    pub columns: TableColumns,
     /// How the folder's classes are matched with the model's.
     pub labels: Labels,
     /// Pictures a batch, 1 or more.
@@ -52,6 +61,8 @@ impl EvaluateOptions {
         EvaluateOptions {
             model: model.into(),
             data: data.into(),
+            table: None,
+            columns: TableColumns::default(),
             labels: Labels::Name,
             batch_size: 32,
             strict: false,

@@ -8,11 +8,12 @@ use std::sync::atomic::AtomicBool;
 
 use taper_classifier::{Classifier, ClassifierOptions};
 use taper_data::folder::{Listing, list_pictures};
+use taper_model::Task;
 
 use crate::error::{Error, Result};
 use crate::observer::{Observer, Silent};
 use crate::options::PredictOptions;
-use crate::report::Prediction;
+use crate::report::{PredictedNumber, Prediction};
 use crate::setup;
 use crate::source::ModelSource;
 
@@ -75,8 +76,21 @@ fn files(images: &[PathBuf]) -> Result<Vec<PathBuf>> {
 }
 
 fn look_at(classifier: &Classifier, path: &Path, top: usize) -> Result<Prediction> {
-    match classifier.classify(path, top) {
-        Ok(predictions) => Ok(Prediction { image: path.display().to_string(), predictions }),
+    let image = path.display().to_string();
+    let found = match classifier.task() {
+        Task::Classification | Task::MultiLabel => {
+            let found = classifier.classify(path, top);
+            found.map(|predictions| Prediction { image, predictions, numbers: Vec::new() })
+        }
+        Task::Regression => classifier.logits(path).map(|values| {
+            let named = classifier.classes().iter().cloned().zip(values);
+            let numbers =
+                named.map(|(name, value)| PredictedNumber { name, value: f64::from(value) });
+            Prediction { image, predictions: Vec::new(), numbers: numbers.collect() }
+        }),
+    };
+    match found {
+        Ok(prediction) => Ok(prediction),
         Err(taper_classifier::Error::Picture { source, .. }) => {
             Err(Error::Picture { path: path.to_path_buf(), source: *source })
         }

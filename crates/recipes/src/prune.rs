@@ -29,11 +29,11 @@ use crate::fine_tune::{ResumeOptions, resume_on};
 use crate::observer::Observer;
 use crate::options::FineTuneOptions;
 use crate::recalibrate::recalibrate;
-use crate::report::{EvaluateReport, FineTuneReport};
+use crate::report::FineTuneReport;
 use crate::setup;
 use crate::source::ModelSource;
 use crate::tune_from::{TuneFrom, fine_tune_from};
-use pictures::{judged, model_and_pictures};
+use pictures::{Judged, judged, model_and_pictures};
 use state::{Place, RunState};
 
 pub use csv::{write_sensitivity_csv, write_sweep_csv};
@@ -232,7 +232,7 @@ impl Pruning {
         dataset: &Dataset,
         model: &Model,
         observer: &mut dyn Observer,
-    ) -> Result<EvaluateReport> {
+    ) -> Result<Judged> {
         judged(dataset, model, &self.options.tune, observer)
     }
 

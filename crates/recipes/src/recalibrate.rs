@@ -10,10 +10,10 @@ use taper_layers::Network;
 use taper_model::Model;
 use taper_train::{Batches, Evidence};
 
-use crate::classification;
 use crate::error::{Error, Result};
 use crate::options::{FineTuneOptions, at_least};
 use crate::setup;
+use crate::task::Objective;
 use crate::tune::new_network;
 
 /// The model with statistics of its batch norms that are exact averages over `batches` batches of `dataset.train`, or as many as an
@@ -80,9 +80,9 @@ pub fn gather_evidence(
     options: &FineTuneOptions,
 ) -> Result<Evidence> {
     let (loader, _) = first_batches(model, dataset, batches, options)?;
-    let (network, loss) = (new_network(model, options)?, classification::loss(options)?);
+    let (network, objective) = (new_network(model, options)?, Objective::new(dataset, options)?);
     let batches = Batches::epoch(&loader, 0, 0).take(batches);
-    taper_train::evidence(network, batches, &loss, watched)
+    taper_train::evidence(network, batches, objective.loss(), watched)
         .map_err(|source| Error::Train { source })
 }
 

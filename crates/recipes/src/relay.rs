@@ -4,10 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::classification::ClassificationScores;
 use crate::data::SkippedFiles;
 use crate::observer::{Epoch, Event, Observer, RunPlan, Step};
 use crate::report::Skipped;
+use crate::task::{ClassificationScores, NamedScore, named};
 
 /// Listens to `taper_train` and tells a recipe's observer.
 pub(crate) struct Relay<'a> {
@@ -65,6 +65,16 @@ impl<'a> Relay<'a> {
         self.skipped.into_files()
     }
 
+    /// The score that picks the best epoch: the one that was named, or the first.
+    fn score(&self, loss: f64, scores: &[NamedScore]) -> NamedScore {
+        let named = self.plan.options.best_by.as_ref();
+        let found = match named {
+            Some(name) => scores.iter().find(|score| score.name == *name),
+            None => scores.first(),
+        };
+        found.cloned().unwrap_or_else(|| NamedScore { name: "loss".to_owned(), value: loss })
+    }
+
     fn step(&mut self, epoch: usize, batch: usize, images: usize, [loss, lr]: [f64; 2]) {
         self.training += self.since.elapsed();
         self.since = Instant::now();
@@ -104,15 +114,16 @@ impl taper_train::Observer for Relay<'_> {
             taper_train::Event::EpochEnd { epoch, ref train, val, is_best } => {
                 self.epochs_done = epoch + 1;
                 let scores = ClassificationScores::from(&val.scores);
+                let val_scores = named(&val.scores);
                 self.observer.on_event(&Event::Epoch(Epoch {
                     epoch: epoch + 1,
                     epochs: self.plan.options.epochs,
                     train_loss: ClassificationScores::from(train).loss,
                     val_loss: scores.loss,
-                    val_top1: scores.top1,
+                    score: self.score(scores.loss, &val_scores),
                     val_images: val.scores.samples,
                     train_images: train.samples,
-                    val_top5: scores.top5,
+                    val_scores,
                     is_best,
                 }));
                 self.since = Instant::now();

@@ -3,24 +3,32 @@
 //! Above: the binary, which prints it. Below: `serde`. Not here: how the numbers come about.
 //! Shares are fractions from 0 to 1; the binary's JSON has these fields under these names.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
 pub use taper_classifier::ClassProbability;
+use taper_model::Task;
 
 use crate::options::BenchMode;
 
 /// The result of fine-tuning.
 #[derive(Debug, Clone, Serialize)]
 pub struct FineTuneReport {
+    /// What the model does.
+    pub task: Task,
     /// Share of held-out pictures that the network names rightly after the last epoch of this call; absent when it was
-    /// stopped before the end of one.
+    /// stopped before the end of one, and where pictures have no classes.
     pub val_top1: Option<f64>,
     /// The same for the best epoch of the run.
     pub best_val_top1: Option<f64>,
-    /// Mean cross-entropy on the held-out pictures, in nats, with `val_top1`.
+    /// All metrics of the held-out pictures by name, with `val_loss`.
+    pub val_scores: BTreeMap<String, f64>,
+    /// The same for the best epoch of the run.
+    pub best_val_scores: BTreeMap<String, f64>,
+    /// Mean loss on the held-out pictures after the last epoch of this call: cross-entropy in nats, of numbers in squares of their standard deviation.
     pub val_loss: Option<f64>,
-    /// Held-out pictures that these numbers are over, with `val_top1`.
+    /// Held-out pictures that these numbers are over, with `val_loss`.
     pub val_images: Option<usize>,
     /// Files that are no pictures or could not be read any more.
     pub skipped: usize,
@@ -39,7 +47,7 @@ pub struct FineTuneReport {
     pub out: PathBuf,
     /// Whether the run was asked to stop before its last epoch.
     pub stopped: bool,
-    /// How the network names the held-out pictures, with `val_top1`.
+    /// How the network names the held-out pictures of classes, with `val_top1`.
     #[serde(skip)]
     pub review: Option<Review>,
     /// What sharing steps out has cost; absent without shards.
@@ -139,10 +147,32 @@ impl Confusion {
         self.counts.get(actual * self.classes.len() + predicted).copied().unwrap_or(0)
     }
 
+    /// Share of what is called `class` that is of it; 0 of nothing.
+    pub fn precision(&self, class: usize) -> f64 {
+        let called = (0..self.classes.len()).map(|actual| self.count(actual, class)).sum();
+        share(self.count(class, class), called)
+    }
+
+    /// Share of the pictures of `class` that are called so; 0 of none.
+    pub fn recall(&self, class: usize) -> f64 {
+        share(self.count(class, class), self.total(class))
+    }
+
+    /// The harmonic mean of precision and recall.
+    pub fn f1(&self, class: usize) -> f64 {
+        let [precision, recall] = [self.precision(class), self.recall(class)];
+        let sum = precision + recall;
+        if sum > 0.0 { 2.0 * precision * recall / sum } else { 0.0 }
+    }
+
     /// Pictures of class `actual`.
     pub fn total(&self, actual: usize) -> u64 {
         (0..self.classes.len()).map(|predicted| self.count(actual, predicted)).sum()
     }
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    part as f64 / whole.max(1) as f64
 }
 
 /// A picture that was called something else.
@@ -161,12 +191,21 @@ pub struct Mistake {
 /// The result of evaluating.
 #[derive(Debug, Clone, Serialize)]
 pub struct EvaluateReport {
-    /// Share of pictures whose likeliest class is right.
-    pub top1: f64,
+    /// What the model does.
+    pub task: Task,
+    /// Share of pictures whose likeliest class is right; absent where pictures have no classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top1: Option<f64>,
+    /// Where the share is with 95 % confidence, were other such pictures drawn ([`taper_train::confidence_interval`]), with `top1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top1_interval: Option<[f64; 2]>,
     /// Share of pictures whose class is among the five likeliest.
-    pub top5: f64,
-    /// Mean cross-entropy, in nats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top5: Option<f64>,
+    /// Mean cross-entropy, in nats; of numbers their mean squared error.
     pub loss: f64,
+    /// All metrics by name.
+    pub scores: BTreeMap<String, f64>,
     /// Pictures looked at, which these numbers are of.
     pub images: usize,
     /// Files that are no pictures or could not be read any more.
@@ -175,9 +214,9 @@ pub struct EvaluateReport {
     pub skipped_files: Vec<Skipped>,
     /// Pictures a second, reading and decoding included.
     pub images_per_second: f64,
-    /// Confusion and mistakes.
+    /// Confusion and mistakes of classes.
     #[serde(skip)]
-    pub review: Review,
+    pub review: Option<Review>,
 }
 
 /// What a picture shows.
@@ -185,8 +224,20 @@ pub struct EvaluateReport {
 pub struct Prediction {
     /// The file.
     pub image: String,
-    /// The likeliest classes, the likeliest first.
+    /// The likeliest classes, or labels of which any number holds, the likeliest first; none of a model that predicts numbers.
     pub predictions: Vec<ClassProbability>,
+    /// The predicted numbers by name, of a model that predicts numbers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub numbers: Vec<PredictedNumber>,
+}
+
+/// A number that a model predicts.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PredictedNumber {
+    /// Its name.
+    pub name: String,
+    /// What it is predicted to be.
+    pub value: f64,
 }
 
 /// What was found by looking into a network.
@@ -277,5 +328,9 @@ mod tests {
         assert_eq!(confusion.count(0, 1), 1);
         assert_eq!(confusion.count(1, 0), 0);
         assert_eq!((confusion.total(0), confusion.total(1)), (2, 1));
+        let close = |got: f64, expected: f64| (got - expected).abs() < 1e-12;
+        assert!(close(confusion.precision(0), 1.0) && close(confusion.recall(0), 0.5));
+        assert!(close(confusion.precision(1), 0.5) && close(confusion.recall(1), 1.0));
+        assert!((confusion.f1(1) - 2.0 / 3.0).abs() < 1e-12);
     }
 }

@@ -15,7 +15,7 @@ use taper_optim::{AdamW, Group, ParamInfo, Role, Rule, Schedule, Sgd, split_by_d
 use taper_train::WeightAverage;
 
 use crate::error::{Error, Result};
-use crate::options::{Augment, FineTuneOptions, OptimizerKind, ScheduleKind};
+use crate::options::{Augment, FineTuneOptions, OptimizerKind, Sampling, ScheduleKind};
 
 /// What a network sees of a picture when it is not trained.
 pub(crate) fn eval_transform(preprocess: &Preprocess) -> Result<Arc<dyn Transform>> {
@@ -51,9 +51,14 @@ pub(crate) fn train_loader(
     let FineTuneOptions { mixup, cutmix, repeats, .. } = *options;
     let classes = dataset.classes.len();
     let mix = options.mixes().then(|| Mix::new(mixup, cutmix, classes)).transpose();
+    let weights = match options.sampling {
+        Sampling::Shuffle => Vec::new(),
+        Sampling::Balanced => dataset.balanced_weights(&dataset.train),
+    };
     let with = LoaderOptions {
         min_batch,
         order: Order::Shuffled,
+        weights,
         repeats,
         mix: mix.map_err(data)?,
         ..loader_options(options)

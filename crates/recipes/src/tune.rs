@@ -17,21 +17,22 @@ use taper_layers::{Network, Parameter};
 use taper_model::Model;
 use taper_optim::Optimizer;
 use taper_train::{
-    Batches, Checkpoint, DataParallel, Fit, Outcome, RunFolder, Settings, Start, StepHook, Teacher,
+    Batches, Checkpoint, DataParallel, Fit, Outcome, Review, RunFolder, Settings, Start, StepHook,
+    Teacher,
 };
 use taper_transfer::Freeze;
 
-use crate::classification::{self, ClassificationScores, LOGITS, Metrics};
 use crate::data;
 use crate::error::{Error, Result};
 use crate::fine_tune::PreparedRun;
 use crate::observer::{Event, Observer, RunPlan};
-use crate::options::{Augment, FineTuneOptions};
+use crate::options::{Augment, FineTuneOptions, Sampling};
 use crate::ranks;
 use crate::relay::Relay;
 use crate::report::FineTuneReport;
 use crate::run::Run;
 use crate::setup;
+use crate::task::{ClassificationScores, LOGITS, Objective, task_of, top};
 use crate::warm_head;
 
 /// Steps between checkpoints, besides the one after each epoch: what a kill can cost.
@@ -46,6 +47,7 @@ pub(crate) struct Tune<'a> {
     parallel: &'a DataParallel,
     /// The whole network, frozen as asked.
     network: Network,
+    objective: Objective,
     /// The fewest pictures that a step can do with: a last batch of fewer joins the one before.
     min_batch: usize,
     teacher: Option<Teacher>,
@@ -75,13 +77,15 @@ impl<'a> Tune<'a> {
             return Err(Error::option("batch_size", &options.batch_size, expected));
         }
         let min_batch = shared_batch(min_batch, prepared.dataset.train.len(), options)?;
+        let objective = Objective::new(&prepared.dataset, options)?;
+        objective.metrics(&mut Review::new(), options.best_by.as_deref())?;
         let teacher = match &prepared.kept.teacher {
             Some(teacher) => besides::teacher(teacher, prepared.model.preprocess(), options)?,
             None => None,
         };
         let masks = prepared.kept.masks.as_ref();
         let hooks = besides::hooks(&network, masks, options)?;
-        Ok(Tune { prepared, options, parallel, network, min_batch, teacher, hooks })
+        Ok(Tune { prepared, options, parallel, network, objective, min_batch, teacher, hooks })
     }
 
     /// The same with hooks of the caller's own.
@@ -120,15 +124,16 @@ impl<'a> Tune<'a> {
         let once = self.options.freeze == Freeze::Backbone
             && self.options.augment == Augment::None
             && !self.options.mixes()
+            && self.options.sampling == Sampling::Shuffle
             && besides.is_empty();
         let mut relay = Relay::new(observer, &plan, self.prepared.skipped.take());
-        let mut metrics = Metrics::new();
-        let watch = (&mut metrics, stop, &mut relay);
+        let mut review = Review::new();
+        let watch = (&mut review, stop, &mut relay);
         let outcome = match once {
             true => self.run_on_features(run, watch)?,
             false => self.run_on_images(run, besides, watch)?,
         };
-        self.report(outcome, run, (&metrics, relay), started)
+        self.report(outcome, run, (&review, relay), started)
     }
 
     /// Every step sees pictures; nothing if stopped before the first step.
@@ -136,23 +141,26 @@ impl<'a> Tune<'a> {
         &self,
         run: &Run,
         besides: Besides<'_>,
-        (metrics, stop, relay): RunContext<'_, '_>,
+        (review, stop, relay): RunContext<'_, '_>,
     ) -> Result<Option<Outcome>> {
         let dataset = &self.prepared.dataset;
         if self.options.warms_head() && run.start == Start::Fresh {
             let Some(train) = self.features("training", &dataset.train, stop, relay)? else {
                 return Ok(None);
             };
-            warm_head::train(&self.network, &self.prepared.model, train, self.options)?;
+            let (model, objective) = (&self.prepared.model, &self.objective);
+            warm_head::train(&self.network, model, train, objective, self.options)?;
         }
         let preprocess = self.prepared.model.preprocess();
         let train = setup::train_loader(dataset, preprocess, self.min_batch, self.options)?;
         let transform = setup::eval_transform(preprocess)?;
         let val = setup::loader(&dataset.val, transform, self.options)?;
-        let save = |network: &Network, path: &Path| Ok(network.to_model()?.save(path)?);
+        let save = |network: &Network, path: &Path| {
+            Ok(self.objective.finish(network.to_model()?)?.save(path)?)
+        };
         // `config.json` has been compared already.
         let job = Job { run, save: &save, config: BTreeMap::new() };
-        let watch = (metrics, stop, relay);
+        let watch = (review, stop, relay);
         self.fit(&self.network, [&train, &val], &job, besides, watch).map(Some)
     }
 
@@ -160,7 +168,7 @@ impl<'a> Tune<'a> {
     fn run_on_features(
         &self,
         run: &Run,
-        (metrics, stop, relay): RunContext<'_, '_>,
+        (review, stop, relay): RunContext<'_, '_>,
     ) -> Result<Option<Outcome>> {
         let dataset = &self.prepared.dataset;
         let Some(train) = self.features("training", &dataset.train, stop, relay)? else {
@@ -174,7 +182,8 @@ impl<'a> Tune<'a> {
         let head =
             taper_transfer::detach_head(model).map_err(|source| Error::Transfer { source })?;
         let save = |head: &Network, path: &Path| {
-            Ok(taper_transfer::attach_head(model, &head.to_model()?)?.save(path)?)
+            let model = taper_transfer::attach_head(model, &head.to_model()?)?;
+            Ok(self.objective.finish(model)?.save(path)?)
         };
         // A call that can read other pictures than the one before would not go on with the same run.
         let count = |what: &str, set: &dyn Batches| (what.to_owned(), set.n_samples().to_string());
@@ -185,7 +194,7 @@ impl<'a> Tune<'a> {
         let facts: Vec<(String, String)> = config.clone().into_iter().collect();
         self.parallel.group().agree(&facts)?;
         let job = Job { run, save: &save, config };
-        let (head, watch) = (new_network(&head, self.options)?, (metrics, stop, relay));
+        let (head, watch) = (new_network(&head, self.options)?, (review, stop, relay));
         self.fit(&head, [&train, &val], &job, Besides::default(), watch).map(Some)
     }
 
@@ -195,7 +204,7 @@ impl<'a> Tune<'a> {
         [train, val]: [&dyn Batches; 2],
         job: &Job<'_>,
         Besides { teacher, hooks }: Besides<'_>,
-        (metrics, stop, relay): RunContext<'_, '_>,
+        (review, stop, relay): RunContext<'_, '_>,
     ) -> Result<Outcome> {
         let failed = |source| Error::Train { source };
         let groups = setup::groups(network, self.options);
@@ -205,11 +214,11 @@ impl<'a> Tune<'a> {
         let mut fit = Fit {
             network,
             optimizer,
-            loss: &classification::loss(self.options)?,
+            loss: self.objective.loss(),
             teacher,
             hooks,
             average: setup::average(self.options)?,
-            metrics: metrics.all(),
+            metrics: self.objective.metrics(review, self.options.best_by.as_deref())?,
             train,
             val,
             settings: &settings,
@@ -232,6 +241,7 @@ impl<'a> Tune<'a> {
             epochs: options.epochs,
             schedule: setup::schedule(options, steps),
             clip_norm: options.clip_norm,
+            best_by: options.best_by.clone(),
             seed: options.seed,
             save_every: Some(SAVE_EVERY),
             out: job.run.folder.clone(),
@@ -249,6 +259,7 @@ impl<'a> Tune<'a> {
         };
         let train_images = dataset.train.len();
         RunPlan {
+            targets: self.objective.kind(),
             classes: dataset.classes.clone(),
             train_images,
             val_images: dataset.val.len(),
@@ -266,7 +277,7 @@ impl<'a> Tune<'a> {
         &self,
         outcome: Option<Outcome>,
         run: &Run,
-        (metrics, relay): (&Metrics, Relay<'_>),
+        (review, relay): (&Review, Relay<'_>),
         started: Instant,
     ) -> Result<FineTuneReport> {
         let mut epochs = relay.epochs_done();
@@ -287,11 +298,16 @@ impl<'a> Tune<'a> {
         let last = outcome.last.as_ref().map(|last| &last.scores);
         let best = outcome.best.as_ref().map(|best| &best.scores);
         let (val_images, has_best) = (last.map(|last| last.samples), best.is_some());
+        let val_scores = last.map(top).unwrap_or_default();
+        let best_val_scores = best.map(top).unwrap_or_default();
         let [last, best] = [last, best].map(|scores| scores.map(ClassificationScores::from));
         let (images_per_second, skipped_files) = (relay.images_per_second(), relay.into_skipped());
         Ok(FineTuneReport {
-            val_top1: last.map(|last| last.top1),
-            best_val_top1: best.map(|best| best.top1),
+            task: task_of(self.objective.kind()),
+            val_top1: last.and_then(|last| last.top1),
+            best_val_top1: best.and_then(|best| best.top1),
+            val_scores,
+            best_val_scores,
             val_loss: last.map(|last| last.loss),
             val_images,
             skipped: skipped_files.len(),
@@ -302,8 +318,8 @@ impl<'a> Tune<'a> {
             model: has_best.then(|| run.folder.model()),
             out: run.folder.path().to_path_buf(),
             stopped: outcome.stopped,
-            review: last.map(|_| {
-                data::review(&metrics.review, &self.prepared.dataset, self.prepared.model.classes())
+            review: last.filter(|last| last.top1.is_some()).map(|_| {
+                data::review(review, &self.prepared.dataset, self.prepared.model.classes())
             }),
             distributed: ranks::report(self.parallel),
         })
@@ -353,7 +369,7 @@ impl Besides<'_> {
 }
 
 /// What is told and asked on the way.
-type RunContext<'w, 'r> = (&'w mut Metrics, &'w AtomicBool, &'w mut Relay<'r>);
+type RunContext<'w, 'r> = (&'w mut Review, &'w AtomicBool, &'w mut Relay<'r>);
 
 type SaveModel<'a> = dyn Fn(&Network, &Path) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>
     + 'a;

@@ -8,10 +8,10 @@ use taper_model::Model;
 use taper_optim::{AdamW, Optimizer, Schedule};
 use taper_train::{Batches, Participants, StepSettings, Vectors, step};
 
-use crate::classification;
 use crate::error::{Error, Result};
 use crate::options::FineTuneOptions;
 use crate::setup;
+use crate::task::Objective;
 use crate::tune::new_network;
 
 /// Highest learning rate of the head alone, with `AdamW`.
@@ -24,6 +24,7 @@ pub(crate) fn train(
     network: &Network,
     model: &Model,
     vectors: Vectors,
+    objective: &Objective,
     options: &FineTuneOptions,
 ) -> Result<()> {
     let head = taper_transfer::detach_head(model).map_err(|source| Error::Transfer { source })?;
@@ -33,7 +34,6 @@ pub(crate) fn train(
     let mut optimizer = optimizer.map_err(|source| failed(source.into()))?;
     let batches = vectors.shuffled(options.seed);
     let schedule = Schedule::cosine(LR, (options.head_epochs * batches.n_batches()) as u64);
-    let loss = classification::loss(options)?;
     let mut done = 0;
     for epoch in 0..options.head_epochs {
         for batch in batches.epoch(epoch, 0) {
@@ -44,7 +44,7 @@ pub(crate) fn train(
                 step: done,
             };
             let batch = batch.map_err(failed)?;
-            step(&head, &mut optimizer, batch, &loss, Participants::default(), settings)
+            step(&head, &mut optimizer, batch, objective.loss(), Participants::default(), settings)
                 .map_err(failed)?;
             done += 1;
         }

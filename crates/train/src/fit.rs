@@ -44,8 +44,8 @@ pub struct Fit<'a, R> {
     pub hooks: Vec<Box<dyn StepHook + 'a>>,
     /// What is evaluated and saved in the place of the weights that are trained; none: those weights.
     pub average: Option<WeightAverage>,
-    /// What is looked at when evaluating. The first that is not called `loss` picks the best model and is followed while training, too;
-    /// without one, the loss picks it. The mean of the loss function is added, unless one is called `loss`.
+    /// What is looked at when evaluating. The first that is not called `loss` is followed while training, too, and picks the best model
+    /// unless the [settings](Settings::best_by) name another; without one, the loss picks it. The mean of the loss function is added, unless one is called `loss`.
     pub metrics: Vec<Box<dyn Metric + 'a>>,
     /// What it is trained on.
     pub train: &'a dyn Batches,
@@ -92,6 +92,7 @@ impl<'a, R: Rule> Fit<'a, R> {
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
         self.settings.check()?;
+        self.check_best_by()?;
         self.check_sets()?;
         let (mut progress, mut log) = self.start(start, observer)?;
         observer.on_event(&Event::Started {
@@ -133,7 +134,11 @@ impl<'a, R: Rule> Fit<'a, R> {
         let parallel = self.shared();
         let mut silent = |_: &Event<'_>| ();
         let observer = if is_first(parallel) { observer } else { &mut silent };
-        let checked = self.settings.check().and_then(|()| self.check_sets());
+        let checked = self
+            .settings
+            .check()
+            .and_then(|()| self.check_best_by())
+            .and_then(|()| self.check_sets());
         let begun = checked.and_then(|()| self.start(Start::Fresh, observer).map(drop));
         ending_all(parallel, begun)
     }
@@ -220,19 +225,25 @@ impl<'a, R: Rule> Fit<'a, R> {
         Scores { values, samples: running.samples }
     }
 
-    /// The metric that picks the best model.
-    fn main_metric(&self) -> Option<&dyn Metric> {
-        self.metrics
-            .iter()
-            .find(|metric| metric.name() != LOSS)
-            .map(|metric| &**metric as &dyn Metric)
-    }
-
     fn beats(&self, scores: &Scores, best: &Scores) -> bool {
-        match self.main_metric() {
+        let picks = |name: String| match &self.settings.best_by {
+            Some(best_by) => name == *best_by,
+            None => name != LOSS,
+        };
+        match self.metrics.iter().find(|metric| picks(metric.name())) {
             Some(metric) => scores.beats(best, &metric.name(), metric.goal()),
             None => scores.beats(best, LOSS, Goal::Minimize),
         }
+    }
+
+    /// A metric that picks the best model must be there, and be a number.
+    fn check_best_by(&self) -> Result<()> {
+        let Some(name) = &self.settings.best_by else { return Ok(()) };
+        if name == LOSS || self.metrics.iter().any(|metric| metric.name() == *name) {
+            return Ok(());
+        }
+        let expected = "the name of a metric of the run";
+        Err(Error::Setting { name: "best_by", got: name.clone(), expected })
     }
 
     fn locate(&self, progress: &Progress, source: Error) -> Error {

@@ -1,14 +1,17 @@
 //! Metrics: what tells how good a network is, collected batch by batch; any number of them, one of which picks the best model.
 //!
-//! Above: `evaluate`, `fit`. Below: `metrics::{classification, labels, numbers, segmentation, mean, named}`, `data::Targets`. Not here: the loss that
+//! Above: `evaluate`, `fit`. Below: `metrics::{classification, by_class, ranking, calibration, labels, numbers, segmentation, mean, named}`, `data::Targets`. Not here: the loss that
 //! is minimized (`layers::loss`).
 //! Fractions are in 0–1. Sums run in `f64` in the order of the samples, so equal runs give equal bits.
 
+mod by_class;
+mod calibration;
 mod classification;
 mod labels;
 mod mean;
 mod named;
 mod numbers;
+mod ranking;
 mod review;
 mod scores;
 mod segmentation;
@@ -19,15 +22,18 @@ use taper_data::Targets;
 
 use crate::error::{Error, Result};
 
+pub use by_class::ClassMean;
+pub use calibration::CalibrationError;
 pub use classification::{Accuracy, LogLoss};
 pub use labels::{MultiLabelAccuracy, MultiLabelF1};
 pub use mean::{MeanLoss, MeanOf};
 pub(crate) use mean::{scalar, target_tensors};
 pub use named::OutputMetric;
-pub use numbers::MeanAbsoluteError;
+pub use numbers::{MeanAbsoluteError, SquaredError};
+pub use ranking::RankingArea;
 pub use review::{Confusion, Mistake, Review};
 pub(crate) use scores::LOSS;
-pub use scores::{Evaluation, Scores};
+pub use scores::{Evaluation, Scores, confidence_interval};
 pub use segmentation::MeanIou;
 
 /// Which of two values is the better one.

@@ -37,7 +37,8 @@ pub fn detach_head(model: &Model) -> Result<Model> {
         preprocess,
         model.classes().to_vec(),
         model.provenance().clone(),
-    )?)
+    )?
+    .with_task(model.task()))
 }
 
 /// A model with the weights of a head that was detached from it and trained.

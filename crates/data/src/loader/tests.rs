@@ -292,3 +292,50 @@ fn targets_of_any_kind_come_with_their_samples_and_must_be_alike() {
         "a target is class, those before it are {class: class, numbers: numbers [2]}; a batch needs targets of one kind and shape"
     );
 }
+
+#[test]
+fn weights_draw_with_replacement_and_each_showing_has_pixels_of_its_own() {
+    let n = samples().len();
+    let weights: Vec<f64> = (0..n).map(|index| if index == 3 { 20.0 } else { 1.0 }).collect();
+    let options = LoaderOptions { weights, ..shuffled() };
+    let drawn = |epoch, start| batches(&options, epoch, start);
+    let all = drawn(0, 0);
+    let indices: Vec<usize> = all.iter().flat_map(|batch| batch.indices.clone()).collect();
+    assert_eq!(indices.len(), n);
+    let often = indices.iter().filter(|index| **index == 3).count();
+    assert!((5..30).contains(&often), "{often} of {n} draws, 20 of 73 are expected");
+    assert_eq!(drawn(0, 2), all[2..]);
+    assert_ne!(drawn(1, 0), all);
+    let each = 24 * 20 * 3;
+    let shown: Vec<&[f32]> = all
+        .iter()
+        .flat_map(|batch| batch.indices.iter().zip(batch.xs.chunks_exact(each)))
+        .filter(|(index, _)| **index == 3)
+        .map(|(_, xs)| xs)
+        .collect();
+    assert!(shown.iter().skip(1).any(|xs| *xs != shown[0]), "the same crop every time");
+    let refused = |weights: Vec<f64>| {
+        let options = LoaderOptions { weights, ..shuffled() };
+        Loader::new(&samples(), train_transform(), &options).unwrap_err().to_string()
+    };
+    assert!(refused(vec![1.0]).contains("one for each sample"));
+    assert!(refused(vec![-1.0; n]).contains("0 or more"));
+    assert!(refused(vec![0.0; n]).contains("above 0"));
+}
+
+#[test]
+fn balanced_weights_show_all_classes_alike() {
+    let part = |counts: &[usize]| -> Vec<Sample> {
+        let classes = (0u32..).zip(counts);
+        classes
+            .flat_map(|(class, &n)| {
+                (0..n).map(move |i| Sample::from_static(format!("{class}/{i}"), class, b""))
+            })
+            .collect()
+    };
+    let train = part(&[90, 10]);
+    let dataset = crate::Dataset::new(["a", "b"], train.clone(), part(&[1, 1])).unwrap();
+    let weights = dataset.balanced_weights(&train);
+    let [a, b]: [f64; 2] = [weights[..90].iter().sum(), weights[90..].iter().sum()];
+    assert!((a - b).abs() < 1e-9, "{a} {b}");
+}

@@ -76,7 +76,11 @@ impl Columns {
         };
         let split = known(columns, &SPLIT).or_else(|| known(columns, &IS_VALID));
         let split = split.filter(|name| *name != image && !options.targets.contains(name));
+        let is_column = |name: &String| columns.contains(name);
         let targets = match options.targets.as_slice() {
+            [] if !options.likely.is_empty() && options.likely.iter().all(is_column) => {
+                options.likely.clone()
+            }
             [] => {
                 let left = |name: &&String| **name != image && Some(*name) != split.as_ref();
                 let left: Vec<String> = columns.iter().filter(left).cloned().collect();

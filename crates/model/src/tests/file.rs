@@ -7,7 +7,7 @@ use std::fs;
 
 use super::{chain, classes, graph, model};
 use crate::tensors::{self, Archive};
-use crate::{Error, KeyMap, Model, ModelParts, Precision, Preprocess, Provenance, Tensor};
+use crate::{Error, KeyMap, Model, ModelParts, Precision, Preprocess, Provenance, Task, Tensor};
 
 /// The model file with one metadata entry changed, or without it.
 fn with_metadata(key: &str, value: Option<&str>) -> crate::Result<Model> {
@@ -242,4 +242,44 @@ fn initial_values_have_the_spread_that_is_asked_for() {
     );
     let (_, std, largest) = spread(Init::Uniform { bound: 0.3 });
     assert!(largest < 0.3 && (std * 3f32.sqrt() / 0.3 - 1.0).abs() < 0.05, "{std} {largest}");
+}
+
+#[test]
+fn a_file_says_what_its_logits_are_and_one_that_does_not_is_of_classes() {
+    let model = model();
+    assert_eq!(model.task(), Task::Classification);
+    let plain = model.to_bytes(Precision::F32).unwrap();
+    assert!(!String::from_utf8_lossy(&plain).contains("taper.task"), "older programs read it");
+    for task in [Task::MultiLabel, Task::Regression] {
+        let told = model.clone().with_task(task);
+        let read = Model::from_bytes(&told.to_bytes(Precision::F32).unwrap()).unwrap();
+        assert_eq!((read.task(), read == told), (task, true));
+    }
+}
+
+#[test]
+fn averaged_classifiers_are_rescaled_together() {
+    use taper_graph::{Bias, GraphBuilder, PoolKind};
+    let mut b = GraphBuilder::new(4).unwrap();
+    let xs = b.global_pool("pool", b.input(), PoolKind::Avg, true).unwrap();
+    let [first, second] = ["head", "dist"].map(|name| b.linear(name, xs, 2, Bias::With).unwrap());
+    let sum = b.add("add", first, second).unwrap();
+    let mean = b.scale("mean", sum, 0.5).unwrap();
+    b.output("logits", mean).unwrap();
+    let old = Model::random(b.build().unwrap(), 3, Preprocess::imagenet(), vec![]).unwrap();
+    let new = crate::rescale_classifier(&old, &[2.0, 3.0], &[10.0, -20.0]).unwrap();
+    // The logits of an image of ones, by hand.
+    let logits = |model: &Model| {
+        let of = |name: &str, i: usize| {
+            let [weight, bias] =
+                ["weight", "bias"].map(|it| &model.tensor(&format!("{name}.{it}")).unwrap().data);
+            weight[4 * i..4 * i + 4].iter().sum::<f32>() + bias[i]
+        };
+        [0, 1].map(|i| 0.5 * (of("head", i) + of("dist", i)))
+    };
+    let [a, b] = logits(&old);
+    for (got, expected) in logits(&new).into_iter().zip([2.0 * a + 10.0, 3.0 * b - 20.0]) {
+        assert!((got - expected).abs() < 1e-4, "{got} {expected}");
+    }
+    assert!(crate::rescale_classifier(&old, &[2.0], &[1.0]).is_err());
 }

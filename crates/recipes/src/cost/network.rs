@@ -8,9 +8,9 @@ use std::{fs, io};
 use taper_graph::Graph;
 use taper_model::{Model, Preprocess};
 
-use crate::classification::LOGITS;
 use crate::error::{Error, Result};
 use crate::source::ModelSource;
+use crate::task::LOGITS;
 
 /// The largest description of a graph that is read.
 const LARGEST: u64 = 64 << 20;

@@ -8,7 +8,7 @@ use std::path::Path;
 use taper_classifier::{ClassProbability, class_names, likeliest};
 use taper_engine::Session;
 use taper_graph::nearest;
-use taper_model::{Model, Preprocess};
+use taper_model::{Model, Preprocess, Task};
 use taper_report::{HeatMap, Picture, feature_map, strongest};
 
 use crate::error::{Error, Result};
@@ -27,6 +27,7 @@ pub(crate) struct Inspector<'m> {
     pub(crate) evidence: GradCam<'m>,
     pub(crate) layers: Vec<Layer>,
     classes: Vec<String>,
+    task: Task,
     /// The class whose evidence is asked for.
     class: Option<usize>,
     top: usize,
@@ -82,6 +83,7 @@ impl<'m> Inspector<'m> {
             evidence,
             layers,
             classes,
+            task: model.task(),
             class: class.transpose()?,
             top: options.top,
             channels: options.channels,
@@ -95,7 +97,7 @@ impl<'m> Inspector<'m> {
         let values = self.session.run_all(&xs, [1, h, w]).map_err(engine)?;
         let (given, maps) = values[1..].split_at(self.evidence.given.len());
         let logits = &values[0];
-        let mut predictions = likeliest(logits, &self.classes, logits.len());
+        let mut predictions = likeliest(self.task, logits, &self.classes, logits.len());
         let chosen = predictions.iter().position(|found| Some(found.index) == self.class);
         let class = predictions[chosen.unwrap_or(0)].clone();
         predictions.truncate(self.top);

@@ -63,6 +63,60 @@ choice! {
 }
 
 choice! {
+    /// What is made small.
+    LossKind {
+        /// Cross-entropy of classes, binary cross-entropy of labels, the squared difference of numbers.
+        Auto = "auto",
+        /// Softmax cross-entropy.
+        CrossEntropy = "cross-entropy",
+        /// Cross-entropy that looks away from what is told surely already (Lin et al. 2017, <https://arxiv.org/abs/1708.02002>).
+        Focal = "focal",
+        /// Binary cross-entropy of each label.
+        Bce = "bce",
+        /// The squared difference.
+        Mse = "mse",
+        /// Squared up to a difference of one standard deviation of the targets, straight beyond.
+        Huber = "huber",
+        /// The same as PyTorch's `SmoothL1Loss`.
+        SmoothL1 = "smooth-l1",
+    }
+}
+
+choice! {
+    /// How much the classes of an unbalanced set count.
+    ClassWeights {
+        /// Every picture counts alike.
+        None = "none",
+        /// Every class counts alike: a picture of a rare class counts more.
+        Balanced = "balanced",
+    }
+}
+
+choice! {
+    /// Which pictures an epoch shows.
+    Sampling {
+        /// Each once.
+        Shuffle = "shuffle",
+        /// As many as there are, drawn with replacement so that all classes are shown alike.
+        Balanced = "balanced",
+    }
+}
+
+choice! {
+    /// What the targets of a table are.
+    TargetWord {
+        /// One class a picture.
+        Class = "class",
+        /// Any number of labels a picture.
+        Labels = "labels",
+        /// Probabilities of classes.
+        Probabilities = "probabilities",
+        /// Numbers.
+        Numbers = "numbers",
+    }
+}
+
+choice! {
     /// How the learning rate falls after the warm-up.
     ScheduleKind {
         /// Half a cosine, to 0 at the last step.

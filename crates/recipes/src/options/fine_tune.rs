@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use taper_transfer::Freeze;
 
 use super::augment::Augment;
-use super::choice::{OptimizerKind, Pretrained, Reduce, ReduceDtype, ScheduleKind};
+use super::choice::{
+    ClassWeights, LossKind, OptimizerKind, Pretrained, Reduce, ReduceDtype, Sampling, ScheduleKind,
+    TargetWord,
+};
 use super::list::{OptionValue, Role, options};
 use super::{at_least, check_size, check_threads, require};
 use crate::error::{Error, Result};
@@ -30,9 +33,21 @@ options! {
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
     pub struct FineTuneOptions {
-        /// A folder of pictures, `DIR/<class>/*` or `DIR/train/<class>/*` with `DIR/val/<class>/*`; the embedded pictures
-        /// when absent.
+        /// A folder of pictures, `DIR/<class>/*` or `DIR/train/<class>/*` with `DIR/val/<class>/*`, or a [table](taper_data::table) of pictures
+        /// and their targets; the embedded pictures when absent.
         data: Option<PathBuf> = None => Place,
+        /// A table of pictures that lie in the folder `data`, in the place of folders of classes.
+        #[serde(default)]
+        table: Option<PathBuf> = None => Place,
+        /// The table's column of paths; told by its name when absent.
+        #[serde(default)]
+        image_column: Option<String> = None => Place,
+        /// The table's columns of targets, between commas; told by their names when absent.
+        #[serde(default)]
+        target_columns: Option<String> = None => Place,
+        /// What the table's targets are; told from their values when absent.
+        #[serde(default)]
+        targets: Option<TargetWord> = None => Place,
         /// A name of the zoo, a model file, or what [`weights_of`](crate::weights_of) says.
         model: String = "mobilenetv2_100.tv_in1k".to_owned() => Place,
         /// A network to learn from besides, as `model` names one, of the same classes as the pictures; none when absent. It sees the very
@@ -65,6 +80,21 @@ options! {
         warmup: u64 = 10 => Recipe,
         /// Label smoothing, in `[0, 1)`.
         label_smoothing: f64 = 0.0 => Recipe,
+        /// What is made small; numbers are in units of their standard deviation.
+        #[serde(default = "auto")]
+        loss: LossKind = LossKind::Auto => Recipe,
+        /// How strongly the focal loss looks away from what is told surely, 0 or more.
+        #[serde(default = "gamma")]
+        focal_gamma: f64 = 2.0 => Recipe,
+        /// How much classes, or labels that hold, count.
+        #[serde(default = "alike")]
+        class_weights: ClassWeights = ClassWeights::None => Recipe,
+        /// Which pictures an epoch shows.
+        #[serde(default = "each_once")]
+        sampling: Sampling = Sampling::Shuffle => Recipe,
+        /// The metric that picks the best epoch's model: `loss`, `top1`, `balanced_accuracy`, `f1`, `mae`, …; the usual one of the targets when absent.
+        #[serde(default)]
+        best_by: Option<String> = None => Recipe,
         /// Largest norm of all gradients together; no limit when absent.
         clip_norm: Option<f64> = None => Recipe,
         /// How much an exponential moving average of the weights keeps of itself a step, in `[0, 1)`, after a warm-up
@@ -145,6 +175,23 @@ fn exact() -> Reduce {
 /// What travelled for it.
 fn f32() -> ReduceDtype {
     ReduceDtype::F32
+}
+
+/// The loss there was before there were others.
+fn auto() -> LossKind {
+    LossKind::Auto
+}
+
+fn gamma() -> f64 {
+    FineTuneOptions::default().focal_gamma
+}
+
+fn alike() -> ClassWeights {
+    ClassWeights::None
+}
+
+fn each_once() -> Sampling {
+    Sampling::Shuffle
 }
 
 impl FineTuneOptions {
@@ -288,6 +335,12 @@ impl FineTuneOptions {
                 return Err(Error::option("bn_l1", &lambda, expected));
             }
         }
+        let gamma = self.focal_gamma;
+        require("focal_gamma", gamma, gamma.is_finite() && gamma >= 0.0, "0 or more")?;
+        if self.sampling == Sampling::Balanced && self.class_weights == ClassWeights::Balanced {
+            let expected = "none with `sampling` balanced: rare classes would count twice";
+            return Err(Error::option("class_weights", &self.class_weights, expected));
+        }
         require("momentum", self.momentum, share(self.momentum), "from 0 to below 1")?;
         let smoothing = self.label_smoothing;
         require("label_smoothing", smoothing, share(smoothing), "from 0 to below 1")?;
@@ -368,6 +421,15 @@ mod tests {
             "reduce_dtype",
             "sync_bn",
             "trace",
+            "table",
+            "image_column",
+            "target_columns",
+            "targets",
+            "loss",
+            "focal_gamma",
+            "class_weights",
+            "sampling",
+            "best_by",
         ] {
             assert!(json.as_object_mut().unwrap().remove(newer).is_some(), "{newer}");
         }

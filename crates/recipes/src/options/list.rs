@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use taper_transfer::Freeze;
 
 use super::augment::Augment;
-use super::choice::{OptimizerKind, Pretrained, Reduce, ReduceDtype, ScheduleKind};
+use super::choice::{
+    ClassWeights, LossKind, OptimizerKind, Pretrained, Reduce, ReduceDtype, Sampling, ScheduleKind,
+    TargetWord,
+};
 
 /// What an option decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +84,10 @@ as_displayed!(
     String,
     Freeze,
     Augment,
+    ClassWeights,
+    LossKind,
+    Sampling,
+    TargetWord,
     OptimizerKind,
     Pretrained,
     Reduce,

@@ -9,11 +9,10 @@ use taper_data::Dataset;
 use taper_model::{Model, Tensor};
 
 use crate::data::{self, SkippedFiles};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::evaluate::judge;
 use crate::observer::Observer;
 use crate::options::{EvaluateOptions, FineTuneOptions};
-use crate::report::EvaluateReport;
 use crate::setup;
 use crate::source::ModelSource;
 use crate::tune::same_classes;
@@ -37,9 +36,17 @@ pub(crate) fn model_and_pictures(
     };
     if let Some(dataset) = &dataset {
         SkippedFiles::new(tune.data.as_deref()).tell(&dataset.skipped, observer);
-        same_classes("model", &model, &dataset.classes)?;
+        same_classes("model", &model, dataset)?;
     }
     Ok((model, dataset))
+}
+
+/// How well a model names held-out pictures.
+pub(crate) struct Judged {
+    pub(crate) top1: f64,
+    /// Nats.
+    pub(crate) loss: f64,
+    pub(crate) images: usize,
 }
 
 /// How well a model names the held-out pictures.
@@ -48,14 +55,16 @@ pub(crate) fn judged(
     model: &Model,
     tune: &FineTuneOptions,
     observer: &mut dyn Observer,
-) -> Result<EvaluateReport> {
+) -> Result<Judged> {
     let options = EvaluateOptions {
         data: tune.data.clone().unwrap_or_default(),
         batch_size: tune.batch_size,
         threads: tune.threads,
         ..EvaluateOptions::of_model(&tune.model)
     };
-    judge(dataset, model, &options, observer, Instant::now())
+    let report = judge(dataset, model, &options, observer, Instant::now())?;
+    let top1 = report.top1.ok_or(Error::NoClasses { what: "model", task: report.task })?;
+    Ok(Judged { top1, loss: report.loss, images: report.images })
 }
 
 /// Weights that are no numbers would be cut by chance, and recover from nothing.

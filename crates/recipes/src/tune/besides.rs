@@ -4,23 +4,34 @@
 //! (`fine_tune`), what a hook does (`taper_train`).
 
 use taper_classifier::class_names;
+use taper_data::Dataset;
 use taper_engine::{Session, SessionOptions};
 use taper_graph::{Graph, Op};
 use taper_layers::{Network, loss::Distillation};
-use taper_model::{Model, Preprocess};
+use taper_model::{Model, Preprocess, Task};
 use taper_train::{L1Penalty, Masks, StepHook, Teacher};
 
-use crate::classification::LOGITS;
 use crate::error::{Error, Result};
 use crate::evaluate::listed;
 use crate::options::FineTuneOptions;
 use crate::run::MasksByName;
 use crate::setup;
+use crate::task::{LOGITS, task_of};
 
 /// Refuses a model that has other classes than the pictures, or the same in another order.
-pub(crate) fn same_classes(what: &'static str, model: &Model, classes: &[String]) -> Result<()> {
+///
+/// # Errors
+/// [`Error::OtherClasses`]; [`Error::NoClasses`] where one of both has no classes but labels or numbers.
+pub(crate) fn same_classes(what: &'static str, model: &Model, dataset: &Dataset) -> Result<()> {
+    let [of_model, of_pictures] = [model.task(), task_of(dataset.kind())];
+    for (whose, task) in [(what, of_model), ("data set", of_pictures)] {
+        if task != Task::Classification {
+            return Err(Error::NoClasses { what: whose, task });
+        }
+    }
+    let classes = &dataset.classes;
     let theirs = class_names(model).map_err(setup::classifier)?;
-    if theirs == classes {
+    if theirs == *classes {
         return Ok(());
     }
     let (theirs, folder) = (listed(theirs.iter()), listed(classes.iter()));

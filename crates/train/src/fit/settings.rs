@@ -23,6 +23,8 @@ pub struct Settings {
     pub schedule: Schedule,
     /// Largest norm of all gradients together; none: not clipped.
     pub clip_norm: Option<f64>,
+    /// The metric whose value picks the best model, by name; the first that is not called `loss` when absent.
+    pub best_by: Option<String>,
     /// Decides which units each step drops; the order of the samples is the batches' own affair.
     pub seed: u64,
     /// Saves a checkpoint after so many steps, besides the one after each epoch.

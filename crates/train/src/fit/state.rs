@@ -11,7 +11,7 @@ use taper_optim::Rule;
 use super::{Fit, Start};
 use crate::error::{Error, Result};
 use crate::log::Log;
-use crate::metrics::{LOSS, Metric};
+use crate::metrics::LOSS;
 use crate::parallel::is_first;
 use crate::step::finite;
 use crate::{Checkpoint, DataParallel, Event, Observer, Progress};
@@ -103,8 +103,9 @@ impl<R: Rule> Fit<'_, R> {
         let hooks = hooks.map(|(hook, n): (_, usize)| (format!("hook {n}"), hook.describe()));
         let shards = self.shared().map(DataParallel::describe).unwrap_or_default();
         let average = self.average.iter().map(|it| ("average".to_owned(), it.describe()));
+        let best_by = self.settings.best_by.iter().map(|name| ("best by".to_owned(), name.clone()));
         let config = self.settings.config.clone().into_iter();
-        config.chain(hooks).chain(average).chain(shards).collect()
+        config.chain(hooks).chain(average).chain(shards).chain(best_by).collect()
     }
 
     /// Refuses to let a checkpoint of numbers be replaced by one of NaN.
@@ -136,7 +137,8 @@ impl<R: Rule> Fit<'_, R> {
 
     /// Refuses to go on with another metric than the run began with: the best model so far is that of the other one.
     fn check_metric(&self, path: &Path, progress: &Progress) -> Result<()> {
-        let current = self.main_metric().map_or_else(|| LOSS.to_owned(), Metric::name);
+        let followed = self.metrics.iter().map(|metric| metric.name()).find(|name| name != LOSS);
+        let current = followed.unwrap_or_else(|| LOSS.to_owned());
         let of_best = progress.best.as_ref().map(|best| &best.scores.values);
         let followed = progress.running.metric.iter().map(|(name, _)| name);
         let known: Vec<&String> =

@@ -113,6 +113,7 @@ fn settings(out: &Path, lr: f64) -> Settings {
         epochs: 3,
         schedule: Schedule::cosine(lr, 12).with_warmup(2),
         clip_norm: Some(1.0),
+        best_by: None,
         seed: 9,
         save_every: None,
         out: RunFolder::new(out),

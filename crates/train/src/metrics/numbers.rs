@@ -59,6 +59,91 @@ impl Metric for MeanAbsoluteError {
     }
 }
 
+/// What is computed of squared differences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Squares {
+    Rmse,
+    R2,
+}
+
+/// A number of the squared differences between outputs and targets, over all samples and numbers.
+#[derive(Debug, Clone)]
+pub struct SquaredError {
+    squares: Squares,
+    /// Squared differences, targets, their squares, how many.
+    sums: [f64; 4],
+}
+
+impl SquaredError {
+    /// The root of their mean: `rmse`.
+    #[must_use]
+    pub fn root_mean() -> Self {
+        Self { squares: Squares::Rmse, sums: [0.0; 4] }
+    }
+
+    /// The share of the targets' variance that is explained, `1 − Σ(x − y)² / Σ(y − mean y)²`: `r2`. Of several numbers, all together.
+    #[must_use]
+    pub fn r2() -> Self {
+        Self { squares: Squares::R2, sums: [0.0; 4] }
+    }
+}
+
+impl Metric for SquaredError {
+    fn name(&self) -> String {
+        let name = match self.squares {
+            Squares::Rmse => "rmse",
+            Squares::R2 => "r2",
+        };
+        name.to_owned()
+    }
+
+    fn goal(&self) -> Goal {
+        match self.squares {
+            Squares::Rmse => Goal::Minimize,
+            Squares::R2 => Goal::Maximize,
+        }
+    }
+
+    fn reset(&mut self) {
+        self.sums = [0.0; 4];
+    }
+
+    fn update(&mut self, batch: &Predictions<'_>) -> Result<()> {
+        let (output, targets) = (batch.single()?, batch.targets());
+        let Targets::Numbers(array) = targets else {
+            return Err(Error::target_kind(&self.name(), "numbers", targets));
+        };
+        let place = places(&output, array.shape())?;
+        for (i, &value) in output.values.iter().enumerate() {
+            let target = f64::from(array.values()[place(i)]);
+            let difference = f64::from(value) - target;
+            let add = [difference * difference, target, target * target, 1.0];
+            self.sums.iter_mut().zip(add).for_each(|(sum, add)| *sum += add);
+        }
+        Ok(())
+    }
+
+    fn compute(&self) -> Option<f64> {
+        let [errors, targets, squares, n] = self.sums;
+        let n = n.max(1.0);
+        Some(match self.squares {
+            Squares::Rmse => (errors / n).sqrt(),
+            Squares::R2 => {
+                let variance = squares - targets * targets / n;
+                if variance > 0.0 { 1.0 - errors / variance } else { 0.0 }
+            }
+        })
+    }
+
+    fn state(&self) -> Vec<f64> {
+        self.sums.to_vec()
+    }
+
+    fn load_state(&mut self, state: &[f64]) {
+        self.sums = state.try_into().unwrap_or_default();
+    }
+}
+
 /// Where the target of each value of an output lies: outputs are channels last, targets have candle's order.
 fn places(output: &Output<'_>, targets: &[usize]) -> Result<impl Fn(usize) -> usize> {
     let expected = match *output.shape {

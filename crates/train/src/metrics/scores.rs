@@ -62,6 +62,29 @@ impl Scores {
     }
 }
 
+/// Where a share of `samples` lies with 95 % confidence: Wilson's score interval (1927), which is right for few samples and near 0 and 1,
+/// too.
+///
+/// # Examples
+/// ```
+/// let [low, high] = taper_train::confidence_interval(0.9, 100);
+/// assert!((low - 0.8256).abs() < 1e-3 && (high - 0.9448).abs() < 1e-3);
+/// ```
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "sample counts stay far below 2^53")]
+pub fn confidence_interval(share: f64, samples: usize) -> [f64; 2] {
+    /// The normal distribution's quantile of 0.975.
+    const Z: f64 = 1.959_963_984_540_054;
+    if samples == 0 {
+        return [0.0, 1.0];
+    }
+    let n = samples as f64;
+    let middle = share + Z * Z / (2.0 * n);
+    let half = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
+    let whole = 1.0 + Z * Z / n;
+    [((middle - half) / whole).max(0.0), ((middle + half) / whole).min(1.0)]
+}
+
 impl Serialize for Scores {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.values.len() + 1))?;

@@ -284,10 +284,16 @@ proptest! {
             vec![
                 Box::new(Accuracy::top(1)),
                 Box::new(LogLoss::new()),
+                Box::new(ClassMean::f1()),
+                Box::new(CalibrationError::new()),
+                Box::new(RankingArea::roc()),
                 Box::new(MeanIou::new()),
                 Box::new(MultiLabelAccuracy::new()),
                 Box::new(MultiLabelF1::new()),
+                Box::new(RankingArea::average_precision()),
                 Box::new(MeanAbsoluteError::new()),
+                Box::new(SquaredError::root_mean()),
+                Box::new(SquaredError::r2()),
                 Box::new(MeanOf::new("first", Goal::Maximize, |batch: &Predictions<'_>| {
                     Ok(batch.single()?.rows().map(|row| f64::from(row[0]) / 3.0).collect())
                 })),
@@ -302,8 +308,8 @@ proptest! {
                 let classes: Vec<u32> = batch.iter().map(|(_, class)| *class).collect();
                 let values: Vec<f32> = logits.iter().map(|v| (v * 5.0).sin().abs().round()).collect();
                 let targets = match i {
-                    0..=2 => classes.into(),
-                    3 | 4 => Targets::Labels(f32s(&values, &shape)),
+                    0..=5 => classes.into(),
+                    6..=8 => Targets::Labels(f32s(&values, &shape)),
                     _ => Targets::Numbers(f32s(&values, &shape)),
                 };
                 add(never.as_mut(), &logits, &shape, &targets).unwrap();
@@ -316,5 +322,71 @@ proptest! {
             prop_assert_eq!(never.state(), second.state());
             prop_assert_eq!(never.compute(), second.compute());
         }
+    }
+}
+
+#[test]
+fn classes_count_alike_in_their_means() {
+    // Targets 0 0 0 1 2, taken for 0 0 1 1 0; nothing is taken for 3 and nothing is of it.
+    let targets: Targets = vec![0, 0, 0, 1, 2].into();
+    let predicted = [0, 0, 1, 1, 0];
+    let logits: Vec<f32> = predicted
+        .iter()
+        .flat_map(|&class| (0..4).map(move |at| if at == class { 1.0 } else { 0.0 }))
+        .collect();
+    let of = |mut metric: ClassMean| value(&mut metric, &logits, &[5, 4], &targets).unwrap();
+    let close =
+        |got: f64, expected: f64| assert!((got - expected).abs() < 1e-12, "{got} {expected}");
+    close(of(ClassMean::balanced_accuracy()), (2.0 / 3.0 + 1.0 + 0.0) / 3.0);
+    close(of(ClassMean::precision()), (2.0 / 3.0 + 0.5 + 0.0) / 3.0);
+    close(of(ClassMean::recall()), (2.0 / 3.0 + 1.0 + 0.0) / 3.0);
+    close(of(ClassMean::f1()), (2.0 / 3.0 + 2.0 / 3.0 + 0.0) / 3.0);
+}
+
+#[test]
+fn squared_errors_are_those_of_the_formula() {
+    let targets = Targets::Numbers(f32s(&[1.0, 2.0, 3.0, 6.0], &[4, 1]));
+    let outputs = [1.0, 4.0, 3.0, 5.0];
+    let of = |mut metric: SquaredError| value(&mut metric, &outputs, &[4, 1], &targets).unwrap();
+    assert!((of(SquaredError::root_mean()) - 1.25f64.sqrt()).abs() < 1e-12);
+    assert!((of(SquaredError::r2()) - (1.0 - 5.0 / 14.0)).abs() < 1e-12); // mean 3, 4 + 1 + 0 + 9
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::default())]
+
+    /// The area is the share of pairs that are in order, an equal pair being half of one; and precision is averaged at every hit.
+    #[test]
+    fn areas_follow_their_pairwise_twins(rows in proptest::collection::vec((0i8..6, proptest::bool::ANY), 2..40)) {
+        let scores: Vec<f32> = rows.iter().map(|(score, _)| f32::from(*score)).collect();
+        let holds: Vec<f32> = rows.iter().map(|(_, holds)| f32::from(u8::from(*holds))).collect();
+        let shape = [rows.len(), 1];
+        let targets = Targets::Labels(f32s(&holds, &shape));
+        let (mut right, mut pairs) = (0.0, 0.0);
+        for (a, a_holds) in &rows {
+            for (b, b_holds) in &rows {
+                if *a_holds && !b_holds {
+                    pairs += 1.0;
+                    right += if a > b { 1.0 } else if a == b { 0.5 } else { 0.0 };
+                }
+            }
+        }
+        let expected = if pairs > 0.0 { right / pairs } else { 0.0 };
+        let area = value(&mut RankingArea::roc(), &scores, &shape, &targets).unwrap();
+        prop_assert!((area - expected).abs() < 1e-12, "{} {}", area, expected);
+
+        let hits = rows.iter().filter(|(_, holds)| *holds);
+        let precision = |threshold: i8| {
+            let above = rows.iter().filter(|(score, _)| *score >= threshold);
+            let of_them = above.clone().filter(|(_, holds)| *holds).count();
+            of_them as f64 / above.count() as f64
+        };
+        let precisions: Vec<f64> = hits.map(|(score, _)| precision(*score)).collect();
+        let expected = match pairs > 0.0 {
+            true => precisions.iter().sum::<f64>() / precisions.len() as f64,
+            false => 0.0,
+        };
+        let area = value(&mut RankingArea::average_precision(), &scores, &shape, &targets).unwrap();
+        prop_assert!((area - expected).abs() < 1e-12, "{} {}", area, expected);
     }
 }

@@ -90,6 +90,7 @@ fn settings(out: &Path) -> Settings {
         epochs: 2,
         schedule: Schedule::cosine(0.02, 10),
         clip_norm: Some(1.0),
+        best_by: None,
         seed: 9,
         save_every: Some(3),
         out: RunFolder::new(out),

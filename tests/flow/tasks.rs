@@ -1,0 +1,199 @@
+//! Tables of pictures: labels, numbers, probabilities, and classes of which one is rare.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use image::{Rgb, RgbImage};
+
+use crate::taper::{Ran, arg, taper};
+
+/// A run of seconds on the features of a frozen backbone.
+const QUICK: [&str; 13] = [
+    "--freeze",
+    "backbone",
+    "--augment",
+    "none",
+    "--image-size",
+    "64",
+    "--batch-size",
+    "8",
+    "--optimizer",
+    "adamw",
+    "--lr",
+    "0.01",
+    "--json",
+];
+
+/// A picture of vertical stripes in these colors.
+fn striped(colors: &[[u8; 3]]) -> RgbImage {
+    RgbImage::from_fn(48, 48, |x, _| Rgb(colors[(x as usize / 8) % colors.len()]))
+}
+
+/// A folder of `n` pictures and a table of what each has behind its name; every third validates.
+fn table(
+    dir: &Path,
+    name: &str,
+    header: &str,
+    n: usize,
+    row: impl Fn(usize) -> (RgbImage, String),
+) -> PathBuf {
+    let mut text = format!("file_name,split,{header}\n");
+    for i in 0..n {
+        let (picture, cells) = row(i);
+        picture.save(dir.join(format!("{i:03}.png"))).unwrap();
+        let part = if i % 3 == 2 { "val" } else { "train" };
+        text.push_str(&format!("{i:03}.png,{part},{cells}\n"));
+    }
+    let path = dir.join(name);
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn finetune(table: &Path, out: &Path, more: &[&str]) -> Ran {
+    let (data, out) = (arg(table), arg(out));
+    let args = ["finetune", "--data", &data, "--out", &out];
+    taper(&[&args[..], &QUICK[..], more].concat())
+}
+
+fn number(value: &serde_json::Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value}"))
+}
+
+/// What the finished model scores, which is what the best epoch said.
+fn evaluated(table: &Path, report: &serde_json::Value, metric: &str) -> serde_json::Value {
+    let model = report["model"].as_str().unwrap();
+    let ran = taper(&["eval", "--model", model, "--data", &arg(table), "--json"]).succeeds();
+    let (said, found) = (&report["best_val_scores"][metric], &ran.json()["scores"][metric]);
+    assert!((number(said) - number(found)).abs() < 1e-5, "{metric}: {said} {found}");
+    ran.json()
+}
+
+fn labels(dir: &Path) -> PathBuf {
+    let colors = [("blue", [20, 20, 220]), ("green", [20, 200, 20]), ("red", [220, 20, 20])];
+    table(dir, "labels.csv", "tags", 48, |i| {
+        let held: Vec<_> =
+            (0..3).filter(|bit| (i / 3) >> bit & 1 == 1).map(|at| colors[at]).collect();
+        let shade = u8::try_from(90 + i).unwrap();
+        let stripes: Vec<[u8; 3]> = held.iter().map(|held| held.1).chain([[shade; 3]]).collect();
+        let names: Vec<&str> = held.iter().map(|held| held.0).collect();
+        (striped(&stripes), names.join(";"))
+    })
+}
+
+#[test]
+fn many_labels_a_picture_are_learned_evaluated_and_predicted() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = labels(dir.path());
+    let ran = finetune(&data, &dir.path().join("run"), &["--epochs", "30"]).succeeds();
+    assert!(
+        ran.stderr.contains("3 labels, any number a picture: blue, green, red"),
+        "{}",
+        ran.stderr
+    );
+    let report = ran.json();
+    assert_eq!(
+        (&report["task"], &report["val_top1"]),
+        (&"multi-label".into(), &serde_json::Value::Null)
+    );
+    assert!(number(&report["best_val_scores"]["f1"]) > 0.9, "{report}");
+    let judged = evaluated(&data, &report, "f1");
+    assert!(number(&judged["scores"]["auroc"]) > 0.95, "{judged}");
+    assert!(judged.get("top1").is_none(), "{judged}");
+
+    let model = report["model"].as_str().unwrap();
+    let picture = arg(&dir.path().join("023.png")); // all three
+    let found = taper(&["predict", "--model", model, "--json", &picture]).succeeds().json();
+    let likely: Vec<f64> = found["predictions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| number(&it["probability"]))
+        .collect();
+    assert!(likely.len() == 3 && likely.iter().all(|it| *it > 0.5), "{found}");
+    // It has labels and no classes.
+    taper(&["prune", "--model", model, "--data", &arg(&data), "--target-macs", "0.5"])
+        .refuses(2, &["multi-label", "classes are needed"]);
+    let again = finetune(&data, &dir.path().join("again"), &["--epochs", "30"]).succeeds();
+    let [first, second] =
+        [&report, &again.json()].map(|report| fs::read(report["model"].as_str().unwrap()).unwrap());
+    assert!(first == second, "the same run gives another file");
+}
+
+#[test]
+fn a_number_is_predicted_in_its_own_unit() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = table(dir.path(), "ages.csv", "brightness", 60, |i| {
+        let level = u8::try_from(20 + 7 * (i / 2)).unwrap();
+        (striped(&[[level; 3], [level, level / 2, level]]), format!("{}.5", 1000 + 10 * i))
+    });
+    let ran = finetune(&data, &dir.path().join("run"), &["--epochs", "40", "--loss", "huber"]);
+    let report = ran.succeeds().json();
+    assert_eq!(report["task"], "regression");
+    // Saying the middle every time is off by 150 on average.
+    assert!(number(&report["best_val_scores"]["mae"]) < 40.0, "{report}");
+    let judged = evaluated(&data, &report, "mae");
+    assert!(number(&judged["scores"]["r2"]) > 0.9, "{judged}");
+    let (model, picture) = (report["model"].as_str().unwrap(), arg(&dir.path().join("030.png")));
+    let found = taper(&["predict", "--model", model, "--json", &picture]).succeeds().json();
+    assert_eq!(found["numbers"][0]["name"], "brightness");
+    assert!((number(&found["numbers"][0]["value"]) - 1300.5).abs() < 100.0, "{found}");
+}
+
+#[test]
+fn probabilities_of_classes_are_learned() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = table(dir.path(), "soft.csv", "dark,light", 48, |i| {
+        let level = u8::try_from(30 + 4 * i).unwrap();
+        let light = i as f64 / 47.0;
+        (striped(&[[level; 3]]), format!("{:.6},{:.6}", 1.0 - light, light))
+    });
+    let columns =
+        ["--target-columns", "dark,light", "--targets", "probabilities", "--epochs", "20"];
+    let report = finetune(&data, &dir.path().join("run"), &columns).succeeds().json();
+    assert!(number(&report["best_val_top1"]) >= 0.9, "{report}");
+    // The entropy of the targets is the least that a cross-entropy can be, and above zero.
+    assert!(number(&report["val_loss"]) > 0.3, "{report}");
+}
+
+#[test]
+fn a_rare_class_is_told_better_when_classes_count_alike() {
+    let dir = tempfile::tempdir().unwrap();
+    let noise = |i: usize| u8::try_from((i * 37) % 91).unwrap();
+    let data = table(dir.path(), "rare.csv", "label", 120, |i| {
+        let is_rare = i % 20 < 3; // of every part alike
+        let level = if is_rare { 118 } else { 100 };
+        let class = if is_rare { "rare" } else { "usual" };
+        (striped(&[[level, noise(i), 90], [noise(i + 7); 3]]), class.to_owned())
+    });
+    let score = |name: &str, more: &[&str]| {
+        let more = [&["--epochs", "4", "--best-by", "balanced_accuracy"], more].concat();
+        let report = finetune(&data, &dir.path().join(name), &more).succeeds().json();
+        number(&report["best_val_scores"]["balanced_accuracy"])
+    };
+    let plain = score("plain", &[]);
+    let weighed = score("weighed", &["--class-weights", "balanced"]);
+    let drawn = score("drawn", &["--sampling", "balanced"]);
+    assert!(weighed > plain && drawn > plain, "{plain} {weighed} {drawn}");
+}
+
+#[test]
+fn what_contradicts_the_pictures_is_refused_before_anything_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, out) = (labels(dir.path()), dir.path().join("run"));
+    for (more, parts) in [
+        (&["--loss", "cross-entropy"][..], &["--loss", "bce, focal"][..]),
+        (&["--label-smoothing", "0.1"], &["--label-smoothing", "no classes"]),
+        (&["--best-by", "top1"], &["--best-by", "top1", "f1"]),
+        (&["--target-columns", "tag"], &["no column `tag`", "`tags`"]),
+        (&["--targets", "numbers"], &["line 2", "is no number"]),
+        (&["--class-weights", "balanced", "--sampling", "balanced"], &["count twice"]),
+    ] {
+        finetune(&data, &out, more).refuses(2, parts);
+        assert!(!out.exists(), "{more:?}");
+    }
+    let folder = arg(dir.path());
+    taper(&["finetune", "--data", &folder, "--target-columns", "tags"])
+        .refuses(2, &["--target-columns", "without a table"]);
+    let gone = arg(&dir.path().join("gone.csv"));
+    taper(&["finetune", "--data", &gone]).refuses(2, &["gone.csv", "cannot be read"]);
+}
