@@ -1,0 +1,125 @@
+//! One list of options, what depends on others, and configurations of before.
+
+use super::*;
+
+/// Every key of `config.json` is an option of the list, in order, and every option that makes the result is in the line.
+#[test]
+fn one_list_is_behind_the_configuration_and_the_line() {
+    let options = FineTuneOptions { clip_norm: Some(0.5), ..FineTuneOptions::default() };
+    let json = serde_json::to_value(&options).unwrap();
+    let keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+    let list = options.list();
+    assert_eq!(list.iter().map(|option| option.name).collect::<Vec<_>>(), keys);
+    let line = options.recipe();
+    for OptionValue { name, role, .. } in &list {
+        let is_there = format!(", {line}").contains(&format!(", {} ", name.replace('_', " ")));
+        assert_eq!(is_there, *role == Role::Recipe, "{name}: {line}");
+    }
+    assert!(line.contains("clip norm 0.5") && line.contains("head lr scale 1,"), "{line}");
+}
+
+#[test]
+fn what_depends_on_other_options_is_filled_in_once() {
+    let options = FineTuneOptions { freeze: Freeze::Backbone, ..FineTuneOptions::default() };
+    let resolved = options.resolved();
+    assert_eq!(
+        (resolved.head_epochs, resolved.lr, resolved.head_lr_scale),
+        (0, Some(0.01), Some(1.0))
+    );
+    assert_eq!(resolved.resolved(), resolved);
+    assert_eq!(resolved.recipe(), options.recipe());
+    let cold = FineTuneOptions { head_epochs: 0, ..FineTuneOptions::default() };
+    assert_eq!(cold.resolved().resolved().head_lr_scale, Some(10.0));
+}
+
+/// A run of a version that did not know of teachers goes on.
+#[test]
+fn a_configuration_without_the_newer_options_is_read() {
+    let options = FineTuneOptions { epochs: 3, shards: 1, ..FineTuneOptions::default() };
+    let mut json = serde_json::to_value(&options).unwrap();
+    for newer in [
+        "teacher",
+        "ema",
+        "distill_temperature",
+        "distill_weight",
+        "bn_l1",
+        "shards",
+        "reduce",
+        "reduce_dtype",
+        "sync_bn",
+        "trace",
+        "table",
+        "image_column",
+        "target_columns",
+        "targets",
+        "loss",
+        "focal_gamma",
+        "class_weights",
+        "sampling",
+        "best_by",
+    ] {
+        assert!(json.as_object_mut().unwrap().remove(newer).is_some(), "{newer}");
+    }
+    assert_eq!(serde_json::from_value::<FineTuneOptions>(json).unwrap(), options);
+}
+
+#[test]
+fn a_teacher_fills_in_how_it_teaches_and_without_one_nothing_may_say_how() {
+    let taught = FineTuneOptions {
+        teacher: Some("big".to_owned()),
+        distill_weight: Some(0.5),
+        ..FineTuneOptions::default()
+    };
+    assert_eq!(taught.distillation(), Some((4.0, 0.5)));
+    assert!(taught.recipe().contains("distill temperature 4, distill weight 0.5, "));
+    assert_eq!(FineTuneOptions::default().distillation(), None);
+    let refused = |options: FineTuneOptions| options.check().unwrap_err().to_string();
+    let alone = FineTuneOptions { teacher: None, ..taught.clone() };
+    assert_eq!(refused(alone), "`distill_weight` is 0.5, it must be absent without a `teacher`");
+    let odd = FineTuneOptions { distill_weight: Some(1.5), ..taught.clone() };
+    assert_eq!(refused(odd), "`distill_weight` is 1.5, it must be from 0 to 1");
+    let odd = FineTuneOptions { distill_temperature: Some(0.0), ..taught };
+    assert_eq!(refused(odd), "`distill_temperature` is 0, it must be a positive number");
+}
+
+#[test]
+fn a_penalty_on_norms_needs_norms_that_are_trained() {
+    let options = FineTuneOptions { bn_l1: Some(1e-4), ..FineTuneOptions::default() };
+    options.check().unwrap();
+    let frozen = FineTuneOptions { freeze: Freeze::Backbone, ..options.clone() };
+    assert!(frozen.check().unwrap_err().to_string().starts_with("`bn_l1` is 0.0001"));
+    let odd = FineTuneOptions { bn_l1: Some(f64::NAN), ..options };
+    assert!(odd.check().unwrap_err().to_string().starts_with("`bn_l1` is NaN"));
+}
+
+#[test]
+fn augmentations_that_contradict_are_refused_with_both_named() {
+    let refused = |options: FineTuneOptions| options.check().unwrap_err().to_string();
+    let none = FineTuneOptions { augment: Augment::None, ..FineTuneOptions::default() };
+    assert_eq!(
+        refused(FineTuneOptions { erase: 0.25, ..none.clone() }),
+        "`erase` is 0.25, it must be 0 with `augment` none, which changes no picture at random"
+    );
+    assert_eq!(
+        refused(FineTuneOptions { repeats: 3, ..none.clone() }),
+        "`repeats` is 3, it must be 1 with `augment` none, which changes no picture at random"
+    );
+    FineTuneOptions { mixup: 0.2, cutmix: 1.0, ..none }.check().unwrap();
+    let all = FineTuneOptions::default();
+    for odd in [
+        FineTuneOptions { erase: 1.5, ..all.clone() },
+        FineTuneOptions { mixup: -1.0, ..all.clone() },
+        FineTuneOptions { cutmix: f64::NAN, ..all.clone() },
+        FineTuneOptions { repeats: 0, ..all },
+    ] {
+        assert!(refused(odd).contains("it must be"));
+    }
+}
+
+#[test]
+fn threads_beyond_any_machine_are_refused() {
+    let options = FineTuneOptions { threads: 100_000, ..FineTuneOptions::default() };
+    let error = options.check().unwrap_err();
+    assert_eq!(error.to_string(), "`threads` is 100000, it must be from 0 to 1024");
+    assert!(error.is_request());
+}
