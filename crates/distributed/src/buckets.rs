@@ -1,6 +1,6 @@
 //! Gradients that are sent while others are still computed.
 //!
-//! Above: the training. Below: `group`. Not here: sums over shards (`tree`), who says that a gradient is final (`engine`).
+//! Above: the training, `forecast`. Below: `group`. Not here: sums over shards (`tree`), who says that a gradient is final (`engine`).
 //! Source: Li et al. 2020, "PyTorch Distributed", <https://arxiv.org/abs/2006.15704>, section 3.2.3, with smaller buckets.
 
 use std::ops::Range;
@@ -73,6 +73,11 @@ impl Buckets {
     #[must_use]
     pub fn lengths(&self) -> Vec<usize> {
         self.members.iter().map(|members| self.length(members)).collect()
+    }
+
+    /// Parameters of each bucket.
+    pub(crate) fn members(&self) -> &[Range<usize>] {
+        &self.members
     }
 
     fn length(&self, members: &Range<usize>) -> usize {

@@ -8,6 +8,8 @@
 //! [`Tree`], and ranks go on with the same tree ([`Reduction::Exact`]), so that the sum has the same bits on 1, 2, 4 or 8 ranks.
 //! [`Buckets`] cut the parameters into pieces that are sent as soon as they are whole.
 //!
+//! [`Buckets::forecast`] says beforehand what a network will make of a step.
+//!
 //! Engines: [`Group::alone`] (one rank, no thread, no copy), [`Group::threads`] (ranks in one process, for tests and
 //! documentation), and with the feature `mpi` `Group::mpi` (processes that `mpirun` or `srun` has started), which needs an MPI
 //! library and libclang to be built: Open MPI 4.1 and MPICH 4.0 are tested, and a program runs under the one it was built with.
@@ -41,6 +43,7 @@ mod communicator;
 mod control;
 mod digest;
 mod error;
+mod forecast;
 mod group;
 #[cfg(feature = "mpi")]
 mod mpi;
@@ -55,6 +58,7 @@ pub use communicator::Communicator;
 pub use control::Control;
 pub use digest::{Digest, digest_f32};
 pub use error::{Error, Result};
+pub use forecast::{Forecast, Link};
 pub use group::{Group, GroupOptions, Pending, TIME_LIMIT};
 pub use reduce::{ReduceDtype, ReduceOptions, Reduction};
 pub use shards::Shards;

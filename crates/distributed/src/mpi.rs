@@ -21,14 +21,15 @@ use ::mpi::traits::{
 };
 use ::mpi::{Rank, Tag, Threading};
 
+use crate::forecast::LONGEST_PAUSE;
 use crate::{Communicator, Control, Error, Group, GroupOptions, Result};
 use watch::Watch;
 
 /// Messages of [`Communicator::exchange`].
 const DATA: Tag = 1;
 
-/// The first and the longest pause between two looks at an operation.
-const PAUSES: [Duration; 2] = [Duration::from_micros(20), Duration::from_micros(200)];
+/// The first pause between two looks at an operation; they grow up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_micros(20);
 
 /// How often other ranks are listened to.
 const LOOK: Duration = Duration::from_millis(10);
@@ -294,8 +295,8 @@ struct Pauses {
 
 impl Pauses {
     fn sleep(&mut self) {
-        let [first, longest] = PAUSES;
-        thread::sleep((first * 2_u32.saturating_pow(self.taken)).min(longest));
+        let longest = Duration::from_secs_f64(LONGEST_PAUSE);
+        thread::sleep((FIRST_PAUSE * 2_u32.saturating_pow(self.taken)).min(longest));
         self.taken = (self.taken + 1).min(8);
     }
 }

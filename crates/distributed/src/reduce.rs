@@ -1,6 +1,6 @@
 //! Sums over ranks.
 //!
-//! Above: `group`. Below: `communicator`, `bf16`, `bytes`, `tree`. Not here: sums over one rank's shards (`tree`), buckets (`buckets`).
+//! Above: `group`, `forecast`. Below: `communicator`, `bf16`, `bytes`, `tree`. Not here: sums over one rank's shards (`tree`), buckets (`buckets`).
 //! The exact sum is that of a binary tree over ranks, by recursive doubling: after the step of distance d each rank has the sum of
 //! the 2d ranks around it. Long vectors are halved on the way and gathered again (recursive halving), which moves fewer bytes and
 //! adds each element in the same tree. Source: Thakur, Rabenseifner and Gropp 2005, "Optimization of Collective Communication
@@ -62,10 +62,56 @@ pub(crate) fn reduce(
         ReduceOptions { reduction: Reduction::Exact, .. } => exact(communicator, values, scratch),
         ReduceOptions { reduction: Reduction::Fast, .. } => {
             communicator.all_reduce(values)?;
-            // What a ring sends, and every good algorithm for long vectors.
-            Ok(8 * values.len() * (communicator.size() - 1) / communicator.size())
+            Ok(rounds(values.len(), communicator.size(), options)?.iter().map(|it| it.bytes).sum())
         }
     }
+}
+
+/// One message of a reduction: a rank sends so many bytes while it receives as many, and adds so many values of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Round {
+    pub(crate) bytes: usize,
+    pub(crate) sums: usize,
+}
+
+/// The messages that rank 0 sends in [`reduce`], one after the other. Of the engine's own all-reduce, those of a ring, which sends as little
+/// as any does for long vectors.
+pub(crate) fn rounds(length: usize, ranks: usize, options: ReduceOptions) -> Result<Vec<Round>> {
+    let there_and_back = |bytes: usize| {
+        let there = vec![Round { bytes, sums: length / ranks }; ranks - 1];
+        let back = vec![Round { bytes, sums: 0 }; ranks - 1];
+        [there, back].concat()
+    };
+    Ok(match options {
+        _ if ranks < 2 => Vec::new(),
+        ReduceOptions { dtype: ReduceDtype::Bf16, .. } => there_and_back(2 * length / ranks),
+        ReduceOptions { reduction: Reduction::Fast, .. } => there_and_back(4 * length / ranks),
+        ReduceOptions { reduction: Reduction::Exact, .. } => {
+            is_power_of_two(ranks)?;
+            if !is_halved(ranks, length) {
+                let whole = Round { bytes: 4 * length, sums: length };
+                return Ok(distances(ranks).map(|_| whole).collect());
+            }
+            let halvings = halvings(0, ranks, length);
+            let there = halvings.iter().map(|it| (it.theirs.len(), it.kept.len()));
+            let back = halvings.iter().rev().map(|it| (it.kept.len(), 0));
+            there.chain(back).map(|(sent, sums)| Round { bytes: 4 * sent, sums }).collect()
+        }
+    })
+}
+
+fn is_power_of_two(ranks: usize) -> Result<()> {
+    if ranks.is_power_of_two() {
+        return Ok(());
+    }
+    let rule =
+        "an exact reduction needs a power of two of ranks; any number will do with `--reduce fast`";
+    Err(Error::Shards { shards: ranks, ranks, rule })
+}
+
+/// Whether a vector is halved on its way, instead of being sent as a whole.
+fn is_halved(ranks: usize, length: usize) -> bool {
+    ranks > 2 && length >= HALVED_FROM
 }
 
 fn exact(
@@ -73,12 +119,8 @@ fn exact(
     values: &mut [f32],
     scratch: &mut Vec<f32>,
 ) -> Result<usize> {
-    let ranks = communicator.size();
-    if !ranks.is_power_of_two() {
-        let rule = "an exact reduction needs a power of two of ranks; any number will do with `--reduce fast`";
-        return Err(Error::Shards { shards: ranks, ranks, rule });
-    }
-    match ranks > 2 && values.len() >= HALVED_FROM {
+    is_power_of_two(communicator.size())?;
+    match is_halved(communicator.size(), values.len()) {
         true => halving(communicator, values, scratch),
         false => doubling(communicator, values, scratch),
     }
@@ -127,38 +169,50 @@ fn doubling(
     Ok(sent)
 }
 
+/// What a rank shares with one peer: it goes on with one half of what both have, and gives the other.
+struct Halving {
+    peer: usize,
+    kept: Range<usize>,
+    theirs: Range<usize>,
+}
+
+fn halvings(rank: usize, ranks: usize, length: usize) -> Vec<Halving> {
+    let mut mine = 0..length;
+    let halve = |distance| {
+        let peer = rank ^ distance;
+        let middle = mine.start + mine.len() / 2;
+        let (lower, upper) = (mine.start..middle, middle..mine.end);
+        let (kept, theirs) = if rank < peer { (lower, upper) } else { (upper, lower) };
+        mine = kept.clone();
+        Halving { peer, kept, theirs }
+    };
+    distances(ranks).map(halve).collect()
+}
+
 fn halving(
     communicator: &mut dyn Communicator,
     values: &mut [f32],
     scratch: &mut Vec<f32>,
 ) -> Result<usize> {
-    let (rank, mut sent) = (communicator.rank(), 0);
-    let mut mine = 0..values.len();
-    let mut given: Vec<(usize, Range<usize>)> = Vec::new();
-    for distance in distances(communicator.size()) {
-        let peer = rank ^ distance;
-        let middle = mine.start + mine.len() / 2;
-        let (lower, upper) = (mine.start..middle, middle..mine.end);
-        let (kept, theirs) = if rank < peer { (lower, upper) } else { (upper, lower) };
+    let halvings = halvings(communicator.rank(), communicator.size(), values.len());
+    let mut sent = 0;
+    for Halving { peer, kept, theirs } in &halvings {
         scratch.resize(kept.len(), 0.0);
-        communicator.exchange_f32(peer, &values[theirs.clone()], scratch)?;
+        communicator.exchange_f32(*peer, &values[theirs.clone()], scratch)?;
         sent += 4 * theirs.len();
         add(&mut values[kept.clone()], scratch);
-        given.push((peer, theirs));
-        mine = kept;
     }
-    for (peer, theirs) in given.into_iter().rev() {
+    for Halving { peer, kept, theirs } in halvings.iter().rev() {
         // What is given back stands right before or behind what is owned.
-        let cut = mine.start.max(theirs.start);
+        let cut = kept.start.max(theirs.start);
         let (lower, upper) = values.split_at_mut(cut);
         let part = |whole: &Range<usize>| whole.start - cut..whole.end - cut;
-        let (send, receive) = match mine.start < theirs.start {
-            true => (&lower[mine.clone()], &mut upper[part(&theirs)]),
-            false => (&upper[part(&mine)], &mut lower[theirs.clone()]),
+        let (send, receive) = match kept.start < theirs.start {
+            true => (&lower[kept.clone()], &mut upper[part(theirs)]),
+            false => (&upper[part(kept)], &mut lower[theirs.clone()]),
         };
-        communicator.exchange_f32(peer, send, receive)?;
-        sent += 4 * mine.len();
-        mine = mine.start.min(theirs.start)..mine.end.max(theirs.end);
+        communicator.exchange_f32(*peer, send, receive)?;
+        sent += 4 * kept.len();
     }
     Ok(sent)
 }
