@@ -212,3 +212,40 @@ fn a_batch_is_found_for_an_amount_of_memory() {
     assert!(one > 8 && two > 2 * one, "{one} and {two}");
     assert_eq!(largest("1MB"), 0);
 }
+
+#[test]
+fn steps_on_ranks_are_predicted_and_impossible_networks_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let machine = arg(&calibration(dir.path(), |_| ()));
+    let [csv, html] = ["ranks.csv", "page.html"].map(|name| arg(&dir.path().join(name)));
+    let line = ["--model", "mobilenetv2_035", "--batch", "4", "--threads", "2", "--on", &machine];
+    let asked = |more: &[&str]| cost(&[&line[..], more].concat());
+    let more = ["--ranks", "2..8", "--network", "1Gb,20us:25Gb", "--network", "100Mb"];
+    let files = ["--csv", &csv, "--html", &html, "--json"];
+    let report = asked(&[&more[..], &files].concat()).succeeds().json();
+    let rows = report["ranks"]["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 9);
+    let time = |row: &Value, name: &str| row[name].as_f64().unwrap();
+    for row in rows {
+        assert_eq!(row["compute_ms"], report["time"]["training_ms"]);
+        assert!(time(row, "efficiency") < 1.0 && time(row, "stall_ms") > 0.0, "{row}");
+    }
+    assert!(time(&rows[0], "stall_ms") < time(&rows[6], "stall_ms"));
+    let csv = std::fs::read_to_string(csv).unwrap();
+    assert!(csv.starts_with("network,ranks,batch,step_ms,") && csv.lines().count() == 10, "{csv}");
+    assert!(std::fs::read_to_string(html).unwrap().contains("Efficiency"));
+
+    let table = asked(&[&more[..], &["--scaling", "strong", "--reduce-dtype", "bf16"]].concat());
+    table.refuses(2, &["--batch is 4", "8 or more"]);
+    let table = asked(&["--ranks", "2,4", "--scaling", "strong"]).succeeds();
+    for word in ["sums exact in f32", "10Gb", "all ranks together", "efficiency"] {
+        assert!(table.stdout.contains(word), "no {word} in {}", table.stdout);
+    }
+    asked(&["--ranks", "2..x"]).refuses(2, &["`2..x` is no number of ranks", "2..64"]);
+    asked(&["--ranks", "2", "--network", "10GB"])
+        .refuses(2, &["`10GB` is no network", "20us:25Gb"]);
+    asked(&["--ranks", "3"]).refuses(2, &["power of two", "--reduce fast"]);
+    asked(&["--ranks", "3", "--reduce", "fast"]).succeeds();
+    asked(&["--network", "1Gb"]).refuses(2, &["required"]);
+    cost(&["--model", "mobilenetv2_035", "--ranks", "2"]).refuses(2, &["calibrate this machine"]);
+}

@@ -1,7 +1,8 @@
 //! `taper cost`: what a network costs, before it runs.
 //!
-//! Above: `args`. Below: `taper_recipes::{calibrate, cost}`, `cost::table`. Not here: the counting (`taper_recipes`).
+//! Above: `args`. Below: `taper_recipes::{calibrate, cost}`, `cost::{ranks, table}`. Not here: the counting (`taper_recipes`).
 
+mod ranks;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -14,9 +15,10 @@ use clap::Args;
 use serde_json::json;
 use taper_recipes::{
     Assertion, CalibrationOptions, CostNetwork, CostOptions, CostReport, FineTuneOptions, Freeze,
-    Measure, OptimizerKind, Sweep, parse_bytes,
+    Measure, OptimizerKind, RanksCostOptions, Sweep, parse_bytes,
 };
 
+use self::ranks::RanksFlags;
 use crate::args::{Arch, Shared};
 use crate::output::Output;
 use crate::progress::Share;
@@ -33,6 +35,7 @@ Examples: taper cost --model mobilenetv2_100
           taper cost --model my-model/model.safetensors --batch 32 --memory 4GiB
           taper cost --model mobilenetv3_small_100 --assert 'macs<=60M' --assert 'latency<=4ms'
           taper cost --model mobilenetv2_100 --sweep image-size=96..256:32 --sweep width=0.5,0.75,1
+          taper cost --model mobilenetv2_100 --batch 16 --threads 1 --ranks 2..64 --network 1Gb,10Gb
           taper cost --compare mobilenetv2_100 mobilenetv3_large_100 efficientnet_lite0
 
 Counts are of one image: multiply-accumulates of convolutions, linear layers and attention; what norms, activations and pools do is
@@ -40,7 +43,7 @@ listed apart. Memory is of the plan that the engine obeys. Times are predicted f
 that --on names. Exit code 1 if an assertion does not hold.
 
 With --json: {\"params\",\"macs\",\"peak_activation_bytes\",\"memory\",\"training_memory\",\"time\",\
-\"layers\":[{\"name\",\"op\",\"params\",\"macs\",…}…],\"sweeps\",\"savings\",…}")]
+\"layers\":[{\"name\",\"op\",\"params\",\"macs\",…}…],\"sweeps\",\"savings\",\"ranks\",…}")]
 pub(crate) struct Flags {
     /// Name (see `taper models`), model file, or a graph in JSON
     #[arg(long, value_name = "NAME|FILE", required_unless_present_any = ["calibrate", "compare"])]
@@ -87,6 +90,8 @@ pub(crate) struct Flags {
     /// Epochs of that run
     #[arg(long, value_name = "N", requires = "data", default_value_t = FineTuneOptions::default().epochs)]
     epochs: usize,
+    #[command(flatten)]
+    ranks: RanksFlags,
     /// What leaving each block and each layer out would save
     #[arg(long, conflicts_with = "compare")]
     savings: bool,
@@ -96,7 +101,7 @@ pub(crate) struct Flags {
     /// How many scopes deep the table goes; every layer if it is large
     #[arg(long, value_name = "N", default_value_t = 2)]
     depth: usize,
-    /// Write the layers as a table of comma-separated values
+    /// Write the layers as a table of comma-separated values; with --ranks, their lines
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
     /// Write everything onto one page with pictures: where costs come from, memory over time, the roofline, what is swept
@@ -142,12 +147,15 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
         memory: flags.memory.as_deref().map(parse_bytes).transpose()?,
         ..CostOptions::new(flags.arch.of(flags.model.unwrap_or_default()))
     };
+    let has_ranks = flags.ranks.options()?.is_some();
     let reports = if flags.compare.is_empty() {
         let asked = Asked {
             sweeps: &flags.sweeps,
             savings: flags.savings,
             depth: flags.depth,
             html: flags.html.as_deref(),
+            ranks: flags.ranks.options()?,
+            ranks_csv: flags.csv.as_deref(),
             recipe: flags.data.map(|data| FineTuneOptions {
                 data: Some(data),
                 epochs: flags.epochs,
@@ -165,7 +173,7 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
         output.json(&json!({ "models": reports }))?;
         reports
     };
-    if let Some(path) = &flags.csv {
+    if let Some(path) = flags.csv.as_ref().filter(|_| !has_ranks) {
         taper_recipes::write_costs_csv(path, &reports)?;
     }
     let mut broken = 0;
@@ -186,6 +194,9 @@ struct Asked<'a> {
     savings: bool,
     depth: usize,
     html: Option<&'a Path>,
+    ranks: Option<RanksCostOptions>,
+    /// Where the lines of ranks go.
+    ranks_csv: Option<&'a Path>,
     /// Of a whole run.
     recipe: Option<FineTuneOptions>,
 }
@@ -221,8 +232,16 @@ fn one(options: &CostOptions, asked: &Asked<'_>, output: &Output) -> Result<Cost
         output.say(format!("\n{}", table::run(&run)));
         value["run"] = serde_json::to_value(run)?;
     }
+    let mut on_ranks = None;
+    if let Some(ranks) = &asked.ranks {
+        let network = CostNetwork::open(&options.model)?;
+        let cost = ranks::predict(&network, options, ranks, asked.ranks_csv)?;
+        output.say(format!("\n{}", ranks::table(&cost)));
+        value["ranks"] = serde_json::to_value(&cost)?;
+        on_ranks = Some(cost);
+    }
     if let Some(path) = asked.html {
-        taper_recipes::cost_page(path, &report, &swept, &savings)?;
+        taper_recipes::cost_page(path, &report, &swept, &savings, on_ranks.as_ref())?;
     }
     output.json(&value)?;
     Ok(report)

@@ -14,5 +14,5 @@ mod training;
 pub use calibration::{
     BandSample, Calibration, FORMAT, Machine, Mode, ModeSamples, StepSample, UnitSample,
 };
-pub use inference::{LatencyModel, Prediction, UnitPrediction, around, band_shape};
+pub use inference::{GradientTimes, LatencyModel, Prediction, UnitPrediction, around, band_shape};
 pub use roof::Roof;

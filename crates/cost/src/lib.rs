@@ -43,7 +43,7 @@ pub use count::{
     Cost, NetworkCost, adaptive_window, covered, macs, of, of_trained, op_flops, op_macs, params,
 };
 pub use error::{Error, Result};
-pub use latency::{Calibration, LatencyModel, Prediction, Roof};
+pub use latency::{Calibration, GradientTimes, LatencyModel, Prediction, Roof};
 pub use memory::{InferenceMemory, TrainingMemory, inference_memory, training_memory};
 pub use scope::ScopeCost;
 pub use timeline::{LiveTensor, Moment, Pass, Timeline};

@@ -1,6 +1,6 @@
 //! What a network costs: counts, memory and time, before it runs.
 //!
-//! Above: the binary, Rust users. Below: `taper_cost`, `cost::{assertion, budget, csv, network, page, report, run, sweep}`, `calibration`, `source`. Not here: the counting
+//! Above: the binary, Rust users. Below: `taper_cost`, `cost::{assertion, budget, csv, network, page, ranks, report, run, sweep}`, `calibration`, `source`. Not here: the counting
 //! (`taper_cost`), measuring a machine (`calibration`).
 
 mod assertion;
@@ -8,14 +8,16 @@ mod budget;
 pub(crate) mod csv;
 mod network;
 pub(crate) mod page;
+mod ranks;
 mod report;
 mod run;
 mod sweep;
 
 use std::path::PathBuf;
 
-use taper_cost::{Calibration, LatencyModel, Prediction};
+use taper_cost::{Calibration, LatencyModel, Prediction, Roof};
 use taper_engine::Cpu;
+use taper_graph::Graph;
 use taper_transfer::Freeze;
 
 use crate::bench::measure;
@@ -29,6 +31,10 @@ pub use budget::largest_batch;
 pub use csv::write_costs_csv;
 pub use network::Network as CostNetwork;
 pub use page::{comparison_page, cost_page};
+pub use ranks::{
+    NetworkLink, RanksCost, RanksCostOptions, RanksRow, parse_link, parse_ranks, ranks_cost,
+    write_ranks_csv,
+};
 pub use report::{
     CostReport, LayerCost, LiveTensorCost, MemoryCost, MomentCost, ScopeRow, TimeCost,
     TrainingMemoryCost, UnitRow,
@@ -179,9 +185,7 @@ impl<'a> Predictor<'a> {
         let graph = &network.graph;
         let size = options.image_size.unwrap_or(network.size);
         let shape = [options.batch, size[0], size[1]];
-        let frozen =
-            options.freeze.frozen_params(graph).map_err(|source| Error::Transfer { source })?;
-        let trained: Vec<bool> = frozen.iter().map(|frozen| !frozen).collect();
+        let trained = trained(graph, options)?;
         let costs =
             taper_cost::of_trained(graph, size, |id| trained[id.index()]).map_err(failed)?;
         let outputs: Vec<&str> = graph.main_outputs().collect();
@@ -215,6 +219,31 @@ impl<'a> Predictor<'a> {
             largest,
         }))
     }
+}
+
+impl Predictor<'_> {
+    /// A training step, if there is a calibration.
+    fn training_step(
+        &self,
+        network: &CostNetwork,
+        options: &CostOptions,
+    ) -> Result<Option<(Prediction, &Roof)>> {
+        let Some((model, _)) = &self.fitted else { return Ok(None) };
+        let (graph, trained) = (&network.graph, trained(&network.graph, options)?);
+        let [h, w] = options.image_size.unwrap_or(network.size);
+        let outputs: Vec<&str> = graph.main_outputs().collect();
+        let shape = [options.batch, h, w];
+        let step =
+            model.training_step(graph, &outputs, &trained, shape, setup::slots(&options.recipe()));
+        Ok(Some((step.map_err(|source| Error::Cost { source })?, model.roof())))
+    }
+}
+
+/// What is trained, by parameter.
+fn trained(graph: &Graph, options: &CostOptions) -> Result<Vec<bool>> {
+    let frozen = options.freeze.frozen_params(graph);
+    let frozen = frozen.map_err(|source| Error::Transfer { source })?;
+    Ok(frozen.iter().map(|frozen| !frozen).collect())
 }
 
 /// What several networks cost, side by side, each at its own size if none is said.

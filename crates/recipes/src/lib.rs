@@ -37,10 +37,11 @@ pub use bench::bench;
 pub use calibration::{CalibrationOptions, calibrate};
 pub use cost::{
     Assertion, CostNetwork, CostOptions, CostReport, CostSummary, LayerCost, LiveTensorCost,
-    Measure, MemoryCost, Metric, MomentCost, RunCost, Saving, ScopeRow, SweepReport, SweepRow,
-    TimeCost, TrainingMemoryCost, UnitRow, calibration_for, compare_costs, comparison_page, cost,
-    cost_of, cost_page, largest_batch, parse_bytes, parse_sweep, run_cost, savings, sweep_costs,
-    write_costs_csv,
+    Measure, MemoryCost, Metric, MomentCost, NetworkLink, RanksCost, RanksCostOptions, RanksRow,
+    RunCost, Saving, ScopeRow, SweepReport, SweepRow, TimeCost, TrainingMemoryCost, UnitRow,
+    calibration_for, compare_costs, comparison_page, cost, cost_of, cost_page, largest_batch,
+    parse_bytes, parse_link, parse_ranks, parse_sweep, ranks_cost, run_cost, savings, sweep_costs,
+    write_costs_csv, write_ranks_csv,
 };
 pub use error::{Error, Result};
 pub use evaluate::{evaluate, evaluate_on};
@@ -53,8 +54,8 @@ pub use observer::{Epoch, Event, Observer, RunPlan, Silent, Step};
 pub use options::{
     Augment, AugmentHelp, AugmentStep, BenchMode, BenchOptions, ClassWeights, EvaluateOptions,
     FineTuneOptions, Labels, LookOptions, LossKind, MAX_THREADS, OptimizerKind, OptionValue,
-    PredictOptions, Pretrained, Reduce, ReduceDtype, Role, Sampling, ScheduleKind, TableColumns,
-    TargetWord,
+    PredictOptions, Pretrained, Reduce, ReduceDtype, Role, Sampling, Scaling, ScheduleKind,
+    TableColumns, TargetWord,
 };
 pub use predict::{predict, predict_observed};
 pub use ranks::{group, must_be_alone};

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 pub use augment::{Augment, AugmentHelp, AugmentStep};
 pub use choice::{
     BenchMode, ClassWeights, Labels, LossKind, OptimizerKind, Pretrained, Reduce, ReduceDtype,
-    Sampling, ScheduleKind, TargetWord,
+    Sampling, Scaling, ScheduleKind, TargetWord,
 };
 pub use fine_tune::FineTuneOptions;
 pub use list::{OptionValue, Role};

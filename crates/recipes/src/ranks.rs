@@ -121,13 +121,9 @@ pub(crate) fn with_shards(options: &FineTuneOptions, group: &Group) -> FineTuneO
 /// Shares steps out, if all ranks were asked for the same by the same program.
 pub(crate) fn share(group: Arc<Group>, options: &FineTuneOptions) -> Result<DataParallel> {
     let shared = agree_on(&group, options).and_then(|()| {
-        let reduction = reduction(options.reduce);
-        Shards::new(options.shards, group.size(), reduction)?;
-        let dtype = match options.reduce_dtype {
-            ReduceDtype::F32 => taper_distributed::ReduceDtype::F32,
-            ReduceDtype::Bf16 => taper_distributed::ReduceDtype::Bf16,
-        };
-        Ok(ReduceOptions { reduction, dtype })
+        let reduce = reduce_options(options.reduce, options.reduce_dtype);
+        Shards::new(options.shards, group.size(), reduce.reduction)?;
+        Ok(reduce)
     });
     let reduce = ending_all(&group, shared)?;
     let parallel = DataParallel::new(group, options.shards, reduce);
@@ -167,10 +163,17 @@ fn print_of(bytes: &[u8]) -> String {
     format!("{:016x}", digest.finish())
 }
 
-fn reduction(reduce: Reduce) -> Reduction {
-    match reduce {
-        Reduce::Exact => Reduction::Exact,
-        Reduce::Fast => Reduction::Fast,
+/// How gradients are summed.
+pub(crate) fn reduce_options(reduce: Reduce, dtype: ReduceDtype) -> ReduceOptions {
+    ReduceOptions {
+        reduction: match reduce {
+            Reduce::Exact => Reduction::Exact,
+            Reduce::Fast => Reduction::Fast,
+        },
+        dtype: match dtype {
+            ReduceDtype::F32 => taper_distributed::ReduceDtype::F32,
+            ReduceDtype::Bf16 => taper_distributed::ReduceDtype::Bf16,
+        },
     }
 }
 

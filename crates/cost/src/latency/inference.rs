@@ -2,7 +2,7 @@
 //!
 //! Above: `latency`. Below: `fit`, `calibration`, `units`, `taper-plan`. Not here: training steps (`training`).
 
-use taper_graph::{Graph, NodeId};
+use taper_graph::{Graph, NodeId, ParamId};
 use taper_plan::inference::{BandPlan, ExecutionOrder, images_a_thread};
 use taper_plan::{InferenceMemory, InferencePlan};
 
@@ -44,6 +44,18 @@ pub struct Prediction {
     pub bound: Seconds,
     /// Unit by unit.
     pub units: Vec<UnitPrediction>,
+    /// When gradients become final, in training.
+    pub gradients: Option<GradientTimes>,
+}
+
+/// When the gradients of a training step become final: what can be sent while the reverse pass goes on.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct GradientTimes {
+    /// Every trained parameter, in the order of [`GradientOrder`](taper_plan::training::GradientOrder), with the time since the step's beginning.
+    pub final_at: Vec<(ParamId, Seconds)>,
+    /// Running statistics of batch norms, in numbers, that a step changes.
+    pub statistics: usize,
 }
 
 /// How long a unit takes.
@@ -139,7 +151,7 @@ impl<'a> LatencyModel<'a> {
         let own = units.iter().zip(times).filter(|(unit, _)| !unit.skipped);
         let units: Vec<UnitPrediction> = own.map(unit).collect();
         let bound = units.iter().map(|unit| unit.bound).sum();
-        Prediction { total, bound, units }
+        Prediction { total, bound, units, gradients: None }
     }
 }
 

@@ -2,13 +2,15 @@
 //!
 //! Above: `latency`. Below: `fit`, `calibration`, `units`, `taper-plan`. Not here: inference (`inference`).
 
-use taper_graph::Graph;
-use taper_plan::training::Route;
+use taper_graph::{Graph, ParamId};
+use taper_plan::training::{GradientOrder, Route};
 use taper_plan::{TrainingPlan, UnitOp};
 
 use super::fit::Fit;
 use super::inference::{Fitted, around};
-use super::{LatencyModel, Mode, Prediction, StepSample, UnitPrediction, UnitSample};
+use super::{
+    GradientTimes, LatencyModel, Mode, Prediction, StepSample, UnitPrediction, UnitSample,
+};
 use crate::{Bytes, Error, Result, Seconds, UnitCost, Work, training_units};
 
 impl LatencyModel<'_> {
@@ -34,6 +36,7 @@ impl LatencyModel<'_> {
         let time = |fit: &Fit, sample: &UnitSample, work: &Work| {
             Seconds(fit.seconds(sample).unwrap_or_else(|| self.roof().bound(work).0))
         };
+        let mut back_times = vec![Seconds(0.0); plan.fused.units.len()];
         let unit = |unit: &UnitCost| {
             let (mut work, there) =
                 (unit.work.times(n), UnitSample::of_forward(unit, n, around, 0.0));
@@ -42,7 +45,8 @@ impl LatencyModel<'_> {
                 let gradients = gradients(&plan, unit.unit);
                 let back = UnitSample::of_backward(&plan, unit, n, around, 0.0);
                 let way_back = backward_work(&unit.work, gradients).times(n);
-                spent += time(&backward.units, &back, &way_back);
+                back_times[unit.unit] = time(&backward.units, &back, &way_back);
+                spent += back_times[unit.unit];
                 work = work + way_back;
             }
             let bound = self.roof().bound(&work);
@@ -62,10 +66,42 @@ impl LatencyModel<'_> {
         let rest = step_seconds(&self.calibration.steps, &step)
             + forward.samples.overhead
             + backward.samples.overhead;
-        let total = units.iter().map(|unit| unit.time).sum::<Seconds>() + Seconds(rest);
-        let bound = units.iter().map(|unit| unit.bound).sum();
-        Ok(Prediction { total, bound, units })
+        let passes = units.iter().map(|unit| unit.time).sum::<Seconds>();
+        let (total, bound) = (passes + Seconds(rest), units.iter().map(|unit| unit.bound).sum());
+        let way_back: f64 = back_times.iter().map(|time| time.0).sum();
+        let begin = Seconds(passes.0 - way_back + forward.samples.overhead);
+        let gradients = Some(GradientTimes {
+            final_at: final_at(graph, &plan, begin, &back_times),
+            statistics: statistics(graph, &plan),
+        });
+        Ok(Prediction { total, bound, units, gradients })
     }
+}
+
+/// When gradients become final in a reverse pass that begins at `begin`; `times` are those of the units.
+fn final_at(
+    graph: &Graph,
+    plan: &TrainingPlan,
+    begin: Seconds,
+    times: &[Seconds],
+) -> Vec<(ParamId, Seconds)> {
+    let order = GradientOrder::new(graph, plan);
+    let (mut now, mut all) = (begin, Vec::new());
+    for (ids, &time) in order.finished.iter().zip(times).rev() {
+        now += time;
+        all.extend(ids.iter().map(|&id| (id, now)));
+    }
+    all.extend(order.unreached.iter().map(|&id| (id, now)));
+    all
+}
+
+/// Numbers that norms remember of the batches they have seen.
+fn statistics(graph: &Graph, plan: &TrainingPlan) -> usize {
+    let values = plan.fused.values.iter().zip(&plan.routes.batch_norms);
+    let norms = values.filter_map(|(value, &is_of_batch)| value.norm.filter(|_| is_of_batch));
+    let ids =
+        norms.flat_map(|norm| [norm.params[2], norm.params[3]].into_iter().chain(norm.tracked));
+    ids.map(|id| graph.param(id).len()).sum()
 }
 
 impl UnitSample {

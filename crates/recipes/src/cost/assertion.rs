@@ -1,6 +1,6 @@
 //! Budgets: what a network may cost.
 //!
-//! Above: `cost`, the binary's `--assert`. Below: `report`. Not here: the costs.
+//! Above: `cost`, `ranks`, the binary's `--assert`. Below: `report`. Not here: the costs.
 
 use std::fmt;
 use std::str::FromStr;
@@ -58,6 +58,8 @@ const BYTES: [(&str, f64); 8] = [
     ("GB", 1e9),
     ("B", 1.0),
 ];
+/// Of a network, in bytes a second; networks are spoken of in bits.
+const BITS: [(&str, f64); 3] = [("Mb", 1e6 / 8.0), ("Gb", 1e9 / 8.0), ("Tb", 1e12 / 8.0)];
 const TIMES: [(&str, f64); 4] = [("ms", 1e-3), ("us", 1e-6), ("µs", 1e-6), ("s", 1.0)];
 
 const EXPECTED: &str = "a metric (params, macs, flops, activations, weights, peak, memory, training-memory, latency, \
@@ -132,9 +134,10 @@ pub fn parse_bytes(text: &str) -> Result<u64, Error> {
 
 /// In what a metric is counted.
 #[derive(Clone, Copy)]
-enum Unit {
+pub(super) enum Unit {
     Count,
     Bytes,
+    Bits,
     Time,
 }
 
@@ -171,10 +174,11 @@ impl Metric {
 }
 
 /// A number with a unit; none if it is not that, or negative, or infinite.
-fn quantity(text: &str, unit: Unit) -> Option<f64> {
+pub(super) fn quantity(text: &str, unit: Unit) -> Option<f64> {
     let units: &[(&str, f64)] = match unit {
         Unit::Count => &COUNTS,
         Unit::Bytes => &BYTES,
+        Unit::Bits => &BITS,
         Unit::Time => &TIMES,
     };
     let end = text.find(char::is_alphabetic).unwrap_or(text.len());
@@ -206,7 +210,7 @@ impl Assertion {
         }
         let written = match self.metric.units() {
             Unit::Count => count(found),
-            Unit::Bytes => format!("{}B", count(found)),
+            Unit::Bytes | Unit::Bits => format!("{}B", count(found)),
             Unit::Time => taper_cost::Seconds(found).to_string(),
         };
         let over = 100.0 * (found / self.limit - 1.0);

@@ -1,6 +1,6 @@
 //! Costs as one HTML page: where they come from, memory over time, the roofline, what is swept, networks side by side.
 //!
-//! Above: `prune::page`, the binary. Below: `report`, `sweep`, `taper_report`, `taper_files`. Not here: drawing (`taper_report`).
+//! Above: `prune::page`, `ranks::page`, the binary. Below: `ranks`, `report`, `sweep`, `taper_report`, `taper_files`. Not here: drawing (`taper_report`).
 
 use std::path::Path;
 
@@ -10,6 +10,7 @@ use taper_report::{
     RooflinePoint, Scale, Scatter, Section, Series, Swept, Table, Tile, Treemap, Unit,
 };
 
+use super::ranks::RanksCost;
 use super::report::{CostReport, MomentCost, ScopeRow};
 use super::sweep::{CostSummary, Saving, SweepReport};
 use crate::error::{Error, Result};
@@ -26,6 +27,7 @@ pub fn cost_page(
     report: &CostReport,
     sweeps: &[SweepReport],
     savings: &[Saving],
+    ranks: Option<&RanksCost>,
 ) -> Result<()> {
     let [h, w] = report.image_size;
     let mut sections = vec![section("Where it goes", "by scope", vec![treemaps(report)])];
@@ -43,6 +45,7 @@ pub fn cost_page(
     if !swept.is_empty() {
         sections.push(section("What if", "one factor changed, all else as it is", swept));
     }
+    sections.extend(ranks.map(super::ranks::section));
     if !savings.is_empty() {
         let rows: Vec<_> = savings.iter().map(|it| (it.name.as_str(), &it.saved)).collect();
         let table = summaries("without", &rows);
@@ -389,7 +392,7 @@ mod tests {
         let savings = savings(&network, &options, None).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cost.html");
-        cost_page(&path, &report, &[sweep], &savings).unwrap();
+        cost_page(&path, &report, &[sweep], &savings, None).unwrap();
         let html = std::fs::read_to_string(&path).unwrap();
         for word in ["mobilenetv2_035", "Where it goes", "Memory over time", "What if", "blocks"] {
             assert!(html.contains(word), "{word}");

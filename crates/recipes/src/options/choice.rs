@@ -149,6 +149,16 @@ choice! {
 }
 
 choice! {
+    /// What stays the same when there are more ranks.
+    Scaling {
+        /// The pictures of each rank: a step's batch grows with the ranks.
+        Weak = "weak",
+        /// The pictures of a step: each rank has fewer.
+        Strong = "strong",
+    }
+}
+
+choice! {
     /// How the classes of a folder are matched with a model's.
     Labels {
         /// By name; every class of the folder must be one of the model's.
