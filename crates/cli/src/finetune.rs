@@ -184,6 +184,15 @@ pub(crate) struct Flags {
     /// Batch norms use the statistics of all shards of a step, as if it were one batch
     #[arg(long)]
     sync_bn: bool,
+    /// Steps that each shard trains alone before the mean of their weights is taken: for slow networks; 1 shares every step's gradient
+    #[arg(long, value_name = "STEPS", default_value_t = defaults().sync_every)]
+    sync_every: usize,
+    /// Learning rate of the outer step, with --sync-every [default: 1, the mean; 0.7 with --outer-momentum]
+    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    outer_lr: Option<f64>,
+    /// Nesterov momentum of the outer step, with --sync-every; 0.9 is usual
+    #[arg(long, value_name = "F", allow_negative_numbers = true, default_value_t = defaults().outer_momentum)]
+    outer_momentum: f64,
     /// File for what ranks computed and sent, and when: Chrome's viewer and ui.perfetto.dev open it
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -287,6 +296,9 @@ impl Flags {
             reduce: self.reduce,
             reduce_dtype: self.reduce_dtype,
             sync_bn: self.sync_bn,
+            sync_every: self.sync_every,
+            outer_lr: self.outer_lr,
+            outer_momentum: self.outer_momentum,
             trace: self.trace,
             seed: self.seed,
             out: self.out,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 
 use taper_distributed::{Digest, Group, GroupOptions, ReduceOptions, Reduction, Shards};
-use taper_train::{DataParallel, RunFolder};
+use taper_train::{DataParallel, LocalSgd, RunFolder, Synchronization};
 
 use crate::error::{Error, Result};
 use crate::options::{FineTuneOptions, OptionValue, Reduce, ReduceDtype};
@@ -126,9 +126,17 @@ pub(crate) fn share(group: Arc<Group>, options: &FineTuneOptions) -> Result<Data
         Ok(reduce)
     });
     let reduce = ending_all(&group, shared)?;
+    let sync = match (options.outer_step(), options.sync_bn) {
+        (Some((outer_lr, outer_momentum)), _) => {
+            let every = options.sync_every as u64;
+            Synchronization::Weights(LocalSgd { every, outer_lr, outer_momentum })
+        }
+        (None, true) => Synchronization::GradientsAndNorms,
+        (None, false) => Synchronization::Gradients,
+    };
     let parallel = DataParallel::new(group, options.shards, reduce);
-    let parallel = parallel.map_err(|source| Error::Train { source })?;
-    Ok(if options.sync_bn { parallel.with_sync_bn() } else { parallel })
+    let parallel = parallel.and_then(|parallel| parallel.synchronizing(sync));
+    parallel.map_err(|source| Error::Train { source })
 }
 
 /// Program, options, and threads as they are resolved; where data and run lie may be told in other words, and is compared otherwise.

@@ -5,6 +5,7 @@
 //! Source: timm's `ModelEmaV3` with warm-up, buffers included; its schedule is Katherine Crowson's.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor, bail};
 use taper_layers::{Network, Parameter};
@@ -72,7 +73,13 @@ impl WeightAverage {
 
     /// Takes the weights in that step `step`, counted from 0, came to.
     pub(crate) fn after_step(&mut self, step: u64, network: &Network) -> Result<()> {
-        let toward = Lerp::by(1.0 - self.decay_at(step));
+        self.after_steps(step..step + 1, network)
+    }
+
+    /// Takes the weights in that several steps came to, as if those of each had been those of the last.
+    pub(crate) fn after_steps(&mut self, steps: Range<u64>, network: &Network) -> Result<()> {
+        let kept: f64 = steps.map(|step| self.decay_at(step)).product();
+        let toward = Lerp::by(1.0 - kept);
         for (average, param) in self.values.iter().zip(network.params()) {
             let op = if param.is_count() { Lerp::by(1.0) } else { toward };
             average.inplace_op2(&param.var, &op).map_err(at(AVERAGE))?;

@@ -93,6 +93,7 @@ impl<'a, R: Rule> Fit<'a, R> {
     ) -> Result<Outcome> {
         self.settings.check()?;
         self.check_best_by()?;
+        self.check_hooks()?;
         self.check_sets()?;
         let (mut progress, mut log) = self.start(start, observer)?;
         observer.on_event(&Event::Started {
@@ -138,6 +139,7 @@ impl<'a, R: Rule> Fit<'a, R> {
             .settings
             .check()
             .and_then(|()| self.check_best_by())
+            .and_then(|()| self.check_hooks())
             .and_then(|()| self.check_sets());
         let begun = checked.and_then(|()| self.start(Start::Fresh, observer).map(drop));
         ending_all(parallel, begun)
@@ -145,7 +147,20 @@ impl<'a, R: Rule> Fit<'a, R> {
 
     /// The shards and ranks, if there are several.
     fn shared(&self) -> Option<&'a DataParallel> {
-        self.parallel.filter(|parallel| parallel.shards() > 1)
+        self.parallel.filter(|parallel| parallel.shards() > 1 || parallel.local().is_some())
+    }
+
+    /// Refuses hooks that one network has to itself where every shard has one.
+    fn check_hooks(&self) -> Result<()> {
+        let hook = self.hooks.iter().find(|hook| hook.follows_weights());
+        match hook.filter(|_| self.shared().is_some_and(|parallel| parallel.local().is_some())) {
+            None => Ok(()),
+            Some(hook) => Err(Error::Setting {
+                name: "hooks",
+                got: hook.describe(),
+                expected: "none that follows the weights of one network where shards train alone",
+            }),
+        }
     }
 
     fn check_sets(&self) -> Result<()> {

@@ -93,6 +93,13 @@ pub trait StepHook {
         Ok(())
     }
 
+    /// Whether what it does from step to step follows the weights of one network, as masks do that change: shards that train alone
+    /// ([`Synchronization::Weights`](crate::Synchronization)) have several, each with steps of its own, and are refused then. The default
+    /// says no.
+    fn follows_weights(&self) -> bool {
+        false
+    }
+
     /// Whether the network is, after `steps` steps, what it shall be in the end: only then can an epoch's model be the best. The default
     /// says so always.
     fn is_settled(&self, steps: u64) -> bool {

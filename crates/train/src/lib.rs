@@ -35,7 +35,7 @@ pub use metrics::{
     MeanIou, MeanLoss, MeanOf, Metric, Mistake, MultiLabelAccuracy, MultiLabelF1, Output,
     OutputMetric, Predictions, RankingArea, Review, Scores, SquaredError, confidence_interval,
 };
-pub use parallel::DataParallel;
+pub use parallel::{DataParallel, LocalSgd, Synchronization};
 pub use run_folder::RunFolder;
 pub use step::{Participants, StepReport, StepSettings, step};
 pub use taper_data::{Batch, Skipped, Target, Targets};

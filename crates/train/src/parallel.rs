@@ -1,6 +1,6 @@
 //! Data parallelism: every step in shards, shared out over the ranks of a group, with the same bits on any number of ranks.
 //!
-//! Above: `fit`, `recipes`. Below: `parallel::{answers, evaluate, share, state, step, synced, turn, wire}`, `taper-distributed`. Not here: who made the group
+//! Above: `fit`, `recipes`. Below: `parallel::{answers, evaluate, local, replicas, share, state, step, synced, turn, wire}`, `taper-distributed`. Not here: who made the group
 //! (`recipes`), how ranks are summed (`taper-distributed`).
 //! A *shard* is a contiguous part of the batch that one process would read, with its own forward and backward pass, batch statistics
 //! and dropout. Gradients, weighed by samples, are summed in the fixed tree of `taper_distributed::Tree`, which ranks continue; all
@@ -8,6 +8,8 @@
 
 mod answers;
 mod evaluate;
+mod local;
+mod replicas;
 mod share;
 mod state;
 mod step;
@@ -25,6 +27,9 @@ use crate::error::{Error, Result};
 
 pub(crate) use answers::Rows;
 pub(crate) use evaluate::evaluate_shared;
+pub use local::LocalSgd;
+pub(crate) use local::local_step;
+use replicas::Replicas;
 use step::Reducer;
 pub(crate) use step::{Lesson, sharded_step};
 pub(crate) use turn::{Turn, Turns};
@@ -46,9 +51,23 @@ pub struct DataParallel {
     group: Arc<Group>,
     shards: Shards,
     options: ReduceOptions,
-    sync_bn: bool,
+    sync: Synchronization,
     check_every: u64,
     reducer: Mutex<Option<Reducer>>,
+    replicas: Mutex<Option<Replicas>>,
+}
+
+/// What shards share, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Synchronization {
+    /// The gradient of every step. Batch norms use a shard's own statistics.
+    #[default]
+    Gradients,
+    /// The gradient of every step, and the statistics of batch norms, as if the step's batch were whole. Each norm costs two sums over ranks
+    /// a step, which nothing hides.
+    GradientsAndNorms,
+    /// Nothing but losses for some steps, and then their weights.
+    Weights(LocalSgd),
 }
 
 impl DataParallel {
@@ -68,18 +87,23 @@ impl DataParallel {
             group,
             shards,
             options,
-            sync_bn: false,
+            sync: Synchronization::default(),
             check_every: 100,
             reducer: Mutex::default(),
+            replicas: Mutex::default(),
         })
     }
 
-    /// Batch norms use the statistics of all shards of a step, as if it were one batch, in the place of a shard's own. Each costs two
-    /// sums over ranks a step, which nothing hides.
-    #[must_use]
-    pub fn with_sync_bn(mut self) -> Self {
-        self.sync_bn = true;
-        self
+    /// What shards share, and when; without this, the gradient of every step.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if shards that train alone are to meet in a way that cannot be meant.
+    pub fn synchronizing(mut self, sync: Synchronization) -> Result<Self> {
+        if let Synchronization::Weights(local) = &sync {
+            local.check()?;
+        }
+        self.sync = sync;
+        Ok(self)
     }
 
     /// Compares parameters and optimizer state over all ranks after every so many steps, 100 by default; 0: only before they are saved.
@@ -139,15 +163,36 @@ impl DataParallel {
             let ranks = self.group.size().to_string();
             facts.push(("ranks (fixed by sums in bf16)".to_owned(), ranks));
         }
-        if self.sync_bn {
-            facts.push(("statistics of norms".to_owned(), "of all shards".to_owned()));
+        match &self.sync {
+            Synchronization::Gradients => {}
+            Synchronization::GradientsAndNorms => {
+                facts.push(("statistics of norms".to_owned(), "of all shards".to_owned()));
+            }
+            Synchronization::Weights(local) => {
+                facts.push(("meetings of shards".to_owned(), local.describe()));
+            }
         }
         facts
     }
 
     /// Samples that are to be compared with those a norm needs: of the smallest shard that has any, or of all.
     pub(crate) fn seen_by_norms(&self, turn: &Turn) -> usize {
-        if self.sync_bn { turn.samples() } else { turn.smallest() }
+        match self.sync {
+            Synchronization::GradientsAndNorms => turn.samples(),
+            Synchronization::Gradients | Synchronization::Weights(_) => turn.smallest(),
+        }
+    }
+
+    /// How shards meet, if they train alone.
+    pub(crate) fn local(&self) -> Option<&LocalSgd> {
+        match &self.sync {
+            Synchronization::Weights(local) => Some(local),
+            Synchronization::Gradients | Synchronization::GradientsAndNorms => None,
+        }
+    }
+
+    fn replicas(&self) -> MutexGuard<'_, Option<Replicas>> {
+        self.replicas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn reducer(&self) -> MutexGuard<'_, Option<Reducer>> {

@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use taper_train::LocalSgd;
 use taper_transfer::Freeze;
 
 use super::augment::Augment;
@@ -150,6 +151,18 @@ options! {
         /// Whether batch norms use the statistics of all shards of a step, as if it were one batch.
         #[serde(default)]
         sync_bn: bool = false => Recipe,
+        /// Steps that each shard trains alone, with weights of its own, before all meet; 1 for none: they share the gradient of every step. An
+        /// epoch ends with a meeting.
+        #[serde(default = "one")]
+        sync_every: usize = 1 => Recipe,
+        /// The learning rate with which weights follow what shards moved on average, above 0; when absent 1, which makes them the mean of all, and
+        /// with momentum [`LocalSgd::DILOCO_LR`].
+        #[serde(default)]
+        outer_lr: Option<f64> = None => Recipe,
+        /// Nesterov's momentum of that outer step, from 0 to below 1; 0.9 in `DiLoCo` (Douillard et al. 2023,
+        /// <https://arxiv.org/abs/2311.08105>).
+        #[serde(default)]
+        outer_momentum: f64 = 0.0 => Recipe,
         /// Decides the new head's weights, the split, the order and the crops.
         seed: u64 = 0 => Recipe,
         /// A file for what all ranks computed and sent, and when, as Chrome's viewer and Perfetto open it; none when absent. The group must keep it
@@ -229,6 +242,12 @@ impl FineTuneOptions {
         self.mixup > 0.0 || self.cutmix > 0.0
     }
 
+    /// Learning rate and momentum of the step in which shards that train alone meet; none where they share every step's gradient.
+    pub fn outer_step(&self) -> Option<(f64, f64)> {
+        let default = if self.outer_momentum > 0.0 { LocalSgd::DILOCO_LR } else { 1.0 };
+        (self.sync_every > 1).then(|| (self.outer_lr.unwrap_or(default), self.outer_momentum))
+    }
+
     /// Whether the new head is trained alone first.
     pub fn warms_head(&self) -> bool {
         self.head_epochs > 0
@@ -255,6 +274,7 @@ impl FineTuneOptions {
             distill_temperature: self.distillation().map(|(temperature, _)| temperature),
             distill_weight: self.distillation().map(|(_, weight)| weight),
             shards: self.shards.max(1),
+            outer_lr: self.outer_step().map(|(lr, _)| lr),
             ..self.clone()
         }
     }
@@ -301,6 +321,28 @@ impl FineTuneOptions {
         Ok(())
     }
 
+    fn check_meetings(&self) -> Result<()> {
+        at_least("sync_every", self.sync_every, 1)?;
+        let (lr, momentum) = (self.outer_lr, self.outer_momentum);
+        if self.sync_every == 1 {
+            let expected = "absent where shards share every step (`sync_every` 1)";
+            if let Some(lr) = lr {
+                return Err(Error::option("outer_lr", &lr, expected));
+            }
+            return require("outer_momentum", momentum, momentum == 0.0, expected);
+        }
+        if self.sync_bn {
+            let expected =
+                "absent with `sync_every`: norms that see all shards need them in every step";
+            return Err(Error::option("sync_bn", &true, expected));
+        }
+        if let Some(lr) = lr {
+            require("outer_lr", lr, lr.is_finite() && lr > 0.0, "a positive number")?;
+        }
+        let is_fine = (0.0..1.0).contains(&momentum);
+        require("outer_momentum", momentum, is_fine, "from 0 to below 1")
+    }
+
     /// Refuses what cannot be meant, before anything is read or written.
     ///
     /// # Errors
@@ -328,6 +370,7 @@ impl FineTuneOptions {
             require("ema", decay, share(decay), "from 0 to below 1")?;
         }
         self.check_teaching()?;
+        self.check_meetings()?;
         if let Some(lambda) = self.bn_l1 {
             require("bn_l1", lambda, positive(lambda), "a positive number")?;
             if self.freeze == Freeze::Backbone {

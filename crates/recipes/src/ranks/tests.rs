@@ -87,7 +87,13 @@ fn two_ranks_leave_the_files_of_one_and_report_what_sharing_cost() {
     };
     let synced = |options: FineTuneOptions| FineTuneOptions { sync_bn: true, ..options };
     let plain: fn(FineTuneOptions) -> _ = |options| options;
-    for (name, change) in [("all", plain), ("head", head), ("synced", synced)] {
+    let meeting = |options: FineTuneOptions| FineTuneOptions {
+        sync_every: 2,
+        outer_momentum: 0.9,
+        ..options
+    };
+    let kinds = [("all", plain), ("head", head), ("synced", synced), ("meeting", meeting)];
+    for (name, change) in kinds {
         let [one, two] = ["one", "two"].map(|ranks| dir.path().join(format!("{name} on {ranks}")));
         let of = |out: &Path| change(options(out));
         let alone = tune(1, &|_| of(&one)).remove(0).unwrap();

@@ -11,9 +11,9 @@ use super::{Fit, tell_skipped};
 use crate::error::{Error, Result};
 use crate::log::{Line, Log};
 use crate::metrics::{LOSS, Metric};
-use crate::parallel::{Lesson, Turn, Turns, sharded_step};
+use crate::parallel::{Lesson, Turn, Turns, local_step, sharded_step};
 use crate::step::{Participants, StepReport, StepSettings, step};
-use crate::{Event, Observer, Progress, Running};
+use crate::{DataParallel, Event, Observer, Progress, Running};
 
 /// Whether an epoch's training came to its end.
 pub(super) enum Trained {
@@ -46,6 +46,9 @@ impl<R: Rule> Fit<'_, R> {
             let needed = least.of(self.network, turn.size)?;
             if samples >= needed {
                 self.take_step(turn, progress, log, observer)?;
+                if self.shared().is_some_and(DataParallel::is_due) {
+                    self.meet(progress.step)?;
+                }
             } else if samples > 0 {
                 let Progress { epoch, step, .. } = *progress;
                 log.write(&Line::TooFew { epoch, step, batch: position, samples, needed })?;
@@ -60,6 +63,7 @@ impl<R: Rule> Fit<'_, R> {
         if self.shared().map_or(Ok(stop), |parallel| parallel.any(stop))? {
             return Ok(Trained::Stopped);
         }
+        self.meet(progress.step)?;
         match progress.running.samples {
             0 if least.needed > 1 && skipped.len() < self.train.n_samples() => {
                 Err(Error::TooFew { needed: least.needed })
@@ -80,7 +84,9 @@ impl<R: Rule> Fit<'_, R> {
         let (position, samples) = (turn.position, turn.samples());
         let settings = self.settings.step(progress.step);
         let report = self.step(turn, settings, &mut progress.running)?;
-        if let Some(average) = &mut self.average {
+        if self.shared().is_none_or(|parallel| parallel.local().is_none())
+            && let Some(average) = &mut self.average
+        {
             average.after_step(progress.step, self.network)?;
         }
         let StepSettings { lr, .. } = settings;
@@ -99,6 +105,16 @@ impl<R: Rule> Fit<'_, R> {
         progress.running.add(loss, samples);
         progress.step += 1;
         Ok(())
+    }
+
+    /// Makes one network of shards that were alone until `step`, if they were.
+    fn meet(&mut self, step: u64) -> Result<()> {
+        let Some(parallel) = self.shared() else { return Ok(()) };
+        let alone = parallel.meet(self.network, &self.hooks)?;
+        match &mut self.average {
+            Some(average) if alone > 0 => average.after_steps(step - alone..step, self.network),
+            _ => Ok(()),
+        }
     }
 
     /// A step, shown to the metric that is followed while training.
@@ -121,6 +137,9 @@ impl<R: Rule> Fit<'_, R> {
         let (network, optimizer) = (self.network, &mut self.optimizer);
         let lesson = Lesson { loss: self.loss, teacher: self.teacher.as_mut() };
         let report = match shared {
+            Some(parallel) if parallel.local().is_some() => {
+                local_step(parallel, turn, (network, optimizer), lesson, participants, settings)?
+            }
             Some(parallel) => {
                 sharded_step(parallel, turn, (network, optimizer), lesson, participants, settings)?
             }

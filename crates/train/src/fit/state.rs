@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use candle_core::Tensor;
 use taper_optim::Rule;
 
 use super::{Fit, Start};
@@ -33,6 +34,9 @@ impl<R: Rule> Fit<'_, R> {
                 }
                 if let Some(average) = &mut self.average {
                     average.begin(self.network)?;
+                }
+                if let Some(parallel) = self.shared() {
+                    parallel.begin(self.network, &self.optimizer)?;
                 }
                 Progress::default()
             }
@@ -66,18 +70,26 @@ impl<R: Rule> Fit<'_, R> {
         observer: &mut dyn Observer,
     ) -> Result<()> {
         self.compare_ranks()?;
-        let parallel = self.shared().map(DataParallel::state).transpose()?.unwrap_or_default();
+        let kept = |parallel: &DataParallel| parallel.state(self.network, &self.optimizer);
+        let parallel = self.shared().map(kept).transpose()?.unwrap_or_default();
         if !is_first(self.shared()) {
             return Ok(());
         }
         self.check_params()?;
         progress.log_bytes = log.sync()?;
         let params = self.network.params().iter();
+        let mut params: BTreeMap<String, Tensor> =
+            params.map(|p| (p.name.clone(), p.var.as_detached_tensor())).collect();
+        // Shards that train alone keep what they have among what is parallel.
+        let local = self.shared().filter(|parallel| parallel.local().is_some());
+        if let Some(local) = local {
+            params.extend(local.met(self.network)?);
+        }
         let checkpoint = Checkpoint {
             progress: progress.clone(),
             config: self.config(),
-            params: params.map(|p| (p.name.clone(), p.var.as_detached_tensor())).collect(),
-            optimizer: self.optimizer.state()?,
+            params,
+            optimizer: local.map_or_else(|| self.optimizer.state(), |_| Ok(BTreeMap::new()))?,
             hooks: self.hooks.iter().map(|hook| hook.state()).collect::<Result<_>>()?,
             average: match &self.average {
                 Some(average) => average.state(self.network),
@@ -123,7 +135,9 @@ impl<R: Rule> Fit<'_, R> {
         let checkpoint = Checkpoint::of_run(&path, &bytes, &self.config())?;
         self.network.load(&checkpoint.params)?;
         self.optimizer.load_state(&checkpoint.optimizer)?;
-        self.shared().map_or(Ok(()), |parallel| parallel.load_state(&checkpoint.parallel))?;
+        if let Some(parallel) = self.shared() {
+            parallel.load_state(&checkpoint.parallel, self.network, &mut self.optimizer)?;
+        }
         let mut states = checkpoint.hooks.into_iter();
         for hook in &mut self.hooks {
             hook.load_state(self.network, states.next().unwrap_or_default())?;

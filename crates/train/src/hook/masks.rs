@@ -178,6 +178,10 @@ impl StepHook for Masks<'_> {
         self.apply(network)
     }
 
+    fn follows_weights(&self) -> bool {
+        self.change.is_some()
+    }
+
     fn is_settled(&self, steps: u64) -> bool {
         steps >= self.settled_after
     }

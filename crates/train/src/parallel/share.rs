@@ -66,6 +66,16 @@ impl DataParallel {
             return Ok(());
         }
         let mut digests = Vec::new();
+        if let Some(replicas) = self.replicas().as_ref() {
+            // All that shards that train alone have alike.
+            for (what, values) in [("", &replicas.met), ("outer/momentum/", &replicas.momentum)] {
+                for (index, values) in values {
+                    let name = format!("{what}{}", network.params()[*index].name);
+                    digests.push((name, digest_f32(values)));
+                }
+            }
+            return Ok(self.group.compare(&digests)?);
+        }
         for param in network.params() {
             let values = values(&param.var.as_detached_tensor())?;
             digests.push((param.name.clone(), digest_f32(&values)));

@@ -9,12 +9,12 @@ use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
 use taper_data::random::Rng;
 use taper_distributed::{BUCKET_BYTES, Buckets, ReduceDtype, ReduceOptions, Sending, Tree};
-use taper_layers::{Network, loss::Loss};
+use taper_layers::{Network, PartValue, loss::Loss};
 use taper_optim::{Optimizer, Rule};
 
 use super::answers::Answers;
 use super::wire::{Reader, Writer};
-use super::{DataParallel, Turn};
+use super::{DataParallel, Synchronization, Turn};
 use crate::error::{Result, at};
 use crate::metrics::{scalar, target_tensors};
 use crate::step::{
@@ -37,7 +37,7 @@ pub(super) struct Reducer {
     /// Trained parameters by index, in the order in which their gradients become final.
     pub(super) order: Vec<usize>,
     /// Buffers by index.
-    statistics: Vec<usize>,
+    pub(super) statistics: Vec<usize>,
     /// By place in `order`.
     lengths: Vec<usize>,
     pub(super) buckets: Buckets,
@@ -47,9 +47,22 @@ pub(super) struct Reducer {
 type Statistics = Vec<(usize, Vec<f32>)>;
 
 /// What a shard of this rank gave besides gradients.
+#[derive(Default)]
 pub(super) struct ShardReport {
     pub(super) loss: f64,
     pub(super) answers: Option<Answers>,
+    /// Of a shard that took a step alone, if gradients are clipped.
+    pub(super) grad_norm: Option<f64>,
+}
+
+/// What all ranks know after the passes of a step.
+pub(super) struct Gathered {
+    /// The mean of all samples.
+    pub(super) loss: f64,
+    /// The mean of shards that took steps alone.
+    pub(super) grad_norm: Option<f64>,
+    /// Of all shards in their order.
+    pub(super) answers: Answers,
 }
 
 /// As [`step`](crate::step::step) for a batch in shards, on all ranks together.
@@ -62,17 +75,16 @@ pub(crate) fn sharded_step<R: Rule>(
     settings: StepSettings,
 ) -> Result<StepReport> {
     let mut slot = parallel.reducer();
-    let reducer = match slot.take() {
-        Some(reducer) if reducer.fits(network)? => slot.insert(reducer),
-        _ => slot.insert(Reducer::new(network)?),
+    let reducer = Reducer::of(&mut slot, network)?;
+    let pass = Pass::new(parallel, network, &turn, settings.seed, metric.is_some());
+    let counts = turn.counts.clone();
+    let (sums, reports) = match parallel.sync {
+        Synchronization::GradientsAndNorms => pass.run_synced(reducer, turn.parts, lesson)?,
+        Synchronization::Gradients | Synchronization::Weights(_) => {
+            pass.run(reducer, turn.parts, lesson)?
+        }
     };
-    let (samples, counts) = (turn.samples(), turn.counts.clone());
-    let pass = Pass { parallel, network, samples, seed: settings.seed, answers: metric.is_some() };
-    let (sums, reports) = match parallel.sync_bn {
-        true => pass.run_synced(reducer, turn.parts, lesson)?,
-        false => pass.run(reducer, turn.parts, lesson)?,
-    };
-    let (loss, answers) = parallel.gather(&reports, &counts)?;
+    let Gathered { loss, answers, .. } = parallel.gather(&reports, &counts)?;
     network.set_values(&sums.statistics)?;
     let grad_norm = {
         let _span = parallel.group.span("optimizer");
@@ -86,6 +98,15 @@ pub(crate) fn sharded_step<R: Rule>(
 }
 
 impl Reducer {
+    /// The one there is, if it is of this network.
+    pub(super) fn of<'s>(slot: &'s mut Option<Self>, network: &Network) -> Result<&'s mut Self> {
+        let reducer = match slot.take() {
+            Some(reducer) if reducer.fits(network)? => reducer,
+            _ => Self::new(network)?,
+        };
+        Ok(slot.insert(reducer))
+    }
+
     fn new(network: &Network) -> Result<Self> {
         let (order, statistics) = (network.gradient_order()?, network.statistics_order()?);
         let lengths = order.iter().map(|&index| network.params()[index].var.elem_count());
@@ -118,6 +139,18 @@ pub(super) struct Pass<'a> {
     seed: u64,
     /// Whether anybody wants to see outputs.
     pub(super) answers: bool,
+}
+
+impl<'a> Pass<'a> {
+    pub(super) fn new(
+        parallel: &'a DataParallel,
+        network: &'a Network,
+        turn: &Turn,
+        seed: u64,
+        answers: bool,
+    ) -> Self {
+        Self { parallel, network, samples: turn.samples(), seed, answers }
+    }
 }
 
 impl Pass<'_> {
@@ -160,7 +193,8 @@ impl Pass<'_> {
             of_statistics.push(self.flat_statistics(statistics, &mine, weight));
             reports.push(report);
         }
-        let statistics = self.reduce_statistics(n_buckets, statistics, of_statistics);
+        let statistics =
+            parallel.reduce_statistics(network, (n_buckets, statistics), of_statistics);
         let gradients = received(sending, network, order)?;
         Ok((Sums { gradients, statistics: statistics()? }, reports))
     }
@@ -190,8 +224,20 @@ impl Pass<'_> {
     ) -> Result<(ShardReport, Statistics)> {
         if part.indices.is_empty() {
             lengths.iter().for_each(|&length| put(&vec![0.0; length]));
-            return Ok((ShardReport { loss: 0.0, answers: None }, Vec::new()));
+            return Ok((ShardReport::default(), Vec::new()));
         }
+        let (report, told) = self.shard_value(shard, part, lesson, put)?;
+        Ok((report, told.statistics))
+    }
+
+    /// Runs a shard that has samples, telling its gradients to `put` in their order.
+    pub(super) fn shard_value(
+        &self,
+        shard: usize,
+        part: Batch,
+        lesson: &mut Lesson<'_>,
+        put: &mut dyn FnMut(&[f32]),
+    ) -> Result<(ShardReport, PartValue)> {
         let _span = self.parallel.group.span("shard");
         let taught = lesson.teacher.as_mut().map(|teacher| teacher.outputs(&part)).transpose()?;
         let taught = lesson.teacher.as_deref().zip(taught);
@@ -206,7 +252,8 @@ impl Pass<'_> {
             true => Some(Answers { outputs: rows(&told.value.outputs)?, targets, indices }),
             false => None,
         };
-        Ok((ShardReport { loss: scalar(&told.value.loss)?, answers }, told.statistics))
+        let loss = scalar(&told.value.loss)?;
+        Ok((ShardReport { loss, answers, grad_norm: None }, told))
     }
 
     /// Statistics of one shard, weighed, one after the other; zeros of a shard without samples.
@@ -222,24 +269,26 @@ impl Pass<'_> {
         }
         mine.iter().flat_map(|(_, values)| scaled(values, weight)).collect()
     }
+}
 
+impl DataParallel {
     /// Begins to sum statistics over all ranks; what is returned waits for it.
-    fn reduce_statistics(
+    pub(super) fn reduce_statistics(
         &self,
-        bucket: usize,
-        order: &[usize],
+        network: &Network,
+        (bucket, order): (usize, &[usize]),
         tree: Tree,
     ) -> impl FnOnce() -> Result<Statistics> {
         let sum = tree.finish().filter(|_| !order.is_empty());
         // They are never rounded: there is no next step that makes up for it.
-        let options = ReduceOptions { dtype: ReduceDtype::F32, ..self.parallel.options };
-        let pending = sum.map(|sum| self.parallel.group.reduce(bucket, sum, options));
+        let options = ReduceOptions { dtype: ReduceDtype::F32, ..self.options };
+        let pending = sum.map(|sum| self.group.reduce(bucket, sum, options));
         move || {
             let Some(pending) = pending else { return Ok(Vec::new()) };
             let mut rest = &pending.wait()?[..];
             let mut statistics = Vec::new();
             for &index in order {
-                let param = &self.network.params()[index];
+                let param = &network.params()[index];
                 let (first, others) = rest.split_at(param.var.elem_count().min(rest.len()));
                 rest = others;
                 let whole = |value: &f32| if param.is_count() { value.round() } else { *value };
@@ -248,34 +297,41 @@ impl Pass<'_> {
             Ok(statistics)
         }
     }
-}
 
-impl DataParallel {
-    /// The mean loss of all samples, and the answers of all shards in their order.
+    /// What all shards come to.
     #[expect(clippy::cast_precision_loss, reason = "batch sizes stay far below 2^53")]
-    fn gather(&self, reports: &[ShardReport], counts: &[usize]) -> Result<(f64, Answers)> {
+    pub(super) fn gather(&self, reports: &[ShardReport], counts: &[usize]) -> Result<Gathered> {
         let mut writer = Writer::default();
-        for ShardReport { loss, answers } in reports {
+        for ShardReport { loss, answers, grad_norm } in reports {
             writer.number(loss.to_bits());
+            writer.size(usize::from(grad_norm.is_some()));
+            writer.number(grad_norm.unwrap_or(0.0).to_bits());
             writer.size(usize::from(answers.is_some()));
             if let Some(answers) = answers {
                 answers.write(&mut writer);
             }
         }
-        let (mut sum, mut all, mut shards) = (0.0, Answers::default(), counts.iter().enumerate());
+        let (mut sum, mut norms) = (0.0, Vec::new());
+        let (mut all, mut shards) = (Answers::default(), counts.iter().enumerate());
         for (rank, bytes) in self.group.all_gather(writer.bytes)?.iter().enumerate() {
             let mut reader = Reader::new(bytes, rank);
             for (shard, &count) in shards.by_ref().take(reports.len()) {
                 let loss = f64::from_bits(reader.number()?);
                 finite(&format!("the loss of {}", self.name(shard)), loss)?;
                 sum += loss * count as f64;
+                let has_norm = reader.size()? > 0;
+                norms.extend(Some(f64::from_bits(reader.number()?)).filter(|_| has_norm));
                 if reader.size()? > 0 {
                     all.append(Answers::read(&mut reader)?)?;
                 }
             }
         }
         let samples = counts.iter().sum::<usize>().max(1);
-        Ok((sum / samples as f64, all))
+        let grad_norm = match norms.len() {
+            0 => None,
+            n => Some(norms.iter().sum::<f64>() / n as f64),
+        };
+        Ok(Gathered { loss: sum / samples as f64, grad_norm, answers: all })
     }
 }
 

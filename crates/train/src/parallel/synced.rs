@@ -73,7 +73,7 @@ impl Pass<'_> {
                 }
                 _ => None,
             };
-            reports.push(ShardReport { loss, answers });
+            reports.push(ShardReport { loss, answers, grad_norm: None });
         }
         let gradients = received(sending, network, order)?;
         Ok((Sums { gradients, statistics: told.statistics }, reports))

@@ -1,6 +1,7 @@
 //! Whole runs in shards on one rank and on several: the same files, the same events, the same errors.
 
 mod failures;
+mod local;
 mod rounded;
 mod synced;
 
@@ -20,7 +21,7 @@ use taper_optim::{AdamW, Optimizer, Schedule, split_by_decay};
 
 use crate::{
     Accuracy, Batches, DataParallel, Event, Fit, L1Penalty, Outcome, Result, Review, RunFolder,
-    Settings, Start, StepHook, Teacher, WeightAverage,
+    Settings, Start, StepHook, Synchronization, Teacher, WeightAverage,
 };
 
 const SIDE: usize = 8;
@@ -53,16 +54,26 @@ fn network_that_drops(p: f64, seed: u64) -> Network {
     Network::new(&model, &Device::Cpu).unwrap().with_threads(1)
 }
 
-/// Pictures, of which two cannot be read, in batches that few numbers of shards divide, mixed by mixup or cutmix.
+/// Pictures, in batches.
 struct Sets {
     train: Loader,
     val: Loader,
 }
 
+/// Two pictures cannot be read, few numbers of shards divide batches, and these are mixed by mixup or cutmix, shard by shard.
 fn sets() -> Sets {
+    mixed_sets(&[3, 20], 11, Some(Mix::new(0.4, 1.0, 6).unwrap()))
+}
+
+/// Without mixing, so that a batch has the same pictures whatever its shards.
+fn sets_of(gone: &[usize], batch_size: usize) -> Sets {
+    mixed_sets(gone, batch_size, None)
+}
+
+fn mixed_sets(gone: &[usize], batch_size: usize, mix: Option<Mix>) -> Sets {
     let dataset = sample_set::emoji6().unwrap();
     let mut train: Vec<Sample> = dataset.train.into_iter().step_by(9).collect();
-    for at in [3, 20] {
+    for &at in gone {
         let class = train[at].class().unwrap();
         train[at] = Sample::from_file(format!("gone{at}"), class, "/nowhere/at/all.png".into());
     }
@@ -71,14 +82,14 @@ fn sets() -> Sets {
     let augmented = TrainTransform::imagenet([SIDE, SIDE], Interpolation::Bilinear).unwrap();
     let plain = EvalTransform::imagenet([SIDE, SIDE], 1.0, Interpolation::Bilinear).unwrap();
     let options = LoaderOptions {
-        batch_size: 11,
+        batch_size,
         order: Order::Shuffled,
         seed: 4,
         threads: 1,
         ..LoaderOptions::default()
     };
     let in_order = LoaderOptions { batch_size: 5, order: Order::Sequential, ..options.clone() };
-    let options = LoaderOptions { mix: Some(Mix::new(0.4, 1.0, 6).unwrap()), ..options };
+    let options = LoaderOptions { mix, ..options };
     Sets {
         train: Loader::new(&train, augmented.into(), &options).unwrap(),
         val: Loader::new(&val, plain.into(), &in_order).unwrap(),
@@ -148,12 +159,12 @@ struct Shared {
     shards: usize,
     ranks: usize,
     options: ReduceOptions,
-    sync_bn: bool,
+    sync: Synchronization,
 }
 
 impl From<(usize, usize)> for Shared {
     fn from((shards, ranks): (usize, usize)) -> Self {
-        Self { shards, ranks, options: ReduceOptions::default(), sync_bn: false }
+        Self { shards, ranks, options: ReduceOptions::default(), sync: Synchronization::Gradients }
     }
 }
 
@@ -203,7 +214,7 @@ fn on_ranks_checked<T: Send>(
     every: u64,
     work: &(dyn Fn(usize, &DataParallel) -> T + Sync),
 ) -> Vec<T> {
-    let Shared { shards, ranks, options, sync_bn } = shared.into();
+    let Shared { shards, ranks, options, sync } = shared.into();
     let groups = match ranks {
         1 => vec![Group::alone()],
         _ => Group::threads(ranks).unwrap(),
@@ -211,8 +222,8 @@ fn on_ranks_checked<T: Send>(
     std::thread::scope(|scope| {
         let ranks = groups.into_iter().enumerate().map(|(rank, group)| {
             scope.spawn(move || {
-                let parallel = DataParallel::new(group, shards, options).unwrap();
-                let parallel = if sync_bn { parallel.with_sync_bn() } else { parallel };
+                let parallel = DataParallel::new(group, shards, options);
+                let parallel = parallel.unwrap().synchronizing(sync).unwrap();
                 work(rank, &parallel.checked_every(every))
             })
         });

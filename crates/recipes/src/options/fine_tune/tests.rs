@@ -47,6 +47,9 @@ fn a_configuration_without_the_newer_options_is_read() {
         "reduce",
         "reduce_dtype",
         "sync_bn",
+        "sync_every",
+        "outer_lr",
+        "outer_momentum",
         "trace",
         "table",
         "image_column",
@@ -122,4 +125,26 @@ fn threads_beyond_any_machine_are_refused() {
     let error = options.check().unwrap_err();
     assert_eq!(error.to_string(), "`threads` is 100000, it must be from 0 to 1024");
     assert!(error.is_request());
+}
+
+#[test]
+fn shards_that_meet_have_the_rates_of_the_paper_with_momentum_and_their_mean_without() {
+    let every = |sync_every| FineTuneOptions { sync_every, ..FineTuneOptions::default() };
+    assert_eq!(every(1).outer_step(), None);
+    assert_eq!(every(8).outer_step(), Some((1.0, 0.0)));
+    let diloco = FineTuneOptions { outer_momentum: 0.9, ..every(8) };
+    assert_eq!(diloco.outer_step(), Some((0.7, 0.9)));
+    assert!(diloco.recipe().contains("sync every 8, outer lr 0.7, outer momentum 0.9"));
+    assert_eq!(diloco.resolved().resolved(), diloco.resolved());
+    diloco.check().unwrap();
+    let refused = |options: FineTuneOptions| options.check().unwrap_err().to_string();
+    assert!(refused(every(0)).starts_with("`sync_every` is 0"));
+    let odd = FineTuneOptions { outer_lr: Some(0.7), ..every(1) };
+    assert!(refused(odd).starts_with("`outer_lr` is 0.7, it must be absent where shards share"));
+    let odd = FineTuneOptions { outer_momentum: 0.9, ..every(1) };
+    assert!(refused(odd).starts_with("`outer_momentum` is 0.9, it must be absent"));
+    let odd = FineTuneOptions { outer_momentum: 1.0, ..every(8) };
+    assert!(refused(odd).starts_with("`outer_momentum` is 1, it must be from 0 to below 1"));
+    let odd = FineTuneOptions { sync_bn: true, ..every(8) };
+    assert!(refused(odd).starts_with("`sync_bn` is true, it must be absent with `sync_every`"));
 }

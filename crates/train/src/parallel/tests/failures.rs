@@ -10,7 +10,7 @@ use taper_layers::loss::{CrossEntropy, Loss};
 use super::{
     NamedTensors, Rank, Shared, Told, files, on_ranks, on_ranks_checked, run, sets, settings,
 };
-use crate::{Checkpoint, Error, Event, Start, StepHook};
+use crate::{Checkpoint, Error, Event, LocalSgd, Start, StepHook, Synchronization};
 
 /// From its third call on, something happens.
 struct Failing {
@@ -52,17 +52,18 @@ fn failing(is_nan: bool, shared: Shared, settings: &crate::Settings) -> Vec<Told
     })
 }
 
-/// With norms of a shard's own and of all shards.
-fn both() -> [Shared; 2] {
+/// With norms of a shard's own and of all shards, and with shards that train alone.
+fn all_kinds() -> [Shared; 3] {
     let own = Shared::from((4, 4));
-    [own, Shared { sync_bn: true, ..own }]
+    let of = |sync| Shared { sync, ..own };
+    [own, of(Synchronization::GradientsAndNorms), of(Synchronization::Weights(LocalSgd::mean(3)))]
 }
 
 #[test]
 fn a_loss_that_is_no_number_is_told_with_its_rank_by_all() {
     let dir = tempfile::tempdir().unwrap();
-    for shared in both() {
-        let named = |name: &str| settings(&dir.path().join(format!("{name} {}", shared.sync_bn)));
+    for shared in all_kinds() {
+        let named = |name: &str| settings(&dir.path().join(format!("{name} {:?}", shared.sync)));
         let failed = named("failed");
         for (outcome, _) in failing(true, shared, &failed) {
             let text = outcome.unwrap_err().chain();
@@ -82,7 +83,7 @@ fn a_loss_that_is_no_number_is_told_with_its_rank_by_all() {
 #[test]
 fn an_error_on_one_rank_ends_the_others_with_its_words() {
     let dir = tempfile::tempdir().unwrap();
-    for shared in both() {
+    for shared in all_kinds() {
         let failed = failing(false, shared, &settings(dir.path()));
         for (rank, (outcome, _)) in failed.into_iter().enumerate() {
             let error = outcome.unwrap_err();

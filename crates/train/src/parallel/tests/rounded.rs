@@ -3,26 +3,32 @@
 use taper_distributed::{ReduceDtype, ReduceOptions};
 
 use super::{Shared, files, run, settings};
-use crate::Start;
+use crate::{LocalSgd, Start, Synchronization};
 
 fn rounded(ranks: usize) -> Shared {
     let options = ReduceOptions { dtype: ReduceDtype::Bf16, ..ReduceOptions::default() };
     Shared { options, ..(4, ranks).into() }
 }
 
+/// Shards that share every step, and shards that meet.
+fn both(ranks: usize) -> [Shared; 2] {
+    let sync = Synchronization::Weights(LocalSgd::mean(2));
+    [rounded(ranks), Shared { sync, ..rounded(ranks) }]
+}
+
 #[test]
 fn a_run_with_bf16_goes_on_with_what_rounding_owes() {
     let dir = tempfile::tempdir().unwrap();
-    for ranks in [1, 2, 4] {
-        let whole = settings(&dir.path().join(format!("whole {ranks}")));
-        run(rounded(ranks), &whole, Start::Fresh, None).remove(0).0.unwrap();
-        let stopped = settings(&dir.path().join(format!("stopped {ranks}")));
-        run(rounded(ranks), &stopped, Start::Fresh, Some(1)).remove(0).0.unwrap();
-        run(rounded(ranks), &stopped, Start::Resume, Some(4)).remove(0).0.unwrap();
-        run(rounded(ranks), &stopped, Start::Resume, None).remove(0).0.unwrap();
-        assert!(files(&stopped) == files(&whole), "{ranks}");
-        let exact = settings(&dir.path().join(format!("exact {ranks}")));
-        run((4, ranks), &exact, Start::Fresh, None).remove(0).0.unwrap();
+    for shared in [1, 2, 4].into_iter().flat_map(both) {
+        let Shared { ranks, sync, .. } = shared;
+        let named = |what: &str| settings(&dir.path().join(format!("{what} {ranks} {sync:?}")));
+        let [whole, stopped, exact] = ["whole", "stopped", "exact"].map(named);
+        run(shared, &whole, Start::Fresh, None).remove(0).0.unwrap();
+        run(shared, &stopped, Start::Fresh, Some(1)).remove(0).0.unwrap();
+        run(shared, &stopped, Start::Resume, Some(4)).remove(0).0.unwrap();
+        run(shared, &stopped, Start::Resume, None).remove(0).0.unwrap();
+        assert!(files(&stopped) == files(&whole), "{ranks} {sync:?}");
+        run(Shared { sync, ..(4, ranks).into() }, &exact, Start::Fresh, None).remove(0).0.unwrap();
 
         assert_eq!(files(&exact)[0] == files(&whole)[0], ranks == 1, "one rank rounds nothing");
     }

@@ -6,11 +6,11 @@ use taper_layers::Network;
 use taper_layers::loss::CrossEntropy;
 use taper_optim::{Optimizer, Schedule, Sgd, split_by_decay};
 
-use super::{Sets, Shared, files, network_that_drops, on_ranks, run, sets, settings};
-use crate::{DataParallel, Fit, Settings, Start};
+use super::{Sets, Shared, files, network_that_drops, on_ranks, run, sets_of, settings};
+use crate::{DataParallel, Fit, Settings, Start, Synchronization};
 
 fn synced(shards: usize, ranks: usize) -> Shared {
-    Shared { sync_bn: true, ..(shards, ranks).into() }
+    Shared { sync: Synchronization::GradientsAndNorms, ..(shards, ranks).into() }
 }
 
 /// Twenty steps with momentum on batches of eleven pictures or fewer; gives parameters and statistics in the end.
@@ -48,7 +48,7 @@ fn farthest(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
 #[test]
 fn norms_that_see_all_shards_learn_what_whole_batches_teach() {
     let dir = tempfile::tempdir().unwrap();
-    let sets = sets();
+    let sets = sets_of(&[3, 20], 11);
     let settings = |name: String| Settings {
         epochs: 4,
         schedule: Schedule::constant(0.02),
