@@ -4,6 +4,7 @@ Writes tests/fixtures/augment.safetensors
   source_<h>x<w>            (h, w, 3) U8    pictures: noise over a smooth ground; a small one has a flat channel
   op/<h>x<w>/<case>         (h, w, 3) U8    the source after a transform; <case> is its name and parameters, `name:parameter,…`
   pad/<h>x<w>/<case>        (H, W, 3) U8    the same for `pad`
+  crops/ten                 (10, 16, 20, 3) U8   ten_crop of source_23x31
   hsv/{rgb, turned}         (n, 3) U8       colors of all kinds, and what adjust_hue makes of them with a turn of 0.17
   table/<space>/<choice>    (31 or 10) F64  magnitudes of a policy for a picture of 41x57; <space> is auto (31), auto10, wide, augmix
 
@@ -108,6 +109,8 @@ def main() -> None:
             if min(height, width) > 4 or "reflect" not in key:
                 if (height, width) != (16, 16):
                     tensors[f"pad/{height}x{width}/{key}"] = bytes_of(of(image))
+    source = Image.fromarray(tensors["source_23x31"].numpy())
+    tensors["crops/ten"] = torch.stack([bytes_of(crop) for crop in F.ten_crop(source, [16, 20])])
     steps = np.arange(0, 256, 15)
     colors = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(1, -1, 3).astype(np.uint8)
     tensors["hsv/rgb"] = torch.from_numpy(colors[0].copy())

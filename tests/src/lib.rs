@@ -41,6 +41,10 @@ pub struct Pruning;
 pub struct Training;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/augmentation.md")]
+pub struct Augmentation;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/distributed.md")]
 pub struct Distributed;
 

@@ -1,9 +1,10 @@
-//! `cargo xtask pictures`: the drawings of `docs/convolution.md`, `docs/pooling.md`, `docs/efficient-architectures.md`, `docs/cost.md` and `docs/pruning.md`, as SVG in `docs/images`.
+//! `cargo xtask pictures`: the drawings of `docs/convolution.md`, `docs/pooling.md`, `docs/efficient-architectures.md`, `docs/cost.md`, `docs/pruning.md` and `docs/augmentation.md`, as SVG in `docs/images`.
 //!
-//! Above: `main`. Below: `pictures::{blocks, convolution, cost, edges, pooling, prune, windows}`. Not here: charts of measurements (`bench::roofline`).
+//! Above: `main`. Below: `pictures::{augmentation, blocks, convolution, cost, edges, pooling, prune, windows}`. Not here: charts of measurements (`bench::roofline`).
 //! Numbers in a drawing are computed by `taper_kernels::Reference`, sizes by `taper_graph`, costs by `taper_cost` and groups by `taper_prune`, so that no drawing
 //! can contradict the code; a test draws all of them again and compares.
 
+mod augmentation;
 mod blocks;
 mod convolution;
 mod cost;
@@ -22,7 +23,8 @@ use crate::shell;
 type Draw = fn() -> Result<String>;
 
 /// Names of files, and what is in them.
-const PICTURES: [(&str, Draw); 16] = [
+const PICTURES: [(&str, Draw); 17] = [
+    ("augmentation-samples.svg", augmentation::samples),
     ("convolution-sliding.svg", convolution::sliding),
     ("convolution-stride.svg", convolution::stride),
     ("convolution-dilation.svg", convolution::dilation),
@@ -71,7 +73,14 @@ mod tests {
     #[test]
     fn every_drawing_is_shown_with_a_description() {
         let root = shell::root();
-        let pages = ["convolution", "pooling", "efficient-architectures", "cost", "pruning"];
+        let pages = [
+            "convolution",
+            "pooling",
+            "efficient-architectures",
+            "cost",
+            "pruning",
+            "augmentation",
+        ];
         let pages = pages.map(|page| {
             fs::read_to_string(root.join(format!("docs/{page}.md"))).unwrap_or_default()
         });

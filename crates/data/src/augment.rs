@@ -81,4 +81,4 @@ pub(crate) fn apply_all(operations: &[Operation], image: &mut Image) -> Result<(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

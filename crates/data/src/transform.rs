@@ -1,6 +1,6 @@
 //! A picture to the numbers a network sees: cut, resized, flipped, normalized.
 //!
-//! Above: `loader`. Below: `train`, `eval`, `crop`, `resample`, `normalize`. Not here: decoding (`image`), mixing several pictures.
+//! Above: `loader`. Below: `train`, `eval`, `multi_crop`, `crop`, `resample`, `normalize`. Not here: decoding (`image`), mixing several pictures.
 //! Pure in (image, seed, epoch, index). [`TrainTransform`] and [`EvalTransform`] equal torchvision's transforms on PIL images, bit
 //! for bit, given the same random numbers; the numbers themselves come from our own streams (`random`).
 //! Source: torchvision 0.26 `transforms`, timm 1.0 `data.transforms_factory`, Pillow 13 `Resample.c`; held to them by
@@ -8,6 +8,7 @@
 
 mod crop;
 mod eval;
+mod multi_crop;
 mod normalize;
 mod resample;
 mod train;
@@ -15,6 +16,7 @@ mod train;
 pub(crate) use crop::truncated;
 pub use crop::{Rect, center_crop, random_resized_crop};
 pub use eval::{EvalTransform, Resize};
+pub use multi_crop::{MultiCrop, TenCrop, View, five_crop};
 pub use normalize::{Flip, Normalize};
 pub use resample::{Interpolation, Resampler};
 pub use train::TrainTransform;

@@ -1,14 +1,19 @@
 //! `bench data`: images a second from files to batches, ours and PyTorch's.
 //!
 //! Above: `bench`, `serve`. Below: `race`, `photos`, `taper_data::Loader`. Not here: training on them (`end_to_end`).
-//! An epoch decodes every file anew, cuts and resizes at random, flips, normalizes and collects batches.
+//! An epoch decodes every file anew, cuts and resizes at random, flips, augments in one of two ways, normalizes and collects batches.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
+use taper_data::augment::{
+    ColorJitter, Operation, RandAugment, RandomAffine, RandomErasing, RandomGaussianBlur,
+    RandomPerspective, Sampling, Sometimes,
+};
 use taper_data::folder::Options;
 use taper_data::{
     Check, ImageFolder, Interpolation, Loader, LoaderOptions, Order, TrainTransform, sample_set,
@@ -36,6 +41,57 @@ pub(crate) struct DataSetup {
     image_size: usize,
     #[arg(long)]
     threads: usize,
+    #[arg(long)]
+    augment: Augmented,
+}
+
+/// What happens to pictures besides crop and flip; the same in `xtask/bench/data.py`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Augmented {
+    /// Nothing.
+    Plain,
+    /// Every kind of change there is.
+    All,
+}
+
+impl Augmented {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::All => "all",
+        }
+    }
+
+    fn add_to(self, transform: TrainTransform) -> taper_data::Result<TrainTransform> {
+        if self == Self::Plain {
+            return Ok(transform);
+        }
+        let black = taper_data::augment::BLACK;
+        let affine = RandomAffine::new(15.0)?
+            .with_translate([0.1, 0.1])?
+            .with_scale([0.8, 1.2])?
+            .with_shear([-10.0, 10.0], [-10.0, 10.0])?
+            .with_sampling(Sampling::Bilinear, black);
+        let mut transform = transform
+            .with_augmentation(Arc::new(RandAugment::new(2, 9)?))
+            .with_augmentation(Arc::new(ColorJitter::new([0.4; 3], 0.1)?))
+            .with_augmentation(Arc::new(affine))
+            .with_augmentation(Arc::new(RandomPerspective::new(0.5, 0.5)?))
+            .with_augmentation(Arc::new(RandomGaussianBlur::new([23; 2], [0.1, 2.0], 0.5)?));
+        for operation in [
+            Operation::Grayscale,
+            Operation::Sharpness(2.0),
+            Operation::Posterize(4),
+            Operation::Solarize(128.0),
+            Operation::Equalize,
+            Operation::Autocontrast,
+            Operation::Invert,
+            Operation::VerticalFlip,
+        ] {
+            transform = transform.with_augmentation(Arc::new(Sometimes::new(0.2, operation)?));
+        }
+        Ok(transform.with_erasing(RandomErasing::new(0.25)?))
+    }
 }
 
 /// Pictures that were read, and how fast by whom.
@@ -52,7 +108,8 @@ pub(super) fn contestant(setup: &DataSetup) -> Result<()> {
     let options = Options { check: Check::Headers, ..Options::default() };
     let pictures = ImageFolder::open_to_evaluate(&setup.folder, &options)?.val;
     let size = [setup.image_size; 2];
-    let transform = TrainTransform::imagenet(size, Interpolation::Bilinear)?;
+    let plain = TrainTransform::imagenet(size, Interpolation::Bilinear)?;
+    let transform = setup.augment.add_to(plain)?;
     let options = LoaderOptions {
         batch_size: setup.batch,
         order: Order::Shuffled,
@@ -111,9 +168,12 @@ fn part(data: &Path) -> PathBuf {
 fn one(bench: &Bench, pictures: &'static str, folder: &Path) -> Result<Vec<MeasuredReader>> {
     let mut rows = Vec::new();
     for &batch in bench.batches(&[32]) {
-        for &threads in bench.threads(&[bench.cores.count()]) {
+        let all_cores = [bench.cores.count()];
+        let threads = bench.threads(&all_cores);
+        let both = threads.iter().flat_map(|&it| [(it, Augmented::Plain), (it, Augmented::All)]);
+        for (threads, augment) in both {
             let (folder, image_size) = (folder.to_path_buf(), bench.image_size);
-            let setup = DataSetup { folder, batch, image_size, threads };
+            let setup = DataSetup { folder, batch, image_size, threads, augment };
             let mut contestants = contestants(bench, &setup)?;
             let images = contestants.iter().map(|c| c.ready()["images"].as_u64());
             let images =
@@ -129,15 +189,16 @@ fn one(bench: &Bench, pictures: &'static str, folder: &Path) -> Result<Vec<Measu
 }
 
 fn contestants(bench: &Bench, setup: &DataSetup) -> Result<Vec<Contestant>> {
-    let DataSetup { folder, batch, image_size, threads } = setup;
+    let DataSetup { folder, batch, image_size, threads, augment } = setup;
     let mut ours = bench.cores.pinned(*threads, std::env::current_exe()?);
     ours.args(["contestant", "data"]).arg("--folder").arg(folder);
     ours.arg(format!("--batch={batch}")).arg(format!("--image-size={image_size}"));
-    ours.arg(format!("--threads={threads}"));
+    ours.arg(format!("--threads={threads}")).arg(format!("--augment={}", augment.word()));
     let mut contestants = vec![Contestant::start("taper", ours, &bench.folder)?];
     for (name, python) in bench.against(&PEERS, 1).into_iter().zip(&bench.peers) {
         let mut command = python.script(&bench.cores, *threads, "data.py");
         command.arg(folder).args([batch, image_size, threads].map(ToString::to_string));
+        command.arg(augment.word());
         contestants.push(Contestant::start(name, command, &bench.folder)?);
     }
     Ok(contestants)
@@ -150,7 +211,8 @@ impl MeasuredReader {
     }
 
     fn spoken(&self) -> String {
-        let mut line = format!("{}, {} threads:", self.pictures, self.setup.threads);
+        let DataSetup { threads, augment, .. } = self.setup;
+        let mut line = format!("{}, {} threads, {}:", self.pictures, threads, augment.word());
         for (contestant, outcome) in self.outcomes.iter().enumerate() {
             let speed = table::number(self.speed(contestant).median);
             let _ = write!(line, " {} {speed}", outcome.name);
@@ -165,7 +227,7 @@ impl MeasuredReader {
     }
 
     fn json(&self) -> Value {
-        let DataSetup { batch, image_size, threads, .. } = self.setup;
+        let DataSetup { batch, image_size, threads, augment, .. } = self.setup;
         let outcomes = self.outcomes.iter().enumerate().map(|(contestant, outcome)| {
             let mut value = outcome.json();
             value["images"] = json!(self.images[contestant]);
@@ -174,7 +236,7 @@ impl MeasuredReader {
         });
         json!({
             "pictures": self.pictures, "batch": batch, "image_size": image_size, "threads": threads,
-            "outcomes": outcomes.collect::<Vec<_>>(),
+            "augment": augment.word(), "outcomes": outcomes.collect::<Vec<_>>(),
         })
     }
 }
@@ -195,14 +257,15 @@ fn scaled(spread: Spread, factor: f64) -> Spread {
 }
 
 fn report(rows: &[MeasuredReader]) -> Measured {
-    let head = ["pictures", "images", "batch", "threads", "taper, images/s"];
+    let head = ["pictures", "augmented", "images", "batch", "threads", "taper, images/s"];
     let mut table = Table { head: head.map(str::to_owned).to_vec(), rows: Vec::new() };
     if rows.iter().any(|row| row.outcomes.len() > 1) {
         table.head.extend(["DataLoader, images/s", "taper / it"].map(str::to_owned));
     }
     for row in rows {
-        let DataSetup { batch, threads, .. } = row.setup;
-        let mut cells = vec![row.pictures.to_owned(), row.images[0].to_string()];
+        let DataSetup { batch, threads, augment, .. } = row.setup;
+        let mut cells = vec![row.pictures.to_owned(), augment.word().to_owned()];
+        cells.push(row.images[0].to_string());
         cells.extend([batch.to_string(), threads.to_string(), table::spread(row.speed(0))]);
         for peer in 1..row.outcomes.len() {
             cells.push(table::spread(row.speed(peer)));
@@ -211,7 +274,9 @@ fn report(rows: &[MeasuredReader]) -> Measured {
         table.rows.push(cells);
     }
     let mut notes = vec![
-        "An epoch of decoding, random crop, resize, flip, normalization and batches; more is better. Median, and in parentheses \
+        "An epoch of decoding, random crop, resize, flip, normalization and batches; more is better. Augmented by *all*: RandAugment, color \
+         jitter, an affine map, perspective, blur, grayscale, sharpness, posterize, solarize, equalize, autocontrast, invert, a vertical flip and \
+         erasing, each with torchvision's transform on the other side. Median, and in parentheses \
          the 10th and 90th percentile of epochs. The DataLoader has as many workers as we have threads."
             .to_owned(),
     ];
@@ -244,7 +309,13 @@ mod tests {
 
     #[test]
     fn a_peer_that_reads_fewer_files_is_not_faster_for_it() {
-        let setup = DataSetup { folder: PathBuf::new(), batch: 32, image_size: 224, threads: 2 };
+        let setup = DataSetup {
+            folder: PathBuf::new(),
+            batch: 32,
+            image_size: 224,
+            threads: 2,
+            augment: Augmented::Plain,
+        };
         let outcomes = vec![outcome(1000.0, None), outcome(500.0, Some(2.0))];
         let row = MeasuredReader { pictures: "some", setup, outcomes, images: vec![200, 100] };
         assert!((row.ratio(1).unwrap().median - 1.0).abs() < 1e-12);

@@ -1,6 +1,6 @@
 //! Paper to draw on, and the grid of cells that most drawings are made of.
 //!
-//! Above: `blocks`, `convolution`, `cost`, `edges`, `pooling`, `prune`, `windows`. Below: `svg`. Not here: what is drawn.
+//! Above: `augmentation`, `blocks`, `convolution`, `cost`, `edges`, `pooling`, `prune`, `windows`. Below: `svg`. Not here: what is drawn.
 //! Places are `[x, y]` from the upper left corner, cells `[row, column]`.
 
 use crate::svg::{escaped, line, text};

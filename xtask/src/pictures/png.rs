@@ -1,6 +1,6 @@
 //! Small pictures as text: an uncompressed PNG in base64, as a drawing embeds it.
 //!
-//! Above: `edges`. Below: nothing. Not here: reading pictures (`taper_data`).
+//! Above: `augmentation`, `edges`. Below: nothing. Not here: reading pictures (`taper_data`).
 //! Source: PNG, third edition, <https://www.w3.org/TR/png-3/>; zlib, RFC 1950; stored deflate blocks, RFC 1951 §3.2.4; base64, RFC 4648.
 
 const SIGNATURE: [u8; 8] = [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n'];

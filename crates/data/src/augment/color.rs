@@ -116,7 +116,41 @@ fn hsv(pixel: &[u8]) -> [u8; 3] {
     let turned = f64::from(sixths) / 6.0 + 1.0;
     let hue = if turned >= 1.0 { turned - 1.0 } else { turned } as f32;
     let saturation = range / f32::from(largest);
-    [(f64::from(hue) * 255.0) as u8, (f64::from(saturation) * 255.0) as u8, largest]
+    [(f64::from(hue) * 255.0) as i32 as u8, (f64::from(saturation) * 255.0) as i32 as u8, largest]
+}
+
+/// Of each hue: its sixth of the wheel, and how far it is into it.
+const SECTORS: [(u8, f64); 256] = sectors();
+
+/// Of each saturation: its share of 255.
+const STRENGTHS: [f64; 256] = strengths();
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "`f32` where Pillow has it"
+)]
+const fn sectors() -> [(u8, f64); 256] {
+    let mut all = [(0, 0.0); 256];
+    let mut hue = 0;
+    while hue < 256 {
+        let sixths = hue as f64 * 6.0 / 255.0;
+        let sector = sixths as u8;
+        all[hue] = (sector % 6, (sixths - sector as f64) as f32 as f64);
+        hue += 1;
+    }
+    all
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "`f32` where Pillow has it")]
+const fn strengths() -> [f64; 256] {
+    let mut all = [0.0; 256];
+    let mut saturation = 0;
+    while saturation < 256 {
+        all[saturation] = (saturation as f64 / 255.0) as f32 as f64;
+        saturation += 1;
+    }
+    all
 }
 
 /// Red, green and blue from hue, saturation and value.
@@ -129,16 +163,14 @@ fn rgb(hue: u8, saturation: u8, value: u8) -> [u8; 3] {
     if saturation == 0 {
         return [value; 3];
     }
-    let sixths = f64::from(hue) * 6.0 / 255.0;
-    let sector = sixths as u8;
-    let rest = f64::from((sixths - f64::from(sector)) as f32);
-    let strength = f64::from((f64::from(saturation) / 255.0) as f32);
+    let (sector, rest) = SECTORS[usize::from(hue)];
+    let strength = STRENGTHS[usize::from(saturation)];
     // Rounded half away from zero, of what is not negative.
-    let of = |share: f64| (f64::from(value) * share + 0.5) as u8;
+    let of = |share: f64| (f64::from(value) * share + 0.5) as i32 as u8;
     let p = of(1.0 - strength);
     let q = of(1.0 - f64::from((strength * rest) as f32));
     let t = of(1.0 - strength * (1.0 - rest));
-    match sector % 6 {
+    match sector {
         0 => [value, t, p],
         1 => [q, value, p],
         2 => [p, value, t],

@@ -116,12 +116,22 @@ fn scaled(image: &Image, map: [f64; 6], fill: Fill) -> Vec<u8> {
         .collect();
     let first = columns.iter().position(Option::is_some).unwrap_or(width);
     let columns: Vec<usize> = columns.into_iter().flatten().collect();
+    let is_moved = columns.windows(2).all(|pair| pair[1] == pair[0] + 1);
     let mut y = map[5] + map[4] * 0.5;
     for out in rgb.chunks_exact_mut(3 * width) {
         if let Some(row) = index(y, height) {
             let source = &image.rgb()[3 * row * width..3 * (row + 1) * width];
-            for (out, &column) in out[3 * first..].chunks_exact_mut(3).zip(&columns) {
-                out.copy_from_slice(&source[3 * column..3 * column + 3]);
+            let out = &mut out[3 * first..];
+            match columns.first() {
+                Some(&column) if is_moved => {
+                    let bytes = 3 * columns.len();
+                    out[..bytes].copy_from_slice(&source[3 * column..3 * column + bytes]);
+                }
+                _ => {
+                    for (out, &column) in out.chunks_exact_mut(3).zip(&columns) {
+                        out.copy_from_slice(&source[3 * column..3 * column + 3]);
+                    }
+                }
             }
         }
         y += map[4];
@@ -216,25 +226,30 @@ fn bilinear(image: &Image, fill: Fill, at: impl Fn(f64, f64) -> [f64; 2]) -> Vec
         }
         let ([left, right], dx) = neighbors(x - 0.5, width);
         let ([top, bottom], dy) = neighbors(y - 0.5, height);
-        let rows = [top, bottom].map(|row| {
-            let row = &source[3 * row * width..3 * (row + 1) * width];
-            [&row[3 * left..3 * left + 3], &row[3 * right..3 * right + 3]]
-        });
-        for (channel, sample) in out.iter_mut().enumerate() {
-            let [upper, lower] = rows.map(|[left, right]| {
-                let [left, right] = [left[channel], right[channel]].map(f64::from);
-                left + (right - left) * dx
-            });
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "between bytes"
-            )]
-            let value = (upper + (lower - upper) * dy) as u8;
-            *sample = value;
+        let (upper, lower) = (3 * top * width, 3 * bottom * width);
+        let pixel = |start: usize, column: usize| -> [f64; 3] {
+            let at = start + 3 * column;
+            let bytes = &source[at..at + 3];
+            [bytes[0], bytes[1], bytes[2]].map(f64::from)
+        };
+        let upper = between(pixel(upper, left), pixel(upper, right), dx);
+        let lower = between(pixel(lower, left), pixel(lower, right), dx);
+        for (sample, value) in out.iter_mut().zip(between(upper, lower, dy)) {
+            *sample = cut(value);
         }
     });
     rgb
+}
+
+/// `share` of the way from one color to another.
+fn between(from: [f64; 3], to: [f64; 3], share: f64) -> [f64; 3] {
+    std::array::from_fn(|channel| from[channel] + (to[channel] - from[channel]) * share)
+}
+
+/// The whole number below a value between bytes.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 255")]
+fn cut(value: f64) -> u8 {
+    value as i32 as u8
 }
 
 /// The pixels around a position from -0.5 to below `n - 0.5`, inside of the picture, and how far it is from the first.
@@ -243,8 +258,9 @@ fn neighbors(position: f64, n: usize) -> ([usize; 2], f64) {
     if position < 0.0 {
         return ([0, 0], position + 1.0);
     }
-    let first = position as usize;
-    ([first.min(n - 1), (first + 1).min(n - 1)], position - first as f64)
+    let first = position as u32;
+    let at = first as usize;
+    ([at.min(n - 1), (at + 1).min(n - 1)], position - f64::from(first))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::transform::Rect;
 
 static TORCHVISION: &[u8] = include_bytes!("../../../../tests/fixtures/augment.safetensors");
 
-pub(super) fn golden() -> SafeTensors<'static> {
+pub(crate) fn golden() -> SafeTensors<'static> {
     SafeTensors::deserialize(TORCHVISION).unwrap()
 }
 
