@@ -26,15 +26,17 @@ mod clip;
 mod error;
 mod group;
 mod optimizer;
+mod plateau;
 mod rule;
 mod rules;
 mod schedule;
 
 pub use candle_face::Settings;
-pub use clip::clip_grad_norm;
+pub use clip::{Clip, adaptive_clip_grad, clip_grad_norm, clip_grad_value};
 pub use error::{Error, Result};
 pub use group::{Group, split_by_decay};
 pub use optimizer::Optimizer;
+pub use plateau::{Better, Plateau, Scores};
 pub use rule::{Begins, Cells, ParamInfo, Passes, Role, Rule, Slices, Slot, Step, Sums};
 pub use rules::{
     Adam, AdamW, Adan, AdjustLr, Lamb, Lion, Lookahead, Muon, NAdam, RmsProp, RmsPropTf, Sgd,

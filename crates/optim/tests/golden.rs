@@ -7,8 +7,8 @@ use std::error::Error;
 
 use candle_core::{DType, Device, Tensor, Var, backprop::GradStore};
 use taper_optim::{
-    Adam, AdamW, Adan, AdjustLr, Group, Lamb, Lion, Lookahead, Muon, NAdam, Optimizer, RmsProp,
-    RmsPropTf, Role, Rule, Schedule, Sgd,
+    Adam, AdamW, Adan, AdjustLr, Better, Clip, Decay, Group, Lamb, Lion, Lookahead, Muon, NAdam,
+    Optimizer, Plateau, RmsProp, RmsPropTf, Role, Rule, Schedule, Scores, Sgd,
 };
 
 type Test = Result<(), Box<dyn Error>>;
@@ -146,17 +146,67 @@ fn ten_steps(golden: &Fixture, case: Case, dtype: DType) -> Test {
 }
 
 #[test]
-fn rates_agree_with_pytorch() -> Test {
+fn clipped_gradients_agree_with_pytorch_and_timm() -> Test {
+    let golden = fixture("optim")?;
+    for (word, clip) in [("agc", Clip::Adaptive(0.1)), ("value", Clip::Value(0.5))] {
+        let var = |name: &'static str| {
+            Ok((name.to_owned(), Var::from_tensor(&golden[&format!("before/{name}")])?))
+        };
+        let vars: Vec<(String, Var)> =
+            NAMES.into_iter().map(var).collect::<candle_core::Result<_>>()?;
+        let group = Group::new("all", vars.clone());
+        let optimizer = Optimizer::from_groups(vec![group], Sgd::default())?;
+        let mut grads = GradStore::default();
+        for (name, var) in &vars {
+            grads.insert(var, golden[&format!("grads/0/{name}")].clone());
+        }
+        clip.apply(&mut grads, &optimizer)?;
+        for (name, var) in &vars {
+            let clipped = grads.get(var).ok_or("a gradient is gone")?;
+            let key = format!("clip/{word}/{name}");
+            assert_close(&key, clipped, &golden[&key], [1e-6, 1e-7])?;
+        }
+    }
+    Ok(())
+}
+
+fn schedules() -> Vec<(&'static str, Schedule)> {
+    let at = |decay| Schedule::new(0.1, decay);
+    let restarts =
+        |period, longer, lower, floor| at(Decay::CosineRestarts { period, longer, lower, floor });
+    let one_cycle = |rising| at(Decay::OneCycle { total_steps: 200, rising });
+    let warm = Schedule::new(0.1, Decay::Cosine { total_steps: 200, floor: 0.001 }).with_warmup(20);
+    let least = Plateau { factor: 0.5, patience: 3, ..Plateau::default() };
+    let most = Plateau { factor: 0.3, patience: 5, cooldown: 4, floor: 1e-4, ..least };
+    vec![
+        ("cosine", Schedule::cosine(0.1, 200)),
+        ("warmup_cosine", warm),
+        ("restarts", restarts(20, 2.0, 1.0, 0.001)),
+        ("restarts_equal", restarts(30, 1.0, 1.0, 0.0)),
+        ("restarts_timm", restarts(25, 1.5, 0.8, 0.001)),
+        ("one_cycle", one_cycle(0.3)),
+        ("one_cycle_early", one_cycle(0.123)),
+        ("step", Schedule::step(0.1, 15, 0.5)),
+        ("multi_step", at(Decay::MultiStep { at: vec![30, 80, 81], factor: 0.3 })),
+        ("exponential", at(Decay::Exponential { factor: 0.97 })),
+        ("polynomial", at(Decay::Polynomial { total_steps: 150, power: 2.5, floor: 0.0 })),
+        ("plateau_min", at(Decay::Plateau(least))),
+        ("plateau_max", at(Decay::Plateau(most))),
+    ]
+}
+
+#[test]
+fn two_hundred_rates_of_every_schedule_agree_with_pytorch_and_timm() -> Test {
     let golden = fixture("schedule")?;
-    let schedules = [
-        ("cosine", Schedule::cosine(0.1, 40)),
-        ("warmup_cosine", Schedule::cosine(0.1, 40).with_warmup(5)),
-        ("step", Schedule::step(0.1, 15, 0.1)),
-    ];
-    assert_eq!(golden.len(), schedules.len());
-    for (name, schedule) in schedules {
-        for (step, expected) in (0..).zip(golden[name].to_vec1::<f64>()?) {
-            let rate = schedule.lr_at(step);
+    let scores = golden["scores"].to_vec1::<f64>()?;
+    assert_eq!(golden.len(), schedules().len() + 1);
+    for (name, schedule) in schedules() {
+        schedule.check()?;
+        let better = if name == "plateau_max" { Better::Higher } else { Better::Lower };
+        let expected = golden[name].to_vec1::<f64>()?;
+        assert_eq!(expected.len(), 200);
+        for (step, (expected, seen)) in (0..).zip(expected.iter().zip(1..)) {
+            let rate = schedule.lr_after(step, Scores { values: &scores[..seen], better });
             assert!((rate - expected).abs() < 1e-13, "{name} at {step}: {rate}, {expected}");
         }
     }
