@@ -20,7 +20,7 @@ use std::sync::atomic::AtomicBool;
 use candle_core::Device;
 use taper_layers::loss::{BceWithLogits, CrossEntropy, Loss, SmoothL1};
 use taper_layers::{NamedTensors, Network};
-use taper_optim::{AdamW, Optimizer, Schedule, split_by_decay};
+use taper_optim::{AdamW, Clip, Optimizer, Schedule, split_by_decay};
 use taper_train::{
     Event, Fit, MeanAbsoluteError, MeanIou, Metric, MultiLabelAccuracy, MultiLabelF1, Outcome,
     OutputMetric, RunFolder, Settings, Start,
@@ -140,7 +140,7 @@ pub(crate) fn train(
     let settings = Settings {
         epochs,
         schedule: Schedule::cosine(LR, steps).with_warmup(steps / 20),
-        clip_norm: Some(5.0),
+        clip: Some(Clip::Norm(5.0)),
         best_by: None,
         seed,
         save_every: Some(5),

@@ -5,6 +5,10 @@
 #[path = "../../docs/programs/fashion_mnist.rs"]
 #[expect(dead_code, reason = "`main` reads the command line, which a test has none of")]
 mod fashion_mnist;
+
+#[path = "../../docs/programs/schedules.rs"]
+#[expect(dead_code, reason = "`main` reads the command line, which a test has none of")]
+mod schedules;
 mod serve;
 
 #[path = "../../docs/programs/tasks.rs"]
@@ -139,4 +143,16 @@ fn a_u_net_learns_masks_and_a_kill_changes_no_bit() -> Result<(), Box<dyn Error>
 #[test]
 fn two_heads_learn_together_and_a_kill_changes_no_bit() -> Result<(), Box<dyn Error>> {
     learns_and_survives_a_kill(Task::MaskAndCount, 8, "mask_miou", |iou| iou > 0.6)
+}
+
+#[test]
+fn the_drawing_of_all_schedules_is_what_the_code_draws() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/images/training-schedules.svg");
+    let stored = fs::read_to_string(path).unwrap_or_default();
+    assert!(stored == schedules::svg().unwrap(), "it is stale: cargo xtask pictures");
+    for (name, schedule) in schedules::schedules() {
+        schedule.check().unwrap();
+        assert!(taper_recipes::ScheduleKind::WORDS.contains(&name), "{name}");
+    }
+    assert_eq!(schedules::schedules().len(), taper_recipes::ScheduleKind::WORDS.len());
 }

@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: how fast we are, and how fast the peers are in the same run.
 //!
-//! Above: `main`. Below: one module a section (`infer`, `train`, `layers`, `conv`, `cost`, `data`, `end_to_end`), `race` (who runs when), `document` (docs/benchmarks.md).
+//! Above: `main`. Below: one module a section (`infer`, `train`, `layers`, `conv`, `cost`, `data`, `optim`, `end_to_end`), `race` (who runs when), `document` (docs/benchmarks.md).
 //! Not here: what a user measures (`taper bench`), the peers' side (`xtask/bench/*.py`).
 //! Every contestant, ours too, is a process of its own that stays alive, and they take turns, so that a slow minute of the
 //! machine is everybody's. Numbers are measured by the optimized build: the development build starts it and steps aside.
@@ -17,6 +17,7 @@ mod job;
 mod layers;
 mod machine;
 mod networks;
+mod optim;
 mod peers;
 mod photos;
 mod race;
@@ -60,6 +61,8 @@ enum Section {
     Conv,
     /// Images a second, from files to batches
     Data,
+    /// Milliseconds of an optimizer's step, against a copy of as many bytes
+    Optim,
     /// What `taper cost` predicts against what is measured
     Cost,
     /// Five epochs of fine-tuning, from the start of the process to its end
@@ -77,6 +80,7 @@ impl Section {
             Section::Layers => vec![layers::measure],
             Section::Conv => vec![conv::measure],
             Section::Data => vec![data::measure],
+            Section::Optim => vec![optim::measure],
             Section::Cost => vec![cost::measure],
             Section::EndToEnd => vec![end_to_end::measure],
             Section::All => vec![
@@ -85,6 +89,7 @@ impl Section {
                 layers::measure,
                 conv::measure,
                 data::measure,
+                optim::measure,
                 cost::measure,
                 end_to_end::measure,
             ],

@@ -52,7 +52,9 @@ pub(crate) fn write() -> Result<()> {
             .with_context(|| format!("writing {}", path.display()))?;
         println!("docs/images/{name}");
     }
-    Ok(())
+    // Schedules are of a crate with candle, which this program has not.
+    let args = ["run", "--quiet", "--package", "taper-tests", "--example", "schedules", "--"];
+    shell::cargo(&[&args[..], &["docs/images/training-schedules.svg"]].concat(), &[])
 }
 
 #[cfg(test)]

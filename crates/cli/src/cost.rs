@@ -63,7 +63,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "none|backbone|STAGE", default_value_t = defaults().freeze)]
     freeze: Freeze,
     /// The optimizer, whose state takes memory and time
-    #[arg(long, value_name = "sgd|adamw", default_value_t = defaults().optimizer)]
+    #[arg(long, value_name = "OPTIMIZER", default_value_t = defaults().optimizer)]
     optimizer: OptimizerKind,
     /// Find the largest batch that trains in so much memory, such as 4GiB
     #[arg(long, value_name = "SIZE")]

@@ -1,7 +1,10 @@
 //! `taper finetune`: flags to options, the run, and what is said at its end.
 //!
-//! Above: `args`. Below: `taper_recipes`, `progress`, `confusion`, `ranks`. Not here: any default but those
+//! Above: `args`. Below: `finetune::{optimizer, schedule}`, `taper_recipes`, `progress`, `confusion`, `ranks`. Not here: any default but those
 //! of [`FineTuneOptions`].
+
+mod optimizer;
+mod schedule;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,7 +15,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use taper_recipes::{
     Augment, ClassWeights, FineTuneOptions, FineTuneReport, Freeze, GroupOptions, LossKind,
-    OptimizerKind, Pretrained, Reduce, ReduceDtype, ResumeOptions, Sampling, ScheduleKind,
+    Pretrained, Reduce, ReduceDtype, ResumeOptions, Sampling,
 };
 
 use crate::args::{Arch, Shared, TableFlags};
@@ -21,6 +24,8 @@ use crate::failure::Remembered;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::{confusion, ranks, scores, signals};
+use optimizer::OptimizerFlags;
+use schedule::ScheduleFlags;
 
 /// Mistakes shown at the end of a run.
 const MISTAKES: usize = 5;
@@ -30,18 +35,6 @@ const WITH_RESUME: [&str; 7] = ["resume", "data", "model", "arch", "trace", "thr
 
 fn defaults() -> FineTuneOptions {
     FineTuneOptions::default()
-}
-
-/// The learning rates there are when none is given, for `--help`.
-fn lr_help() -> String {
-    let lr = FineTuneOptions::default_lr;
-    let sgd = (lr(OptimizerKind::Sgd, &Freeze::None), lr(OptimizerKind::Sgd, &Freeze::Backbone));
-    let adamw =
-        (lr(OptimizerKind::AdamW, &Freeze::None), lr(OptimizerKind::AdamW, &Freeze::Backbone));
-    format!(
-        "Highest learning rate [default: {} for sgd, {} with a frozen backbone; {} and {} for adamw]",
-        sgd.0, sgd.1, adamw.0, adamw.1
-    )
 }
 
 fn temperature_help() -> String {
@@ -87,29 +80,16 @@ pub(crate) struct Flags {
     /// Pictures a step
     #[arg(long, value_name = "N", default_value_t = defaults().batch_size)]
     batch_size: usize,
-    #[arg(long, value_name = "F", allow_negative_numbers = true, help = lr_help())]
-    lr: Option<f64>,
     /// Passes that train the new head alone first, on features computed once; 0 for none
     #[arg(long, value_name = "N", default_value_t = defaults().head_epochs)]
     head_epochs: usize,
     /// Factor on the learning rate of the new head [default: 1; 10 if it was not trained alone first]
     #[arg(long, value_name = "F", allow_negative_numbers = true)]
     head_lr_scale: Option<f64>,
-    /// Rule of a step
-    #[arg(long, value_name = "sgd|adamw", default_value_t = defaults().optimizer)]
-    optimizer: OptimizerKind,
-    /// Momentum of sgd
-    #[arg(long, value_name = "F", allow_negative_numbers = true, default_value_t = defaults().momentum)]
-    momentum: f64,
-    /// Weight decay; norms and biases have none
-    #[arg(long, value_name = "F", allow_negative_numbers = true, default_value_t = defaults().weight_decay)]
-    weight_decay: f64,
-    /// How the learning rate falls
-    #[arg(long, value_name = "cosine|step|constant", default_value_t = defaults().schedule)]
-    schedule: ScheduleKind,
-    /// Steps over which the learning rate rises from 0
-    #[arg(long, value_name = "STEPS", default_value_t = defaults().warmup)]
-    warmup: u64,
+    #[command(flatten)]
+    optimizer: OptimizerFlags,
+    #[command(flatten)]
+    schedule: ScheduleFlags,
     /// Label smoothing
     #[arg(long, value_name = "F", allow_negative_numbers = true, default_value_t = defaults().label_smoothing)]
     label_smoothing: f64,
@@ -128,12 +108,15 @@ pub(crate) struct Flags {
     /// Metric that picks the best epoch: loss, top1, f1, auroc, mae, … [default: top1 of classes, f1 of labels, mae of numbers]
     #[arg(long, value_name = "METRIC")]
     best_by: Option<String>,
-    /// Largest norm of all gradients together [default: no limit]
-    #[arg(long, value_name = "F", allow_negative_numbers = true)]
-    clip_norm: Option<f64>,
     /// Evaluate and save an exponential moving average of the weights, which keeps this share of itself a step; 0.999 is usual [default: none]
     #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
     ema: Option<f64>,
+    /// Evaluate and save the mean of the weights of so many of the last epochs, with statistics of norms of its own [default: none]
+    #[arg(long, value_name = "EPOCHS")]
+    swa: Option<usize>,
+    /// At the end save the mean of the best epochs, so many at most, that is no worse with each of them [default: none]
+    #[arg(long, value_name = "K")]
+    soup: Option<usize>,
     #[arg(long, value_name = "F", allow_negative_numbers = true, help = temperature_help())]
     distill_temperature: Option<f64>,
     #[arg(long, value_name = "F", allow_negative_numbers = true, help = weight_help())]
@@ -249,6 +232,8 @@ pub(crate) fn run(flags: Flags, matches: &ArgMatches) -> Result<ExitCode> {
 
 impl Flags {
     fn into_options(self) -> FineTuneOptions {
+        let options = self.optimizer.into_options(FineTuneOptions::default());
+        let options = self.schedule.into_options(options);
         FineTuneOptions {
             data: self.data,
             table: self.table.table,
@@ -265,17 +250,12 @@ impl Flags {
             pretrained: self.pretrained,
             epochs: self.epochs,
             batch_size: self.batch_size,
-            lr: self.lr,
             head_epochs: self.head_epochs,
             head_lr_scale: self.head_lr_scale,
-            optimizer: self.optimizer,
-            momentum: self.momentum,
-            weight_decay: self.weight_decay,
-            schedule: self.schedule,
-            warmup: self.warmup,
             label_smoothing: self.label_smoothing,
-            clip_norm: self.clip_norm,
             ema: self.ema,
+            swa: self.swa,
+            soup: self.soup,
             distill_temperature: self.distill_temperature,
             distill_weight: self.distill_weight,
             bn_l1: self.bn_l1,
@@ -303,6 +283,7 @@ impl Flags {
             seed: self.seed,
             out: self.out,
             threads: self.shared.threads,
+            ..options
         }
     }
 }

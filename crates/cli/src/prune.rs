@@ -120,7 +120,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "F", default_value_t = PruneOptions::LR)]
     lr: f64,
     /// Rule of a step
-    #[arg(long, value_name = "sgd|adamw", default_value_t = defaults().tune.optimizer)]
+    #[arg(long, value_name = "OPTIMIZER", default_value_t = defaults().tune.optimizer)]
     optimizer: OptimizerKind,
     /// Keep an exponential moving average of the recovering weights, with this share of itself a step, instead of the last [default: none]
     #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]

@@ -109,7 +109,9 @@ mod tests {
             let values: Vec<f64> = std::iter::once(1.0).chain(vec![1.0; n]).collect();
             plateau.lr_after(1.0, Scores { values: &values, better: Better::Lower })
         };
-        assert_eq!([0, 2, 3, 5, 6, 60].map(falling), [1.0, 1.0, 0.1, 0.1, 0.05, 0.05]);
+        for (n, expected) in [(0, 1.0), (2, 1.0), (3, 0.1), (5, 0.1), (6, 0.05), (60, 0.05)] {
+            assert!((falling(n) - expected).abs() < 1e-12, "{n}: {}", falling(n));
+        }
         assert!(Plateau { factor: 1.0, ..plateau }.check().is_err());
     }
 }

@@ -17,6 +17,7 @@ use taper_optim::{Optimizer, Rule};
 use taper_train::{Participants, StepSettings, step};
 
 use crate::error::{Error, Result};
+use crate::groups;
 use crate::options::{BenchMode, BenchOptions, FineTuneOptions};
 use crate::report::BenchReport;
 use crate::setup;
@@ -123,7 +124,7 @@ impl Training {
         let network = network.map_err(|source| failed(source.into()))?;
         let mut network = network.with_threads(threads);
         options.freeze.apply(&mut network).map_err(|source| Error::Transfer { source })?;
-        let groups = setup::groups(&network, options);
+        let groups = groups::groups(&network, options);
         let optimizer = Optimizer::from_groups(groups, setup::rule(options));
         let optimizer = optimizer.map_err(|source| failed(source.into()))?;
         let classes = class_names(model).map_err(setup::classifier)?.len().max(1);
@@ -144,7 +145,7 @@ impl Training {
         let failed = |source| Error::Train { source };
         // Steps take their batch; the copy is the loader's work and not a step's.
         let batch = self.batch.clone();
-        let settings = StepSettings { lr: LR, clip_norm: None, seed: 0, step: 0 };
+        let settings = StepSettings { lr: LR, clip: None, seed: 0, step: 0 };
         let start = Instant::now();
         step(
             &self.network,

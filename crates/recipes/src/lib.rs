@@ -13,6 +13,7 @@ mod error;
 mod evaluate;
 mod explain;
 mod fine_tune;
+mod groups;
 mod look;
 mod observer;
 mod options;
@@ -53,9 +54,9 @@ pub use look::{look, look_observed};
 pub use observer::{Epoch, Event, Observer, RunPlan, Silent, Step};
 pub use options::{
     Augment, AugmentHelp, AugmentStep, BenchMode, BenchOptions, ClassWeights, EvaluateOptions,
-    FineTuneOptions, Labels, LookOptions, LossKind, MAX_THREADS, OptimizerKind, OptionValue,
-    PredictOptions, Pretrained, Reduce, ReduceDtype, Role, Sampling, Scaling, ScheduleKind,
-    TableColumns, TargetWord,
+    FineTuneOptions, Labels, LookOptions, LossKind, MAX_THREADS, Numbers, OptimizerKind,
+    OptionValue, PredictOptions, Pretrained, Reduce, ReduceDtype, Role, Sampling, Scaling,
+    ScheduleKind, TableColumns, TargetWord,
 };
 pub use predict::{predict, predict_observed};
 pub use ranks::{group, must_be_alone};

@@ -1,21 +1,20 @@
 //! Options become transforms, a network, parameter groups and a schedule.
 //!
-//! Above: `fine_tune`, `tune`, `evaluate`, `predict`. Below: `taper_classifier`, `taper_data`, `taper_layers`,
-//! `taper_optim`, `taper_train::WeightAverage`. Not here: the loop (`taper_train`).
+//! Above: `fine_tune`, `tune`, `evaluate`, `predict`. Below: `taper_classifier`, `taper_data`,
+//! `taper_optim`. Not here: the loop (`taper_train`).
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use taper_data::augment::RandomErasing;
 use taper_data::{Dataset, Loader, LoaderOptions, Mix, Order, Sample, Transform};
-use taper_graph::{Scope, ScopeKind};
-use taper_layers::Network;
 use taper_model::Preprocess;
-use taper_optim::{AdamW, Group, ParamInfo, Role, Rule, Schedule, Sgd, split_by_decay};
-use taper_train::WeightAverage;
+use taper_optim::{
+    Adam, AdamW, Adan, Clip, Lamb, Lion, Lookahead, Muon, NAdam, ParamInfo, RmsProp, RmsPropTf,
+    Role, Rule, Sgd,
+};
 
 use crate::error::{Error, Result};
-use crate::options::{Augment, FineTuneOptions, OptimizerKind, Sampling, ScheduleKind};
+use crate::options::{Augment, FineTuneOptions, OptimizerKind, Sampling};
 
 /// What a network sees of a picture when it is not trained.
 pub(crate) fn eval_transform(preprocess: &Preprocess) -> Result<Arc<dyn Transform>> {
@@ -81,58 +80,47 @@ fn loader_options(options: &FineTuneOptions) -> LoaderOptions {
     LoaderOptions { batch_size, seed, threads, ..LoaderOptions::default() }
 }
 
-/// Trained parameters in groups: weights, which decay, and the rest, which does not; the head's apart, at its own rate.
-pub(crate) fn groups(network: &Network, options: &FineTuneOptions) -> Vec<Group> {
-    let graph = network.graph();
-    let heads = graph.scopes().iter().filter(|scope| scope.kind() == ScopeKind::Classifier);
-    let head: BTreeSet<&str> = heads
-        .flat_map(Scope::nodes)
-        .flat_map(|node| graph.node(node).params())
-        .map(|&param| graph.param(param).name.as_str())
-        .collect();
-    let split = |in_head: bool| {
-        let trained = network.params().iter().filter(|param| param.is_trained());
-        let chosen = trained.filter(|param| head.contains(param.name.as_str()) == in_head);
-        let decaying =
-            chosen.map(|param| (param.name.clone(), param.var.clone(), param.role.is_decayed()));
-        split_by_decay(decaying, options.weight_decay)
-    };
-    let at_its_own_rate = |group: Group| {
-        let name = format!("head {}", group.name);
-        Group { name, ..group }.with_lr_scale(options.head_scale())
-    };
-    split(false).into_iter().chain(split(true).into_iter().map(at_its_own_rate)).collect()
-}
-
 /// The optimizer's rule.
 pub(crate) fn rule(options: &FineTuneOptions) -> Box<dyn Rule> {
-    match options.optimizer {
-        OptimizerKind::Sgd => Box::new(Sgd { momentum: options.momentum, ..Sgd::default() }),
-        OptimizerKind::AdamW => Box::new(AdamW::default()),
+    let momentum = options.resolved_momentum().unwrap_or_default();
+    let eps = options.resolved_eps().unwrap_or_default();
+    let alpha = options.resolved_alpha().unwrap_or_default();
+    let betas = options.resolved_betas().map(|betas| betas.0).unwrap_or_default();
+    let beta = |at: usize| betas.get(at).copied().unwrap_or_default();
+    let (pair, three) = ((beta(0), beta(1)), (beta(0), beta(1), beta(2)));
+    let rule: Box<dyn Rule> = match options.optimizer {
+        OptimizerKind::Sgd => {
+            Box::new(Sgd { momentum, nesterov: options.nesterov, dampening: 0.0 })
+        }
+        OptimizerKind::Adam => Box::new(Adam { betas: pair, eps }),
+        OptimizerKind::AdamW => Box::new(AdamW { betas: pair, eps }),
+        OptimizerKind::NAdam => Box::new(NAdam { betas: pair, eps, ..NAdam::default() }),
+        OptimizerKind::RmsProp => Box::new(RmsProp { alpha, eps, momentum, ..RmsProp::default() }),
+        OptimizerKind::RmsPropTf => Box::new(RmsPropTf { alpha, eps, momentum }),
+        OptimizerKind::Lamb => Box::new(Lamb { betas: pair, eps, ..Lamb::default() }),
+        OptimizerKind::Lion => Box::new(Lion { betas: pair }),
+        OptimizerKind::Adan => Box::new(Adan { betas: three, eps }),
+        OptimizerKind::Muon => {
+            let rest = AdamW { betas: pair, eps };
+            Box::new(Muon { momentum, rest, ..Muon::default() })
+        }
+    };
+    match options.lookahead {
+        Some(every) => Box::new(Lookahead { every, ..Lookahead::of(rule) }),
+        None => rule,
     }
+}
+
+/// How gradients are clipped.
+pub(crate) fn clip(options: &FineTuneOptions) -> Option<Clip> {
+    let norm = options.clip_norm.map(Clip::Norm);
+    norm.or(options.clip_value.map(Clip::Value)).or(options.agc.map(Clip::Adaptive))
 }
 
 /// Vectors that the optimizer keeps for a weight.
 pub(crate) fn slots(options: &FineTuneOptions) -> usize {
     let weight = ParamInfo { name: "weight", shape: &[64, 64, 1, 1], role: Role::Weight };
     rule(options).slots(&weight).len()
-}
-
-/// The learning rate over all `steps`.
-pub(crate) fn schedule(options: &FineTuneOptions, steps: u64) -> Schedule {
-    let lr = options.peak_lr();
-    let schedule = match options.schedule {
-        ScheduleKind::Cosine => Schedule::cosine(lr, steps),
-        ScheduleKind::Step => Schedule::step(lr, steps.div_ceil(3).max(1), 0.1),
-        ScheduleKind::Constant => Schedule::constant(lr),
-    };
-    schedule.with_warmup(options.warmup)
-}
-
-/// The average of weights that is evaluated and saved.
-pub(crate) fn average(options: &FineTuneOptions) -> Result<Option<WeightAverage>> {
-    let average = options.ema.map(WeightAverage::ema).transpose();
-    average.map_err(|source| Error::Train { source })
 }
 
 pub(crate) fn data(source: taper_data::Error) -> Error {
@@ -152,38 +140,5 @@ pub(crate) fn classifier(source: taper_classifier::Error) -> Error {
         taper_classifier::Error::Engine { source } => Error::Engine { source },
         taper_classifier::Error::Preprocess { source } => Error::Data { source },
         source => Error::Classifier { source },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_schedule_begins_with_the_warm_up() {
-        for kind in [ScheduleKind::Cosine, ScheduleKind::Step, ScheduleKind::Constant] {
-            let options = FineTuneOptions {
-                schedule: kind,
-                lr: Some(0.5),
-                warmup: 10,
-                ..FineTuneOptions::default()
-            };
-            let schedule = schedule(&options, 100);
-            assert!(schedule.lr_at(0) < 0.5);
-            assert!((schedule.lr_at(10) - 0.5).abs() < 1e-12);
-        }
-    }
-
-    #[test]
-    fn stairs_go_down_twice() {
-        let options = FineTuneOptions {
-            schedule: ScheduleKind::Step,
-            lr: Some(1.0),
-            warmup: 0,
-            ..FineTuneOptions::default()
-        };
-        let schedule = schedule(&options, 90);
-        let close = |step, lr: f64| (schedule.lr_at(step) - lr).abs() < 1e-12;
-        assert!(close(29, 1.0) && close(30, 0.1) && close(60, 0.01) && close(89, 0.01));
     }
 }

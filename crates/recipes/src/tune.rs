@@ -1,8 +1,9 @@
 //! One run: what is planned, the optimizer, the loop, the report.
 //!
-//! Above: `fine_tune`. Below: `tune::{besides, features}`, `ranks`, `taper_train::Fit`, `taper_transfer`, `taper_optim`. Not here: where the network
+//! Above: `fine_tune`. Below: `tune::{average, besides, features}`, `ranks`, `taper_train::Fit`, `taper_transfer`, `taper_optim`. Not here: where the network
 //! and the pictures come from (`fine_tune`).
 
+mod average;
 mod besides;
 mod features;
 
@@ -25,6 +26,7 @@ use taper_transfer::Freeze;
 use crate::data;
 use crate::error::{Error, Result};
 use crate::fine_tune::PreparedRun;
+use crate::groups;
 use crate::observer::{Event, Observer, RunPlan};
 use crate::options::{Augment, FineTuneOptions, Sampling};
 use crate::ranks;
@@ -207,9 +209,10 @@ impl<'a> Tune<'a> {
         (review, stop, relay): RunContext<'_, '_>,
     ) -> Result<Outcome> {
         let failed = |source| Error::Train { source };
-        let groups = setup::groups(network, self.options);
+        let groups = groups::groups(network, self.options);
         let optimizer = Optimizer::from_groups(groups, setup::rule(self.options))
-            .map_err(|source| failed(source.into()))?;
+            .map_err(|source| failed(source.into()))?
+            .with_threads(self.options.threads);
         let settings = self.settings(train.n_batches(), job);
         let mut fit = Fit {
             network,
@@ -217,7 +220,7 @@ impl<'a> Tune<'a> {
             loss: self.objective.loss(),
             teacher,
             hooks,
-            average: setup::average(self.options)?,
+            average: average::average(self.options, train)?,
             metrics: self.objective.metrics(review, self.options.best_by.as_deref())?,
             train,
             val,
@@ -239,8 +242,8 @@ impl<'a> Tune<'a> {
         let steps = (options.epochs * steps_per_epoch) as u64;
         Settings {
             epochs: options.epochs,
-            schedule: setup::schedule(options, steps),
-            clip_norm: options.clip_norm,
+            schedule: options.lr_schedule(steps, steps_per_epoch),
+            clip: setup::clip(options),
             best_by: options.best_by.clone(),
             seed: options.seed,
             save_every: Some(SAVE_EVERY),

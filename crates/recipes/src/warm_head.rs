@@ -9,8 +9,8 @@ use taper_optim::{AdamW, Optimizer, Schedule};
 use taper_train::{Batches, Participants, StepSettings, Vectors, step};
 
 use crate::error::{Error, Result};
+use crate::groups;
 use crate::options::FineTuneOptions;
-use crate::setup;
 use crate::task::Objective;
 use crate::tune::new_network;
 
@@ -30,7 +30,7 @@ pub(crate) fn train(
     let head = taper_transfer::detach_head(model).map_err(|source| Error::Transfer { source })?;
     let head = new_network(&head, options)?;
     let failed = |source| Error::Train { source };
-    let optimizer = Optimizer::from_groups(setup::groups(&head, options), AdamW::default());
+    let optimizer = Optimizer::from_groups(groups::groups(&head, options), AdamW::default());
     let mut optimizer = optimizer.map_err(|source| failed(source.into()))?;
     let batches = vectors.shuffled(options.seed);
     let schedule = Schedule::cosine(LR, (options.head_epochs * batches.n_batches()) as u64);
@@ -39,7 +39,7 @@ pub(crate) fn train(
         for batch in batches.epoch(epoch, 0) {
             let settings = StepSettings {
                 lr: schedule.lr_at(done),
-                clip_norm: None,
+                clip: None,
                 seed: options.seed.wrapping_add(done),
                 step: done,
             };

@@ -1,8 +1,11 @@
 //! Averages of weights: what is evaluated and saved in the place of the weights that are trained.
 //!
-//! Above: `fit`, `recipes`. Below: candle's `InplaceOp2`, `layers::Network`. Not here: when an epoch ends (`fit`), averages over ranks
-//! (`parallel`).
-//! Source: timm's `ModelEmaV3` with warm-up, buffers included; its schedule is Katherine Crowson's.
+//! Above: `fit`, `recipes`. Below: `average::soup`, candle's `InplaceOp2`, `layers::Network`. Not here: when an epoch ends (`fit`), averages
+//! over ranks (`parallel`).
+//! Source: timm's `ModelEmaV3` with warm-up, buffers included, whose schedule is Katherine Crowson's; stochastic weight averaging: Izmailov et
+//! al. 2018, <https://arxiv.org/abs/1803.05407>, and `torch.optim.swa_utils`, PyTorch 2.x; soups: `average::soup`.
+
+mod soup;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,11 +18,19 @@ use crate::error::{Error, Result, at};
 /// The exponent of timm's warm-up.
 const WARMUP_POWER: f64 = 2.0 / 3.0;
 
-/// A running average of all parameters and buffers of a network.
-///
-/// After the step with index `i`, counted from 0, `average += (1 − d)·(weights − average)` with `d = min(decay, 1 − (1 + i)^(−2/3))`:
-/// the first step leaves no trace of the weights that were begun with, and a short run averages over a large part of its steps, a long
-/// one over the last `1 / (1 − decay)`. Counts of batches are those of the network.
+/// Sets the running statistics of a network's batch norms to those of its weights.
+pub type Recalibrate<'a> =
+    dyn Fn(&Network) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> + 'a;
+
+/// Which average.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    Ema { decay: f64 },
+    Swa { from_epoch: usize },
+    Soup { most: usize },
+}
+
+/// An average of all parameters and buffers of a network.
 ///
 /// # Examples
 /// ```
@@ -30,21 +41,33 @@ const WARMUP_POWER: f64 = 2.0 / 3.0;
 /// assert!(WeightAverage::ema(1.0).is_err());
 /// # Ok::<(), taper_train::Error>(())
 /// ```
-#[derive(Debug)]
-pub struct WeightAverage {
-    decay: f64,
-    /// By parameter of the network.
+pub struct WeightAverage<'a> {
+    kind: Kind,
+    /// By parameter of the network; empty before there is an average.
     values: Vec<Tensor>,
+    /// What a soup may be made of, the best first: epoch, and values by parameter.
+    ingredients: Vec<(usize, Vec<Tensor>)>,
+    recalibrate: Option<Box<Recalibrate<'a>>>,
 }
 
-impl WeightAverage {
+impl std::fmt::Debug for WeightAverage<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WeightAverage").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+impl<'a> WeightAverage<'a> {
     /// An exponential moving average that forgets a share of `1 − decay` a step, after a warm-up.
+    ///
+    /// After the step with index `i`, counted from 0, `average += (1 − d)·(weights − average)` with `d = min(decay, 1 − (1 + i)^(−2/3))`:
+    /// the first step leaves no trace of the weights that were begun with, and a short run averages over a large part of its steps, a long
+    /// one over the last `1 / (1 − decay)`. Counts of batches are those of the network.
     ///
     /// # Errors
     /// [`Error::Setting`] if `decay` is not from 0 to below 1.
     pub fn ema(decay: f64) -> Result<Self> {
         if (0.0..1.0).contains(&decay) {
-            return Ok(Self { decay, values: Vec::new() });
+            return Ok(Self::of(Kind::Ema { decay }));
         }
         Err(Error::Setting {
             name: "ema",
@@ -53,22 +76,77 @@ impl WeightAverage {
         })
     }
 
+    /// Stochastic weight averaging: the mean of the weights at the ends of all epochs from `from_epoch` on, counted from 0. Before the first of
+    /// them no epoch can have the best model. Its norms need [`WeightAverage::recalibrated_by`].
+    pub fn swa(from_epoch: usize) -> Self {
+        Self::of(Kind::Swa { from_epoch })
+    }
+
+    /// A greedy soup of the best epochs, `most` of them at most, made when the last is over: the mean of the best and of each of the others, in
+    /// their order, with which it is not worse on the validation set.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if `most` is below 2.
+    pub fn soup(most: usize) -> Result<Self> {
+        if most >= 2 {
+            return Ok(Self::of(Kind::Soup { most }));
+        }
+        Err(Error::Setting { name: "soup", got: most.to_string(), expected: "2 or more" })
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self { kind, values: Vec::new(), ingredients: Vec::new(), recalibrate: None }
+    }
+
+    /// The same whose norms get statistics of the averaged weights before these are evaluated: a mean over epochs has other activations
+    /// than any of them. A moving average needs none, it averages statistics, too.
+    #[must_use]
+    pub fn recalibrated_by(
+        self,
+        recalibrate: impl Fn(
+            &Network,
+        )
+            -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>
+        + 'a,
+    ) -> Self {
+        Self { recalibrate: Some(Box::new(recalibrate)), ..self }
+    }
+
     /// What the average keeps of itself after the step with this index, counted from 0.
     #[expect(clippy::cast_precision_loss, reason = "step counts stay far below 2^53")]
     pub fn decay_at(&self, step: u64) -> f64 {
         let warm = 1.0 - (1.0 + step as f64).powf(-WARMUP_POWER);
-        warm.min(self.decay)
+        match self.kind {
+            Kind::Ema { decay } => warm.min(decay),
+            Kind::Swa { .. } | Kind::Soup { .. } => 1.0,
+        }
     }
 
     /// What it is, for a resumed run to know whether it does the same.
     pub(crate) fn describe(&self) -> String {
-        format!("ema {}", self.decay)
+        match self.kind {
+            Kind::Ema { decay } => format!("ema {decay}"),
+            Kind::Swa { from_epoch } => format!("swa from epoch {from_epoch}"),
+            Kind::Soup { most } => format!("soup of {most}"),
+        }
     }
 
     /// Begins with the weights there are.
     pub(crate) fn begin(&mut self, network: &Network) -> Result<()> {
-        self.values = copies(network)?;
+        self.values = match self.kind {
+            Kind::Ema { .. } => copies(network)?,
+            Kind::Swa { .. } | Kind::Soup { .. } => Vec::new(),
+        };
+        self.ingredients = Vec::new();
         Ok(())
+    }
+
+    /// Whether epochs can have the best model: where their models are averages, when there is one.
+    pub(crate) fn has_begun(&self) -> bool {
+        match self.kind {
+            Kind::Ema { .. } | Kind::Swa { .. } => !self.values.is_empty(),
+            Kind::Soup { .. } => true,
+        }
     }
 
     /// Takes the weights in that step `step`, counted from 0, came to.
@@ -78,52 +156,114 @@ impl WeightAverage {
 
     /// Takes the weights in that several steps came to, as if those of each had been those of the last.
     pub(crate) fn after_steps(&mut self, steps: Range<u64>, network: &Network) -> Result<()> {
-        let kept: f64 = steps.map(|step| self.decay_at(step)).product();
-        let toward = Lerp::by(1.0 - kept);
+        match self.kind {
+            Kind::Ema { .. } => {
+                let kept: f64 = steps.map(|step| self.decay_at(step)).product();
+                self.toward(network, 1.0 - kept)
+            }
+            Kind::Swa { .. } | Kind::Soup { .. } => Ok(()),
+        }
+    }
+
+    /// Takes the weights in that epoch `epoch`, counted from 0, ended with.
+    #[expect(clippy::cast_precision_loss, reason = "epoch counts stay far below 2^53")]
+    pub(crate) fn after_epoch(&mut self, epoch: usize, network: &Network) -> Result<()> {
+        let Kind::Swa { from_epoch } = self.kind else { return Ok(()) };
+        match epoch.checked_sub(from_epoch) {
+            None => Ok(()),
+            Some(0) => {
+                self.values = copies(network)?;
+                Ok(())
+            }
+            Some(averaged) => self.toward(network, 1.0 / (averaged + 1) as f64),
+        }
+    }
+
+    fn toward(&mut self, network: &Network, weight: f64) -> Result<()> {
         for (average, param) in self.values.iter().zip(network.params()) {
-            let op = if param.is_count() { Lerp::by(1.0) } else { toward };
+            let op = Lerp::by(if param.is_count() { 1.0 } else { weight });
             average.inplace_op2(&param.var, &op).map_err(at(AVERAGE))?;
         }
         Ok(())
     }
 
-    /// Puts the average in the place of the weights, which are returned.
-    pub(crate) fn enter(&self, network: &Network) -> Result<Weights> {
-        let trained = Weights(copies(network)?);
-        set(network, &self.values)?;
-        Ok(trained)
+    /// Lets norms have the statistics of the averaged weights, which are the network's now.
+    pub(crate) fn recalibrate(&self, network: &Network) -> Result<()> {
+        match (self.kind, &self.recalibrate) {
+            (Kind::Swa { .. } | Kind::Soup { .. }, Some(recalibrate)) => {
+                recalibrate(network).map_err(|source| Error::Recalibration { source })
+            }
+            (Kind::Ema { .. }, _) | (_, None) => Ok(()),
+        }
     }
 
-    /// What a checkpoint must hold of it: by name, the averages.
+    /// Puts the average, if there is one, in the place of the weights, which are returned.
+    pub(crate) fn enter(&self, network: &Network) -> Result<Option<Weights>> {
+        if self.values.is_empty() {
+            return Ok(None);
+        }
+        let trained = Weights(copies(network)?);
+        set(network, &self.values)?;
+        Ok(Some(trained))
+    }
+
+    /// What a checkpoint must hold of it: by name, the averages; of a soup by `epoch-<index>/<name>`.
     pub(crate) fn state(&self, network: &Network) -> BTreeMap<String, Tensor> {
-        let named = network.params().iter().zip(&self.values);
-        named.map(|(param, average)| (param.name.clone(), average.clone())).collect()
+        let named = |prefix: String, values: &[Tensor]| -> Vec<(String, Tensor)> {
+            let named = network.params().iter().zip(values);
+            named.map(|(param, it)| (format!("{prefix}{}", param.name), it.clone())).collect()
+        };
+        let ingredients =
+            self.ingredients.iter().flat_map(|(epoch, it)| named(format!("epoch-{epoch}/"), it));
+        named(String::new(), &self.values).into_iter().chain(ingredients).collect()
     }
 
     /// Takes back what [`state`](Self::state) gave.
     pub(crate) fn load_state(
         &mut self,
         network: &Network,
-        mut state: BTreeMap<String, Tensor>,
+        state: BTreeMap<String, Tensor>,
     ) -> Result<()> {
-        let refused = |key: &str, what| Error::AverageState { key: key.to_owned(), what };
-        let mut values = Vec::new();
-        for param in network.params() {
-            let fits = |tensor: &Tensor| {
-                tensor.dims() == param.var.dims() && tensor.dtype() == param.var.dtype()
+        let Kind::Soup { .. } = self.kind else {
+            self.values = if state.is_empty() { Vec::new() } else { by_param(network, state)? };
+            return Ok(());
+        };
+        let mut epochs: BTreeMap<usize, BTreeMap<String, Tensor>> = BTreeMap::new();
+        for (key, tensor) in state {
+            let parts = key.strip_prefix("epoch-").and_then(|rest| rest.split_once('/'));
+            let place = parts.and_then(|(epoch, name)| Some((epoch.parse().ok()?, name)));
+            let Some((epoch, name)) = place else {
+                return Err(refused(&key, "is of no epoch"));
             };
-            match state.remove(&param.name) {
-                Some(tensor) if fits(&tensor) => values.push(tensor),
-                Some(_) => return Err(refused(&param.name, "has another shape")),
-                None => return Err(refused(&param.name, "is missing")),
-            }
+            epochs.entry(epoch).or_default().insert(name.to_owned(), tensor);
         }
-        if let Some(key) = state.keys().next() {
-            return Err(refused(key, "is of no parameter"));
-        }
-        self.values = values;
+        let values = epochs.into_iter().map(|(epoch, it)| Ok((epoch, by_param(network, it)?)));
+        self.ingredients = values.collect::<Result<_>>()?;
         Ok(())
     }
+}
+
+/// Values in the order of the parameters.
+fn by_param(network: &Network, mut state: BTreeMap<String, Tensor>) -> Result<Vec<Tensor>> {
+    let mut values = Vec::new();
+    for param in network.params() {
+        let fits = |tensor: &Tensor| {
+            tensor.dims() == param.var.dims() && tensor.dtype() == param.var.dtype()
+        };
+        match state.remove(&param.name) {
+            Some(tensor) if fits(&tensor) => values.push(tensor),
+            Some(_) => return Err(refused(&param.name, "has another shape")),
+            None => return Err(refused(&param.name, "is missing")),
+        }
+    }
+    match state.keys().next() {
+        Some(key) => Err(refused(key, "is of no parameter")),
+        None => Ok(values),
+    }
+}
+
+fn refused(key: &str, what: &'static str) -> Error {
+    Error::AverageState { key: key.to_owned(), what }
 }
 
 /// What an error calls it.
@@ -134,6 +274,11 @@ const AVERAGE: &str = "the average of weights";
 pub(crate) struct Weights(Vec<Tensor>);
 
 impl Weights {
+    /// A copy of those there are.
+    pub(crate) fn of(network: &Network) -> Result<Self> {
+        Ok(Self(copies(network)?))
+    }
+
     /// Puts them back.
     pub(crate) fn put_back(self, network: &Network) -> Result<()> {
         set(network, &self.0)

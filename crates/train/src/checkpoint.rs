@@ -63,6 +63,9 @@ pub struct Progress {
     pub best: Option<Best>,
     /// Length of `metrics.jsonl`, in bytes.
     pub log_bytes: u64,
+    /// What the metric that picks the best model said of each epoch so far; nothing where it was no number.
+    #[serde(default)]
+    pub scores: Vec<Option<f64>>,
 }
 
 /// Sums over the training batches of an epoch.

@@ -190,6 +190,13 @@ pub enum Error {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// Averaged weights did not get statistics of their own.
+    #[error("the norms of the averaged weights got no statistics")]
+    Recalibration {
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// State in a checkpoint that is no average of this network's weights.
     #[error("the checkpoint's average of `{key}` {what}: it was made with another network")]
     AverageState {

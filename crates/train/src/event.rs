@@ -74,6 +74,15 @@ pub enum Event<'a> {
         /// Whether it is the best so far.
         is_best: bool,
     },
+    /// A soup of the best epochs was made: its model is the best.
+    Soup {
+        /// Of which epochs, counted from 0, the best first; one alone if none made it better.
+        epochs: &'a [usize],
+        /// How many were tried.
+        of: usize,
+        /// On the validation set.
+        scores: &'a Scores,
+    },
     /// A file was written and is complete.
     Saved {
         /// Which one.

@@ -1,8 +1,9 @@
 //! The run: epochs of steps, an evaluation after each, checkpoints, and stopping at any step.
 //!
-//! Above: `recipes`. Below: `fit::{epoch, settings, state}`, `parallel`, `log`. Not here: how settings are chosen (`recipes`), where
+//! Above: `recipes`. Below: `fit::{average, epoch, settings, state}`, `parallel`, `log`. Not here: how settings are chosen (`recipes`), where
 //! the run's files lie (`run_folder`).
 
+mod average;
 mod epoch;
 mod settings;
 mod state;
@@ -43,7 +44,7 @@ pub struct Fit<'a, R> {
     /// What else happens to gradients and parameters in each step, in this order.
     pub hooks: Vec<Box<dyn StepHook + 'a>>,
     /// What is evaluated and saved in the place of the weights that are trained; none: those weights.
-    pub average: Option<WeightAverage>,
+    pub average: Option<WeightAverage<'a>>,
     /// What is looked at when evaluating. The first that is not called `loss` is followed while training, too, and picks the best model
     /// unless the [settings](Settings::best_by) name another; without one, the loss picks it. The mean of the loss function is added, unless one is called `loss`.
     pub metrics: Vec<Box<dyn Metric + 'a>>,
@@ -180,12 +181,16 @@ impl<'a, R: Rule> Fit<'a, R> {
         observer: &mut dyn Observer,
     ) -> Result<Evaluation> {
         let train = self.running_scores(&progress.running);
+        if let Some(average) = &mut self.average {
+            average.after_epoch(progress.epoch, self.network)?;
+        }
         let val = self.averaged(|fit| fit.evaluate(progress.epoch, observer))?;
         log.skipped(progress, &val.skipped)?;
         finite("the validation loss", val.scores.get(LOSS).unwrap_or(0.0))?;
         let Progress { epoch, step, .. } = *progress;
         let best = progress.best.take();
-        let is_settled = self.hooks.iter().all(|hook| hook.is_settled(step));
+        let is_settled = self.hooks.iter().all(|hook| hook.is_settled(step))
+            && self.average.as_ref().is_none_or(WeightAverage::has_begun);
         let is_best =
             is_settled && best.as_ref().is_none_or(|best| self.beats(&val.scores, &best.scores));
         log.write(&Line::Epoch { epoch, step, train: Train(&train), val: &val.scores, is_best })?;
@@ -195,21 +200,17 @@ impl<'a, R: Rule> Fit<'a, R> {
             self.averaged(|fit| fit.save_best(observer))?;
         }
         let best = if is_best { Some(Best { epoch, scores: val.scores.clone() }) } else { best };
-        let mut next = Progress { epoch: epoch + 1, step, best, ..Progress::default() };
+        let mut scores = std::mem::take(&mut progress.scores);
+        scores.push(val.scores.get(&self.picking().0).filter(|score| score.is_finite()));
+        let mut next = Progress { epoch: epoch + 1, step, best, scores, ..Progress::default() };
+        if is_settled {
+            self.keep(&next)?;
+        }
+        self.cook(&mut next, log, observer)?;
         self.save(&mut next, log, observer)?;
         *progress = next;
         observer.on_event(&Event::EpochEnd { epoch, train, val: &val, is_best });
         Ok(val)
-    }
-
-    /// Does something with the average of weights in the place of those that are trained, if there is one.
-    fn averaged<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let Some(average) = &self.average else { return work(self) };
-        let trained = average.enter(self.network)?;
-        let constrained = self.hooks.iter().try_for_each(|hook| hook.constrain(self.network));
-        let done = constrained.and_then(|()| work(self));
-        trained.put_back(self.network)?;
-        done
     }
 
     fn evaluate(&mut self, epoch: usize, observer: &mut dyn Observer) -> Result<Evaluation> {
@@ -241,13 +242,19 @@ impl<'a, R: Rule> Fit<'a, R> {
     }
 
     fn beats(&self, scores: &Scores, best: &Scores) -> bool {
+        let (name, goal) = self.picking();
+        scores.beats(best, &name, goal)
+    }
+
+    /// The metric that picks the best model: its name, and which way is better.
+    fn picking(&self) -> (String, Goal) {
         let picks = |name: String| match &self.settings.best_by {
             Some(best_by) => name == *best_by,
             None => name != LOSS,
         };
         match self.metrics.iter().find(|metric| picks(metric.name())) {
-            Some(metric) => scores.beats(best, &metric.name(), metric.goal()),
-            None => scores.beats(best, LOSS, Goal::Minimize),
+            Some(metric) => (metric.name(), metric.goal()),
+            None => (LOSS.to_owned(), Goal::Minimize),
         }
     }
 

@@ -21,7 +21,7 @@ mod run_folder;
 mod step;
 mod teacher;
 
-pub use average::WeightAverage;
+pub use average::{Recalibrate, WeightAverage};
 pub use batches::{Batches, Vectors};
 pub use checkpoint::{Best, Checkpoint, Progress, Running};
 pub use error::{Error, Result};

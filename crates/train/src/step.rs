@@ -6,7 +6,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
 use taper_data::{Batch, Targets};
 use taper_layers::{NamedTensors, Network, loss::Loss};
-use taper_optim::{Optimizer, Rule, clip_grad_norm};
+use taper_optim::{Clip, Optimizer, Rule};
 
 use crate::StepHook;
 use crate::error::{Error, Result, at};
@@ -18,8 +18,8 @@ use crate::parallel::Rows;
 pub struct StepSettings {
     /// Learning rate.
     pub lr: f64,
-    /// Largest norm of all gradients together; none: not clipped.
-    pub clip_norm: Option<f64>,
+    /// How gradients are clipped; none: not at all.
+    pub clip: Option<Clip>,
     /// Decides which units this step drops.
     pub seed: u64,
     /// Its number in the run, from 0: what hooks are told.
@@ -47,7 +47,7 @@ impl std::fmt::Debug for Participants<'_, '_> {
 pub struct StepReport {
     /// The loss before the step.
     pub loss: f64,
-    /// Norm of all gradients before clipping; none without clipping.
+    /// Norm of all gradients before clipping; none where it is not clipped.
     pub grad_norm: Option<f64>,
 }
 
@@ -96,8 +96,8 @@ pub(crate) fn move_parameters<R: Rule>(
     for hook in &mut *hooks {
         hook.on_gradients(settings.step, network, &mut grads)?;
     }
-    let grad_norm = match settings.clip_norm {
-        Some(max_norm) => Some(clip_grad_norm(&mut grads, optimizer.vars(), max_norm)?),
+    let grad_norm = match settings.clip {
+        Some(clip) => clip.apply(&mut grads, optimizer)?,
         None => None,
     };
     finite("the gradient norm", grad_norm.unwrap_or(0.0))?;

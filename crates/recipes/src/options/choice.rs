@@ -57,8 +57,24 @@ choice! {
     OptimizerKind {
         /// Stochastic gradient descent with momentum.
         Sgd = "sgd",
+        /// Steps divided by the root of the mean square of gradients.
+        Adam = "adam",
         /// Adam with decoupled weight decay.
         AdamW = "adamw",
+        /// Adam with Nesterov's momentum.
+        NAdam = "nadam",
+        /// PyTorch's `RMSprop`.
+        RmsProp = "rmsprop",
+        /// TensorFlow's `RMSprop`, with which MobileNetV3 and EfficientNet were trained.
+        RmsPropTf = "rmsprop-tf",
+        /// Adam's direction as long as the parameter it changes, for large batches.
+        Lamb = "lamb",
+        /// The sign of a momentum.
+        Lion = "lion",
+        /// Nesterov's momentum of differences of gradients, adapted as in Adam.
+        Adan = "adan",
+        /// Orthogonal steps of matrices, `AdamW` for the rest.
+        Muon = "muon",
     }
 }
 
@@ -119,10 +135,22 @@ choice! {
 choice! {
     /// How the learning rate falls after the warm-up.
     ScheduleKind {
-        /// Half a cosine, to 0 at the last step.
+        /// Half a cosine, to its least at the last step.
         Cosine = "cosine",
+        /// Half a cosine again and again.
+        CosineRestarts = "cosine-restarts",
+        /// Up along half a cosine, and down to a 250,000th along another.
+        OneCycle = "one-cycle",
         /// To a tenth after each third of the steps.
         Step = "step",
+        /// To a tenth after each of some epochs.
+        MultiStep = "multi-step",
+        /// A little with every step.
+        Exponential = "exponential",
+        /// A power of what is left.
+        Polynomial = "polynomial",
+        /// To a tenth when epochs get no better.
+        Plateau = "plateau",
         /// Not at all.
         Constant = "constant",
     }

@@ -1,6 +1,6 @@
 //! What fine-tuning needs to know, each option once: its documentation, type, default and role.
 //!
-//! Above: `fine_tune`, the binary's flags. Below: `options::list`. Not here: how options become a network and an optimizer
+//! Above: `fine_tune`, the binary's flags. Below: `options::{list, optimizer, schedule}`. Not here: how options become a network and an optimizer
 //! (`setup`).
 //! `config.json`, the line of provenance in a model file and the first lines of a run are made of this list.
 
@@ -16,6 +16,7 @@ use super::choice::{
     TargetWord,
 };
 use super::list::{OptionValue, Role, options};
+use super::numbers::Numbers;
 use super::{at_least, check_size, check_threads, require};
 use crate::error::{Error, Result};
 
@@ -71,12 +72,47 @@ options! {
         head_lr_scale: Option<f64> = None => Recipe,
         /// The rule of a step.
         optimizer: OptimizerKind = OptimizerKind::Sgd => Recipe,
-        /// SGD's momentum, in `[0, 1)`; PyTorch's convention, without dampening.
-        momentum: f64 = 0.9 => Recipe,
-        /// Weight decay of weights, 0 or more; norms and biases have none. Coupled in SGD, decoupled in AdamW.
+        /// Momentum of SGD, `RMSprop` and Muon, in `[0, 1)`; PyTorch's convention, without dampening. [`OptimizerKind::momentum`] when absent.
+        momentum: Option<f64> = None => Recipe,
+        /// Decay rates of moments, each in `[0, 1)`: two numbers, of Adan three. [`OptimizerKind::betas`] when absent.
+        betas: Option<Numbers> = None => Recipe,
+        /// What keeps a divisor from 0, above 0; [`OptimizerKind::eps`] when absent.
+        eps: Option<f64> = None => Recipe,
+        /// Decay rate of `RMSprop`'s mean square, in `[0, 1)`; [`OptimizerKind::alpha`] when absent.
+        alpha: Option<f64> = None => Recipe,
+        /// SGD with Nesterov's momentum.
+        #[serde(default)]
+        nesterov: bool = false => Recipe,
+        /// After so many steps, 1 or more, the weights go half of their way back (Zhang et al. 2019,
+        /// <https://arxiv.org/abs/1907.08610>, with 5 or 6); none when absent.
+        lookahead: Option<u64> = None => Recipe,
+        /// Weight decay of weights, 0 or more; norms and biases have none. Coupled in SGD, Adam, `NAdam` and `RMSprop`, part of the direction in
+        /// LAMB, decoupled in the others.
         weight_decay: f64 = 1e-4 => Recipe,
+        /// Factor on the learning rate of each block against the one behind it, in `(0, 1]`, so that the first layers move least; none when absent.
+        layer_decay: Option<f64> = None => Recipe,
         /// How the learning rate falls.
         schedule: ScheduleKind = ScheduleKind::Cosine => Recipe,
+        /// The rate at which it falls no further, 0 or more; 0 when absent.
+        min_lr: Option<f64> = None => Recipe,
+        /// What a fall multiplies by, in `(0, 1)`; [`ScheduleKind::decay_rate`] when absent.
+        decay_rate: Option<f64> = None => Recipe,
+        /// Epochs from one fall to the next, above 0; a third of all for stairs and 1 for an exponential when absent.
+        decay_epochs: Option<f64> = None => Recipe,
+        /// The epochs after which it falls, of `multi-step`.
+        decay_milestones: Option<Numbers> = None => Recipe,
+        /// Epochs of the first cosine of several, above 0; a third of all when absent.
+        cycle_epochs: Option<f64> = None => Recipe,
+        /// How many times as long as the one before each of them is, 1 or more; 1 when absent.
+        cycle_mul: Option<f64> = None => Recipe,
+        /// What the highest rate of the one before is multiplied by, in `(0, 1]`; 1 when absent.
+        cycle_decay: Option<f64> = None => Recipe,
+        /// Exponent of a polynomial, above 0; 1, a line, when absent.
+        power: Option<f64> = None => Recipe,
+        /// Share of one cycle in which the rate rises, in `(0, 1)`; [`FineTuneOptions::PCT_START`] when absent.
+        pct_start: Option<f64> = None => Recipe,
+        /// Epochs that may be no better before the rate of a plateau falls; [`FineTuneOptions::PATIENCE_EPOCHS`] when absent.
+        patience_epochs: Option<u64> = None => Recipe,
         /// Steps over which the learning rate rises from 0.
         warmup: u64 = 10 => Recipe,
         /// Label smoothing, in `[0, 1)`.
@@ -98,10 +134,21 @@ options! {
         best_by: Option<String> = None => Recipe,
         /// Largest norm of all gradients together; no limit when absent.
         clip_norm: Option<f64> = None => Recipe,
+        /// Largest value of a gradient; no limit when absent.
+        clip_value: Option<f64> = None => Recipe,
+        /// Largest norm of a filter's gradient as a share of the filter's own (adaptive gradient clipping, Brock et al. 2021,
+        /// <https://arxiv.org/abs/2102.06171>, with 0.01); no limit when absent. The new head is left out.
+        agc: Option<f64> = None => Recipe,
         /// How much an exponential moving average of the weights keeps of itself a step, in `[0, 1)`, after a warm-up
         /// ([`WeightAverage`](taper_train::WeightAverage)): it is evaluated and saved in the place of the weights that are trained; none when
         /// absent.
         ema: Option<f64> = None => Recipe,
+        /// How many of the last epochs are averaged, 1 or more: the mean of their weights, with statistics of norms of its own, is evaluated and
+        /// saved (stochastic weight averaging, Izmailov et al. 2018, <https://arxiv.org/abs/1803.05407>); none when absent.
+        swa: Option<usize> = None => Recipe,
+        /// Of how many of the best epochs a greedy soup is made at the end, 2 or more (Wortsman et al. 2022,
+        /// <https://arxiv.org/abs/2203.05482>); none when absent.
+        soup: Option<usize> = None => Recipe,
         /// Temperature at which a student is compared with its teacher, above 0; [`FineTuneOptions::DISTILL_TEMPERATURE`] when absent.
         distill_temperature: Option<f64> = None => Recipe,
         /// Weight of the teacher against the targets, from 0 to 1; [`FineTuneOptions::DISTILL_WEIGHT`] when absent.
@@ -222,21 +269,6 @@ impl FineTuneOptions {
         })
     }
 
-    /// The learning rate when none is given.
-    pub fn default_lr(optimizer: OptimizerKind, freeze: &Freeze) -> f64 {
-        match (optimizer, freeze) {
-            (OptimizerKind::Sgd, Freeze::Backbone) => 0.01,
-            (OptimizerKind::Sgd, _) => 1e-3,
-            (OptimizerKind::AdamW, Freeze::Backbone) => 3e-3,
-            (OptimizerKind::AdamW, _) => 1e-4,
-        }
-    }
-
-    /// The learning rate of this request.
-    pub fn peak_lr(&self) -> f64 {
-        self.lr.unwrap_or_else(|| Self::default_lr(self.optimizer, &self.freeze))
-    }
-
     /// Whether the pictures of a batch are mixed.
     pub fn mixes(&self) -> bool {
         self.mixup > 0.0 || self.cutmix > 0.0
@@ -269,6 +301,10 @@ impl FineTuneOptions {
     pub fn resolved(&self) -> Self {
         FineTuneOptions {
             lr: Some(self.peak_lr()),
+            momentum: self.resolved_momentum(),
+            betas: self.resolved_betas(),
+            eps: self.resolved_eps(),
+            alpha: self.resolved_alpha(),
             head_lr_scale: Some(self.head_scale()),
             head_epochs: if self.warms_head() { self.head_epochs } else { 0 },
             distill_temperature: self.distillation().map(|(temperature, _)| temperature),
@@ -363,12 +399,10 @@ impl FineTuneOptions {
         self.check_augmentation()?;
         let crop = self.min_crop;
         require("min_crop", crop, crop > 0.0 && crop <= 1.0, "above 0 and at most 1")?;
-        if let Some(norm) = self.clip_norm {
-            require("clip_norm", norm, positive(norm), "a positive number")?;
-        }
-        if let Some(decay) = self.ema {
-            require("ema", decay, share(decay), "from 0 to below 1")?;
-        }
+        self.check_optimizer()?;
+        self.check_schedule()?;
+        self.check_clipping()?;
+        self.check_average()?;
         self.check_teaching()?;
         self.check_meetings()?;
         if let Some(lambda) = self.bn_l1 {
@@ -384,11 +418,8 @@ impl FineTuneOptions {
             let expected = "none with `sampling` balanced: rare classes would count twice";
             return Err(Error::option("class_weights", &self.class_weights, expected));
         }
-        require("momentum", self.momentum, share(self.momentum), "from 0 to below 1")?;
         let smoothing = self.label_smoothing;
         require("label_smoothing", smoothing, share(smoothing), "from 0 to below 1")?;
-        let decay = self.weight_decay;
-        require("weight_decay", decay, decay.is_finite() && decay >= 0.0, "0 or more")?;
         let fraction = self.val_fraction;
         require(
             "val_fraction",

@@ -11,6 +11,7 @@ use super::choice::{
     ClassWeights, LossKind, OptimizerKind, Pretrained, Reduce, ReduceDtype, Sampling, ScheduleKind,
     TargetWord,
 };
+use super::numbers::Numbers;
 
 /// What an option decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +89,7 @@ as_displayed!(
     LossKind,
     Sampling,
     TargetWord,
+    Numbers,
     OptimizerKind,
     Pretrained,
     Reduce,

@@ -23,6 +23,7 @@ fn example() -> Checkpoint {
             running: Running { loss: std::f64::consts::E / 3.0, metric, samples: 96 },
             best: Some(Best { epoch: 1, scores }),
             log_bytes: 1234,
+            scores: vec![Some(0.25), None, Some(1.0 / 3.0)],
         },
         config: BTreeMap::from([("seed".to_owned(), "0".to_owned())]),
         params: BTreeMap::from([(

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use taper_layers::{Network, loss::Loss};
-use taper_optim::{Optimizer, Rule};
+use taper_optim::{Optimizer, Rule, Scores};
 
 use super::{Fit, tell_skipped};
 use crate::error::{Error, Result};
@@ -82,7 +82,9 @@ impl<R: Rule> Fit<'_, R> {
         observer: &mut dyn Observer,
     ) -> Result<()> {
         let (position, samples) = (turn.position, turn.samples());
-        let settings = self.settings.step(progress.step);
+        let values = progress.main_scores();
+        let scores = Scores { values: &values, better: self.better() };
+        let settings = self.settings.step(progress.step, scores);
         let report = self.step(turn, settings, &mut progress.running)?;
         if self.shared().is_none_or(|parallel| parallel.local().is_none())
             && let Some(average) = &mut self.average

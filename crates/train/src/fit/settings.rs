@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use taper_data::random::Rng;
-use taper_optim::Schedule;
+use taper_optim::{Clip, Schedule, Scores};
 
 use crate::error::{Error, Result};
 use crate::step::StepSettings;
@@ -21,8 +21,8 @@ pub struct Settings {
     pub epochs: usize,
     /// The learning rate of every step.
     pub schedule: Schedule,
-    /// Largest norm of all gradients together; none: not clipped.
-    pub clip_norm: Option<f64>,
+    /// How gradients are clipped; none: not at all.
+    pub clip: Option<Clip>,
     /// The metric whose value picks the best model, by name; the first that is not called `loss` when absent.
     pub best_by: Option<String>,
     /// Decides which units each step drops; the order of the samples is the batches' own affair.
@@ -43,18 +43,14 @@ impl Settings {
         if self.epochs == 0 {
             return refuse("epochs", self.epochs.to_string(), "1 or more");
         }
-        match self.clip_norm {
-            Some(norm) if !(norm.is_finite() && norm > 0.0) => {
-                refuse("clip_norm", norm.to_string(), "a number above 0")
-            }
-            _ => Ok(()),
-        }
+        Ok(self.clip.map_or(Ok(()), Clip::check)?)
     }
 
-    pub(super) fn step(&self, step: u64) -> StepSettings {
+    /// The settings of a step, after evaluations with these scores of the metric that picks the best model.
+    pub(super) fn step(&self, step: u64, scores: Scores<'_>) -> StepSettings {
         StepSettings {
-            lr: self.schedule.lr_at(step),
-            clip_norm: self.clip_norm,
+            lr: self.schedule.lr_after(step, scores),
+            clip: self.clip,
             seed: Rng::keyed([self.seed, DROPOUT, step]).next_u64(),
             step,
         }

@@ -17,7 +17,7 @@ use taper_graph::{Activation, Bias, Conv, Graph, GraphBuilder, PoolKind};
 use taper_layers::loss::CrossEntropy;
 use taper_layers::{NamedTensors, Network};
 use taper_model::{Model, Preprocess};
-use taper_optim::{AdamW, Optimizer, Rule, Schedule, Sgd, split_by_decay};
+use taper_optim::{AdamW, Clip, Optimizer, Rule, Schedule, Sgd, split_by_decay};
 
 use super::{Fit, Outcome, Settings, Start};
 use crate::{
@@ -112,7 +112,7 @@ fn settings(out: &Path, lr: f64) -> Settings {
     Settings {
         epochs: 3,
         schedule: Schedule::cosine(lr, 12).with_warmup(2),
-        clip_norm: Some(1.0),
+        clip: Some(Clip::Norm(1.0)),
         best_by: None,
         seed: 9,
         save_every: None,
@@ -310,7 +310,7 @@ fn a_finished_run_resumes_to_its_own_result() {
 fn a_diverging_run_names_the_step_and_keeps_the_last_good_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
     let mut settings = settings(dir.path(), 1e38);
-    settings.clip_norm = None;
+    settings.clip = None;
     settings.schedule = Schedule::constant(1e38);
     let error = run(&settings, Start::Fresh, |_| ()).unwrap_err();
     let Error::At { step, checkpoint, source, .. } = error else { panic!("{error:?}") };
@@ -372,7 +372,7 @@ fn settings_that_cannot_be_trained_with_are_refused_before_anything_is_written()
         assert!(!out.exists());
     };
     refused(&|settings| settings.epochs = 0);
-    refused(&|settings| settings.clip_norm = Some(0.0));
+    refused(&|settings| settings.clip = Some(Clip::Norm(0.0)));
     refused(&|settings| settings.schedule = Schedule::constant(f64::NAN));
 }
 

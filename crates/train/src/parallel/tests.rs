@@ -3,6 +3,7 @@
 mod failures;
 mod local;
 mod rounded;
+mod rules;
 mod synced;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use taper_graph::{Activation, Bias, Conv, GraphBuilder, PoolKind};
 use taper_layers::loss::{CrossEntropy, Distillation};
 use taper_layers::{NamedTensors, Network};
 use taper_model::{Model, Preprocess};
-use taper_optim::{AdamW, Optimizer, Schedule, split_by_decay};
+use taper_optim::{AdamW, Clip, Optimizer, Schedule, split_by_decay};
 
 use crate::{
     Accuracy, Batches, DataParallel, Event, Fit, L1Penalty, Outcome, Result, Review, RunFolder,
@@ -100,7 +101,7 @@ fn settings(out: &Path) -> Settings {
     Settings {
         epochs: 2,
         schedule: Schedule::cosine(0.02, 10),
-        clip_norm: Some(1.0),
+        clip: Some(Clip::Norm(1.0)),
         best_by: None,
         seed: 9,
         save_every: Some(3),

@@ -39,6 +39,16 @@ fn run(
     start: Start,
     stop_at: u64,
 ) -> (Result<Outcome>, Network) {
+    let average = ema.map(|decay| WeightAverage::ema(decay).unwrap());
+    run_with((hooks, average), settings, start, stop_at)
+}
+
+fn run_with<'a>(
+    (hooks, average): (Vec<Box<dyn StepHook + 'a>>, Option<WeightAverage<'a>>),
+    settings: &'a Settings,
+    start: Start,
+    stop_at: u64,
+) -> (Result<Outcome>, Network) {
     let (network, stop) = (test_net(), AtomicBool::new(false));
     let params = network.params().iter().filter(|param| param.is_trained());
     let params = params.map(|p| (p.name.clone(), p.var.clone(), p.role.is_decayed()));
@@ -48,7 +58,7 @@ fn run(
         loss: &CrossEntropy::new(),
         teacher: None,
         hooks,
-        average: ema.map(|decay| WeightAverage::ema(decay).unwrap()),
+        average,
         metrics: vec![Box::new(LogLoss::new()), Box::new(Accuracy::top(1))],
         train: &TRAIN,
         val: &VAL,
@@ -150,5 +160,122 @@ fn an_average_has_the_zeros_that_its_masks_ask_for() {
     let saved = &model.tensor("classifier.weight").unwrap().data;
     for (value, kept) in saved.iter().zip(kept) {
         assert_eq!(value.to_bits() == 0, !kept, "{saved:?}");
+    }
+}
+
+/// Says so whenever it is asked for statistics, and shifts them all, so that they can be told.
+fn shifting(
+    asked: &std::cell::Cell<usize>,
+) -> impl Fn(&Network) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    move |network| {
+        asked.set(asked.get() + 1);
+        let mean = network.params().iter().find(|param| param.name == "bn0.running_mean").unwrap();
+        mean.var.set(&mean.var.zeros_like()?)?;
+        Ok(())
+    }
+}
+
+fn weights_saved(settings: &Settings) -> Vec<Vec<f32>> {
+    let model = taper_model::Model::load(settings.out.model()).unwrap();
+    weights(&Network::new(&model, &Device::Cpu).unwrap())
+}
+
+#[test]
+fn the_mean_of_the_last_epochs_is_saved_with_statistics_of_its_own_and_no_epoch_before_can_be_best()
+{
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = settings(&dir.path().join("swa"), 0.1);
+    settings.epochs = 4;
+    let (seen, asked) = (std::cell::RefCell::default(), std::cell::Cell::new(0));
+    let hooks: Vec<Box<dyn StepHook>> = vec![Box::new(Seen(&seen))];
+    let average = WeightAverage::swa(2).recalibrated_by(shifting(&asked));
+    let (outcome, network) = run_with((hooks, Some(average)), &settings, Start::Fresh, u64::MAX);
+    let best = outcome.unwrap().best.unwrap();
+    assert!(best.epoch >= 2 && asked.get() >= 2, "{best:?}");
+    let ends: Vec<Vec<Vec<f32>>> =
+        seen.into_inner().chunks(4).map(|epoch| epoch[3].clone()).collect();
+    for (index, saved) in weights_saved(&settings).iter().enumerate() {
+        let param = &network.params()[index];
+        for (i, &got) in saved.iter().enumerate() {
+            let [a, b] = [2, 3].map(|epoch| ends[epoch][index][i]);
+            let mean = if best.epoch == 2 { a } else { a + 0.5 * (b - a) };
+            let expected = if param.name == "bn0.running_mean" { 0.0 } else { mean };
+            let expected = if param.is_count() { [a, b][best.epoch - 2] } else { expected };
+            assert!((got - expected).abs() < 1e-6 * (1.0 + expected.abs()), "{}[{i}]", param.name);
+        }
+    }
+}
+
+#[test]
+fn runs_with_means_and_soups_stopped_anywhere_are_those_never_stopped_bit_for_bit() {
+    type Make = fn() -> WeightAverage<'static>;
+    let makes: [(&str, Make); 2] =
+        [("swa", || WeightAverage::swa(1)), ("soup", || WeightAverage::soup(2).unwrap())];
+    for (name, make) in makes {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = settings(&dir.path().join("whole"), 0.1);
+        run_with((vec![], Some(make())), &whole, Start::Fresh, u64::MAX).0.unwrap();
+        for first in [0, 5, 10, 11] {
+            let stopped = settings(&dir.path().join(first.to_string()), 0.1);
+            let mut start = Start::Fresh;
+            for at in [first, first + 3, u64::MAX] {
+                run_with((vec![], Some(make())), &stopped, start, at).0.unwrap();
+                start = Start::Resume;
+            }
+            assert!(files(&stopped) == files(&whole), "{name} stopped after step {first}");
+        }
+    }
+}
+
+#[test]
+fn a_soup_is_the_mean_of_the_best_epochs_with_which_it_is_no_worse() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = settings(&dir.path().join("soup"), 0.1);
+    settings.epochs = 5;
+    let (mut scores, mut soup) = (Vec::new(), None);
+    let seen = std::cell::RefCell::default();
+    let (network, stop) = (test_net(), AtomicBool::new(false));
+    let params = network.params().iter().filter(|param| param.is_trained());
+    let params = params.map(|p| (p.name.clone(), p.var.clone(), p.role.is_decayed()));
+    let outcome = Fit {
+        network: &network,
+        optimizer: Optimizer::from_groups(split_by_decay(params, 1e-2), sgd()).unwrap(),
+        loss: &CrossEntropy::new(),
+        teacher: None,
+        hooks: vec![Box::new(Seen(&seen))],
+        average: Some(WeightAverage::soup(3).unwrap()),
+        metrics: vec![],
+        train: &TRAIN,
+        val: &VAL,
+        settings: &settings,
+        save_model: &|network: &Network, path: &Path| Ok(network.to_model()?.save(path)?),
+        parallel: None,
+    }
+    .run(Start::Fresh, &stop, &mut |event: &Event<'_>| match event {
+        Event::EpochEnd { val, .. } => scores.push(val.scores.get("loss").unwrap()),
+        Event::Soup { epochs, of, scores } => {
+            soup = Some((epochs.to_vec(), *of, scores.get("loss").unwrap()));
+        }
+        _ => {}
+    })
+    .unwrap();
+    let (epochs, of, loss) = soup.unwrap();
+    let mut order: Vec<usize> = (0..5).collect();
+    order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+    assert_eq!((of, epochs[0]), (3, order[0]));
+    assert!(epochs.iter().all(|epoch| order[..3].contains(epoch)));
+    assert!(loss <= scores[order[0]]);
+    assert_eq!(outcome.best.unwrap().scores.get("loss"), Some(loss));
+    // The model is the mean of those epochs, and has the loss that was told.
+    let ends: Vec<Vec<Vec<f32>>> =
+        seen.into_inner().chunks(4).map(|epoch| epoch[3].clone()).collect();
+    for (index, saved) in weights_saved(&settings).iter().enumerate() {
+        let counts = network.params()[index].is_count();
+        for (i, &got) in saved.iter().enumerate() {
+            let sum: f32 = epochs.iter().map(|&epoch| ends[epoch][index][i]).sum();
+            let mean = sum / epochs.len() as f32;
+            let expected = if counts { ends[epochs[0]][index][i] } else { mean };
+            assert!((got - expected).abs() < 1e-6 * (1.0 + expected.abs()), "{index}[{i}]");
+        }
     }
 }

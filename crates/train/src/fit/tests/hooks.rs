@@ -214,7 +214,7 @@ fn the_penalty_adds_lambda_times_the_sign_and_nothing_at_zero() {
             })
             .into_iter()
             .collect();
-        let settings = StepSettings { lr: 0.5, clip_norm: None, seed: 0, step: 0 };
+        let settings = StepSettings { lr: 0.5, clip: None, seed: 0, step: 0 };
         let loss = CrossEntropy::new();
         let participants = Participants { metric: None, hooks: &mut hooks };
         let report =

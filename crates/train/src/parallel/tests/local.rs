@@ -100,7 +100,7 @@ fn a_checkpoint_whose_shards_are_gone_is_refused_by_key() {
 fn weights(
     parallel: Option<&DataParallel>,
     settings: &Settings,
-    average: Option<WeightAverage>,
+    average: Option<WeightAverage<'static>>,
 ) -> (Vec<Vec<f32>>, Totals) {
     let (outcome, weights, totals) = run_with(parallel, settings, (average, vec![]));
     assert_eq!(outcome.unwrap().steps, 12);
@@ -110,7 +110,7 @@ fn weights(
 fn run_with(
     parallel: Option<&DataParallel>,
     settings: &Settings,
-    (average, hooks): (Option<WeightAverage>, Vec<Box<dyn StepHook>>),
+    (average, hooks): (Option<WeightAverage<'static>>, Vec<Box<dyn StepHook>>),
 ) -> (Result<Outcome>, Vec<Vec<f32>>, Totals) {
     let sets = sets_of(&[], 8);
     let network: Network = network_that_drops(0.0, 3);
@@ -139,7 +139,7 @@ fn run_with(
 }
 
 fn plain(out: &std::path::Path) -> Settings {
-    Settings { schedule: Schedule::constant(0.05), clip_norm: None, ..settings(out) }
+    Settings { schedule: Schedule::constant(0.05), clip: None, ..settings(out) }
 }
 
 fn farthest(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {

@@ -52,7 +52,7 @@ fn norms_that_see_all_shards_learn_what_whole_batches_teach() {
     let settings = |name: String| Settings {
         epochs: 4,
         schedule: Schedule::constant(0.02),
-        clip_norm: None,
+        clip: None,
         ..settings(&dir.path().join(name))
     };
     let whole = weights(None, &sets, &settings("whole".to_owned()));
