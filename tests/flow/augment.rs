@@ -48,13 +48,13 @@ fn a_run_with_all_of_it_says_so_and_is_the_same_again() {
     let dir = tempfile::tempdir().unwrap();
     let data = arg(&pictures::folder(dir.path(), 3, 8));
     let model = arg(&small_model(dir.path()));
-    let train = |name: &str, more: &[&str]| -> Vec<u8> {
+    let train = |name: &str, more: &[&str]| -> [Vec<u8>; 2] {
         let out = dir.path().join(name);
         let args = ["finetune", "--data", &data, "--model", &model, "--epochs", "2"];
         let rest = ["--batch-size", "6", "--out", &arg(&out), "--json"];
         let report = taper(&[&args[..], &rest, more].concat()).succeeds().json();
         assert!(report["val_top1"].is_f64(), "{report}");
-        fs::read(out.join("model.safetensors")).unwrap()
+        ["model.safetensors", "metrics.jsonl"].map(|file| fs::read(out.join(file)).unwrap())
     };
     let all = [
         "--augment=rand-m12,color-jitter,grayscale=0.2,blur=0.2",
@@ -65,7 +65,12 @@ fn a_run_with_all_of_it_says_so_and_is_the_same_again() {
         "--label-smoothing=0.1",
     ];
     assert!(train("one", &all) == train("two", &all));
-    assert!(train("fewer", &all[..2]) != train("plain", &[]));
+    // The model's file names its recipe; losses differ by what was seen alone.
+    assert!(train("fewer", &all[..2])[1] != train("plain", &[])[1]);
+    // A frozen backbone sees mixed pictures anew, instead of being asked once.
+    let frozen = ["--freeze=backbone", "--augment=none"];
+    let mixed = ["--freeze=backbone", "--augment=none", "--mixup=0.4"];
+    assert!(train("frozen", &frozen)[1] != train("frozen and mixed", &mixed)[1]);
     let config = fs::read_to_string(dir.path().join("one/config.json")).unwrap();
     assert!(config.contains("rand-m12-n2,color-jitter=0.4,grayscale=0.2,blur=0.2"), "{config}");
 }

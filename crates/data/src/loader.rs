@@ -117,7 +117,7 @@ impl Loader {
     /// # Errors
     /// [`Error::Setting`] for a batch size, prefetch or repeats of 0, repeats in the list's order, a least batch above the batch size, more than
     /// [`MAX_THREADS`](crate::MAX_THREADS), or a transform to pictures of no size; [`Error::MixedTargets`] if the samples' targets are
-    /// not of one kind and shape.
+    /// not of one kind and shape; what [`Mix::check`] says of them.
     pub fn new(
         samples: &[Sample],
         transform: Arc<dyn Transform>,
@@ -150,6 +150,9 @@ impl Loader {
         }
         check_weights(&options.weights, samples.len())?;
         must_be_alike(samples)?;
+        if let Some(mix) = &options.mix {
+            samples.iter().try_for_each(|sample| mix.check(sample.target()))?;
+        }
         Ok(Self {
             job: Arc::new(Job {
                 samples: samples.to_vec(),

@@ -12,7 +12,7 @@ mod targets;
 use crate::error::{Error, Result};
 use crate::parallel::for_each;
 use crate::random::Rng;
-use crate::targets::Targets;
+use crate::targets::{Target, Targets};
 use crate::transform::{Rect, truncated};
 
 /// How batches are mixed: one weight, and one rectangle, a batch.
@@ -93,6 +93,24 @@ impl Mix {
     /// [`Error::Setting`] unless it is from 0 to 1.
     pub fn with_switch(self, switch: f64) -> Result<Self> {
         Ok(Self { switch: is_probability("the probability of cutmix", switch)?, ..self })
+    }
+
+    /// Refuses a target that cannot be mixed.
+    ///
+    /// # Errors
+    /// [`Error::Label`] for a class beyond those there are, [`Error::NotMixed`] for a map of classes.
+    pub fn check(&self, target: &Target) -> Result<()> {
+        match target {
+            Target::Class(class) if (*class as usize) < self.classes => Ok(()),
+            Target::Class(class) => {
+                Err(Error::Label { got: *class as usize, labels: self.classes })
+            }
+            Target::Probabilities(_) | Target::Labels(_) | Target::Numbers(_) => Ok(()),
+            Target::ClassMap(_) => {
+                Err(Error::NotMixed { got: Targets::from(target.clone()).describe() })
+            }
+            Target::Named(all) => all.values().try_for_each(|target| self.check(target)),
+        }
     }
 
     /// What happens to a batch of pictures of `(height, width)` pixels. Draws whether, which where there are both, the weight, and the middle of the

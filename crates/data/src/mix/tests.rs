@@ -97,11 +97,9 @@ fn nothing_is_drawn_or_one_of_both_as_often_as_asked() {
     }
 }
 
-/// torchvision 0.26's `CutMix.make_params` with weight 0.36 and middles (30, 20) and (3, 39) of a picture of 40 rows and 60 columns:
-/// r = 0.5 · √0.64 = 0.4, half a side 24 and 16.
+/// torchvision 0.26's `CutMix.make_params` written out, on the numbers that `draw` draws.
 #[test]
 fn rectangles_are_those_of_torchvision() {
-    // `draw` has no door for given numbers; the formula is the one that `draw` writes out, on draws whose weight is known.
     let mix = Mix::new(0.0, 1.0, 2).unwrap();
     for index in 0..200 {
         let mut twin = Rng::keyed([9, index]);

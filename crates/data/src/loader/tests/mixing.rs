@@ -1,11 +1,15 @@
 //! Mixed and repeated batches: the same bits whatever the threads, the start and who reads which part.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{batches, samples, shuffled, train_transform};
+use crate::array::Array;
 use crate::batch::{Batch, Piece};
+use crate::dataset::Sample;
+use crate::image::Image;
 use crate::mix::Mix;
-use crate::{Loader, LoaderOptions, Order, Result, Targets};
+use crate::{Loader, LoaderOptions, Order, Result, Target, Targets};
 
 fn mixing() -> LoaderOptions {
     LoaderOptions { mix: Some(Mix::new(0.8, 1.0, 6).unwrap()), ..shuffled() }
@@ -59,6 +63,23 @@ fn a_shard_is_mixed_by_itself_whoever_reads_the_others() {
     let Targets::Probabilities(b) = &all[1].targets else { panic!("soft") };
     let least = |values: &[f32]| values.iter().copied().filter(|&x| x > 0.0).fold(1.0, f32::min);
     assert!((least(a.values()) - least(b.values())).abs() > 1e-3);
+}
+
+#[test]
+fn targets_that_cannot_be_mixed_are_refused_before_any_picture_is_read() {
+    let image = Arc::new(Image::new(1, 1, vec![0; 3]).unwrap());
+    let refused = |target: Target| {
+        let sample = Sample::from_image("it", target, Arc::clone(&image));
+        let loader = Loader::new(&[sample], train_transform(), &mixing());
+        loader.err().map(|error| error.to_string())
+    };
+    assert_eq!(refused(Target::from(5)), None);
+    assert!(refused(Target::from(6)).is_some_and(|told| told.contains('6')));
+    let map = || Target::ClassMap(Array::new(vec![0, 1], vec![1, 2]).unwrap());
+    let told = "targets that are a class map [1, 2] cannot be mixed: leave out mixup and cutmix";
+    assert_eq!(refused(map()).unwrap(), told);
+    assert_eq!(refused(Target::named([("mask", map())])).unwrap(), told);
+    assert_eq!(refused(Target::labels(&[0], 2).unwrap()), None);
 }
 
 #[test]
