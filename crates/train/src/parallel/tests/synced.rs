@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
+use taper_distributed::{ReduceOptions, Reduction};
 use taper_layers::Network;
 use taper_layers::loss::CrossEntropy;
 use taper_optim::{Optimizer, Schedule, Sgd, split_by_decay};
@@ -15,11 +16,19 @@ fn synced(shards: usize, ranks: usize) -> Shared {
 
 /// Twenty steps with momentum on batches of eleven pictures or fewer; gives parameters and statistics in the end.
 fn weights(parallel: Option<&DataParallel>, sets: &Sets, settings: &Settings) -> Vec<Vec<f32>> {
-    let network: Network = network_that_drops(0.0, 3);
+    weights_of(&network_that_drops(0.0, 3), parallel, sets, settings)
+}
+
+fn weights_of(
+    network: &Network,
+    parallel: Option<&DataParallel>,
+    sets: &Sets,
+    settings: &Settings,
+) -> Vec<Vec<f32>> {
     let rule = Sgd { momentum: 0.9, nesterov: false, dampening: 0.0 };
     let params = network.trainable().into_iter().map(|(name, var)| (name, var, true));
     let mut fit = Fit {
-        network: &network,
+        network,
         optimizer: Optimizer::from_groups(split_by_decay(params, 0.0), rule).unwrap(),
         loss: &CrossEntropy::new(),
         teacher: None,
@@ -72,6 +81,31 @@ fn norms_that_see_all_shards_learn_what_whole_batches_teach() {
     let settings = settings("own".to_owned());
     let own = on_ranks((2, 2), &|_, parallel| weights(Some(parallel), &sets, &settings));
     assert!(farthest(&own[0], &whole) > 1e-2, "statistics of a shard's own are others");
+}
+
+#[test]
+fn two_ranks_with_frozen_norms_learn_what_whole_batches_teach() {
+    let dir = tempfile::tempdir().unwrap();
+    let sets = sets_of(&[3, 20], 11);
+    let settings = Settings {
+        epochs: 4,
+        schedule: Schedule::constant(0.02),
+        clip_norm: None,
+        ..settings(dir.path())
+    };
+    let frozen = || {
+        let mut network = network_that_drops(0.0, 3);
+        network.set_frozen(|name| name.starts_with("bn") || name.starts_with("counted"));
+        network
+    };
+    let whole = weights_of(&frozen(), None, &sets, &settings);
+    let options = ReduceOptions { reduction: Reduction::Fast, ..ReduceOptions::default() };
+    let two = on_ranks(Shared { options, ..(2, 2).into() }, &|_, parallel| {
+        weights_of(&frozen(), Some(parallel), &sets, &settings)
+    });
+    assert!(two[0] == two[1]);
+    assert!(farthest(&two[0], &whole) < 1e-5, "{}", farthest(&two[0], &whole));
+    assert!(farthest(&whole, &weights(None, &sets, &settings)) > 1e-3);
 }
 
 #[test]
