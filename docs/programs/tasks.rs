@@ -142,6 +142,7 @@ pub(crate) fn train(
         schedule: Schedule::cosine(LR, steps).with_warmup(steps / 20),
         clip: Some(Clip::Norm(5.0)),
         best_by: None,
+        limits: Limits::default(),
         seed,
         save_every: Some(5),
         out: RunFolder::new(out),
@@ -160,6 +161,7 @@ pub(crate) fn train(
         val: &val,
         settings: &settings,
         save_model: &|network, path| Ok(network.to_model()?.save(path)?),
+        time_up: None,
         parallel: None,
     };
     let mut observer = |event: &Event<'_>| on_event(event);

@@ -91,10 +91,11 @@ fn the_model_file_says_every_option_that_made_it() {
     let config: serde_json::Value = serde_json::from_str(&config).unwrap();
     for (key, value) in config["options"].as_object().unwrap() {
         let of_table = ["table", "image_column", "target_columns", "targets"];
-        let is_place = ["data", "model", "teacher", "strict", "out", "threads", "trace"]
-            .iter()
-            .chain(&of_table)
-            .any(|place| key == place);
+        let is_place =
+            ["data", "model", "teacher", "strict", "out", "threads", "trace", "max_minutes"]
+                .iter()
+                .chain(&of_table)
+                .any(|place| key == place);
         let said = said.replace(" with ", ", ");
         assert_eq!(
             said.contains(&format!(", {} ", key.replace('_', " "))),

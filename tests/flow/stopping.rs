@@ -160,3 +160,30 @@ fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
         }
     }
 }
+
+#[test]
+fn a_run_without_time_leaves_a_model_and_goes_on_to_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = Run::new(dir.path());
+    let more = ["--lr", "0.0003", "--clip-norm", "1", "--max-minutes", "0.00001"];
+    let ran = taper(&run.args_with("short", &more)).succeeds();
+    let report = ran.json();
+    assert_eq!((&report["time_up"], &report["stopped"]), (&true.into(), &false.into()));
+    assert!(Path::new(report["model"].as_str().unwrap()).is_file(), "{report}");
+    assert!(ran.stderr.contains("time is up in epoch 1"), "{}", ran.stderr);
+    let folder = arg(&dir.path().join("short"));
+    let report = taper(&["finetune", "--resume", &folder, "--json"]).succeeds().json();
+    assert_eq!((&report["epochs"], &report["time_up"]), (&EPOCHS.into(), &false.into()));
+    taper(&run.args_with("none", &["--max-minutes", "0"])).refuses(2, &["--max-minutes"]);
+}
+
+#[test]
+fn a_run_that_gets_no_better_ends_before_its_last_epoch() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = Run::new(dir.path());
+    // A rate that moves nothing that an `f32` shows.
+    let report = taper(&run.args_with("early", &["--lr", "1e-30", "--patience", "2"])).succeeds();
+    let report = report.json();
+    assert!(report["epochs"].as_u64().unwrap() < EPOCHS as u64 / 2, "{report}");
+    assert_eq!(report["stopped"], false);
+}

@@ -31,7 +31,8 @@ use schedule::ScheduleFlags;
 const MISTAKES: usize = 5;
 
 /// What may be said again together with `--resume`.
-const WITH_RESUME: [&str; 7] = ["resume", "data", "model", "arch", "trace", "threads", "json"];
+const WITH_RESUME: [&str; 8] =
+    ["resume", "data", "model", "arch", "trace", "threads", "json", "max_minutes"];
 
 fn defaults() -> FineTuneOptions {
     FineTuneOptions::default()
@@ -108,6 +109,15 @@ pub(crate) struct Flags {
     /// Metric that picks the best epoch: loss, top1, f1, auroc, mae, … [default: top1 of classes, f1 of labels, mae of numbers]
     #[arg(long, value_name = "METRIC")]
     best_by: Option<String>,
+    /// Epochs without a better one after which the run ends [default: it goes on to the last epoch]
+    #[arg(long, value_name = "EPOCHS")]
+    patience: Option<usize>,
+    /// How often a run that diverges goes back to its last checkpoint and on at half the rate
+    #[arg(long, value_name = "N", default_value_t = defaults().recoveries)]
+    recoveries: u32,
+    /// Minutes after which the run ends with the best model so far; it can be gone on with [default: no limit]
+    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    max_minutes: Option<f64>,
     /// Evaluate and save an exponential moving average of the weights, which keeps this share of itself a step; 0.999 is usual [default: none]
     #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
     ema: Option<f64>,
@@ -245,6 +255,9 @@ impl Flags {
             class_weights: self.class_weights,
             sampling: self.sampling,
             best_by: self.best_by,
+            patience: self.patience,
+            recoveries: self.recoveries,
+            max_minutes: self.max_minutes,
             model: self.arch.of(self.model),
             teacher: self.teacher,
             pretrained: self.pretrained,
@@ -301,6 +314,7 @@ fn resume_options(run: PathBuf, flags: Flags, matches: &ArgMatches) -> Result<Re
         model: is_given("model").then(|| flags.arch.of(flags.model)),
         data: flags.data,
         trace: flags.trace,
+        max_minutes: flags.max_minutes,
         threads: is_given("threads").then_some(flags.shared.threads),
     })
 }
@@ -311,6 +325,11 @@ fn say(report: &FineTuneReport, output: &Output) {
         output
             .say(format!("stopped; everything is saved. To go on: taper finetune --resume {run}"));
         return;
+    }
+    if report.time_up {
+        let (run, epochs) = (report.out.display(), report.epochs);
+        output
+            .say(format!("time is up in epoch {epochs}. To go on: taper finetune --resume {run}"));
     }
     if let Some(review) = &report.review {
         output.say(confusion::table(&review.confusion));

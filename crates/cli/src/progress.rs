@@ -134,6 +134,9 @@ impl Observer for Progress {
             Event::Downloaded { file, check } => self.download.whole(file, check),
             Event::DownloadingElsewhere { file } => self.download.elsewhere(file),
             Event::DownloadPaused { pause, reason } => self.download.paused(*pause, reason),
+            Event::Recovered { epoch, scale, reason } => self.say(&format!(
+                "{reason}: back to the last checkpoint, in epoch {epoch}, and on at {scale} of the rate"
+            )),
             Event::Planned(plan) => self.planned(plan),
             Event::Skipped(skipped) => {
                 self.skipped += 1;

@@ -35,6 +35,8 @@ pub struct ResumeOptions {
     pub model: Option<String>,
     /// A file for what all ranks computed and sent, and when.
     pub trace: Option<PathBuf>,
+    /// How long this call may take, in minutes.
+    pub max_minutes: Option<f64>,
     /// Another number of threads; sums are rounded otherwise then, and the result differs in its last bits.
     pub threads: Option<usize>,
 }
@@ -42,7 +44,14 @@ pub struct ResumeOptions {
 impl ResumeOptions {
     /// Goes on with the run in `run`, with everything where it was.
     pub fn new(run: impl Into<PathBuf>) -> Self {
-        ResumeOptions { run: run.into(), data: None, model: None, trace: None, threads: None }
+        ResumeOptions {
+            run: run.into(),
+            data: None,
+            model: None,
+            trace: None,
+            max_minutes: None,
+            threads: None,
+        }
     }
 }
 
@@ -280,6 +289,7 @@ fn reopened(options: &ResumeOptions) -> Result<(Run, FineTuneOptions)> {
         }
         asked.model.clone_from(model);
     }
+    asked.max_minutes = options.max_minutes;
     asked.trace.clone_from(&options.trace);
     asked.threads = options.threads.unwrap_or(asked.threads);
     asked.check()?;

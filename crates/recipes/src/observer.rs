@@ -97,6 +97,15 @@ pub enum Event<'a> {
     },
     /// An optimizer step is done.
     Step(Step),
+    /// Numbers were none any more: the run goes on from its last checkpoint at a smaller rate.
+    Recovered {
+        /// The epoch that it goes on in, from 1.
+        epoch: usize,
+        /// What all rates are multiplied by from now on.
+        scale: f64,
+        /// What was no number.
+        reason: &'a str,
+    },
     /// An epoch is done and the held-out pictures have been looked at.
     Epoch(Epoch),
 }

@@ -111,6 +111,9 @@ impl taper_train::Observer for Relay<'_> {
                 let (epoch, step, images) = (epoch + 1, batch + 1, samples);
                 self.observer.on_event(&Event::TooFew { epoch, step, images, needed });
             }
+            taper_train::Event::Recovered { epoch, scale, reason, .. } => {
+                self.observer.on_event(&Event::Recovered { epoch: epoch + 1, scale, reason });
+            }
             taper_train::Event::EpochEnd { epoch, ref train, val, is_best } => {
                 self.epochs_done = epoch + 1;
                 let scores = ClassificationScores::from(&val.scores);

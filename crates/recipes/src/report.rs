@@ -34,7 +34,7 @@ pub struct FineTuneReport {
     pub skipped: usize,
     /// Which ones, and why, each once.
     pub skipped_files: Vec<Skipped>,
-    /// Epochs that are done.
+    /// Epochs that are done, the last in part where time was up.
     pub epochs: usize,
     /// Seconds of this call.
     pub seconds: f64,
@@ -47,6 +47,8 @@ pub struct FineTuneReport {
     pub out: PathBuf,
     /// Whether the run was asked to stop before its last epoch.
     pub stopped: bool,
+    /// Whether there was no time for its last epoch.
+    pub time_up: bool,
     /// How the network names the held-out pictures of classes, with `val_top1`.
     #[serde(skip)]
     pub review: Option<Review>,

@@ -1,10 +1,11 @@
 //! One run: what is planned, the optimizer, the loop, the report.
 //!
-//! Above: `fine_tune`. Below: `tune::{average, besides, features}`, `ranks`, `taper_train::Fit`, `taper_transfer`, `taper_optim`. Not here: where the network
+//! Above: `fine_tune`. Below: `tune::{average, besides, clock, features}`, `ranks`, `taper_train::Fit`, `taper_transfer`, `taper_optim`. Not here: where the network
 //! and the pictures come from (`fine_tune`).
 
 mod average;
 mod besides;
+mod clock;
 mod features;
 
 use std::collections::BTreeMap;
@@ -18,8 +19,8 @@ use taper_layers::{Network, Parameter};
 use taper_model::Model;
 use taper_optim::Optimizer;
 use taper_train::{
-    Batches, Checkpoint, DataParallel, Fit, Outcome, Review, RunFolder, Settings, Start, StepHook,
-    Teacher,
+    Batches, Checkpoint, DataParallel, Fit, Limits, Outcome, Review, RunFolder, Settings, Start,
+    StepHook, Teacher,
 };
 use taper_transfer::Freeze;
 
@@ -130,7 +131,7 @@ impl<'a> Tune<'a> {
             && besides.is_empty();
         let mut relay = Relay::new(observer, &plan, self.prepared.skipped.take());
         let mut review = Review::new();
-        let watch = (&mut review, stop, &mut relay);
+        let watch = (&mut review, stop, &mut relay, started);
         let outcome = match once {
             true => self.run_on_features(run, watch)?,
             false => self.run_on_images(run, besides, watch)?,
@@ -143,7 +144,7 @@ impl<'a> Tune<'a> {
         &self,
         run: &Run,
         besides: Besides<'_>,
-        (review, stop, relay): RunContext<'_, '_>,
+        (review, stop, relay, started): RunContext<'_, '_>,
     ) -> Result<Option<Outcome>> {
         let dataset = &self.prepared.dataset;
         if self.options.warms_head() && run.start == Start::Fresh {
@@ -162,7 +163,7 @@ impl<'a> Tune<'a> {
         };
         // `config.json` has been compared already.
         let job = Job { run, save: &save, config: BTreeMap::new() };
-        let watch = (review, stop, relay);
+        let watch = (review, stop, relay, started);
         self.fit(&self.network, [&train, &val], &job, besides, watch).map(Some)
     }
 
@@ -170,7 +171,7 @@ impl<'a> Tune<'a> {
     fn run_on_features(
         &self,
         run: &Run,
-        (review, stop, relay): RunContext<'_, '_>,
+        (review, stop, relay, started): RunContext<'_, '_>,
     ) -> Result<Option<Outcome>> {
         let dataset = &self.prepared.dataset;
         let Some(train) = self.features("training", &dataset.train, stop, relay)? else {
@@ -196,7 +197,7 @@ impl<'a> Tune<'a> {
         let facts: Vec<(String, String)> = config.clone().into_iter().collect();
         self.parallel.group().agree(&facts)?;
         let job = Job { run, save: &save, config };
-        let (head, watch) = (new_network(&head, self.options)?, (review, stop, relay));
+        let (head, watch) = (new_network(&head, self.options)?, (review, stop, relay, started));
         self.fit(&head, [&train, &val], &job, Besides::default(), watch).map(Some)
     }
 
@@ -206,7 +207,7 @@ impl<'a> Tune<'a> {
         [train, val]: [&dyn Batches; 2],
         job: &Job<'_>,
         Besides { teacher, hooks }: Besides<'_>,
-        (review, stop, relay): RunContext<'_, '_>,
+        (review, stop, relay, started): RunContext<'_, '_>,
     ) -> Result<Outcome> {
         let failed = |source| Error::Train { source };
         let groups = groups::groups(network, self.options);
@@ -214,6 +215,7 @@ impl<'a> Tune<'a> {
             .map_err(|source| failed(source.into()))?
             .with_threads(self.options.threads);
         let settings = self.settings(train.n_batches(), job);
+        let time_up = AtomicBool::new(false);
         let mut fit = Fit {
             network,
             optimizer,
@@ -226,6 +228,7 @@ impl<'a> Tune<'a> {
             val,
             settings: &settings,
             save_model: job.save,
+            time_up: self.options.max_minutes.map(|_| &time_up),
             parallel: Some(self.parallel),
         };
         if job.run.start == Start::Fresh {
@@ -234,7 +237,11 @@ impl<'a> Tune<'a> {
                 job.run.has_begun()?;
             }
         }
-        fit.run(Start::Resume, stop, relay).map_err(failed)
+        let mut run = || fit.run(Start::Resume, stop, relay).map_err(failed);
+        match self.options.max_minutes {
+            Some(minutes) => clock::within(minutes, started, &time_up, run),
+            None => run(),
+        }
     }
 
     fn settings(&self, steps_per_epoch: usize, job: &Job<'_>) -> Settings {
@@ -245,6 +252,7 @@ impl<'a> Tune<'a> {
             schedule: options.lr_schedule(steps, steps_per_epoch),
             clip: setup::clip(options),
             best_by: options.best_by.clone(),
+            limits: Limits { patience: options.patience, recoveries: options.recoveries },
             seed: options.seed,
             save_every: Some(SAVE_EVERY),
             out: job.run.folder.clone(),
@@ -295,7 +303,8 @@ impl<'a> Tune<'a> {
                     checkpoint.transpose().map_err(|source| Error::Train { source })?;
                 let progress = checkpoint.map(|checkpoint| checkpoint.progress).unwrap_or_default();
                 epochs = progress.epoch;
-                Outcome { last: None, best: progress.best, steps: progress.step, stopped: true }
+                let (best, steps) = (progress.best, progress.step);
+                Outcome { last: None, best, steps, stopped: true, time_up: false }
             }
         };
         let last = outcome.last.as_ref().map(|last| &last.scores);
@@ -321,6 +330,7 @@ impl<'a> Tune<'a> {
             model: has_best.then(|| run.folder.model()),
             out: run.folder.path().to_path_buf(),
             stopped: outcome.stopped,
+            time_up: outcome.time_up,
             review: last.filter(|last| last.top1.is_some()).map(|_| {
                 data::review(review, &self.prepared.dataset, self.prepared.model.classes())
             }),
@@ -372,7 +382,7 @@ impl Besides<'_> {
 }
 
 /// What is told and asked on the way.
-type RunContext<'w, 'r> = (&'w mut Review, &'w AtomicBool, &'w mut Relay<'r>);
+type RunContext<'w, 'r> = (&'w mut Review, &'w AtomicBool, &'w mut Relay<'r>, Instant);
 
 type SaveModel<'a> = dyn Fn(&Network, &Path) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>
     + 'a;

@@ -66,6 +66,14 @@ pub struct Progress {
     /// What the metric that picks the best model said of each epoch so far; nothing where it was no number.
     #[serde(default)]
     pub scores: Vec<Option<f64>>,
+    /// How often the run has diverged and gone on at half the rate.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub recoveries: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_none(recoveries: &u32) -> bool {
+    *recoveries == 0
 }
 
 /// Sums over the training batches of an epoch.

@@ -83,6 +83,17 @@ pub enum Event<'a> {
         /// On the validation set.
         scores: &'a Scores,
     },
+    /// Numbers were none any more: the run has gone back to its last checkpoint, and goes on at a smaller rate.
+    Recovered {
+        /// The epoch that it goes on in.
+        epoch: usize,
+        /// The step that comes next.
+        step: u64,
+        /// What all rates are multiplied by from now on.
+        scale: f64,
+        /// What was no number.
+        reason: &'a str,
+    },
     /// A file was written and is complete.
     Saved {
         /// Which one.

@@ -1,15 +1,16 @@
 //! The run: epochs of steps, an evaluation after each, checkpoints, and stopping at any step.
 //!
-//! Above: `recipes`. Below: `fit::{average, epoch, settings, state}`, `parallel`, `log`. Not here: how settings are chosen (`recipes`), where
+//! Above: `recipes`. Below: `fit::{average, epoch, recovery, settings, state}`, `parallel`, `log`. Not here: how settings are chosen (`recipes`), where
 //! the run's files lie (`run_folder`).
 
 mod average;
 mod epoch;
+mod recovery;
 mod settings;
 mod state;
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use taper_layers::{Network, loss::Loss};
 use taper_optim::{Optimizer, Rule};
@@ -25,7 +26,7 @@ use crate::{
 };
 use epoch::Trained;
 
-pub use settings::{Outcome, Settings, Start};
+pub use settings::{Limits, Outcome, Settings, Start};
 
 /// Writes the model file of a network; a head trained on cached features puts its backbone back here.
 type SaveModel<'a> = dyn Fn(&Network, &Path) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>
@@ -56,6 +57,9 @@ pub struct Fit<'a, R> {
     pub settings: &'a Settings,
     /// Writes the best model; called with the network and the path, on the first rank alone.
     pub save_model: &'a SaveModel<'a>,
+    /// Set by whoever has a clock when there is no time left: then the step at hand is finished, the weights are evaluated as they are, and the
+    /// run ends with the best model so far and can be resumed; none: there is time.
+    pub time_up: Option<&'a AtomicBool>,
     /// How it is shared out over ranks and shards; none: one process takes every batch as a whole.
     pub parallel: Option<&'a DataParallel>,
 }
@@ -106,26 +110,64 @@ impl<'a, R: Rule> Fit<'a, R> {
             step: progress.step,
         });
         let mut last = None;
-        while progress.epoch < self.settings.epochs {
-            let trained = self.train_epoch(&mut progress, &mut log, stop, observer);
-            if let Trained::Stopped = trained.map_err(|source| self.locate(&progress, source))? {
-                self.save(&mut progress, &mut log, observer)?;
-                observer.on_event(&Event::Stopped { step: progress.step });
-                return Ok(Outcome {
-                    last,
-                    best: progress.best.clone(),
-                    steps: progress.step,
-                    stopped: true,
-                });
+        while !self.is_over(&progress) {
+            let trained = match self.train_epoch(&mut progress, &mut log, stop, observer) {
+                Ok(Trained::Epoch) => {
+                    let evaluated = self.end_epoch(&mut progress, &mut log, observer);
+                    evaluated.map(|evaluated| last = Some(evaluated)).map(|()| Trained::Epoch)
+                }
+                Ok(Trained::TimeUp) => {
+                    let evaluated = self.end_here(&mut progress, &mut log, observer);
+                    evaluated.map(|evaluated| last = Some(evaluated)).map(|()| Trained::TimeUp)
+                }
+                other => other,
+            };
+            match trained {
+                Ok(Trained::Epoch) if !self.is_late()? => {}
+                Ok(Trained::Epoch | Trained::TimeUp) => break,
+                Ok(Trained::Stopped) => {
+                    self.save(&mut progress, &mut log, observer)?;
+                    observer.on_event(&Event::Stopped { step: progress.step });
+                    let best = progress.best.clone();
+                    let steps = progress.step;
+                    return Ok(Outcome { last, best, steps, stopped: true, time_up: false });
+                }
+                Err(error) if self.can_recover(&error, &progress) => {
+                    (progress, log) = self.recover(progress.recoveries, &error, observer)?;
+                }
+                Err(error) => return Err(self.locate(&progress, error)),
             }
-            let evaluated = self.end_epoch(&mut progress, &mut log, observer);
-            last = Some(evaluated.map_err(|source| self.locate(&progress, source))?);
         }
         let last = match last {
             Some(last) => last,
             None => self.averaged(|fit| fit.evaluate(progress.epoch, observer))?,
         };
-        Ok(Outcome { last: Some(last), best: progress.best, steps: progress.step, stopped: false })
+        let time_up = self.time_up.is_some_and(|flag| flag.load(Ordering::Relaxed))
+            && progress.epoch < self.settings.epochs;
+        let Progress { step, best, .. } = progress;
+        Ok(Outcome { last: Some(last), best, steps: step, stopped: false, time_up })
+    }
+
+    /// Whether hooks and averages take the weights for what they are to become.
+    fn is_settled(&self, step: u64) -> bool {
+        self.hooks.iter().all(|hook| hook.is_settled(step))
+            && self.average.as_ref().is_none_or(WeightAverage::has_begun)
+    }
+
+    /// Whether the last epoch is done, or so many were no better that there is no hope.
+    fn is_over(&self, progress: &Progress) -> bool {
+        let Progress { epoch, best, .. } = progress;
+        let since_best = best.as_ref().map(|best| epoch.saturating_sub(best.epoch + 1));
+        let patience = self.settings.limits.patience.zip(since_best);
+        *epoch >= self.settings.epochs || patience.is_some_and(|(most, since)| since >= most)
+    }
+
+    /// Whether there is no time for another epoch, on any rank.
+    fn is_late(&self) -> Result<bool> {
+        match self.time_up {
+            Some(flag) => self.any_rank(flag.load(Ordering::Relaxed)),
+            None => Ok(false),
+        }
     }
 
     /// Checks everything and makes the first checkpoint, so that [`Start::Resume`] finds one from now on.
@@ -180,30 +222,17 @@ impl<'a, R: Rule> Fit<'a, R> {
         log: &mut Log,
         observer: &mut dyn Observer,
     ) -> Result<Evaluation> {
-        let train = self.running_scores(&progress.running);
         if let Some(average) = &mut self.average {
             average.after_epoch(progress.epoch, self.network)?;
         }
-        let val = self.averaged(|fit| fit.evaluate(progress.epoch, observer))?;
-        log.skipped(progress, &val.skipped)?;
-        finite("the validation loss", val.scores.get(LOSS).unwrap_or(0.0))?;
-        let Progress { epoch, step, .. } = *progress;
+        let (train, val, is_best) = self.judge(progress, log, observer)?;
+        let Progress { epoch, step, recoveries, .. } = *progress;
         let best = progress.best.take();
-        let is_settled = self.hooks.iter().all(|hook| hook.is_settled(step))
-            && self.average.as_ref().is_none_or(WeightAverage::has_begun);
-        let is_best =
-            is_settled && best.as_ref().is_none_or(|best| self.beats(&val.scores, &best.scores));
-        log.write(&Line::Epoch { epoch, step, train: Train(&train), val: &val.scores, is_best })?;
-        if is_best {
-            self.compare_ranks()?;
-            self.check_params()?;
-            self.averaged(|fit| fit.save_best(observer))?;
-        }
-        let best = if is_best { Some(Best { epoch, scores: val.scores.clone() }) } else { best };
         let mut scores = std::mem::take(&mut progress.scores);
         scores.push(val.scores.get(&self.picking().0).filter(|score| score.is_finite()));
-        let mut next = Progress { epoch: epoch + 1, step, best, scores, ..Progress::default() };
-        if is_settled {
+        let begins = Progress::default();
+        let mut next = Progress { epoch: epoch + 1, step, best, scores, recoveries, ..begins };
+        if self.is_settled(step) {
             self.keep(&next)?;
         }
         self.cook(&mut next, log, observer)?;
@@ -211,6 +240,46 @@ impl<'a, R: Rule> Fit<'a, R> {
         *progress = next;
         observer.on_event(&Event::EpochEnd { epoch, train, val: &val, is_best });
         Ok(val)
+    }
+
+    /// The same in the middle of an epoch, which can be gone on with; shards that train alone meet for it.
+    fn end_here(
+        &mut self,
+        progress: &mut Progress,
+        log: &mut Log,
+        observer: &mut dyn Observer,
+    ) -> Result<Evaluation> {
+        self.meet(progress.step)?;
+        let (train, val, is_best) = self.judge(progress, log, observer)?;
+        self.save(progress, log, observer)?;
+        let epoch = progress.epoch;
+        observer.on_event(&Event::EpochEnd { epoch, train, val: &val, is_best });
+        Ok(val)
+    }
+
+    /// Evaluates, and keeps the model if it is the best of those that hooks take for settled.
+    fn judge(
+        &mut self,
+        progress: &mut Progress,
+        log: &mut Log,
+        observer: &mut dyn Observer,
+    ) -> Result<(Scores, Evaluation, bool)> {
+        let train = self.running_scores(&progress.running);
+        let val = self.averaged(|fit| fit.evaluate(progress.epoch, observer))?;
+        log.skipped(progress, &val.skipped)?;
+        finite("the validation loss", val.scores.get(LOSS).unwrap_or(0.0))?;
+        let Progress { epoch, step, .. } = *progress;
+        let is_settled = self.is_settled(step);
+        let best = progress.best.as_ref();
+        let is_best = is_settled && best.is_none_or(|best| self.beats(&val.scores, &best.scores));
+        log.write(&Line::Epoch { epoch, step, train: Train(&train), val: &val.scores, is_best })?;
+        if is_best {
+            self.compare_ranks()?;
+            self.check_params()?;
+            self.averaged(|fit| fit.save_best(observer))?;
+            progress.best = Some(Best { epoch, scores: val.scores.clone() });
+        }
+        Ok((train, val, is_best))
     }
 
     fn evaluate(&mut self, epoch: usize, observer: &mut dyn Observer) -> Result<Evaluation> {

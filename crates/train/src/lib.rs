@@ -28,7 +28,7 @@ pub use error::{Error, Result};
 pub use evaluate::evaluate;
 pub use event::{Event, Observer};
 pub use evidence::{ChannelMeans, Evidence, evidence};
-pub use fit::{Fit, Outcome, Settings, Start};
+pub use fit::{Fit, Limits, Outcome, Settings, Start};
 pub use hook::{L1Penalty, Masks, StepHook, load_masks, save_masks};
 pub use metrics::{
     Accuracy, CalibrationError, ClassMean, Confusion, Evaluation, Goal, LogLoss, MeanAbsoluteError,

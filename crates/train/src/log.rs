@@ -40,6 +40,13 @@ pub(crate) enum Line<'a> {
         samples: usize,
         needed: usize,
     },
+    /// Numbers were none any more: this is where the run has gone back to.
+    Recovered {
+        epoch: usize,
+        step: u64,
+        scale: f64,
+        reason: &'a str,
+    },
     Epoch {
         epoch: usize,
         step: u64,

@@ -132,6 +132,16 @@ options! {
         /// The metric that picks the best epoch's model: `loss`, `top1`, `balanced_accuracy`, `f1`, `mae`, …; the usual one of the targets when absent.
         #[serde(default)]
         best_by: Option<String> = None => Recipe,
+        /// Epochs without a better one after which the run ends; none: it goes on to its last epoch.
+        #[serde(default)]
+        patience: Option<usize> = None => Recipe,
+        /// How often a run whose numbers are no numbers any more goes back to its last checkpoint, and on from there at half the rate.
+        #[serde(default)]
+        recoveries: u32 = 3 => Recipe,
+        /// Minutes of a call, after which the step at hand is finished, the network evaluated as it is, and the run left to be gone on with; none: as
+        /// long as it takes.
+        #[serde(default)]
+        max_minutes: Option<f64> = None => Place,
         /// Largest norm of all gradients together; no limit when absent.
         clip_norm: Option<f64> = None => Recipe,
         /// Largest value of a gradient; no limit when absent.
@@ -411,6 +421,12 @@ impl FineTuneOptions {
                 let expected = "absent where the backbone, and with it all norms, is frozen";
                 return Err(Error::option("bn_l1", &lambda, expected));
             }
+        }
+        if let Some(patience) = self.patience {
+            at_least("patience", patience, 1)?;
+        }
+        if let Some(minutes) = self.max_minutes {
+            require("max_minutes", minutes, positive(minutes), "a positive number")?;
         }
         let gamma = self.focal_gamma;
         require("focal_gamma", gamma, gamma.is_finite() && gamma >= 0.0, "0 or more")?;

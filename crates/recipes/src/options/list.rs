@@ -79,6 +79,7 @@ macro_rules! as_displayed {
 }
 as_displayed!(
     usize,
+    u32,
     u64,
     f64,
     bool,

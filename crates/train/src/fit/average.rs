@@ -64,7 +64,7 @@ impl<R: Rule> Fit<'_, R> {
         let (Some(&first), Some(best)) = (order.first(), progress.best.clone()) else {
             return Ok(());
         };
-        if progress.epoch < self.settings.epochs || order.len() < 2 {
+        if !self.is_over(progress) || order.len() < 2 {
             return Ok(());
         }
         let trained = crate::average::Weights::of(self.network)?;
@@ -89,7 +89,8 @@ impl<R: Rule> Fit<'_, R> {
             let val = self.taste(&with_next, epoch, observer)?;
             log.skipped(progress, &val.skipped)?;
             if !self.beats(&best.scores, &val.scores) {
-                (soup, best) = (with_next, Best { epoch, scores: val.scores });
+                // A run that has ended for want of a better epoch has still ended.
+                (soup, best) = (with_next, Best { epoch: best.epoch, scores: val.scores });
             }
         }
         if soup.len() > 1 {

@@ -19,6 +19,8 @@ use crate::{DataParallel, Event, Observer, Progress, Running};
 pub(super) enum Trained {
     Epoch,
     Stopped,
+    /// There is no time left.
+    TimeUp,
 }
 
 impl<R: Rule> Fit<'_, R> {
@@ -32,10 +34,13 @@ impl<R: Rule> Fit<'_, R> {
     ) -> Result<Trained> {
         let (mut skipped, mut least) = (Vec::new(), LeastBatch::default());
         let place = (progress.epoch, progress.batch);
-        for turn in Turns::new(self.train, place, self.shared(), stop) {
+        let time_up = self.time_up;
+        let is_stopped =
+            || [Some(stop), time_up].into_iter().flatten().any(|flag| flag.load(Ordering::Relaxed));
+        for turn in Turns::new(self.train, place, self.shared(), &is_stopped) {
             let turn = turn?;
             if turn.is_stopped {
-                return Ok(Trained::Stopped);
+                return self.who_stopped(stop);
             }
             log.skipped(progress, &turn.skipped)?;
             tell_skipped(observer, progress.epoch, &turn.skipped);
@@ -59,8 +64,7 @@ impl<R: Rule> Fit<'_, R> {
                 self.save(progress, log, observer)?;
             }
         }
-        let stop = stop.load(Ordering::Relaxed);
-        if self.shared().map_or(Ok(stop), |parallel| parallel.any(stop))? {
+        if self.any_rank(stop.load(Ordering::Relaxed))? {
             return Ok(Trained::Stopped);
         }
         self.meet(progress.step)?;
@@ -71,6 +75,18 @@ impl<R: Rule> Fit<'_, R> {
             0 => Err(Error::nothing_left("training", skipped)),
             _ => Ok(Trained::Epoch),
         }
+    }
+
+    /// Whether somebody asked for it, on any rank, or time is up.
+    fn who_stopped(&self, stop: &AtomicBool) -> Result<Trained> {
+        match self.any_rank(stop.load(Ordering::Relaxed))? {
+            true => Ok(Trained::Stopped),
+            false => Ok(Trained::TimeUp),
+        }
+    }
+
+    pub(super) fn any_rank(&self, is_so: bool) -> Result<bool> {
+        self.shared().map_or(Ok(is_so), |parallel| parallel.any(is_so))
     }
 
     /// Moves the parameters by one batch.
@@ -84,7 +100,7 @@ impl<R: Rule> Fit<'_, R> {
         let (position, samples) = (turn.position, turn.samples());
         let values = progress.main_scores();
         let scores = Scores { values: &values, better: self.better() };
-        let settings = self.settings.step(progress.step, scores);
+        let settings = self.settings.step(progress, scores);
         let report = self.step(turn, settings, &mut progress.running)?;
         if self.shared().is_none_or(|parallel| parallel.local().is_none())
             && let Some(average) = &mut self.average
@@ -110,7 +126,7 @@ impl<R: Rule> Fit<'_, R> {
     }
 
     /// Makes one network of shards that were alone until `step`, if they were.
-    fn meet(&mut self, step: u64) -> Result<()> {
+    pub(super) fn meet(&mut self, step: u64) -> Result<()> {
         let Some(parallel) = self.shared() else { return Ok(()) };
         let alone = parallel.meet(self.network, &self.hooks)?;
         match &mut self.average {

@@ -9,7 +9,7 @@ use taper_optim::{Clip, Schedule, Scores};
 
 use crate::error::{Error, Result};
 use crate::step::StepSettings;
-use crate::{Best, Evaluation, RunFolder};
+use crate::{Best, Evaluation, Progress, RunFolder};
 
 /// The purpose of the random streams made here.
 const DROPOUT: u64 = 0x6472_6f70;
@@ -25,6 +25,8 @@ pub struct Settings {
     pub clip: Option<Clip>,
     /// The metric whose value picks the best model, by name; the first that is not called `loss` when absent.
     pub best_by: Option<String>,
+    /// When the run ends before its last epoch, and what becomes of one that diverges.
+    pub limits: Limits,
     /// Decides which units each step drops; the order of the samples is the batches' own affair.
     pub seed: u64,
     /// Saves a checkpoint after so many steps, besides the one after each epoch.
@@ -36,6 +38,16 @@ pub struct Settings {
     pub config: BTreeMap<String, String>,
 }
 
+/// When a run ends before its last epoch, and what becomes of one that diverges. By default neither happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Epochs without a better one after which the run ends: early stopping; none: it goes on to its last epoch.
+    pub patience: Option<usize>,
+    /// How often a run whose numbers are no numbers any more goes back to its last checkpoint and on from there at half the rate, before that
+    /// is an error.
+    pub recoveries: u32,
+}
+
 impl Settings {
     pub(super) fn check(&self) -> Result<()> {
         self.schedule.check()?;
@@ -43,13 +55,21 @@ impl Settings {
         if self.epochs == 0 {
             return refuse("epochs", self.epochs.to_string(), "1 or more");
         }
+        if self.limits.patience == Some(0) {
+            return refuse("patience", "0".to_owned(), "1 or more");
+        }
         Ok(self.clip.map_or(Ok(()), Clip::check)?)
     }
 
     /// The settings of a step, after evaluations with these scores of the metric that picks the best model.
-    pub(super) fn step(&self, step: u64, scores: Scores<'_>) -> StepSettings {
+    pub(super) fn step(
+        &self,
+        Progress { step, recoveries, .. }: &Progress,
+        scores: Scores<'_>,
+    ) -> StepSettings {
+        let step = *step;
         StepSettings {
-            lr: self.schedule.lr_after(step, scores),
+            lr: self.schedule.lr_after(step, scores) * recovery_scale(*recoveries),
             clip: self.clip,
             seed: Rng::keyed([self.seed, DROPOUT, step]).next_u64(),
             step,
@@ -59,6 +79,11 @@ impl Settings {
     pub(super) fn saves_after(&self, steps: u64) -> bool {
         self.save_every.is_some_and(|every| every > 0 && steps.is_multiple_of(every))
     }
+}
+
+/// What is left of the rate after so many recoveries.
+pub(super) fn recovery_scale(recoveries: u32) -> f64 {
+    0.5f64.powi(i32::try_from(recoveries).unwrap_or(i32::MAX))
 }
 
 /// Where a run begins.
@@ -82,4 +107,6 @@ pub struct Outcome {
     pub steps: u64,
     /// Whether the run was stopped before its end and can be resumed.
     pub stopped: bool,
+    /// Whether there was no time for its last epoch; it can be resumed.
+    pub time_up: bool,
 }

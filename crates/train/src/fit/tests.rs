@@ -2,6 +2,7 @@
 
 mod averages;
 mod hooks;
+mod limits;
 mod small_batches;
 mod teaching;
 mod unreadable;
@@ -20,6 +21,7 @@ use taper_model::{Model, Preprocess};
 use taper_optim::{AdamW, Clip, Optimizer, Rule, Schedule, Sgd, split_by_decay};
 
 use super::{Fit, Outcome, Settings, Start};
+use crate::Limits;
 use crate::{
     Accuracy, Batch, Batches, Checkpoint, Error, Event, LogLoss, MeanIou, MeanLoss, Metric, Result,
     RunFolder,
@@ -114,6 +116,7 @@ fn settings(out: &Path, lr: f64) -> Settings {
         schedule: Schedule::cosine(lr, 12).with_warmup(2),
         clip: Some(Clip::Norm(1.0)),
         best_by: None,
+        limits: Limits::default(),
         seed: 9,
         save_every: None,
         out: RunFolder::new(out),
@@ -178,6 +181,7 @@ fn run_on<R: Rule>(
         val,
         settings,
         save_model: &save_model,
+        time_up: None,
         parallel: None,
     };
     fit.run(start, stop, &mut observe)
@@ -442,6 +446,7 @@ fn a_loss_that_refuses_the_targets_is_named_with_its_step() {
         val: &VAL,
         settings: &settings(dir.path(), 0.1),
         save_model: &|_, _| Ok(()),
+        time_up: None,
         parallel: None,
     };
     let error =

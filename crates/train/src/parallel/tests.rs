@@ -20,6 +20,7 @@ use taper_layers::{NamedTensors, Network};
 use taper_model::{Model, Preprocess};
 use taper_optim::{AdamW, Clip, Optimizer, Schedule, split_by_decay};
 
+use crate::Limits;
 use crate::{
     Accuracy, Batches, DataParallel, Event, Fit, L1Penalty, Outcome, Result, Review, RunFolder,
     Settings, Start, StepHook, Synchronization, Teacher, WeightAverage,
@@ -103,6 +104,7 @@ fn settings(out: &Path) -> Settings {
         schedule: Schedule::cosine(0.02, 10),
         clip: Some(Clip::Norm(1.0)),
         best_by: None,
+        limits: Limits::default(),
         seed: 9,
         save_every: Some(3),
         out: RunFolder::new(out),
@@ -145,6 +147,7 @@ impl Rank<'_> {
             val: &self.sets.val,
             settings: self.settings,
             save_model: &|network, path| Ok(network.to_model()?.save(path)?),
+            time_up: None,
             parallel: self.parallel,
         }
         .run(self.start, self.stop, &mut |event: &Event<'_>| observe(event))

@@ -2,8 +2,6 @@
 //!
 //! Above: `fit`. Below: `parallel::wire`, `batches`. Not here: the step itself (`parallel::step`, `step`).
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use super::DataParallel;
 use super::wire::{Reader, Writer};
 use crate::error::Result;
@@ -81,7 +79,7 @@ impl Turn {
 pub(crate) struct Turns<'a> {
     batches: Box<dyn Iterator<Item = Result<Batch>> + 'a>,
     parallel: Option<&'a DataParallel>,
-    stop: &'a AtomicBool,
+    is_stopped: &'a dyn Fn() -> bool,
 }
 
 impl<'a> Turns<'a> {
@@ -89,13 +87,13 @@ impl<'a> Turns<'a> {
         set: &'a dyn Batches,
         (epoch, start): (usize, usize),
         parallel: Option<&'a DataParallel>,
-        stop: &'a AtomicBool,
+        is_stopped: &'a dyn Fn() -> bool,
     ) -> Self {
         let batches = match parallel {
             Some(parallel) => set.pieces(epoch, parallel.pieces(start, set.n_batches())),
             None => set.epoch(epoch, start),
         };
-        Self { batches, parallel, stop }
+        Self { batches, parallel, is_stopped }
     }
 }
 
@@ -105,13 +103,13 @@ impl Iterator for Turns<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let Some(parallel) = self.parallel else {
             let batch = self.batches.next()?;
-            let is_stopped = self.stop.load(Ordering::Relaxed);
+            let is_stopped = (self.is_stopped)();
             return Some(batch.map(|batch| Turn::alone(batch, is_stopped)));
         };
         let parts: Result<Vec<Batch>> = self.batches.by_ref().take(parallel.mine().len()).collect();
         match parts {
             Ok(parts) if parts.is_empty() => None,
-            Ok(parts) => Some(Turn::agree(parallel, parts, self.stop.load(Ordering::Relaxed))),
+            Ok(parts) => Some(Turn::agree(parallel, parts, (self.is_stopped)())),
             Err(error) => Some(Err(error)),
         }
     }

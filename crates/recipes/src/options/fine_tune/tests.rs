@@ -80,6 +80,8 @@ fn a_configuration_without_the_newer_options_is_read() {
         "class_weights",
         "sampling",
         "best_by",
+        "patience",
+        "max_minutes",
     ] {
         assert!(json.as_object_mut().unwrap().remove(newer).is_some(), "{newer}");
     }

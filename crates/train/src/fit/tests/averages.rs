@@ -64,6 +64,7 @@ fn run_with<'a>(
         val: &VAL,
         settings,
         save_model: &|network: &Network, path: &Path| Ok(network.to_model()?.save(path)?),
+        time_up: None,
         parallel: None,
     }
     .run(start, &stop, &mut |event: &Event<'_>| {
@@ -249,6 +250,7 @@ fn a_soup_is_the_mean_of_the_best_epochs_with_which_it_is_no_worse() {
         val: &VAL,
         settings: &settings,
         save_model: &|network: &Network, path: &Path| Ok(network.to_model()?.save(path)?),
+        time_up: None,
         parallel: None,
     }
     .run(Start::Fresh, &stop, &mut |event: &Event<'_>| match event {

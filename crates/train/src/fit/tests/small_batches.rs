@@ -114,6 +114,7 @@ fn what_was_begun_can_be_gone_on_with() {
         save_model: &|network: &Network, path: &std::path::Path| {
             Ok(network.to_model()?.save(path)?)
         },
+        time_up: None,
         parallel: None,
     };
     fit.begin(&mut |_: &Event<'_>| ()).unwrap();

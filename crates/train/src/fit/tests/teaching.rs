@@ -52,6 +52,7 @@ fn run(
         val: &VAL,
         settings,
         save_model: &|network: &Network, path: &Path| Ok(network.to_model()?.save(path)?),
+        time_up: None,
         parallel: None,
     }
     .run(start, &stop, &mut |event: &Event<'_>| {

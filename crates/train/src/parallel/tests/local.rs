@@ -128,6 +128,7 @@ fn run_with(
         settings,
         save_model: &|_, _| Ok(()),
         average,
+        time_up: None,
         parallel,
     };
     let outcome = fit.run(Start::Fresh, &AtomicBool::new(false), &mut |_: &Event<'_>| ());

@@ -70,6 +70,7 @@ fn run(name: &str, ranks: usize, sets: &Sets, settings: &Settings) {
             val: &sets.val,
             settings: &Settings { clip: Some(clip), ..settings.clone() },
             save_model: &|network, path: &Path| Ok(network.to_model()?.save(path)?),
+            time_up: None,
             parallel: Some(parallel),
         }
         .run(Start::Fresh, &AtomicBool::new(false), &mut |_: &Event<'_>| ())

@@ -39,6 +39,7 @@ fn weights_of(
         settings,
         save_model: &|_, _| Ok(()),
         average: None,
+        time_up: None,
         parallel,
     };
     let outcome = fit.run(Start::Fresh, &AtomicBool::new(false), &mut |_: &crate::Event<'_>| ());
