@@ -65,5 +65,5 @@ pub use pool_shape::{PoolShape, PoolWindow};
 pub use real::Real;
 pub use reference::Reference;
 pub use shape::ConvShape;
-pub use simd::Isa;
+pub use simd::{Isa, Loops, vectorized};
 pub use spatial_map::{Edge, Resampling, SpatialMap};

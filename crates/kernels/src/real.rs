@@ -50,12 +50,15 @@ pub trait Real:
 }
 
 impl Real for f32 {
+    #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value as Self
     }
+    #[inline(always)]
     fn to_f64(self) -> f64 {
         f64::from(self)
     }
+    #[inline(always)]
     fn sqrt(self) -> Self {
         self.sqrt()
     }
@@ -74,12 +77,15 @@ impl Real for f32 {
 }
 
 impl Real for f64 {
+    #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value
     }
+    #[inline(always)]
     fn to_f64(self) -> f64 {
         self
     }
+    #[inline(always)]
     fn sqrt(self) -> Self {
         self.sqrt()
     }

@@ -232,3 +232,42 @@ impl Isa {
         unsafe { portable(kernel) }
     }
 }
+
+/// Loops in plain Rust; `run` and all it calls are `#[inline(always)]`.
+pub trait Loops {
+    /// Runs them.
+    fn run(self);
+}
+
+/// Runs loops compiled for the fastest instruction set of this machine. The compiler makes vectors of them and changes no result: what it has
+/// on every machine are operations that round as IEEE 754 says, and it contracts none.
+///
+/// # Examples
+/// ```
+/// use taper_kernels::{Loops, vectorized};
+///
+/// struct Double<'a>(&'a mut [f32]);
+///
+/// impl Loops for Double<'_> {
+///     #[inline(always)]
+///     fn run(self) {
+///         self.0.iter_mut().for_each(|x| *x = 2.0 * *x);
+///     }
+/// }
+///
+/// let mut xs = [1.0, 2.5];
+/// vectorized(Double(&mut xs));
+/// assert_eq!(xs, [2.0, 5.0]);
+/// ```
+pub fn vectorized(loops: impl Loops) {
+    struct Plain<L>(L);
+
+    impl<L: Loops> Kernel for Plain<L> {
+        #[inline(always)]
+        unsafe fn run<S: Simd>(self) {
+            self.0.run();
+        }
+    }
+    // SAFETY: the instruction set is one of this machine, and plain Rust has no conditions.
+    unsafe { Isa::best().run(Plain(loops)) }
+}

@@ -4,7 +4,7 @@
 //! A rule sees slices of equal length, of any part of a parameter: its values, its gradient, and one vector per entry of [`Rule::slots`].
 //! What depends on the whole parameter comes in passes: sums that one pass gives are told to the next.
 
-use taper_kernels::Real;
+use taper_kernels::{Loops, Real, vectorized};
 
 use crate::Result;
 
@@ -254,14 +254,31 @@ pub(crate) fn as_f64(step: u64) -> f64 {
 
 /// A rule whose formula is written once for both precisions.
 pub(crate) trait Formula {
+    /// `#[inline(always)]`, with all that it calls in its loops.
     fn apply<T: Real>(&self, step: &Step<'_>, slices: Slices<'_, T>) -> Sums;
 
-    /// The formula in the precision of the cells.
-    fn in_precision_of(&self, step: &Step<'_>, cells: Cells<'_>) -> Sums {
+    /// The formula in the precision of the cells, in vectors as long as the machine has.
+    fn in_precision_of(&self, step: &Step<'_>, cells: Cells<'_>) -> Sums
+    where
+        Self: Sized,
+    {
+        let mut sums = NO_SUMS;
         match cells {
-            Cells::F32(slices) => self.apply(step, slices),
-            Cells::F64(slices) => self.apply(step, slices),
+            Cells::F32(slices) => vectorized(Applied(self, step, slices, &mut sums)),
+            Cells::F64(slices) => vectorized(Applied(self, step, slices, &mut sums)),
         }
+        sums
+    }
+}
+
+/// A formula that is about to be applied.
+struct Applied<'f, 's, 'a, 'm, F, T>(&'f F, &'f Step<'s>, Slices<'a, T>, &'m mut Sums);
+
+impl<F: Formula, T: Real> Loops for Applied<'_, '_, '_, '_, F, T> {
+    #[inline(always)]
+    fn run(self) {
+        let Self(formula, step, slices, sums) = self;
+        *sums = formula.apply(step, slices);
     }
 }
 

@@ -44,6 +44,7 @@ impl Rule for Adam {
 }
 
 impl Formula for Adam {
+    #[inline(always)]
     fn apply<T: Real>(&self, step: &Step<'_>, slices: Slices<'_, T>) -> Sums {
         let factors = Factors::new(self.betas, self.eps, step, 1.0);
         adapt_coupled(slices, round(step.weight_decay), factors);

@@ -45,6 +45,7 @@ impl Rule for AdamW {
 }
 
 impl Formula for AdamW {
+    #[inline(always)]
     fn apply<T: Real>(&self, step: &Step<'_>, slices: Slices<'_, T>) -> Sums {
         let shrink = 1.0 - step.lr * step.weight_decay;
         adapt(slices, Factors::new(self.betas, self.eps, step, shrink));
@@ -59,8 +60,9 @@ pub(super) struct Factors<T> {
     take1: T,
     keep2: T,
     take2: T,
-    rescale: T,
+    /// Times the root of the second moment's correction.
     eps: T,
+    /// Likewise.
     lr: T,
 }
 
@@ -72,38 +74,48 @@ impl<T: Real> Factors<T> {
         step: &Step<'_>,
         shrink: f64,
     ) -> Factors<T> {
+        let rescale = correction(beta2, step.step).sqrt();
         Factors {
             shrink: round(shrink),
             take1: round(1.0 - beta1),
             keep2: round(beta2),
             take2: round(1.0 - beta2),
-            rescale: round(correction(beta2, step.step).sqrt()),
-            eps: round(eps),
-            lr: round(step.lr / correction(beta1, step.step)),
+            eps: round(eps * rescale),
+            lr: round(step.lr / correction(beta1, step.step) * rescale),
         }
     }
 }
 
 /// Both moments and the step along them.
+#[inline(always)]
 fn adapt<T: Real>(slices: Slices<'_, T>, factors: Factors<T>) {
     let Slices { param, grad, slots: [first, second] } = slices else { return };
-    let Factors { shrink, take1, keep2, take2, rescale, eps, lr } = factors;
-    for (((p, &g), m), v) in param.iter_mut().zip(grad).zip(&mut **first).zip(&mut **second) {
-        *m += take1 * (g - *m);
-        *v = keep2 * *v + take2 * g * g;
-        *p = shrink * *p - lr * (*m / (v.sqrt() / rescale + eps));
-    }
+    adapt_each::<T, false>(param, grad, first, second, (T::default(), factors));
 }
 
 /// The same of a gradient with the decay in it.
+#[inline(always)]
 pub(super) fn adapt_coupled<T: Real>(slices: Slices<'_, T>, decay: T, factors: Factors<T>) {
     let Slices { param, grad, slots: [first, second] } = slices else { return };
-    let Factors { take1, keep2, take2, rescale, eps, lr, .. } = factors;
-    for (((p, &g), m), v) in param.iter_mut().zip(grad).zip(&mut **first).zip(&mut **second) {
-        let g = g + decay * *p;
+    adapt_each::<T, true>(param, grad, first, second, (decay, factors));
+}
+
+/// Slices as arguments of their own, for the compiler to know that they do not overlap.
+#[inline(always)]
+fn adapt_each<T: Real, const COUPLED: bool>(
+    param: &mut [T],
+    grad: &[T],
+    first: &mut [T],
+    second: &mut [T],
+    (decay, factors): (T, Factors<T>),
+) {
+    let Factors { shrink, take1, keep2, take2, eps, lr } = factors;
+    for (((p, &g), m), v) in param.iter_mut().zip(grad).zip(first).zip(second) {
+        let g = if COUPLED { g + decay * *p } else { g };
         *m += take1 * (g - *m);
         *v = keep2 * *v + take2 * g * g;
-        *p = *p - lr * (*m / (v.sqrt() / rescale + eps));
+        // One division less than `lr·m / (√v / rescale + eps)`, the same number.
+        *p = shrink * *p - lr * *m / (v.sqrt() + eps);
     }
 }
 

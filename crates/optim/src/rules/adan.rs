@@ -46,6 +46,7 @@ impl Rule for Adan {
 }
 
 impl Formula for Adan {
+    #[inline(always)]
     fn apply<T: Real>(&self, step: &Step<'_>, slices: Slices<'_, T>) -> Sums {
         let Slices { param, grad, slots: [mean, difference, square, before] } = slices else {
             return NO_SUMS;

@@ -63,6 +63,7 @@ impl Rule for Lamb {
 }
 
 impl Formula for Lamb {
+    #[inline(always)]
     fn apply<T: Real>(&self, step: &Step<'_>, slices: Slices<'_, T>) -> Sums {
         let Slices { param, grad, slots: [first, second] } = slices else { return NO_SUMS };
         let (beta1, beta2) = self.betas;
@@ -95,16 +96,22 @@ impl Formula for Lamb {
             });
             return NO_SUMS;
         }
-        let [mut of_param, mut of_direction] = NO_SUMS;
-        cells.for_each(|((p, &g), (m, v))| {
-            advance(m, v, g);
-            let (p, u) = (p.to_f64(), direction(*p, *m, *v).to_f64());
-            of_param += p * p;
-            of_direction += u * u;
-        });
-        [of_param, of_direction]
+        cells.for_each(|((_, &g), (m, v))| advance(m, v, g));
+        let moments = first.chunks(LANES).zip(second.chunks(LANES));
+        let mut lanes = [[0.0; LANES]; 2];
+        for (p, (m, v)) in param.chunks(LANES).zip(moments) {
+            for (lane, ((&p, &m), &v)) in p.iter().zip(m).zip(v).enumerate() {
+                let (p, u) = (p.to_f64(), direction(p, m, v).to_f64());
+                lanes[0][lane] += p * p;
+                lanes[1][lane] += u * u;
+            }
+        }
+        lanes.map(|lanes| lanes.iter().sum())
     }
 }
+
+/// Sums that grow side by side, so that none waits for another.
+const LANES: usize = 8;
 
 /// The norm of the parameter over that of its direction.
 fn trust([param, direction]: Sums) -> f64 {

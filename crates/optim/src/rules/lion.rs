@@ -39,6 +39,7 @@ impl Rule for Lion {
 }
 
 impl Formula for Lion {
+    #[inline(always)]
     fn apply<T: Real>(&self, step: &Step<'_>, slices: Slices<'_, T>) -> Sums {
         let Slices { param, grad, slots: [mean] } = slices else { return NO_SUMS };
         let shrink: T = round(1.0 - step.lr * step.weight_decay);
@@ -46,13 +47,10 @@ impl Formula for Lion {
         let (lr, zero): (T, T) = (round(step.lr), T::default());
         for ((p, &g), m) in param.iter_mut().zip(grad).zip(&mut **mean) {
             let direction = *m + take1 * (g - *m);
-            // A NaN is neither, and would be lost: it stays one.
-            let moved = match direction.partial_cmp(&zero) {
-                Some(std::cmp::Ordering::Greater) => lr,
-                Some(std::cmp::Ordering::Less) => zero - lr,
-                Some(std::cmp::Ordering::Equal) => zero,
-                None => direction,
-            };
+            // Neither is 0, which stays, or a NaN, which shows.
+            let rest = lr * direction;
+            let moved = if direction < zero { zero - lr } else { rest };
+            let moved = if direction > zero { lr } else { moved };
             *p = shrink * *p - moved;
             *m += take2 * (g - *m);
         }

@@ -63,6 +63,7 @@ impl Rule for NAdam {
 }
 
 impl Formula for NAdam {
+    #[inline(always)]
     fn apply<T: Real>(&self, step: &Step<'_>, slices: Slices<'_, T>) -> Sums {
         let Slices { param, grad, slots: [first, second] } = slices else { return NO_SUMS };
         let product = step.numbers.first().copied().unwrap_or(1.0);

@@ -50,6 +50,7 @@ impl Rule for RmsPropTf {
 }
 
 impl Formula for RmsPropTf {
+    #[inline(always)]
     fn apply<T: Real>(&self, step: &Step<'_>, slices: Slices<'_, T>) -> Sums {
         let Slices { param, grad, slots } = slices;
         let (lr, decay): (T, T) = (round(step.lr), round(step.weight_decay));

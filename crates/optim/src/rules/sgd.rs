@@ -43,6 +43,7 @@ impl Rule for Sgd {
 }
 
 impl Formula for Sgd {
+    #[inline(always)]
     fn apply<T: Real>(&self, step: &Step<'_>, slices: Slices<'_, T>) -> Sums {
         let Slices { param, grad, slots } = slices;
         let (lr, decay) = (round(step.lr), round(step.weight_decay));
@@ -64,6 +65,7 @@ impl Formula for Sgd {
     }
 }
 
+#[inline(always)]
 fn plain<T: Real>(param: &mut [T], grad: &[T], lr: T, decay: T) {
     for (p, &g) in param.iter_mut().zip(grad) {
         *p = *p - lr * (g + decay * *p);
@@ -83,6 +85,7 @@ struct Factors<T> {
     ahead: Option<T>,
 }
 
+#[inline(always)]
 fn with_momentum<T: Real>(param: &mut [T], grad: &[T], buffer: &mut [T], factors: Factors<T>) {
     let Factors { lr, decay, keep, take, ahead } = factors;
     let cells = param.iter_mut().zip(grad).zip(buffer);
