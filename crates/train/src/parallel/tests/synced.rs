@@ -91,7 +91,7 @@ fn two_ranks_with_frozen_norms_learn_what_whole_batches_teach() {
     let settings = Settings {
         epochs: 4,
         schedule: Schedule::constant(0.02),
-        clip_norm: None,
+        clip: None,
         ..settings(dir.path())
     };
     let frozen = || {
