@@ -97,7 +97,7 @@ enum Command {
     /// Clippy for every library by itself, with its own features and with none
     Alone,
     /// What is built with an MPI library: clippy, and tests under its launcher
-    Mpi,
+    Mpi(mpi::MpiCommand),
     /// Published weights: list, fetch, verify, embed
     #[command(subcommand)]
     Weights(weights::WeightsCommand),
@@ -152,7 +152,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Sanitize { cases } => instrumented::sanitize(cases),
         Command::Miri { rest } => instrumented::miri(&rest),
         Command::Cross { cases } => cross::cross(cases),
-        Command::Mpi => mpi::mpi(),
+        Command::Mpi(command) => command.run(),
         Command::Weights(command) => weights::run(command),
         Command::Bench(args) => bench::run(&args),
         Command::Golden(args) => golden::run(&args),

@@ -1,6 +1,8 @@
 //! `cargo xtask mpi`: what is built with an MPI library, checked and run under its launcher.
 //!
-//! Above: `main`, `ci`. Below: `shell`. Not here: what ranks do (`crates/distributed/tests/mpi`, `tests/flow/ranks.rs`).
+//! Above: `main`, `ci`. Below: `shell`, `mpi::shaped`. Not here: what ranks do (`crates/distributed/tests/mpi`, `tests/flow/ranks.rs`).
+
+mod shaped;
 
 use std::process::{Command, Stdio};
 
@@ -14,8 +16,22 @@ const PROGRAMS: [(&str, &str); 2] = [("MPICC", "mpicc"), ("MPIRUN", "mpirun")];
 /// How Debian and Ubuntu bring it.
 const CURE: &str = "`apt-get install openmpi-bin libopenmpi-dev libclang-dev` brings it";
 
+/// What is done with MPI.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct MpiCommand {
+    /// Measure instead what two ranks wait for each other over links of 1 Gb/s and 100 Mb/s, beside what is predicted; as root
+    #[arg(long)]
+    shaped: bool,
+}
+
+impl MpiCommand {
+    pub(crate) fn run(self) -> Result<()> {
+        if self.shaped { shaped::shaped() } else { mpi() }
+    }
+}
+
 /// Clippy and the tests of the crates that have the feature `mpi`.
-pub(crate) fn mpi() -> Result<()> {
+fn mpi() -> Result<()> {
     if let Some(missing) = missing() {
         bail!("no `{missing}` here: {CURE}");
     }

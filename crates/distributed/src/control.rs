@@ -33,6 +33,8 @@ impl Control {
     pub fn fail(&self, error: Error) {
         // A later error is a consequence of the first one.
         drop(self.inner.failure.set(error));
+        let _over = lock(&self.inner.over); // who waits has looked before, or hears it
+        self.inner.changed.notify_all();
     }
 
     /// Why the job has failed, if it has.
@@ -78,6 +80,13 @@ impl Control {
 
     pub(crate) fn set_closing(&self) {
         self.inner.closing.store(true, Ordering::Release);
+    }
+
+    /// Waits until the job has failed or is over, at most `limit`.
+    pub(crate) fn wait_failure(&self, limit: Duration) {
+        let goes_on = |over: &mut bool| !*over && self.inner.failure.get().is_none();
+        let over = lock(&self.inner.over);
+        drop(self.inner.changed.wait_timeout_while(over, limit, goes_on));
     }
 
     /// Waits until [`Self::set_over`], at most `limit`.

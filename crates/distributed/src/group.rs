@@ -371,10 +371,8 @@ fn receive<T>(receiver: &Receiver<T>, control: &Control, rank: usize) -> Result<
         match receiver.recv_timeout(LOOK) {
             Ok(answer) => return Ok(answer),
             Err(RecvTimeoutError::Disconnected) => {
-                if control.failure().is_none() {
-                    // The thread has dropped the job and is about to say why.
-                    control.wait_over(FAREWELL);
-                }
+                // The thread has dropped the job and is about to say why.
+                control.wait_failure(FAREWELL);
                 return Err(control.failure().unwrap_or(Error::Ended { rank }));
             }
             Err(RecvTimeoutError::Timeout) => control.failure().map_or(Ok(()), Err)?,

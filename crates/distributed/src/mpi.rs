@@ -25,8 +25,13 @@ use crate::forecast::LONGEST_PAUSE;
 use crate::{Communicator, Control, Error, Group, GroupOptions, Result};
 use watch::Watch;
 
-/// Messages of [`Communicator::exchange`].
+/// Messages of [`Communicator::exchange`]: how much comes, and its pieces. 2 and 3 are the watch's.
+const LENGTH: Tag = 4;
 const DATA: Tag = 1;
+
+/// Bytes that are sent at once: less than the 64 KiB from which on Open MPI over TCP asks the other side first. Such a question waits behind what
+/// is on its way to the one who asks, so that links carried two long messages one after the other that should have passed each other.
+const PIECE: usize = 60_000;
 
 /// The first pause between two looks at an operation; they grow up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_micros(20);
@@ -84,33 +89,41 @@ impl Mpi {
         send: &'a [T],
         room: impl FnOnce(usize) -> Result<&'a mut [T]>,
     ) -> Result<()> {
-        if i32::try_from(send.len()).is_err() {
-            let what = format!("a message of {} bytes", size_of_val(send));
-            return Err(Error::Call {
-                what,
-                expected: "MPI sends at most 2 GiB at once".to_owned(),
-            });
-        }
         let world = self.world.clone();
         let process = world.process_at_rank(number(peer));
+        let length = [send.len() as u64];
+        let piece = PIECE / size_of::<T>();
         ::mpi::request::scope(|scope| {
-            let sending = process.immediate_send_with_tag(scope, send, DATA);
-            let mut pauses = Pauses::default();
-            let (message, status) = loop {
-                match process.immediate_matched_probe_with_tag(DATA) {
-                    Some(found) => break found,
-                    None => self.pause(&mut pauses, Owing::Rank(peer)),
-                }
-            };
-            let receive = match room(index(status.count(T::equivalent_datatype()))) {
+            let told = process.immediate_send_with_tag(scope, &length[..], LENGTH);
+            let begin = |piece| process.immediate_send_with_tag(scope, piece, DATA);
+            let sending: Vec<_> = send.chunks(piece).map(begin).collect();
+            let receive = match room(self.length_from(peer)) {
                 Ok(receive) => receive,
                 Err(error) => self.end(&error),
             };
-            let receiving = message.immediate_matched_receive_into(scope, receive);
-            self.wait(receiving, Owing::Rank(peer));
-            self.wait(sending, Owing::Rank(peer));
+            let begin = |piece| process.immediate_receive_into_with_tag(scope, piece, DATA);
+            let receiving: Vec<_> = receive.chunks_mut(piece).map(begin).collect();
+            receiving.into_iter().for_each(|it| self.wait(it, Owing::Rank(peer)));
+            sending.into_iter().for_each(|it| self.wait(it, Owing::Rank(peer)));
+            self.wait(told, Owing::Rank(peer));
         });
         Ok(())
+    }
+
+    /// How much `peer` is about to send. Does not return when the job fails.
+    fn length_from(&mut self, peer: usize) -> usize {
+        let world = self.world.clone();
+        let process = world.process_at_rank(number(peer));
+        let mut pauses = Pauses::default();
+        let message = loop {
+            match process.immediate_matched_probe_with_tag(LENGTH) {
+                Some((message, _)) => break message,
+                None => self.pause(&mut pauses, Owing::Rank(peer)),
+            }
+        };
+        let mut length = [0_u64];
+        message.matched_receive_into(&mut length[..]);
+        usize::try_from(length[0]).unwrap_or(usize::MAX)
     }
 
     /// Looks at `request` until it is done. Does not return when the job fails.
@@ -259,7 +272,7 @@ impl Mpi {
             let (given, bounds, operation) = (&given[..], &mut bounds[..], SystemOperation::max());
             self.wait(world.immediate_all_reduce_into(scope, given, bounds, operation), Owing::All);
         });
-        if bounds[0] == -bounds[1] {
+        if bounds[0] + bounds[1] == 0.0 {
             return Ok(());
         }
         let lengths = self.all_gather(&(length as u64).to_le_bytes())?;

@@ -378,3 +378,16 @@ proptest! {
         prop_assert_eq!(on(2, program(None)), on(2, program(Some(cut))));
     }
 }
+
+#[test]
+fn a_call_whose_job_is_dropped_hears_why_as_soon_as_it_is_known() {
+    let (control, (reply, receiver)) = (Control::default(), mpsc::channel::<()>());
+    drop(reply);
+    let theirs = control.clone();
+    let start = Instant::now();
+    let told = thread::spawn(move || receive(&receiver, &theirs, 0));
+    // Not over: an engine that has failed stays until its group is dropped.
+    control.fail(Error::Silent { rank: 1, seconds: 2 });
+    assert_eq!(told.join().unwrap(), Err(Error::Silent { rank: 1, seconds: 2 }));
+    assert!(start.elapsed() < FAREWELL, "it has waited for the end instead");
+}
