@@ -6,7 +6,7 @@
 //! ignored, a file is judged by its content and not by its extension, what is no picture is skipped by name instead of ending the
 //! run, and a link makes no picture of one class a picture of another.
 
-mod layout;
+pub(crate) mod layout;
 mod listing;
 mod scan;
 pub(crate) mod split;
@@ -17,7 +17,6 @@ use crate::dataset::{self, Budget, Check, Dataset, Sample, Skipped};
 use crate::error::{Error, Result};
 use crate::parallel::check_threads;
 use layout::Layout;
-pub(crate) use layout::Role;
 use scan::Class;
 
 pub use listing::{Listing, list_pictures};

@@ -35,6 +35,7 @@ pub(crate) fn stratified(
 }
 
 /// Moves `val_fraction` of the samples, rounded, at least one and not all, to a second list, whatever their targets are.
+#[cfg(feature = "table")]
 pub(crate) fn random(
     samples: Vec<Sample>,
     val_fraction: f64,

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::TableOptions;
 use super::error::TableError;
 use super::records::{Record, Records};
-use crate::folder::Role;
+use crate::folder::layout::Role;
 use crate::targets::Target;
 
 type Result<T> = std::result::Result<T, TableError>;
