@@ -22,8 +22,8 @@ use taper_layers::loss::{BceWithLogits, CrossEntropy, Loss, SmoothL1};
 use taper_layers::{NamedTensors, Network};
 use taper_optim::{AdamW, Clip, Optimizer, Schedule, split_by_decay};
 use taper_train::{
-    Event, Fit, MeanAbsoluteError, MeanIou, Metric, MultiLabelAccuracy, MultiLabelF1, Outcome,
-    OutputMetric, RunFolder, Settings, Start,
+    Event, Fit, Limits, MeanAbsoluteError, MeanIou, Metric, MultiLabelAccuracy, MultiLabelF1,
+    Outcome, OutputMetric, RunFolder, Settings, Start,
 };
 
 use shapes::Shapes;
