@@ -58,9 +58,9 @@ impl Table {
     ///
     /// - *Classes*: one column of names. Sorted by name, or as numbers if all are whole numbers.
     /// - *Labels*, any number of which hold: several columns of 0 and 1, an array of names in JSON, or one column of names between
-    ///   `;`, `|` or `,` (or blanks) that is called `labels` or `tags`, or if `kind` says so.
-    /// - *Numbers*: columns of numbers of which one has a fraction, or if `kind` says so.
-    /// - *Probabilities* of classes: columns of numbers whose rows have the sum 1, or an object of names and numbers in JSON, if `kind` says so.
+    ///   `;`, `|` or `,` that is called `labels` or `tags`, or if `kind` says so (then between blanks, too).
+    /// - *Numbers*: columns of numbers, of one column most with a fraction among them, or if `kind` says so.
+    /// - *Probabilities* of classes: columns of numbers from 0 to 1 whose rows have the sum 1; an object of names and numbers in JSON if `kind` says so.
     ///
     /// A column `split` (`part`, `subset`, `partition`, `fold`) says `train`, `val` or `test`, or `is_valid` says true or false; without
     /// one, `val_fraction` of the pictures are held out, of each class alike.
@@ -90,7 +90,7 @@ impl Table {
         folder::check_options(&options.reading)?;
         let rows = Rows::read(path, options)?;
         let wrong = |source| Error::Table { path: path.to_path_buf(), source: Box::new(source) };
-        let Parts { mut train, mut val, mut skipped } = rows.parts(path, options)?;
+        let Parts { mut train, mut val, mut skipped } = rows.parts(path, options, Use::Train)?;
         if train.is_empty() {
             return Err(wrong(TableError::empty("train", &skipped)));
         }
@@ -102,6 +102,7 @@ impl Table {
                     split::random(train, val_fraction, seed)?
                 }
             };
+            rows.learn_all(&mut train, &mut val);
         }
         if val.is_empty() {
             return Err(wrong(TableError::empty("val", &skipped)));
@@ -120,7 +121,7 @@ impl Table {
     pub fn open_to_evaluate(path: &Path, options: &TableOptions) -> Result<Dataset> {
         check_threads(options.reading.threads)?;
         let rows = Rows::read(path, options)?;
-        let Parts { train, mut val, skipped } = rows.parts(path, options)?;
+        let Parts { train, mut val, skipped } = rows.parts(path, options, Use::Evaluate)?;
         if rows.columns.split.is_none() {
             val = train;
         }
@@ -140,6 +141,13 @@ struct Rows {
     rows: Vec<columns::Row>,
 }
 
+/// What a table is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Train,
+    Evaluate,
+}
+
 /// The samples of each part that can be used.
 struct Parts {
     train: Vec<Sample>,
@@ -152,7 +160,7 @@ impl Rows {
         let understood = || {
             let records = Records::read(path)?;
             let columns = Columns::of(&records, options)?;
-            let (kind, names, targets) = values::targets(&records, &columns, options.kind)?;
+            let (kind, names, targets) = values::targets(&records, &columns, options)?;
             let rows = columns.rows(&records, targets)?;
             Ok(Self { columns, kind, names, rows })
         };
@@ -163,7 +171,7 @@ impl Rows {
     }
 
     /// Checks the pictures; without a column that says it, all are for training.
-    fn parts(&self, path: &Path, options: &TableOptions) -> Result<Parts> {
+    fn parts(&self, path: &Path, options: &TableOptions, to: Use) -> Result<Parts> {
         let root = match &options.root {
             Some(root) => root.as_path(),
             None => path.parent().unwrap_or(Path::new("")),
@@ -178,7 +186,10 @@ impl Rows {
                 Part::Test => tests += 1,
             }
         }
-        if val.is_empty() && !train.is_empty() && tests > 0 {
+        if to == Use::Evaluate && self.columns.split.is_some() {
+            train.clear(); // nobody looks at them
+        }
+        if val.is_empty() && tests > 0 && (to == Use::Evaluate || !train.is_empty()) {
             // As in a folder: what is for tests validates where nothing else does.
             let of_tests = self.rows.iter().filter(|row| row.part == Part::Test);
             val.extend(of_tests.map(|row| {
@@ -203,12 +214,35 @@ impl Rows {
         Ok(Parts { train, val, skipped })
     }
 
+    /// Exchanges the first picture of each label that was only held out by chance for one that training can do without.
+    fn learn_all(&self, train: &mut Vec<Sample>, val: &mut Vec<Sample>) {
+        while let Some(label) = self.unseen(train) {
+            let holds = |sample: &Sample| values::held(sample.target()).any(|held| held == label);
+            let Some(at) = val.iter().position(holds) else { return };
+            let mut counts = vec![0_usize; self.names.len()];
+            train.iter().flat_map(|sample| values::held(sample.target())).for_each(|held| {
+                counts[held] += 1;
+            });
+            let is_spare =
+                |sample: &Sample| values::held(sample.target()).all(|held| counts[held] > 1);
+            match train.iter().position(is_spare) {
+                Some(spare) => std::mem::swap(&mut train[spare], &mut val[at]),
+                None if val.len() > 1 => train.push(val.remove(at)),
+                None => return,
+            }
+        }
+    }
+
     /// The first class that no row to train on has, or label that holds in none.
     fn never_trained(&self, train: &[Sample]) -> Option<String> {
+        self.unseen(train).map(|index| self.names[index].clone())
+    }
+
+    fn unseen(&self, train: &[Sample]) -> Option<usize> {
         let seen: HashSet<usize> =
             train.iter().flat_map(|sample| values::held(sample.target())).collect();
         let is_judged = matches!(self.kind, TargetKind::Class | TargetKind::Labels);
         let mut unseen = (0..self.names.len()).filter(|index| !seen.contains(index));
-        unseen.next().filter(|_| is_judged).map(|index| self.names[index].clone())
+        unseen.next().filter(|_| is_judged)
     }
 }

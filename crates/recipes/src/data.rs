@@ -42,7 +42,7 @@ fn table<'a>(
 ) -> Result<(Option<&'a Path>, Option<&'a Path>)> {
     match (table, data) {
         (Some(table), root) => Ok((Some(table), root)),
-        (None, Some(file)) if Table::is_one(file) => Ok((Some(file), None)),
+        (None, Some(file)) if Table::is_one(file) && !file.is_dir() => Ok((Some(file), None)),
         (None, _) => match columns.first() {
             Some(name) => {
                 let expected = "absent without a table (--data FILE.csv, or --table FILE.csv)";
@@ -53,13 +53,33 @@ fn table<'a>(
     }
 }
 
-/// The pictures that a program made or found by itself; nobody names a folder beside them.
-pub(crate) fn of_ones_own(dataset: &Dataset, folder: Option<&Path>) -> Result<Dataset> {
-    match folder {
-        Some(folder) => {
-            Err(Error::option("data", &folder.display(), "absent where a data set is given"))
+/// The pictures that a program made or found by itself; nobody names a folder or a table beside them.
+pub(crate) fn of_ones_own(
+    dataset: &Dataset,
+    folder: Option<&Path>,
+    table: Option<&Path>,
+    columns: &TableColumns,
+) -> Result<Dataset> {
+    let expected = "absent where a data set is given";
+    for (name, path) in [("data", folder), ("table", table)] {
+        if let Some(path) = path {
+            return Err(Error::option(name, &path.display(), expected));
         }
+    }
+    match columns.first() {
+        Some(name) => Err(Error::option(name, &"given", expected)),
         None => Ok(dataset.clone()),
+    }
+}
+
+/// The folder that names of pictures are in: the one that is named, or that of a table which is named in its place.
+pub(crate) fn root<'a>(data: Option<&'a Path>, table: Option<&Path>) -> Option<&'a Path> {
+    match table {
+        None => data.map(|data| match Table::is_one(data) && !data.is_dir() {
+            true => data.parent().unwrap_or(data),
+            false => data,
+        }),
+        Some(_) => data,
     }
 }
 

@@ -85,7 +85,7 @@ fn run(
         Some(dataset) => {
             let folder = (!options.data.as_os_str().is_empty()).then_some(&*options.data);
             dataset.validate_targets().map_err(setup::data)?;
-            data::of_ones_own(dataset, folder)?
+            data::of_ones_own(dataset, folder, options.table.as_deref(), &options.columns)?
         }
         None => data::to_evaluate(options, &model)?,
     };
@@ -100,7 +100,7 @@ pub(crate) fn judge(
     observer: &mut dyn Observer,
     started: Instant,
 ) -> Result<EvaluateReport> {
-    let mut skipped = SkippedFiles::new(Some(&options.data));
+    let mut skipped = SkippedFiles::new(data::root(Some(&options.data), options.table.as_deref()));
     skipped.tell(&dataset.skipped, observer);
     if dataset.val.is_empty() {
         return Err(setup::data(taper_data::Error::EmptyPart { part: "val" }));

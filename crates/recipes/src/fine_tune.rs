@@ -330,7 +330,8 @@ impl<'a> PreparedRun<'a> {
         let dataset = match dataset {
             Some(dataset) => {
                 dataset.validate_training().map_err(setup::data)?;
-                data::of_ones_own(dataset, options.data.as_deref())?
+                let (folder, table) = (options.data.as_deref(), options.table.as_deref());
+                data::of_ones_own(dataset, folder, table, &options.columns())?
             }
             None => data::to_train(options)?,
         };
@@ -346,7 +347,8 @@ impl<'a> PreparedRun<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Self> {
         let model_print = fingerprint(&model);
-        let mut skipped = SkippedFiles::new(options.data.as_deref());
+        let mut skipped =
+            SkippedFiles::new(data::root(options.data.as_deref(), options.table.as_deref()));
         skipped.tell(&dataset.skipped, observer);
         let head = match kept.start {
             Some(_) => Head::Kept,

@@ -26,6 +26,9 @@ pub(crate) use scores::{ClassificationScores, named, top};
 /// The output that a classifier is trained and judged by.
 pub(crate) const LOGITS: &str = "logits";
 
+/// The metric that is no number.
+const REVIEW: &str = "review";
+
 /// What a model of such targets does.
 pub(crate) fn task_of(kind: TargetKind) -> Task {
     match kind {
@@ -79,11 +82,14 @@ impl Objective {
         best_by: Option<&str>,
     ) -> Result<Vec<Box<dyn Metric + 'm>>> {
         let mut metrics = metrics(self.kind, &*self.plain, self.units.as_ref(), review);
-        let known = || metrics.iter().map(|metric| metric.name()).collect::<Vec<_>>().join(", ");
+        let known = || {
+            let names = metrics.iter().map(|metric| metric.name());
+            names.filter(|name| name != REVIEW).collect::<Vec<_>>().join(", ")
+        };
         if let Some(name) = best_by
-            && !metrics.iter().any(|metric| metric.name() == name)
+            && (name == REVIEW || !metrics.iter().any(|metric| metric.name() == name))
         {
-            let expected = format!("one of {}", known().trim_end_matches(", review"));
+            let expected = format!("one of {}", known());
             return Err(Error::option("best_by", &name, expected));
         }
         metrics.retain(|metric| !is_slow(&metric.name()) || best_by == Some(&*metric.name()));

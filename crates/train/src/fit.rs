@@ -57,8 +57,9 @@ pub struct Fit<'a, R> {
     pub settings: &'a Settings,
     /// Writes the best model; called with the network and the path, on the first rank alone.
     pub save_model: &'a SaveModel<'a>,
-    /// Set by whoever has a clock when there is no time left: then the step at hand is finished, the weights are evaluated as they are, and the
-    /// run ends with the best model so far and can be resumed; none: there is time.
+    /// Set by whoever has a clock when there is no time left: then the step at hand is finished, and the run ends with the best model so far, or
+    /// before the end of its first epoch with one of the weights as they are, and can be resumed. A call takes a step in any case. None: there is
+    /// time.
     pub time_up: Option<&'a AtomicBool>,
     /// How it is shared out over ranks and shards; none: one process takes every batch as a whole.
     pub parallel: Option<&'a DataParallel>,
@@ -109,30 +110,41 @@ impl<'a, R: Rule> Fit<'a, R> {
             batch: progress.batch,
             step: progress.step,
         });
-        let mut last = None;
+        let (mut last, mut late, mut provisional) = (None, false, None);
         while !self.is_over(&progress) {
             let trained = match self.train_epoch(&mut progress, &mut log, stop, observer) {
                 Ok(Trained::Epoch) => {
                     let evaluated = self.end_epoch(&mut progress, &mut log, observer);
                     evaluated.map(|evaluated| last = Some(evaluated)).map(|()| Trained::Epoch)
                 }
-                Ok(Trained::TimeUp) => {
-                    let evaluated = self.end_here(&mut progress, &mut log, observer);
-                    evaluated.map(|evaluated| last = Some(evaluated)).map(|()| Trained::TimeUp)
-                }
-                other => other,
+                Ok(unfinished) => self.save(&mut progress, &mut log, observer).map(|()| unfinished),
+                Err(error) => Err(error),
             };
             match trained {
-                Ok(Trained::Epoch) if !self.is_late()? => {}
-                Ok(Trained::Epoch | Trained::TimeUp) => break,
+                Ok(Trained::Epoch) => {
+                    late = !self.is_over(&progress) && self.is_late()?;
+                    if late {
+                        break;
+                    }
+                }
+                Ok(Trained::TimeUp) => {
+                    late = true;
+                    if progress.best.is_none() {
+                        let judged = self.judge_as_it_is(&progress, observer);
+                        let (val, best) =
+                            judged.map_err(|source| self.locate(&progress, source))?;
+                        (last, provisional) = (Some(val), best);
+                    }
+                    break;
+                }
                 Ok(Trained::Stopped) => {
-                    self.save(&mut progress, &mut log, observer)?;
                     observer.on_event(&Event::Stopped { step: progress.step });
-                    let best = progress.best.clone();
-                    let steps = progress.step;
+                    let Progress { step: steps, best, .. } = progress;
                     return Ok(Outcome { last, best, steps, stopped: true, time_up: false });
                 }
                 Err(error) if self.can_recover(&error, &progress) => {
+                    // What is buffered belongs before the place that the log is cut at.
+                    log.sync()?;
                     (progress, log) = self.recover(progress.recoveries, &error, observer)?;
                 }
                 Err(error) => return Err(self.locate(&progress, error)),
@@ -142,10 +154,9 @@ impl<'a, R: Rule> Fit<'a, R> {
             Some(last) => last,
             None => self.averaged(|fit| fit.evaluate(progress.epoch, observer))?,
         };
-        let time_up = self.time_up.is_some_and(|flag| flag.load(Ordering::Relaxed))
-            && progress.epoch < self.settings.epochs;
-        let Progress { step, best, .. } = progress;
-        Ok(Outcome { last: Some(last), best, steps: step, stopped: false, time_up })
+        let Progress { step: steps, best, .. } = progress;
+        let (last, best) = (Some(last), best.or(provisional));
+        Ok(Outcome { last, best, steps, stopped: false, time_up: late })
     }
 
     /// Whether hooks and averages take the weights for what they are to become.
@@ -242,19 +253,26 @@ impl<'a, R: Rule> Fit<'a, R> {
         Ok(val)
     }
 
-    /// The same in the middle of an epoch, which can be gone on with; shards that train alone meet for it.
-    fn end_here(
+    /// Evaluates a run that has no model yet and is out of time in the middle of its first epoch, and makes a model of it. The checkpoint,
+    /// which is behind it, does not know of that: a run that goes on is one that was never stopped. Shards that train alone meet for it.
+    fn judge_as_it_is(
         &mut self,
-        progress: &mut Progress,
-        log: &mut Log,
+        progress: &Progress,
         observer: &mut dyn Observer,
-    ) -> Result<Evaluation> {
-        self.meet(progress.step)?;
-        let (train, val, is_best) = self.judge(progress, log, observer)?;
-        self.save(progress, log, observer)?;
-        let epoch = progress.epoch;
+    ) -> Result<(Evaluation, Option<Best>)> {
+        let Progress { epoch, step, ref running, .. } = *progress;
+        self.meet(step)?;
+        let train = self.running_scores(running);
+        let val = self.averaged(|fit| fit.evaluate(epoch, observer))?;
+        finite("the validation loss", val.scores.get(LOSS).unwrap_or(0.0))?;
+        let is_best = self.is_settled(step);
+        if is_best {
+            self.check_params()?;
+            self.averaged(|fit| fit.save_best(observer))?;
+        }
+        let best = is_best.then(|| Best { epoch, scores: val.scores.clone() });
         observer.on_event(&Event::EpochEnd { epoch, train, val: &val, is_best });
-        Ok(val)
+        Ok((val, best))
     }
 
     /// Evaluates, and keeps the model if it is the best of those that hooks take for settled.

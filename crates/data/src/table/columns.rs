@@ -3,6 +3,7 @@
 //! Above: `table`. Below: `records`. Not here: targets (`values`).
 
 use std::collections::HashMap;
+use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
 
@@ -74,13 +75,15 @@ impl Columns {
                 known: listed(columns),
             })?,
         };
-        let split = known(columns, &SPLIT).or_else(|| known(columns, &IS_VALID));
-        let split = split.filter(|name| *name != image && !options.targets.contains(name));
         let is_column = |name: &String| columns.contains(name);
+        let is_likely = !options.likely.is_empty() && options.likely.iter().all(is_column);
+        let taken: &[String] = match options.targets.as_slice() {
+            [] if is_likely => &options.likely,
+            named => named,
+        };
+        let split = split(table, &[taken, std::slice::from_ref(&image)].concat());
         let targets = match options.targets.as_slice() {
-            [] if !options.likely.is_empty() && options.likely.iter().all(is_column) => {
-                options.likely.clone()
-            }
+            [] if is_likely => options.likely.clone(),
             [] => {
                 let left = |name: &&String| **name != image && Some(*name) != split.as_ref();
                 let left: Vec<String> = columns.iter().filter(left).cloned().collect();
@@ -101,29 +104,27 @@ impl Columns {
 
     /// The rows with their targets, none of which contradicts another.
     pub(super) fn rows(&self, table: &Records, targets: Vec<Target>) -> Result<Vec<Row>> {
-        let mut first: HashMap<String, usize> = HashMap::new();
+        let mut first: HashMap<PathBuf, (usize, usize)> = HashMap::new();
         let mut rows: Vec<Row> = Vec::with_capacity(targets.len());
         for (record, target) in table.records.iter().zip(targets) {
             let path = self.path(record)?;
-            let row = Row { path: path.clone(), target, part: self.part(record)? };
-            match first.get(&path) {
-                None => {
-                    first.insert(path, rows.len());
-                }
-                Some(&at) => {
-                    let other = &rows[at];
-                    let what = match (other.target == row.target, other.part == row.part) {
-                        (false, _) => Some("targets"),
-                        (true, false) => Some("parts"),
-                        (true, true) => None,
-                    };
-                    if let Some(what) = what {
-                        let lines = [table.records[at].line, record.line];
-                        return Err(TableError::Twice { path, lines, what });
-                    }
-                }
-            }
-            rows.push(row);
+            let part = self.part(record)?;
+            // `./a.png` is `a.png`.
+            let parts = Path::new(&path).components();
+            let key: PathBuf = parts.filter(|part| *part != Component::CurDir).collect();
+            let Some(&(at, line)) = first.get(&key) else {
+                first.insert(key, (rows.len(), record.line));
+                rows.push(Row { path, target, part });
+                continue;
+            };
+            let other = &rows[at];
+            let what = match (other.target == target, other.part == part) {
+                (false, _) => "targets",
+                (true, false) => "parts",
+                // The same once more: it is read once, or it could be trained and judged on.
+                (true, true) => continue,
+            };
+            return Err(TableError::Twice { path, lines: [line, record.line], what });
         }
         Ok(rows)
     }
@@ -158,6 +159,20 @@ impl Columns {
             None => Err(wrong(record, split, value, "`train`, `val` or `test`")),
         }
     }
+}
+
+/// The column that says what rows are for, which is none of those `taken`. Words that may mean something else do so unless all their fields
+/// are parts.
+fn split(table: &Records, taken: &[String]) -> Option<String> {
+    let free: Vec<String> =
+        table.columns.iter().filter(|name| !taken.contains(name)).cloned().collect();
+    let says_parts = |name: &String| {
+        let is_part = |value: &Value| value.as_str().is_some_and(|said| Role::of(said).is_some());
+        table.records.iter().all(|record| record.fields.get(name).is_some_and(is_part))
+    };
+    let named = known(&free, &SPLIT[..1])
+        .or_else(|| SPLIT[1..].iter().filter_map(|name| known(&free, &[name])).find(says_parts));
+    named.or_else(|| known(&free, &IS_VALID))
 }
 
 /// The column of that name.

@@ -130,7 +130,7 @@ fn labels_are_columns_of_zero_and_one_names_between_separators_or_lists() {
     for (name, text, options) in [
         ("t.csv", columns, options),
         ("t.csv", tags, TableOptions::default()),
-        ("t.csv", blanks, TableOptions::default()),
+        ("t.csv", blanks, TableOptions { kind: Some(TargetKind::Labels), ..Default::default() }),
         ("t.jsonl", json, TableOptions::default()),
     ] {
         let dataset = opened(name, &text, &options).unwrap();
@@ -247,4 +247,71 @@ fn a_table_elsewhere_has_its_root_named_and_all_of_it_evaluates() {
     let dataset = Table::open_to_evaluate(&table, &options).unwrap();
     assert_eq!((dataset.train.len(), names(&dataset.val)), (0, PICTURES.to_vec()));
     assert!(Table::open_to_evaluate(&table, &TableOptions::default()).is_err());
+}
+
+#[test]
+fn a_label_of_one_picture_is_trained_on_whatever_the_seed() {
+    let text = rows("path,tags", ["old", "old;red", "old", "old", "old", "old"]);
+    for seed in 0..20 {
+        let mut options = TableOptions::default();
+        options.reading.seed = seed;
+        let dataset = opened("t.csv", &text, &options).unwrap();
+        assert!(dataset.train.iter().any(|sample| values(sample)[1] > 0.0), "seed {seed}");
+        assert!(dataset.train.len() + dataset.val.len() == 6 && !dataset.train.is_empty());
+    }
+}
+
+#[test]
+fn a_row_that_is_said_twice_is_read_once() {
+    let text = rows("path,label", ["b", "b", "a", "a", "c", "c"]);
+    let again = format!("{text}{},b\n./{},b\n", PICTURES[0], PICTURES[0]);
+    let dataset = open("t.csv", again).unwrap();
+    assert_eq!(dataset.train.len() + dataset.val.len(), 6);
+    let reason = refusal("t.csv", format!("{text}./{},c\n", PICTURES[0]));
+    assert!(reason.contains("lines 2 and 8"), "{reason}");
+}
+
+#[test]
+fn words_that_mean_something_else_are_no_parts() {
+    let cells = ["a,0", "b,1", "a,2", "b,3", "a,4", "b,0"];
+    let dataset = open("t.csv", rows("path,label,fold", cells)).unwrap();
+    assert_eq!((dataset.classes.len(), dataset.train.len() + dataset.val.len()), (2, 6));
+    let cells = ["x,0", "y,0", "x,0", "y,0", "x,1", "y,1"];
+    let options = TableOptions { targets: vec!["set".into()], ..Default::default() };
+    let dataset = opened("t.csv", rows("path,set,is_valid", cells), &options).unwrap();
+    assert_eq!((dataset.train.len(), dataset.val.len()), (4, 2));
+}
+
+#[test]
+fn rows_for_tests_alone_can_be_evaluated_and_pictures_to_train_on_are_not_read() {
+    let cells = ["a,test", "b,test", "a,test", "b,test", "a,test", "b,test"];
+    let (_dir, table) = made("t.csv", rows("path,label,split", cells));
+    let dataset = Table::open_to_evaluate(&table, &TableOptions::default()).unwrap();
+    assert_eq!(dataset.val.len(), 6);
+    let cells = ["a,train", "b,train", "a,train", "b,val", "a,val", "b,val"];
+    let (dir, table) = made("t.csv", rows("path,label,split", cells));
+    fs::remove_file(dir.path().join(PICTURES[0])).unwrap();
+    let mut options = TableOptions::default();
+    options.reading.strict = true;
+    assert_eq!(Table::open_to_evaluate(&table, &options).unwrap().val.len(), 3);
+}
+
+#[test]
+fn tags_with_blanks_stay_whole_and_a_number_that_is_none_is_named() {
+    let cells = ["hot dog", "hot dog", "ice cream", "ice cream", "hot dog", "ice cream"];
+    let dataset = open("t.csv", rows("path,tags", cells)).unwrap();
+    assert_eq!(dataset.classes, ["hot dog", "ice cream"]);
+    let options = TableOptions {
+        likely: dataset.classes,
+        kind: Some(TargetKind::Labels),
+        ..Default::default()
+    };
+    let dataset = opened("t.csv", rows("path,tags", cells), &options).unwrap();
+    assert_eq!(dataset.classes, ["hot dog", "ice cream"]);
+    let reason = refusal("t.csv", rows("path,age", ["23.5", "41", "NA", "12", "30", "8"]));
+    assert!(reason.contains("line 4") && reason.contains("no number"), "{reason}");
+    let options = TableOptions { targets: vec!["a".into(), "b".into()], ..Default::default() };
+    let cells = ["1,0", ".25,.75", "0.5,0.5", "0,1", "1,0", "0,1"];
+    let dataset = opened("t.csv", rows("path,a,b", cells), &options).unwrap();
+    assert_eq!(dataset.kind(), TargetKind::Probabilities);
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
+use super::TableOptions;
 use super::columns::{Columns, listed, wrong};
 use super::error::TableError;
 use super::records::{Record, Records};
@@ -21,16 +22,18 @@ const ROUNDING: f32 = 1e-3;
 pub(super) fn targets(
     table: &Records,
     columns: &Columns,
-    kind: Option<TargetKind>,
+    options: &TableOptions,
 ) -> Result<(TargetKind, Vec<String>, Vec<Target>)> {
-    let kind = kind.unwrap_or_else(|| told(table, columns));
+    let kind = options.kind.unwrap_or_else(|| told(table, columns));
     let (names, targets) = match (kind, columns.targets.as_slice()) {
         (TargetKind::Class, [column]) => classes(table, column)?,
         (TargetKind::Class, several) => {
             let known = format!("a class stands in one column; {}", listed(several));
             return Err(TableError::Targets { known });
         }
-        (TargetKind::Labels, [column]) if !is_binary(table, column) => names_in(table, column)?,
+        (TargetKind::Labels, [column]) if !is_binary(table, column) => {
+            names_in(table, column, options)?
+        }
         (TargetKind::Labels, several) => each(several, table, binary, Target::Labels)?,
         (TargetKind::Probabilities, [column]) => objects(table, column)?,
         (TargetKind::Probabilities, several) => {
@@ -63,15 +66,28 @@ fn told(table: &Records, columns: &Columns) -> TargetKind {
             let is_list = all(&|value| value.is_array());
             if is_list || (is_plural && !all(&is_number)) {
                 TargetKind::Labels
-            } else if any_fraction && all(&is_number) {
+            } else if any_fraction && mostly_numbers(table, column) {
                 TargetKind::Numbers
             } else {
                 TargetKind::Class
             }
         }
         _ if columns.targets.iter().all(|column| is_binary(table, column)) => TargetKind::Labels,
+        several
+            if each(several, table, probability, Target::Probabilities)
+                .and_then(|all| sums_to_one(table, &several[0], all))
+                .is_ok() =>
+        {
+            TargetKind::Probabilities
+        }
         _ => TargetKind::Numbers,
     }
+}
+
+/// Whether more than half of a column is numbers: then the rest is wrong, and said to be.
+fn mostly_numbers(table: &Records, column: &str) -> bool {
+    let is_number = |record: &&Record| record.fields.get(column).and_then(as_number).is_some();
+    2 * table.records.iter().filter(is_number).count() > table.records.len()
 }
 
 fn is_binary(table: &Records, column: &str) -> bool {
@@ -101,8 +117,12 @@ fn classes(table: &Records, column: &str) -> Result<(Vec<String>, Vec<Target>)> 
     Ok((names, targets))
 }
 
-/// Any number of names a row.
-fn names_in(table: &Records, column: &str) -> Result<(Vec<String>, Vec<Target>)> {
+/// Any number of names a row. A field that is one of the likely names is that name, whatever is in it.
+fn names_in(
+    table: &Records,
+    column: &str,
+    options: &TableOptions,
+) -> Result<(Vec<String>, Vec<Target>)> {
     let has = |c: char| {
         table.records.iter().any(|record| {
             record.fields.get(column).and_then(Value::as_str).is_some_and(|text| text.contains(c))
@@ -111,12 +131,14 @@ fn names_in(table: &Records, column: &str) -> Result<(Vec<String>, Vec<Target>)>
     let is_separator: fn(char) -> bool = match () {
         () if has(';') || has('|') => |c| matches!(c, ';' | '|'),
         () if has(',') => |c| c == ',',
-        () => char::is_whitespace,
+        () if options.kind.is_some() => char::is_whitespace,
+        () => |_| false,
     };
     let mut said: Vec<Vec<String>> = Vec::new();
     for record in &table.records {
         let value = record.fields.get(column);
         let names: Vec<String> = match value {
+            Some(Value::String(text)) if options.likely.contains(text) => vec![text.clone()],
             Some(Value::String(text)) => {
                 text.split(is_separator).map(|name| name.trim().to_owned()).collect()
             }

@@ -382,6 +382,10 @@ impl FineTuneOptions {
                 "absent with `sync_every`: norms that see all shards need them in every step";
             return Err(Error::option("sync_bn", &true, expected));
         }
+        if let Some(steps) = self.lookahead {
+            let expected = "absent with `sync_every`: its slow weights would take back half of what shards agree on";
+            return Err(Error::option("lookahead", &steps, expected));
+        }
         if let Some(lr) = lr {
             require("outer_lr", lr, lr.is_finite() && lr > 0.0, "a positive number")?;
         }

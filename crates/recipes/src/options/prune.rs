@@ -164,6 +164,10 @@ impl PruneOptions {
         }
         super::check_size(self.image_size)?;
         check_threads(self.tune.threads)?;
+        if let Some(minutes) = self.tune.max_minutes {
+            let expected = "absent: a round that is cut short would be cut once more";
+            return Err(Error::option("max_minutes", &minutes, expected));
+        }
         self.recovery(1).check()
     }
 

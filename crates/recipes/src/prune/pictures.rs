@@ -29,13 +29,19 @@ pub(crate) fn model_and_pictures(
     let dataset = match (dataset, &tune.data) {
         (Some(dataset), data) => {
             dataset.validate_training().map_err(setup::data)?;
-            Some(data::of_ones_own(dataset, data.as_deref())?)
+            Some(data::of_ones_own(
+                dataset,
+                data.as_deref(),
+                tune.table.as_deref(),
+                &tune.columns(),
+            )?)
         }
         (None, Some(_)) => Some(data::to_train(tune)?),
         (None, None) => None,
     };
     if let Some(dataset) = &dataset {
-        SkippedFiles::new(tune.data.as_deref()).tell(&dataset.skipped, observer);
+        SkippedFiles::new(data::root(tune.data.as_deref(), tune.table.as_deref()))
+            .tell(&dataset.skipped, observer);
         same_classes("model", &model, dataset)?;
     }
     Ok((model, dataset))

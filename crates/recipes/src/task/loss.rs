@@ -10,7 +10,7 @@ use taper_layers::loss::{
 
 use super::single;
 use crate::error::{Error, Result};
-use crate::options::{ClassWeights, FineTuneOptions, LossKind};
+use crate::options::{ClassWeights, FineTuneOptions, LossKind, Sampling};
 
 type Boxed = Box<dyn Loss>;
 
@@ -22,6 +22,12 @@ pub(super) fn of(dataset: &Dataset, options: &FineTuneOptions) -> Result<(Boxed,
     if smoothing > 0.0 && !matches!(kind, TargetKind::Class | TargetKind::Probabilities) {
         let expected = "0 where pictures have no classes";
         return Err(Error::option("label_smoothing", &smoothing, expected));
+    }
+    if options.sampling == Sampling::Balanced
+        && !matches!(kind, TargetKind::Class | TargetKind::Labels)
+    {
+        let expected = "shuffle where pictures have neither classes nor labels";
+        return Err(Error::option("sampling", &options.sampling, expected));
     }
     let is_soft = matches!(kind, TargetKind::Class) && options.mixes();
     if is_soft && options.loss == LossKind::Focal {
@@ -126,9 +132,7 @@ fn weights(dataset: &Dataset, chosen: ClassWeights) -> Result<Option<Tensor>> {
             let k = counts.len() as f64;
             counts.iter().map(|&count| single(n / (k * count.max(1) as f64))).collect()
         }
-        TargetKind::Labels => {
-            holding(dataset).into_iter().map(|count| single((n - count) / count.max(1.0))).collect()
-        }
+        TargetKind::Labels => holding(dataset).into_iter().map(|count| weight(n, count)).collect(),
         TargetKind::Probabilities | TargetKind::Numbers => {
             let expected = "none where pictures have neither classes nor labels";
             return Err(Error::option("class_weights", &chosen, expected));
@@ -153,4 +157,10 @@ fn holding(dataset: &Dataset) -> Vec<f64> {
         }
     }
     counts
+}
+
+/// What a picture for which a label holds counts, of `n` pictures of which `count` are such; one that always holds has nothing to be weighed
+/// against.
+fn weight(n: f64, count: f64) -> f32 {
+    if count < n { single((n - count) / count.max(1.0)) } else { 1.0 }
 }

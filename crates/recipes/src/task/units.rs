@@ -38,9 +38,13 @@ impl Units {
                 *sum += (f64::from(value) - mean).powi(2) / n;
             }
         }
-        // What is the same everywhere has no spread; its own size will do.
-        let std = variance.iter().map(|variance| match single(variance.sqrt()) {
-            std if std > f32::MIN_POSITIVE => std,
+        // What is the same everywhere has no spread, whatever rounding leaves of it.
+        let varies = |at: usize| {
+            let first = rows().next().map(|row| row[at].to_bits());
+            rows().any(|row| Some(row[at].to_bits()) != first)
+        };
+        let std = variance.iter().enumerate().map(|(at, variance)| match single(variance.sqrt()) {
+            std if varies(at) && std > f32::MIN_POSITIVE => std,
             _ => 1.0,
         });
         Self { std: std.collect(), mean: mean.into_iter().map(single).collect() }
@@ -121,8 +125,8 @@ mod tests {
 
     #[test]
     fn units_are_mean_and_spread_and_one_where_nothing_varies() {
-        let units = Units::of(&samples(&[[1.0, 5.0], [3.0, 5.0], [5.0, 5.0], [7.0, 5.0]]));
-        assert_eq!(units.mean, [4.0, 5.0]);
+        let units = Units::of(&samples(&[[1.0, 37.2], [3.0, 37.2], [5.0, 37.2], [7.0, 37.2]]));
+        assert!((units.mean[0] - 4.0).abs() < 1e-6 && (units.mean[1] - 37.2).abs() < 1e-4);
         assert!((units.std[0] - 5f32.sqrt()).abs() < 1e-6, "{units:?}");
         assert!((units.std[1] - 1.0).abs() < 1e-6, "{units:?}");
     }

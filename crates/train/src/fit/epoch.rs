@@ -2,6 +2,7 @@
 //!
 //! Above: `fit`. Below: `step`, `parallel`, `log`. Not here: what comes behind an epoch (`fit`), checkpoints (`fit::state`).
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use taper_layers::{Network, loss::Loss};
@@ -35,8 +36,13 @@ impl<R: Rule> Fit<'_, R> {
         let (mut skipped, mut least) = (Vec::new(), LeastBatch::default());
         let place = (progress.epoch, progress.batch);
         let time_up = self.time_up;
-        let is_stopped =
-            || [Some(stop), time_up].into_iter().flatten().any(|flag| flag.load(Ordering::Relaxed));
+        // A call takes a step of an epoch that it begins, or calls that are too short would never come to an end.
+        let is_first = Cell::new(true);
+        let is_stopped = || {
+            let late = time_up.is_some_and(|flag| flag.load(Ordering::Relaxed));
+            let is_first = is_first.replace(false);
+            stop.load(Ordering::Relaxed) || (late && !is_first)
+        };
         for turn in Turns::new(self.train, place, self.shared(), &is_stopped) {
             let turn = turn?;
             if turn.is_stopped {

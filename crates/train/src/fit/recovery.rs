@@ -11,9 +11,11 @@ use crate::log::{Line, Log};
 use crate::{Event, Observer, Progress};
 
 impl<R: Rule> Fit<'_, R> {
-    /// Whether an error is one of numbers that are none, and the run may go back once more.
+    /// Whether an error is one of numbers that are none, and the run may go back once more. One of several ranks may be the only one to see it, and
+    /// would go back alone: there it ends the job.
     pub(super) fn can_recover(&self, error: &Error, progress: &Progress) -> bool {
         matches!(error, Error::NotFinite { .. })
+            && self.shared().is_none_or(|parallel| parallel.group().is_alone())
             && progress.recoveries < self.settings.limits.recoveries
     }
 

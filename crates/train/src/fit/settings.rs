@@ -44,7 +44,7 @@ pub struct Limits {
     /// Epochs without a better one after which the run ends: early stopping; none: it goes on to its last epoch.
     pub patience: Option<usize>,
     /// How often a run whose numbers are no numbers any more goes back to its last checkpoint and on from there at half the rate, before that
-    /// is an error.
+    /// is an error; never on several ranks, of which one alone may see it.
     pub recoveries: u32,
 }
 

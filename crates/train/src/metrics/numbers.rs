@@ -70,21 +70,22 @@ enum Squares {
 #[derive(Debug, Clone)]
 pub struct SquaredError {
     squares: Squares,
-    /// Squared differences, targets, their squares, how many.
-    sums: [f64; 4],
+    /// By number: squared differences, the first target, how far targets are from it, the squares of that, how many.
+    sums: Vec<[f64; 5]>,
 }
 
 impl SquaredError {
     /// The root of their mean: `rmse`.
     #[must_use]
     pub fn root_mean() -> Self {
-        Self { squares: Squares::Rmse, sums: [0.0; 4] }
+        Self { squares: Squares::Rmse, sums: Vec::new() }
     }
 
-    /// The share of the targets' variance that is explained, `1 − Σ(x − y)² / Σ(y − mean y)²`: `r2`. Of several numbers, all together.
+    /// The share of the targets' variance that is explained, `1 − Σ(x − y)² / Σ(y − mean y)²`: `r2`. Of several numbers their mean, as
+    /// scikit-learn's `r2_score`; 0 of one that does not vary.
     #[must_use]
     pub fn r2() -> Self {
-        Self { squares: Squares::R2, sums: [0.0; 4] }
+        Self { squares: Squares::R2, sums: Vec::new() }
     }
 }
 
@@ -105,7 +106,7 @@ impl Metric for SquaredError {
     }
 
     fn reset(&mut self) {
-        self.sums = [0.0; 4];
+        self.sums.clear();
     }
 
     fn update(&mut self, batch: &Predictions<'_>) -> Result<()> {
@@ -113,34 +114,51 @@ impl Metric for SquaredError {
         let Targets::Numbers(array) = targets else {
             return Err(Error::target_kind(&self.name(), "numbers", targets));
         };
-        let place = places(&output, array.shape())?;
+        let (place, k) = (places(&output, array.shape())?, output.channels().max(1));
+        if self.sums.is_empty() {
+            self.sums = vec![[0.0; 5]; k];
+        } else if self.sums.len() != k {
+            let expected = format!("{} numbers, as before", self.sums.len());
+            return Err(Error::shape("the output", &[k], expected));
+        }
         for (i, &value) in output.values.iter().enumerate() {
             let target = f64::from(array.values()[place(i)]);
-            let difference = f64::from(value) - target;
-            let add = [difference * difference, target, target * target, 1.0];
-            self.sums.iter_mut().zip(add).for_each(|(sum, add)| *sum += add);
+            let [errors, first, sum, squares, n] = &mut self.sums[i % k];
+            if *n < 1.0 {
+                *first = target;
+            }
+            let (error, offset) = (f64::from(value) - target, target - *first);
+            *errors += error * error;
+            *sum += offset;
+            *squares += offset * offset;
+            *n += 1.0;
         }
         Ok(())
     }
 
     fn compute(&self) -> Option<f64> {
-        let [errors, targets, squares, n] = self.sums;
-        let n = n.max(1.0);
+        let mut mean = Mean::default();
+        for &[errors, _, sum, squares, n] in &self.sums {
+            let n = n.max(1.0);
+            let variance = squares - sum * sum / n;
+            mean.add(match self.squares {
+                Squares::Rmse => errors / n,
+                Squares::R2 if variance > 0.0 => 1.0 - errors / variance,
+                Squares::R2 => 0.0,
+            });
+        }
         Some(match self.squares {
-            Squares::Rmse => (errors / n).sqrt(),
-            Squares::R2 => {
-                let variance = squares - targets * targets / n;
-                if variance > 0.0 { 1.0 - errors / variance } else { 0.0 }
-            }
+            Squares::Rmse => mean.value().sqrt(),
+            Squares::R2 => mean.value(),
         })
     }
 
     fn state(&self) -> Vec<f64> {
-        self.sums.to_vec()
+        self.sums.concat()
     }
 
     fn load_state(&mut self, state: &[f64]) {
-        self.sums = state.try_into().unwrap_or_default();
+        self.sums = state.as_chunks::<5>().0.to_vec();
     }
 }
 

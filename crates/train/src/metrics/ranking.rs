@@ -17,7 +17,8 @@ enum Curve {
 }
 
 /// The mean over classes, each against the rest, or over labels, of an area under a curve, as scikit-learn computes it with
-/// `average="macro"`. Classes are ranked by their softmax. A class or label that all samples have, or none, does not count.
+/// `average="macro"`. Classes are ranked by their softmax. A class or label that all samples have, or none, does not count; where
+/// that are all, there is no value.
 ///
 /// # Examples
 /// ```
@@ -116,7 +117,8 @@ impl Metric for RankingArea {
             };
             area.into_iter().for_each(|area| mean.add(area));
         }
-        Some(mean.value())
+        // Where all samples have one class, nothing can be ranked.
+        (mean.count > 0.0).then(|| mean.value())
     }
 
     fn state(&self) -> Vec<f64> {

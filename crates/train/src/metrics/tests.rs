@@ -350,6 +350,10 @@ fn squared_errors_are_those_of_the_formula() {
     let of = |mut metric: SquaredError| value(&mut metric, &outputs, &[4, 1], &targets).unwrap();
     assert!((of(SquaredError::root_mean()) - 1.25f64.sqrt()).abs() < 1e-12);
     assert!((of(SquaredError::r2()) - (1.0 - 5.0 / 14.0)).abs() < 1e-12); // mean 3, 4 + 1 + 0 + 9
+    // Each number has a mean of its own; one that is the same everywhere explains nothing.
+    let targets = Targets::Numbers(f32s(&[30.0, 0.1, 50.0, 0.1], &[2, 2]));
+    let means = value(&mut SquaredError::r2(), &[40.0, 0.2, 40.0, 0.2], &[2, 2], &targets);
+    assert!(means.unwrap().abs() < 1e-12, "{means:?}");
 }
 
 proptest! {
@@ -371,8 +375,14 @@ proptest! {
                 }
             }
         }
-        let expected = if pairs > 0.0 { right / pairs } else { 0.0 };
-        let area = value(&mut RankingArea::roc(), &scores, &shape, &targets).unwrap();
+        let areas = [RankingArea::roc(), RankingArea::average_precision()]
+            .map(|mut area| value(&mut area, &scores, &shape, &targets));
+        if pairs == 0.0 {
+            prop_assert_eq!(areas, [None, None]);
+            return Ok(());
+        }
+        let [area, precision_area] = areas.map(Option::unwrap);
+        let expected = right / pairs;
         prop_assert!((area - expected).abs() < 1e-12, "{} {}", area, expected);
 
         let hits = rows.iter().filter(|(_, holds)| *holds);
@@ -382,11 +392,8 @@ proptest! {
             of_them as f64 / above.count() as f64
         };
         let precisions: Vec<f64> = hits.map(|(score, _)| precision(*score)).collect();
-        let expected = match pairs > 0.0 {
-            true => precisions.iter().sum::<f64>() / precisions.len() as f64,
-            false => 0.0,
-        };
-        let area = value(&mut RankingArea::average_precision(), &scores, &shape, &targets).unwrap();
+        let expected = precisions.iter().sum::<f64>() / precisions.len() as f64;
+        let area = precision_area;
         prop_assert!((area - expected).abs() < 1e-12, "{} {}", area, expected);
     }
 }
