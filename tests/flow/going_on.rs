@@ -91,10 +91,12 @@ fn the_model_file_says_every_option_that_made_it() {
     let config: serde_json::Value = serde_json::from_str(&config).unwrap();
     for (key, value) in config["options"].as_object().unwrap() {
         let of_table = ["table", "image_column", "target_columns", "targets"];
+        let of_cache = ["cache", "cache_size", "cache_dir"];
         let is_place =
             ["data", "model", "teacher", "strict", "out", "threads", "trace", "max_minutes"]
                 .iter()
                 .chain(&of_table)
+                .chain(&of_cache)
                 .any(|place| key == place);
         let said = said.replace(" with ", ", ");
         assert_eq!(

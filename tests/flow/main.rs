@@ -23,6 +23,7 @@ mod pictures;
 mod prune;
 mod prune_sweep;
 mod ranks;
+mod reading;
 mod sparse;
 mod stopping;
 mod streams;

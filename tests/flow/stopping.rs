@@ -107,6 +107,18 @@ fn a_killed_run_on_mixed_and_repeated_pictures_goes_on_with_the_same_bits() {
     killed_and_going_on(&[policy, "--erase=0.3", "--mixup=0.2", "--cutmix=1", "--repeats=2"]);
 }
 
+/// Every part of a step that remembers something, and pictures of which some are kept in files.
+#[test]
+fn a_killed_run_that_keeps_averages_shards_and_mixes_goes_on_with_the_same_bits() {
+    let kept = tempfile::tempdir().unwrap();
+    let folder = arg(kept.path());
+    let keeping = ["--cache=disk", "--cache-size=150kB", "--cache-dir", &folder];
+    let more = ["--ema=0.9", "--shards=2", "--mixup=0.2", "--optimizer=adamw"];
+    killed_and_going_on(&[&keeping[..], &more].concat());
+    let pictures = fs::read_dir(kept.path()).unwrap().count() - 1; // and a tag
+    assert!((10..=34).contains(&pictures), "{pictures} of 60 pictures are kept");
+}
+
 fn killed_and_going_on(more: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
     let run = Run::new(dir.path());

@@ -1,9 +1,10 @@
 //! `taper finetune`: flags to options, the run, and what is said at its end.
 //!
-//! Above: `args`. Below: `finetune::{optimizer, schedule}`, `taper_recipes`, `progress`, `confusion`, `ranks`. Not here: any default but those
+//! Above: `args`. Below: `finetune::{optimizer, reading, schedule}`, `taper_recipes`, `progress`, `confusion`, `ranks`. Not here: any default but those
 //! of [`FineTuneOptions`].
 
 mod optimizer;
+mod reading;
 mod schedule;
 
 use std::path::PathBuf;
@@ -25,14 +26,26 @@ use crate::output::Output;
 use crate::progress::Progress;
 use crate::{confusion, ranks, scores, signals};
 use optimizer::OptimizerFlags;
+use reading::ReadingFlags;
 use schedule::ScheduleFlags;
 
 /// Mistakes shown at the end of a run.
 const MISTAKES: usize = 5;
 
 /// What may be said again together with `--resume`.
-const WITH_RESUME: [&str; 8] =
-    ["resume", "data", "model", "arch", "trace", "threads", "json", "max_minutes"];
+const WITH_RESUME: [&str; 11] = [
+    "resume",
+    "data",
+    "model",
+    "arch",
+    "trace",
+    "threads",
+    "json",
+    "max_minutes",
+    "cache",
+    "cache_size",
+    "cache_dir",
+];
 
 fn defaults() -> FineTuneOptions {
     FineTuneOptions::default()
@@ -165,6 +178,8 @@ pub(crate) struct Flags {
     /// Refuse a folder with files that are no pictures, instead of skipping them
     #[arg(long)]
     strict: bool,
+    #[command(flatten)]
+    reading: ReadingFlags,
     /// Parts that a step is cut into, for ranks to share: a multiple of their number [default: one a rank]
     #[arg(long, value_name = "N")]
     shards: Option<usize>,
@@ -244,6 +259,7 @@ impl Flags {
     fn into_options(self) -> FineTuneOptions {
         let options = self.optimizer.into_options(FineTuneOptions::default());
         let options = self.schedule.into_options(options);
+        let options = self.reading.into_options(options);
         FineTuneOptions {
             data: self.data,
             table: self.table.table,
@@ -315,6 +331,9 @@ fn resume_options(run: PathBuf, flags: Flags, matches: &ArgMatches) -> Result<Re
         data: flags.data,
         trace: flags.trace,
         max_minutes: flags.max_minutes,
+        cache: is_given("cache").then_some(flags.reading.cache),
+        cache_size: flags.reading.cache_size,
+        cache_dir: flags.reading.cache_dir,
         threads: is_given("threads").then_some(flags.shared.threads),
     })
 }
@@ -350,6 +369,9 @@ fn say(report: &FineTuneReport, output: &Output) {
         report.seconds,
         report.images_per_second
     ));
+    if let Some(cache) = &report.cache {
+        output.say(reading::words(cache));
+    }
     if let Some(cost) = &report.distributed {
         output.say(ranks::words(cost));
     }

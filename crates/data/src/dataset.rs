@@ -1,18 +1,18 @@
-//! Named pictures with targets, in two parts, decoded once and kept in memory as far as a budget allows.
+//! Named pictures with targets, in two parts.
 //!
-//! Above: `recipes`. Below: `image`, `parallel`. Not here: finding files (`folder`), batches (`loader`).
-//! Keeping a picture changes the time it takes to get it and nothing else.
+//! Above: `recipes`. Below: `dataset::sample`, `cache`, `parallel`. Not here: finding files (`folder`), batches (`loader`).
 
 mod fingerprint;
+mod sample;
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
+use crate::cache::Cache;
 use crate::error::{Error, Result};
-use crate::image::{self, Image};
 use crate::parallel::{for_each, resolve_threads};
 use crate::targets::{Target, TargetKind, Targets};
+
+pub use sample::Sample;
 
 /// Pictures to train on and pictures to validate on.
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ impl Dataset {
                     },
                 },
             };
-            let (name, source) = (sample.name.clone(), Box::new(source));
+            let (name, source) = (sample.name().to_owned(), Box::new(source));
             return Err(Error::Sample { name, source });
         }
         Ok(())
@@ -115,12 +115,20 @@ impl Dataset {
         self.validate_targets()
     }
 
+    /// The same whose pictures are kept by a cache, whenever they are first decoded; those that one keeps already stay there.
+    #[must_use]
+    pub fn with_cache(mut self, cache: &Cache) -> Self {
+        for sample in self.train.iter_mut().chain(&mut self.val) {
+            sample.keep_in(cache);
+        }
+        self
+    }
+
     /// Reads every picture once, on `threads` threads (0: all cores), as opening a folder does: those that cannot be used are removed and
-    /// listed in `skipped`, and pixels are kept as far as there is memory for them.
+    /// listed in `skipped`.
     pub fn check(&mut self, check: Check, threads: usize) {
-        let budget = Budget::new(check);
         for part in [&mut self.train, &mut self.val] {
-            self.skipped.append(&mut self::check(part, check, threads, &budget));
+            self.skipped.append(&mut self::check(part, check, threads));
         }
     }
 
@@ -174,165 +182,6 @@ fn expected(kind: TargetKind, names: usize) -> String {
     }
 }
 
-/// A picture with a name and a target: a file, or an encoded or decoded picture in memory.
-///
-/// Copies share what is in memory.
-///
-/// # Examples
-/// ```
-/// use std::sync::Arc;
-/// use taper_data::{Image, Sample};
-///
-/// let drawn = Sample::from_image("drawn", 1, Arc::new(Image::new(2, 2, vec![255; 12])?));
-/// assert_eq!(drawn.image()?.rgb(), [255; 12]);
-/// let broken = Sample::from_bytes("broken", 0, *b"no picture");
-/// assert_eq!(broken.image().unwrap_err().chain(), "`broken` is not usable: it is no JPEG, PNG, WebP, BMP or GIF file");
-/// # Ok::<(), taper_data::Error>(())
-/// ```
-#[derive(Debug, Clone)]
-pub struct Sample {
-    name: String,
-    target: Target,
-    contents: Contents,
-    /// Length of the encoded picture.
-    bytes: u64,
-    pixels: Option<Arc<Image>>,
-}
-
-/// Where a picture is.
-#[derive(Debug, Clone)]
-enum Contents {
-    File(PathBuf),
-    Static(&'static [u8]),
-    Bytes(Arc<[u8]>),
-    Image(Arc<Image>),
-}
-
-impl Sample {
-    /// A file, which is not touched yet.
-    #[must_use]
-    pub fn from_file(name: impl Into<String>, target: impl Into<Target>, path: PathBuf) -> Self {
-        Self::new(name.into(), target.into(), Contents::File(path), 0)
-    }
-
-    /// An encoded picture that is part of the program.
-    #[must_use]
-    pub fn from_static(
-        name: impl Into<String>,
-        target: impl Into<Target>,
-        bytes: &'static [u8],
-    ) -> Self {
-        Self::new(name.into(), target.into(), Contents::Static(bytes), bytes.len())
-    }
-
-    /// An encoded picture in memory: the contents of a JPEG, PNG, WebP, BMP or GIF file, not decoded yet.
-    #[must_use]
-    pub fn from_bytes(
-        name: impl Into<String>,
-        target: impl Into<Target>,
-        bytes: impl Into<Arc<[u8]>>,
-    ) -> Self {
-        let bytes = bytes.into();
-        let length = bytes.len();
-        Self::new(name.into(), target.into(), Contents::Bytes(bytes), length)
-    }
-
-    /// A decoded picture in memory.
-    #[must_use]
-    pub fn from_image(
-        name: impl Into<String>,
-        target: impl Into<Target>,
-        image: impl Into<Arc<Image>>,
-    ) -> Self {
-        let image = image.into();
-        let length = image.rgb().len();
-        Self::new(name.into(), target.into(), Contents::Image(image), length)
-    }
-
-    fn new(name: String, target: Target, contents: Contents, length: usize) -> Self {
-        Self { name, target, contents, bytes: length as u64, pixels: None }
-    }
-
-    /// Its name within the data set, such as `train/bees/1.jpg`; `/` on every system.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// What the network should give for it.
-    #[must_use]
-    pub fn target(&self) -> &Target {
-        &self.target
-    }
-
-    /// The index of its class, if that is what the network should give.
-    #[must_use]
-    pub fn class(&self) -> Option<u32> {
-        self.target.class()
-    }
-
-    /// Its file, if it is one.
-    #[must_use]
-    pub fn path(&self) -> Option<&Path> {
-        match &self.contents {
-            Contents::File(path) => Some(path),
-            Contents::Static(_) | Contents::Bytes(_) | Contents::Image(_) => None,
-        }
-    }
-
-    /// Whether its pixels are kept in memory.
-    #[must_use]
-    pub fn is_kept(&self) -> bool {
-        self.pixels.is_some() || matches!(self.contents, Contents::Image(_))
-    }
-
-    /// Its pixels: those kept, or decoded now.
-    ///
-    /// # Errors
-    /// [`Error::Sample`] with its name; the cause is one of [`image::read`].
-    pub fn image(&self) -> Result<Arc<Image>> {
-        if let Some(pixels) = &self.pixels {
-            return Ok(Arc::clone(pixels));
-        }
-        let decoded = match &self.contents {
-            Contents::File(path) => image::read(path),
-            Contents::Static(bytes) => image::decode(bytes),
-            Contents::Bytes(bytes) => image::decode(bytes),
-            Contents::Image(image) => return Ok(Arc::clone(image)),
-        };
-        decoded
-            .map(Arc::new)
-            .map_err(|source| Error::Sample { name: self.name.clone(), source: Box::new(source) })
-    }
-
-    /// Reads it once as `check` says: its length in bytes, and its pixels if there is memory to keep them.
-    fn check(&mut self, check: Check, budget: &Budget) -> Result<()> {
-        let file;
-        let encoded: &[u8] = match &self.contents {
-            Contents::File(path) => {
-                file = image::read_bytes(path)?;
-                &file
-            }
-            Contents::Static(bytes) => bytes,
-            Contents::Bytes(bytes) => bytes,
-            Contents::Image(_) => return Ok(()),
-        };
-        let kept = match check {
-            Check::Headers => {
-                image::header(encoded)?;
-                None
-            }
-            Check::Pixels { .. } => {
-                let image = image::decode(encoded)?;
-                budget.take(image.rgb().len()).then(|| Arc::new(image))
-            }
-        };
-        self.bytes = encoded.len() as u64;
-        self.pixels = kept;
-        Ok(())
-    }
-}
-
 /// A file that cannot be used, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
@@ -343,58 +192,26 @@ pub struct Skipped {
 }
 
 /// What is done with every file when a data set is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Check {
     /// The header is read: finds files that are no pictures, not those that are damaged further on.
     Headers,
-    /// Every picture is decoded once, and its pixels are kept until `keep_bytes` of memory are used.
-    Pixels {
-        /// Memory for pixels, bytes.
-        keep_bytes: usize,
-    },
-}
-
-impl Default for Check {
-    /// Decode everything, keep one gibibyte: about 1,800 pictures of 500x400.
-    fn default() -> Self {
-        Self::Pixels { keep_bytes: 1 << 30 }
-    }
-}
-
-/// Memory for pixels that is still free, shared by the threads and by both parts of a data set.
-pub(crate) struct Budget(AtomicUsize);
-
-impl Budget {
-    pub(crate) fn new(check: Check) -> Self {
-        Self(AtomicUsize::new(match check {
-            Check::Headers => 0,
-            Check::Pixels { keep_bytes } => keep_bytes,
-        }))
-    }
-
-    fn take(&self, bytes: usize) -> bool {
-        self.0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(bytes))
-            .is_ok()
-    }
+    /// Every picture is decoded once, and put into the [`Cache`] if there is one.
+    #[default]
+    Pixels,
 }
 
 /// Checks every sample on `threads` threads (0: all cores); the broken ones are removed and returned, in order.
-pub(crate) fn check(
-    samples: &mut Vec<Sample>,
-    check: Check,
-    threads: usize,
-    budget: &Budget,
-) -> Vec<Skipped> {
+pub(crate) fn check(samples: &mut Vec<Sample>, check: Check, threads: usize) -> Vec<Skipped> {
     let broken = Mutex::new(Vec::new());
     for_each(
         resolve_threads(threads).min(samples.len()),
         samples.iter_mut().enumerate(),
         || (),
         |(), (index, sample)| {
-            if let Err(error) = sample.check(check, budget) {
-                let skipped = Skipped { name: sample.name.clone(), reason: error.chain() };
+            if let Err(error) = sample.check(check) {
+                let skipped = Skipped { name: sample.name().to_owned(), reason: error.chain() };
                 broken.lock().unwrap_or_else(PoisonError::into_inner).push((index, skipped));
             }
         },

@@ -7,6 +7,7 @@ mod report;
 use std::path::PathBuf;
 
 use crate::dataset::Skipped;
+use report::because;
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
@@ -419,6 +420,18 @@ pub enum Error {
         /// What they are.
         got: String,
     },
+    /// A cache on disk would be larger than what is free.
+    #[error(
+        "a cache of {asked} bytes in `{folder}` is larger than what is free; {fits} bytes would fit"
+    )]
+    CacheTooLarge {
+        /// Where it would be.
+        folder: PathBuf,
+        /// What was asked for, bytes.
+        asked: u64,
+        /// What would fit, with what it holds already, bytes.
+        fits: u64,
+    },
     /// A setting is out of range.
     #[error("{setting} is {got}, expected {expected}")]
     Setting {
@@ -477,15 +490,4 @@ pub enum Error {
         #[source]
         source: candle_core::Error,
     },
-}
-
-/// How many files were skipped, and why the first one was.
-fn because(skipped: usize, first: Option<&Skipped>) -> String {
-    match (skipped, first) {
-        (0, _) | (_, None) => String::new(),
-        (1, Some(Skipped { name, reason })) => format!(" (`{name}` was skipped: {reason})"),
-        (n, Some(Skipped { name, reason })) => {
-            format!(" ({n} files were skipped, the first is `{name}`: {reason})")
-        }
-    }
 }

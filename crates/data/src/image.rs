@@ -94,6 +94,11 @@ impl Image {
         &mut self.rgb
     }
 
+    /// The samples alone.
+    pub(crate) fn into_rgb(self) -> Vec<u8> {
+        self.rgb
+    }
+
     /// A picture of the same size with other samples, as many.
     pub(crate) fn with_rgb(&self, rgb: Vec<u8>) -> Self {
         debug_assert_eq!(rgb.len(), self.rgb.len());

@@ -25,6 +25,7 @@
 mod array;
 pub mod augment;
 pub mod batch;
+pub mod cache;
 pub mod dataset;
 mod error;
 pub mod folder;
@@ -42,6 +43,7 @@ pub mod transform;
 
 pub use array::Array;
 pub use batch::Batch;
+pub use cache::{Cache, CacheUsage};
 pub use dataset::{Check, Dataset, Sample, Skipped};
 pub use error::{Error, Result};
 pub use folder::ImageFolder;

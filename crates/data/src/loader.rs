@@ -236,6 +236,13 @@ fn must_be_alike(samples: &[Sample]) -> Result<()> {
     Err(Error::MixedTargets { expected, got })
 }
 
+/// What a thread keeps from one picture to the next.
+#[derive(Default)]
+struct Workspace {
+    resampler: Resampler,
+    pixels: Vec<u8>,
+}
+
 /// A sample's place in an epoch.
 #[derive(Debug, Clone, Copy)]
 struct Draw {
@@ -377,16 +384,20 @@ impl Job {
         for_each(
             self.threads.min(draws.len()),
             xs.chunks_exact_mut(self.each).enumerate(),
-            Resampler::default,
-            |resampler, (slot, out)| {
+            Workspace::default,
+            |Workspace { resampler, pixels }, (slot, out)| {
                 if stop.load(Ordering::Relaxed) {
                     return;
                 }
                 let draw = draws[slot];
                 let mut rng = draw.augmentation(self.options.seed, epoch);
-                let image = self.samples[draw.index].image();
-                let prepared =
-                    image.and_then(|image| self.transform.apply(&image, &mut rng, resampler, out));
+                let image = self.samples[draw.index].image_in(pixels);
+                let prepared = image.and_then(|image| {
+                    self.transform.apply(&image, &mut rng, resampler, out)?;
+                    // Memory of this size is slow to get; one that is not kept leaves its own.
+                    Arc::into_inner(image).into_iter().for_each(|image| *pixels = image.into_rgb());
+                    Ok(())
+                });
                 if let Err(error) = prepared {
                     broken.lock().unwrap_or_else(PoisonError::into_inner).push((slot, error));
                 }

@@ -9,7 +9,8 @@ mod archive;
 
 use std::path::Path;
 
-use crate::dataset::{self, Budget, Check, Dataset, Sample};
+use crate::cache::Cache;
+use crate::dataset::{self, Check, Dataset, Sample};
 use crate::error::{Error, Result};
 
 /// A tar archive of `train/<class>/<name>.png` and `val/<class>/<name>.png`.
@@ -46,10 +47,10 @@ pub fn emoji6() -> Result<Dataset> {
             part.push(Sample::from_static(member.path.to_owned(), label, member.bytes));
         }
     }
-    let everything = Check::Pixels { keep_bytes: usize::MAX };
-    let budget = Budget::new(everything);
+    let everything = Cache::in_memory(u64::MAX);
     for part in [&mut train, &mut val] {
-        if let Some(first) = dataset::check(part, everything, 0, &budget).first() {
+        part.iter_mut().for_each(|sample: &mut Sample| sample.keep_in(&everything));
+        if let Some(first) = dataset::check(part, Check::Pixels, 0).first() {
             let (name, reason) = (first.name.clone(), first.reason.clone());
             return Err(Error::Strict { count: 1, name, reason });
         }

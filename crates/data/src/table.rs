@@ -14,7 +14,7 @@ mod values;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use crate::dataset::{self, Budget, Dataset, Sample, Skipped};
+use crate::dataset::{self, Dataset, Sample, Skipped};
 use crate::error::{Error, Result};
 use crate::folder::{self, Options, split};
 use crate::parallel::check_threads;
@@ -197,10 +197,10 @@ impl Rows {
             }));
             tests = 0;
         }
-        let Options { check, threads, strict, .. } = options.reading;
-        let budget = Budget::new(check);
-        let mut skipped = dataset::check(&mut train, check, threads, &budget);
-        skipped.append(&mut dataset::check(&mut val, check, threads, &budget));
+        let Options { check, threads, strict, ref cache, .. } = options.reading;
+        train.iter_mut().chain(&mut val).for_each(|sample| sample.keep_in(cache));
+        let mut skipped = dataset::check(&mut train, check, threads);
+        skipped.append(&mut dataset::check(&mut val, check, threads));
         if let (true, Some(first)) = (strict, skipped.first()) {
             let (name, reason) = (first.name.clone(), first.reason.clone());
             return Err(Error::Strict { count: skipped.len(), name, reason });

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use taper_data::folder::Options;
 use taper_data::table::Table;
-use taper_data::{Dataset, ImageFolder, TargetKind, sample_set};
+use taper_data::{Cache, Dataset, ImageFolder, TargetKind, sample_set};
 use taper_model::{Model, Task};
 
 use crate::error::{Error, Result};
@@ -16,13 +16,14 @@ use crate::options::{EvaluateOptions, FineTuneOptions, TableColumns};
 use crate::report::{Confusion, Mistake, Review, Skipped};
 use crate::setup::data;
 
-/// The pictures to train with.
-pub(crate) fn to_train(options: &FineTuneOptions) -> Result<Dataset> {
+/// The pictures to train with, kept in a cache.
+pub(crate) fn to_train(options: &FineTuneOptions, cache: &Cache) -> Result<Dataset> {
     let reading = Options {
         val_fraction: options.val_fraction,
         seed: options.seed,
         strict: options.strict,
         threads: options.threads,
+        cache: cache.clone(),
         ..Options::default()
     };
     let (table, root) =

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use taper_data::Dataset;
+use taper_data::{Cache, Dataset};
 use taper_distributed::Group;
 use taper_model::{Model, Preprocess};
 use taper_train::{DataParallel, StepHook};
@@ -16,7 +16,7 @@ use taper_train::{DataParallel, StepHook};
 use crate::data::{self, SkippedFiles};
 use crate::error::{Error, Result};
 use crate::observer::{Observer, Silent};
-use crate::options::{FineTuneOptions, Pretrained};
+use crate::options::{CacheKind, FineTuneOptions, Pretrained};
 use crate::ranks;
 use crate::report::FineTuneReport;
 use crate::run::{Kept, Run, RunConfig, fingerprint};
@@ -37,6 +37,12 @@ pub struct ResumeOptions {
     pub trace: Option<PathBuf>,
     /// How long this call may take, in minutes.
     pub max_minutes: Option<f64>,
+    /// Where decoded pictures are kept from now on, with size and folder; as before when absent.
+    pub cache: Option<CacheKind>,
+    /// Bytes of them at most.
+    pub cache_size: Option<u64>,
+    /// The folder that they are kept in on disk.
+    pub cache_dir: Option<PathBuf>,
     /// Another number of threads; sums are rounded otherwise then, and the result differs in its last bits.
     pub threads: Option<usize>,
 }
@@ -50,6 +56,9 @@ impl ResumeOptions {
             model: None,
             trace: None,
             max_minutes: None,
+            cache: None,
+            cache_size: None,
+            cache_dir: None,
             threads: None,
         }
     }
@@ -92,7 +101,7 @@ pub fn fine_tune(
 }
 
 /// [`fine_tune`] on a data set of your own, in memory or in files, instead of a folder: `options.data` must be absent. Pictures are
-/// decoded when they are needed, again in every epoch, unless [`Dataset::check`] has kept them.
+/// decoded when they are needed, and kept as `options.cache` says unless they have a [`Cache`] of their own.
 ///
 /// # Errors
 /// As [`fine_tune`], and [`Error::Data`] if its samples have no classes, or others than `dataset.classes`.
@@ -189,7 +198,8 @@ pub(crate) fn begin(
     let mut tuned = || {
         let folder = ranks::vacant(parallel, options.out.as_deref())?;
         let kept = Kept { teacher: teacher(options, stop, observer)?, ..Kept::default() };
-        let prepared = PreparedRun::read(dataset, kept, stop, options, observer)?;
+        let cache = options.open_cache(parallel.group().size())?;
+        let prepared = PreparedRun::read(dataset, kept, &cache, stop, options, observer)?;
         prepared.agree(parallel)?;
         let tune = Tune::new(prepared, options, parallel)?;
         let run = tune.begin(folder)?;
@@ -265,7 +275,8 @@ pub(crate) fn go_on(
     let parallel = &ranks::share(group, &asked)?;
     let tuned = || {
         ranks::see_one_folder(parallel, &run.folder)?;
-        let prepared = PreparedRun::read(dataset, Kept::load(&run)?, stop, &asked, observer)?;
+        let (kept, cache) = (Kept::load(&run)?, asked.open_cache(parallel.group().size())?);
+        let prepared = PreparedRun::read(dataset, kept, &cache, stop, &asked, observer)?;
         prepared.must_be(&run)?;
         let tune = Tune::new(prepared, &asked, parallel)?.with_hooks(hooks);
         let report = tune.run(&run, stop, observer, started)?;
@@ -289,6 +300,11 @@ fn reopened(options: &ResumeOptions) -> Result<(Run, FineTuneOptions)> {
         }
         asked.model.clone_from(model);
     }
+    if let Some(cache) = options.cache {
+        (asked.cache, asked.cache_size, asked.cache_dir) = (cache, None, None);
+    }
+    asked.cache_size = options.cache_size.or(asked.cache_size);
+    asked.cache_dir = options.cache_dir.clone().or(asked.cache_dir);
     asked.max_minutes = options.max_minutes;
     asked.trace.clone_from(&options.trace);
     asked.threads = options.threads.unwrap_or(asked.threads);
@@ -305,6 +321,8 @@ pub(crate) struct PreparedRun<'a> {
     pub(crate) kept: Kept,
     /// Files that were skipped, which the observer knows.
     pub(crate) skipped: SkippedFiles<'a>,
+    /// What keeps its pictures.
+    pub(crate) cache: Cache,
     /// Fingerprint of the model before it got a new head.
     model_print: String,
 }
@@ -313,6 +331,7 @@ impl<'a> PreparedRun<'a> {
     pub(crate) fn read(
         dataset: Option<&Dataset>,
         kept: Kept,
+        cache: &Cache,
         stop: &AtomicBool,
         options: &'a FineTuneOptions,
         observer: &mut dyn Observer,
@@ -331,11 +350,12 @@ impl<'a> PreparedRun<'a> {
             Some(dataset) => {
                 dataset.validate_training().map_err(setup::data)?;
                 let (folder, table) = (options.data.as_deref(), options.table.as_deref());
-                data::of_ones_own(dataset, folder, table, &options.columns())?
+                data::of_ones_own(dataset, folder, table, &options.columns())?.with_cache(cache)
             }
-            None => data::to_train(options)?,
+            None => data::to_train(options, cache)?,
         };
-        PreparedRun::with(model, dataset, kept, options, observer)
+        let prepared = PreparedRun::with(model, dataset, kept, options, observer)?;
+        Ok(PreparedRun { cache: cache.clone(), ..prepared })
     }
 
     /// The network, with a new head unless it was kept, on these pictures.
@@ -366,7 +386,7 @@ impl<'a> PreparedRun<'a> {
             }
             None => model,
         };
-        Ok(PreparedRun { dataset, model, kept, skipped, model_print })
+        Ok(PreparedRun { dataset, model, kept, skipped, cache: Cache::none(), model_print })
     }
 
     /// The configuration of a run that begins with this.

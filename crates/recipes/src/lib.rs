@@ -53,18 +53,18 @@ pub use fine_tune::{
 pub use look::{look, look_observed};
 pub use observer::{Epoch, Event, Observer, RunPlan, Silent, Step};
 pub use options::{
-    Augment, AugmentHelp, AugmentStep, BenchMode, BenchOptions, ClassWeights, EvaluateOptions,
-    FineTuneOptions, Labels, LookOptions, LossKind, MAX_THREADS, Numbers, OptimizerKind,
-    OptionValue, PredictOptions, Pretrained, Reduce, ReduceDtype, Role, Sampling, Scaling,
-    ScheduleKind, TableColumns, TargetWord,
+    Augment, AugmentHelp, AugmentStep, BenchMode, BenchOptions, CacheKind, ClassWeights,
+    EvaluateOptions, FineTuneOptions, Labels, LookOptions, LossKind, MAX_THREADS, Numbers,
+    OptimizerKind, OptionValue, PredictOptions, Pretrained, Reduce, ReduceDtype, Role, Sampling,
+    Scaling, ScheduleKind, TableColumns, TargetWord,
 };
 pub use predict::{predict, predict_observed};
 pub use ranks::{group, must_be_alone};
 pub use recalibrate::{gather_evidence, recalibrate};
 pub use report::{
-    BenchReport, CalibrationReport, ClassProbability, Confusion, EvaluateReport, FineTuneReport,
-    Look, LookLayer, LookReport, Mistake, PredictedNumber, Prediction, RanksReport, Review,
-    Skipped, ZooModel,
+    BenchReport, CacheReport, CalibrationReport, ClassProbability, Confusion, EvaluateReport,
+    FineTuneReport, Look, LookLayer, LookReport, Mistake, PredictedNumber, Prediction, RanksReport,
+    Review, Skipped, ZooModel,
 };
 pub use taper_cost::what_if::Sweep;
 pub use taper_cost::{Bytes, Macs, Seconds};

@@ -5,6 +5,7 @@
 //! The defaults are written here and nowhere else: `--help` and the first lines of a run read them from here.
 
 mod augment;
+mod cache;
 mod choice;
 mod fine_tune;
 mod list;
@@ -24,8 +25,8 @@ use crate::error::{Error, Result};
 
 pub use augment::{Augment, AugmentHelp, AugmentStep};
 pub use choice::{
-    BenchMode, ClassWeights, Labels, LossKind, OptimizerKind, Pretrained, Reduce, ReduceDtype,
-    Sampling, Scaling, ScheduleKind, TargetWord,
+    BenchMode, CacheKind, ClassWeights, Labels, LossKind, OptimizerKind, Pretrained, Reduce,
+    ReduceDtype, Sampling, Scaling, ScheduleKind, TargetWord,
 };
 pub use fine_tune::FineTuneOptions;
 pub use list::{OptionValue, Role};

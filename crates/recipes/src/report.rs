@@ -10,7 +10,7 @@ use serde::Serialize;
 pub use taper_classifier::ClassProbability;
 use taper_model::Task;
 
-use crate::options::BenchMode;
+use crate::options::{BenchMode, CacheKind};
 
 /// The result of fine-tuning.
 #[derive(Debug, Clone, Serialize)]
@@ -52,9 +52,29 @@ pub struct FineTuneReport {
     /// How the network names the held-out pictures of classes, with `val_top1`.
     #[serde(skip)]
     pub review: Option<Review>,
+    /// What keeping decoded pictures was good for; absent where there were none to keep.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheReport>,
     /// What sharing steps out has cost; absent without shards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distributed: Option<RanksReport>,
+}
+
+/// What keeping decoded pictures was good for, on the first rank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct CacheReport {
+    /// Where they are kept.
+    pub kind: CacheKind,
+    /// Pictures of this run that are kept.
+    pub pictures: u64,
+    /// Bytes that are used; on disk, by all runs.
+    pub bytes: u64,
+    /// Bytes that may be used.
+    pub limit: u64,
+    /// How often a picture came from the cache.
+    pub hits: u64,
+    /// How often one was decoded.
+    pub decoded: u64,
 }
 
 /// What sharing steps out over ranks has cost the first of them.

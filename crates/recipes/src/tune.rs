@@ -334,6 +334,7 @@ impl<'a> Tune<'a> {
             review: last.filter(|last| last.top1.is_some()).map(|_| {
                 data::review(review, &self.prepared.dataset, self.prepared.model.classes())
             }),
+            cache: self.options.cache_report(&self.prepared.cache),
             distributed: ranks::report(self.parallel),
         })
     }

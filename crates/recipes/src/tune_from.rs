@@ -100,7 +100,8 @@ pub fn fine_tune_from(
     options.check()?;
     let folder = run::vacant(options.out.as_deref())?;
     let kept = Kept { start: Some(model), teacher, masks };
-    let prepared = PreparedRun::read(dataset, kept, stop, &options, observer)?;
+    let cache = options.open_cache(1)?;
+    let prepared = PreparedRun::read(dataset, kept, &cache, stop, &options, observer)?;
     let parallel = ranks::share(Group::alone().into(), &options)?;
     let tune = Tune::new(prepared, &options, &parallel)?.with_hooks(hooks);
     let run = tune.begin(folder)?;

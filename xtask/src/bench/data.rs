@@ -16,7 +16,8 @@ use taper_data::augment::{
 };
 use taper_data::folder::Options;
 use taper_data::{
-    Check, ImageFolder, Interpolation, Loader, LoaderOptions, Order, TrainTransform, sample_set,
+    Cache, Check, ImageFolder, Interpolation, Loader, LoaderOptions, Order, TrainTransform,
+    sample_set,
 };
 use taper_engine::Spread;
 
@@ -105,7 +106,7 @@ struct MeasuredReader {
 
 /// Our contestant.
 pub(super) fn contestant(setup: &DataSetup) -> Result<()> {
-    let options = Options { check: Check::Headers, ..Options::default() };
+    let options = Options { check: Check::Headers, cache: Cache::none(), ..Options::default() };
     let pictures = ImageFolder::open_to_evaluate(&setup.folder, &options)?.val;
     let size = [setup.image_size; 2];
     let plain = TrainTransform::imagenet(size, Interpolation::Bilinear)?;

@@ -2,7 +2,8 @@
 //!
 //! Above: `dataset`. Below: `dataset`. Not here: what the number is compared with (`recipes`).
 
-use super::{Contents, Dataset, Sample};
+use super::sample::Contents;
+use super::{Dataset, Sample};
 use crate::array::Array;
 use crate::targets::Target;
 

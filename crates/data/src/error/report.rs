@@ -3,6 +3,7 @@
 //! Above: `dataset`, `recipes`. Below: `Error`. Not here: what can go wrong (`error`).
 
 use super::Error;
+use crate::dataset::Skipped;
 
 impl Error {
     /// An error of your own transform or data set.
@@ -34,5 +35,16 @@ impl Error {
             cause = error.source();
         }
         line
+    }
+}
+
+/// How many files were skipped, and why the first one was.
+pub(super) fn because(skipped: usize, first: Option<&Skipped>) -> String {
+    match (skipped, first) {
+        (0, _) | (_, None) => String::new(),
+        (1, Some(Skipped { name, reason })) => format!(" (`{name}` was skipped: {reason})"),
+        (n, Some(Skipped { name, reason })) => {
+            format!(" ({n} files were skipped, the first is `{name}`: {reason})")
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::{ImageFolder, Options, list_pictures};
+use crate::cache::Cache;
 use crate::dataset::{Check, Dataset};
 use crate::error::Error;
 
@@ -107,11 +108,13 @@ fn broken_files_are_skipped_by_name_or_refused() {
 #[test]
 fn pixels_are_kept_within_the_budget_and_never_matter() {
     let dir = split_folder();
-    let with =
-        |check| ImageFolder::open(dir.path(), &Options { check, ..Options::default() }).unwrap();
-    let all = with(Check::default());
-    let two = with(Check::Pixels { keep_bytes: 2 * 9 * 8 * 3 + 5 });
-    let none = with(Check::Headers);
+    let with = |cache, check| {
+        let options = Options { check, cache, threads: 1, ..Options::default() };
+        ImageFolder::open(dir.path(), &options).unwrap()
+    };
+    let all = with(Options::default().cache, Check::Pixels);
+    let two = with(Cache::in_memory(2 * 9 * 8 * 3 + 5), Check::Pixels);
+    let none = with(Cache::none(), Check::Pixels);
     let kept = |dataset: &Dataset| {
         dataset.train.iter().chain(&dataset.val).filter(|s| s.is_kept()).count()
     };

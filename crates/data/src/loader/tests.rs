@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::{Loader, LoaderOptions, Order};
 use crate::batch::Batch;
+use crate::cache::Cache;
 use crate::dataset::Sample;
 use crate::folder::{ImageFolder, Options};
 use crate::image::Image;
@@ -104,7 +105,7 @@ fn a_picture_depends_on_its_index_and_not_on_its_batch() {
 fn a_file_that_vanishes_leaves_the_others_as_they_are() {
     let dir = tempfile::tempdir().unwrap();
     sample_set::export(dir.path()).unwrap();
-    let options = Options { check: Check::Headers, ..Options::default() };
+    let options = Options { check: Check::Headers, cache: Cache::none(), ..Options::default() };
     let samples = ImageFolder::open(dir.path(), &options).unwrap().val;
     let transform = EvalTransform::imagenet([16, 16], 1.0, Interpolation::Bilinear).unwrap();
     let options = LoaderOptions { batch_size: 5, threads: 2, ..LoaderOptions::default() };

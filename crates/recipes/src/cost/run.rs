@@ -52,7 +52,7 @@ pub fn run_cost(
 ) -> Result<RunCost> {
     let unknown = || Error::NotPredicted { assertion: "a whole run".to_owned() };
     let time = report.time.as_ref().ok_or_else(unknown)?;
-    let dataset = data::to_train(recipe)?;
+    let dataset = data::to_train(recipe, &recipe.open_cache(1)?)?;
     let size = options.image_size.unwrap_or(network.size);
     let preprocess = Preprocess { input_size: size, ..Preprocess::imagenet() };
     let transform = setup::train_transform(&preprocess, recipe)?;

@@ -205,3 +205,15 @@ choice! {
         Train = "train",
     }
 }
+
+choice! {
+    /// Where decoded pictures are kept, so that each is decoded once.
+    CacheKind {
+        /// In memory.
+        Ram = "ram",
+        /// In files.
+        Disk = "disk",
+        /// Nowhere: they are decoded in every epoch.
+        None = "none",
+    }
+}

@@ -1,8 +1,10 @@
 //! What fine-tuning needs to know, each option once: its documentation, type, default and role.
 //!
-//! Above: `fine_tune`, the binary's flags. Below: `options::{list, optimizer, schedule}`. Not here: how options become a network and an optimizer
+//! Above: `fine_tune`, the binary's flags. Below: `fine_tune::before`, `options::{list, cache, optimizer, schedule}`. Not here: how options become a network and an optimizer
 //! (`setup`).
 //! `config.json`, the line of provenance in a model file and the first lines of a run are made of this list.
+
+mod before;
 
 use std::path::PathBuf;
 
@@ -12,8 +14,8 @@ use taper_transfer::Freeze;
 
 use super::augment::Augment;
 use super::choice::{
-    ClassWeights, LossKind, OptimizerKind, Pretrained, Reduce, ReduceDtype, Sampling, ScheduleKind,
-    TargetWord,
+    CacheKind, ClassWeights, LossKind, OptimizerKind, Pretrained, Reduce, ReduceDtype, Sampling,
+    ScheduleKind, TargetWord,
 };
 use super::list::{OptionValue, Role, options};
 use super::numbers::Numbers;
@@ -118,16 +120,16 @@ options! {
         /// Label smoothing, in `[0, 1)`.
         label_smoothing: f64 = 0.0 => Recipe,
         /// What is made small; numbers are in units of their standard deviation.
-        #[serde(default = "auto")]
+        #[serde(default = "before::auto")]
         loss: LossKind = LossKind::Auto => Recipe,
         /// How strongly the focal loss looks away from what is told surely, 0 or more.
-        #[serde(default = "gamma")]
+        #[serde(default = "before::gamma")]
         focal_gamma: f64 = 2.0 => Recipe,
         /// How much classes, or labels that hold, count.
-        #[serde(default = "alike")]
+        #[serde(default = "before::alike")]
         class_weights: ClassWeights = ClassWeights::None => Recipe,
         /// Which pictures an epoch shows.
-        #[serde(default = "each_once")]
+        #[serde(default = "before::each_once")]
         sampling: Sampling = Sampling::Shuffle => Recipe,
         /// The metric that picks the best epoch's model: `loss`, `top1`, `balanced_accuracy`, `f1`, `mae`, …; the usual one of the targets when absent.
         #[serde(default)]
@@ -184,10 +186,10 @@ options! {
         cutmix: f64 = 0.0 => Recipe,
         /// How often a picture that an epoch takes comes in it, one after the other and changed differently; the epoch takes as many fewer
         /// pictures.
-        #[serde(default = "one")]
+        #[serde(default = "before::one")]
         repeats: usize = 1 => Recipe,
         /// What is not trained. A frozen norm keeps its running statistics and uses them.
-        #[serde(with = "as_word")]
+        #[serde(with = "before::as_word")]
         freeze: Freeze = Freeze::None => Recipe,
         /// Height and width of the network's input, in pixels, 32 or more; the model's own when absent.
         image_size: Option<usize> = None => Recipe,
@@ -195,22 +197,31 @@ options! {
         val_fraction: f64 = 0.2 => Recipe,
         /// Refuse a folder with files that are no pictures, instead of skipping them.
         strict: bool = false => Place,
+        /// Where decoded pictures are kept, so that each is decoded once; no bit depends on it.
+        #[serde(default = "before::ram")]
+        cache: CacheKind = CacheKind::Ram => Place,
+        /// Bytes of them at most; when absent, in memory a [share](Self::CACHE_SHARE) of what is free, on disk half of it.
+        #[serde(default)]
+        cache_size: Option<u64> = None => Place,
+        /// The folder that they are kept in on disk, which several runs and ranks may share; one of the user's own when absent.
+        #[serde(default)]
+        cache_dir: Option<PathBuf> = None => Place,
         /// Parts that a step is cut into, each with its own forward and backward pass and batch statistics, for ranks to share: a multiple of
         /// their number. What is learned depends on it, and not on the number of ranks. 0 for one a rank.
-        #[serde(default = "one")]
+        #[serde(default = "before::one")]
         shards: usize = 0 => Recipe,
         /// How gradients are summed over shards and ranks.
-        #[serde(default = "exact")]
+        #[serde(default = "before::exact")]
         reduce: Reduce = Reduce::Exact => Recipe,
         /// What travels between ranks for it.
-        #[serde(default = "f32")]
+        #[serde(default = "before::f32")]
         reduce_dtype: ReduceDtype = ReduceDtype::F32 => Recipe,
         /// Whether batch norms use the statistics of all shards of a step, as if it were one batch.
         #[serde(default)]
         sync_bn: bool = false => Recipe,
         /// Steps that each shard trains alone, with weights of its own, before all meet; 1 for none: they share the gradient of every step. An
         /// epoch ends with a meeting.
-        #[serde(default = "one")]
+        #[serde(default = "before::one")]
         sync_every: usize = 1 => Recipe,
         /// The learning rate with which weights follow what shards moved on average, above 0; when absent 1, which makes them the mean of all, and
         /// with momentum [`LocalSgd::DILOCO_LR`].
@@ -230,38 +241,6 @@ options! {
         /// Threads of computing and of reading pictures; 0 for all there are.
         threads: usize = 0 => Place,
     }
-}
-
-/// The shards, and the repeats, of a run that was begun before there were any.
-fn one() -> usize {
-    1
-}
-
-/// How its gradients were summed.
-fn exact() -> Reduce {
-    Reduce::Exact
-}
-
-/// What travelled for it.
-fn f32() -> ReduceDtype {
-    ReduceDtype::F32
-}
-
-/// The loss there was before there were others.
-fn auto() -> LossKind {
-    LossKind::Auto
-}
-
-fn gamma() -> f64 {
-    FineTuneOptions::default().focal_gamma
-}
-
-fn alike() -> ClassWeights {
-    ClassWeights::None
-}
-
-fn each_once() -> Sampling {
-    Sampling::Shuffle
 }
 
 impl FineTuneOptions {
@@ -419,6 +398,7 @@ impl FineTuneOptions {
         self.check_average()?;
         self.check_teaching()?;
         self.check_meetings()?;
+        self.check_cache()?;
         if let Some(lambda) = self.bn_l1 {
             require("bn_l1", lambda, positive(lambda), "a positive number")?;
             if self.freeze == Freeze::Backbone {
@@ -447,21 +427,6 @@ impl FineTuneOptions {
             share(fraction) && fraction > 0.0,
             "between 0 and 1, both excluded",
         )
-    }
-}
-
-/// Spells [`Freeze`] in `config.json` as on the command line.
-mod as_word {
-    use serde::{Deserialize, Deserializer, Serializer};
-    use taper_transfer::Freeze;
-
-    pub(super) fn serialize<S: Serializer>(freeze: &Freeze, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(freeze)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Freeze, D::Error> {
-        let word = String::deserialize(from)?;
-        word.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -8,8 +8,8 @@ use taper_transfer::Freeze;
 
 use super::augment::Augment;
 use super::choice::{
-    ClassWeights, LossKind, OptimizerKind, Pretrained, Reduce, ReduceDtype, Sampling, ScheduleKind,
-    TargetWord,
+    CacheKind, ClassWeights, LossKind, OptimizerKind, Pretrained, Reduce, ReduceDtype, Sampling,
+    ScheduleKind, TargetWord,
 };
 use super::numbers::Numbers;
 
@@ -86,6 +86,7 @@ as_displayed!(
     String,
     Freeze,
     Augment,
+    CacheKind,
     ClassWeights,
     LossKind,
     Sampling,

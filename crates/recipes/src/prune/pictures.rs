@@ -36,7 +36,7 @@ pub(crate) fn model_and_pictures(
                 &tune.columns(),
             )?)
         }
-        (None, Some(_)) => Some(data::to_train(tune)?),
+        (None, Some(_)) => Some(data::to_train(tune, &tune.open_cache(1)?)?),
         (None, None) => None,
     };
     if let Some(dataset) = &dataset {

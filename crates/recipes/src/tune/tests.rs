@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use taper_data::folder::Options;
-use taper_data::{Check, Dataset, ImageFolder, Sample, sample_set};
+use taper_data::{Cache, Check, Dataset, ImageFolder, Sample, sample_set};
 use taper_distributed::Group;
 use taper_model::{Model, Preprocess};
 use taper_transfer::Freeze;
@@ -55,7 +55,7 @@ fn small_model() -> Model {
 fn pictures(dir: &Path) -> Dataset {
     let data = dir.join("data");
     sample_set::export(&data).unwrap();
-    let options = Options { check: Check::Headers, ..Options::default() };
+    let options = Options { check: Check::Headers, cache: Cache::none(), ..Options::default() };
     let mut dataset = ImageFolder::open(&data, &options).unwrap();
     dataset.train = dataset.train.into_iter().step_by(7).take(60).collect();
     dataset

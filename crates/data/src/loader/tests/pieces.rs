@@ -6,6 +6,7 @@ use proptest::prelude::{ProptestConfig, any, prop_assert_eq, proptest};
 
 use super::{shuffled, train_transform};
 use crate::batch::{Batch, Piece};
+use crate::cache::Cache;
 use crate::dataset::{Check, Sample};
 use crate::folder::{ImageFolder, Options};
 use crate::{Loader, LoaderOptions, Result, Targets, sample_set};
@@ -13,7 +14,7 @@ use crate::{Loader, LoaderOptions, Result, Targets, sample_set};
 /// Files of a folder, one of every five of which is gone.
 fn samples_with_gaps(folder: &std::path::Path) -> Vec<Sample> {
     sample_set::export(folder).unwrap();
-    let options = Options { check: Check::Headers, ..Options::default() };
+    let options = Options { check: Check::Headers, cache: Cache::none(), ..Options::default() };
     let samples = ImageFolder::open(folder, &options).unwrap().val;
     for sample in samples.iter().step_by(5) {
         fs::remove_file(sample.path().unwrap()).unwrap();

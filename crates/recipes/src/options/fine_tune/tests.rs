@@ -82,6 +82,9 @@ fn a_configuration_without_the_newer_options_is_read() {
         "best_by",
         "patience",
         "max_minutes",
+        "cache",
+        "cache_size",
+        "cache_dir",
     ] {
         assert!(json.as_object_mut().unwrap().remove(newer).is_some(), "{newer}");
     }

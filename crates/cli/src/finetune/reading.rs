@@ -1,0 +1,53 @@
+//! Flags of reading pictures: where decoded ones are kept; and what that was good for, in words.
+//!
+//! Above: `finetune`. Below: `taper_recipes`. Not here: which pictures (`finetune`), how they change (`augment`).
+
+use std::path::PathBuf;
+
+use clap::Args;
+use taper_recipes::{Bytes, CacheKind, CacheReport, FineTuneOptions, parse_bytes};
+
+fn defaults() -> FineTuneOptions {
+    FineTuneOptions::default()
+}
+
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+pub(super) struct ReadingFlags {
+    /// Where decoded pictures are kept, so that each is decoded once: in memory, in files, or nowhere
+    #[arg(long, value_name = "ram|disk|none", default_value_t = defaults().cache)]
+    pub(super) cache: CacheKind,
+    /// How much of them at most, such as 4GiB; a picture of 12 megapixels has 36 MB [default: a quarter of the memory or half of the disk that is free]
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub(super) cache_size: Option<u64>,
+    /// Folder for --cache disk, which several runs may share [default: taper/pictures in the user's cache directory]
+    #[arg(long, value_name = "DIR")]
+    pub(super) cache_dir: Option<PathBuf>,
+}
+
+impl ReadingFlags {
+    /// The same options with what these flags say.
+    pub(super) fn into_options(self, options: FineTuneOptions) -> FineTuneOptions {
+        FineTuneOptions {
+            cache: self.cache,
+            cache_size: self.cache_size,
+            cache_dir: self.cache_dir,
+            ..options
+        }
+    }
+}
+
+/// What keeping pictures was good for.
+pub(super) fn words(cache: &CacheReport) -> String {
+    let CacheReport { kind, pictures, bytes, limit, hits, decoded } = *cache;
+    let decoded = format!("decoded {decoded} times");
+    let place = match kind {
+        CacheKind::Ram => "memory",
+        CacheKind::Disk => "files",
+        CacheKind::None => return format!("cache: none; {decoded}"),
+    };
+    let (bytes, limit) = (Bytes(bytes), Bytes(limit));
+    format!(
+        "cache: {pictures} pictures in {bytes} of {place} ({limit} at most), read {hits} times, {decoded}"
+    )
+}

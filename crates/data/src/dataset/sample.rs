@@ -1,0 +1,178 @@
+//! One picture with a name and a target.
+//!
+//! Above: `dataset`, `loader`. Below: `image`, `cache`. Not here: many of them (`dataset`).
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Check;
+use crate::cache::{Cache, Kept};
+use crate::error::{Error, Result};
+use crate::image::{self, Image};
+use crate::targets::Target;
+
+/// A picture with a name and a target: a file, or an encoded or decoded picture in memory.
+///
+/// Copies share what is in memory.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use taper_data::{Image, Sample};
+///
+/// let drawn = Sample::from_image("drawn", 1, Arc::new(Image::new(2, 2, vec![255; 12])?));
+/// assert_eq!(drawn.image()?.rgb(), [255; 12]);
+/// let broken = Sample::from_bytes("broken", 0, *b"no picture");
+/// assert_eq!(broken.image().unwrap_err().chain(), "`broken` is not usable: it is no JPEG, PNG, WebP, BMP or GIF file");
+/// # Ok::<(), taper_data::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Sample {
+    pub(super) name: String,
+    pub(super) target: Target,
+    pub(super) contents: Contents,
+    /// Length of the encoded picture.
+    pub(super) bytes: u64,
+    kept: Kept,
+}
+
+/// Where a picture is.
+#[derive(Debug, Clone)]
+pub(super) enum Contents {
+    File(PathBuf),
+    Static(&'static [u8]),
+    Bytes(Arc<[u8]>),
+    Image(Arc<Image>),
+}
+
+impl Sample {
+    /// A file, which is not touched yet.
+    #[must_use]
+    pub fn from_file(name: impl Into<String>, target: impl Into<Target>, path: PathBuf) -> Self {
+        Self::new(name.into(), target.into(), Contents::File(path), 0)
+    }
+
+    /// An encoded picture that is part of the program.
+    #[must_use]
+    pub fn from_static(
+        name: impl Into<String>,
+        target: impl Into<Target>,
+        bytes: &'static [u8],
+    ) -> Self {
+        Self::new(name.into(), target.into(), Contents::Static(bytes), bytes.len())
+    }
+
+    /// An encoded picture in memory: the contents of a JPEG, PNG, WebP, BMP or GIF file, not decoded yet.
+    #[must_use]
+    pub fn from_bytes(
+        name: impl Into<String>,
+        target: impl Into<Target>,
+        bytes: impl Into<Arc<[u8]>>,
+    ) -> Self {
+        let bytes = bytes.into();
+        let length = bytes.len();
+        Self::new(name.into(), target.into(), Contents::Bytes(bytes), length)
+    }
+
+    /// A decoded picture in memory.
+    #[must_use]
+    pub fn from_image(
+        name: impl Into<String>,
+        target: impl Into<Target>,
+        image: impl Into<Arc<Image>>,
+    ) -> Self {
+        let image = image.into();
+        let length = image.rgb().len();
+        Self::new(name.into(), target.into(), Contents::Image(image), length)
+    }
+
+    fn new(name: String, target: Target, contents: Contents, length: usize) -> Self {
+        Self { name, target, contents, bytes: length as u64, kept: Kept::default() }
+    }
+
+    /// Its name within the data set, such as `train/bees/1.jpg`; `/` on every system.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the network should give for it.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The index of its class, if that is what the network should give.
+    #[must_use]
+    pub fn class(&self) -> Option<u32> {
+        self.target.class()
+    }
+
+    /// Its file, if it is one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match &self.contents {
+            Contents::File(path) => Some(path),
+            Contents::Static(_) | Contents::Bytes(_) | Contents::Image(_) => None,
+        }
+    }
+
+    /// Whether its pixels are kept: in memory, or in a [`Cache`].
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        matches!(self.contents, Contents::Image(_)) || self.kept.is_kept()
+    }
+
+    /// Lets a cache keep its pixels, unless one does.
+    pub(crate) fn keep_in(&mut self, cache: &Cache) {
+        if !self.kept.has_cache() {
+            self.kept = Kept::by(cache);
+        }
+    }
+
+    /// Its pixels: those kept, or decoded now.
+    ///
+    /// # Errors
+    /// [`Error::Sample`] with its name; the cause is one of [`image::read`].
+    pub fn image(&self) -> Result<Arc<Image>> {
+        self.image_in(&mut Vec::new())
+    }
+
+    /// The same, with memory that pixels from a file may be read into; it is taken then.
+    pub(crate) fn image_in(&self, buffer: &mut Vec<u8>) -> Result<Arc<Image>> {
+        if let Contents::Image(image) = &self.contents {
+            return Ok(Arc::clone(image));
+        }
+        if let Some(image) = self.kept.get(buffer) {
+            return Ok(image);
+        }
+        let decoded = self.encoded().and_then(|encoded| self.kept.decode(&encoded, buffer));
+        decoded
+            .map_err(|source| Error::Sample { name: self.name.clone(), source: Box::new(source) })
+    }
+
+    /// The encoded picture; nothing of one that is decoded.
+    fn encoded(&self) -> Result<Cow<'_, [u8]>> {
+        match &self.contents {
+            Contents::File(path) => image::read_bytes(path).map(Cow::Owned),
+            Contents::Static(bytes) => Ok(Cow::Borrowed(bytes)),
+            Contents::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
+            Contents::Image(_) => Ok(Cow::Borrowed(&[])),
+        }
+    }
+
+    /// Reads it once as `check` says.
+    pub(super) fn check(&mut self, check: Check) -> Result<()> {
+        if let Contents::Image(_) = self.contents {
+            return Ok(());
+        }
+        let encoded = self.encoded()?;
+        match check {
+            Check::Headers => drop(image::header(&encoded)?),
+            Check::Pixels => self.kept.check(&encoded)?,
+        }
+        self.bytes = encoded.len() as u64;
+        Ok(())
+    }
+}
