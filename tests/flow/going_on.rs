@@ -92,12 +92,13 @@ fn the_model_file_says_every_option_that_made_it() {
     for (key, value) in config["options"].as_object().unwrap() {
         let of_table = ["table", "image_column", "target_columns", "targets"];
         let of_cache = ["cache", "cache_size", "cache_dir"];
-        let is_place =
-            ["data", "model", "teacher", "strict", "out", "threads", "trace", "max_minutes"]
-                .iter()
-                .chain(&of_table)
-                .chain(&of_cache)
-                .any(|place| key == place);
+        let of_limits = ["max_minutes", "grad_checkpointing"];
+        let is_place = ["data", "model", "teacher", "strict", "out", "threads", "trace"]
+            .iter()
+            .chain(&of_table)
+            .chain(&of_cache)
+            .chain(&of_limits)
+            .any(|place| key == place);
         let said = said.replace(" with ", ", ");
         assert_eq!(
             said.contains(&format!(", {} ", key.replace('_', " "))),

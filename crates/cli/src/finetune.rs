@@ -1,8 +1,9 @@
 //! `taper finetune`: flags to options, the run, and what is said at its end.
 //!
-//! Above: `args`. Below: `finetune::{optimizer, reading, schedule}`, `taper_recipes`, `progress`, `confusion`, `ranks`. Not here: any default but those
+//! Above: `args`. Below: `finetune::{memory, optimizer, reading, schedule}`, `taper_recipes`, `progress`, `confusion`, `ranks`. Not here: any default but those
 //! of [`FineTuneOptions`].
 
+mod memory;
 mod optimizer;
 mod reading;
 mod schedule;
@@ -25,6 +26,7 @@ use crate::failure::Remembered;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::{confusion, ranks, scores, signals};
+use memory::MemoryFlags;
 use optimizer::OptimizerFlags;
 use reading::ReadingFlags;
 use schedule::ScheduleFlags;
@@ -33,7 +35,7 @@ use schedule::ScheduleFlags;
 const MISTAKES: usize = 5;
 
 /// What may be said again together with `--resume`.
-const WITH_RESUME: [&str; 11] = [
+const WITH_RESUME: [&str; 12] = [
     "resume",
     "data",
     "model",
@@ -45,6 +47,7 @@ const WITH_RESUME: [&str; 11] = [
     "cache",
     "cache_size",
     "cache_dir",
+    "grad_checkpointing",
 ];
 
 fn defaults() -> FineTuneOptions {
@@ -204,6 +207,8 @@ pub(crate) struct Flags {
     /// File for what ranks computed and sent, and when: Chrome's viewer and ui.perfetto.dev open it
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    #[command(flatten)]
+    memory: MemoryFlags,
     /// Decides the new head's weights, the split, the order and the crops
     #[arg(long, value_name = "N", default_value_t = defaults().seed)]
     seed: u64,
@@ -260,6 +265,7 @@ impl Flags {
         let options = self.optimizer.into_options(FineTuneOptions::default());
         let options = self.schedule.into_options(options);
         let options = self.reading.into_options(options);
+        let options = self.memory.into_options(options);
         FineTuneOptions {
             data: self.data,
             table: self.table.table,
@@ -334,6 +340,7 @@ fn resume_options(run: PathBuf, flags: Flags, matches: &ArgMatches) -> Result<Re
         cache: is_given("cache").then_some(flags.reading.cache),
         cache_size: flags.reading.cache_size,
         cache_dir: flags.reading.cache_dir,
+        grad_checkpointing: flags.memory.grad_checkpointing.then_some(true),
         threads: is_given("threads").then_some(flags.shared.threads),
     })
 }

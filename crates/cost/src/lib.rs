@@ -44,7 +44,9 @@ pub use count::{
 };
 pub use error::{Error, Result};
 pub use latency::{Calibration, GradientTimes, LatencyModel, Prediction, Roof};
-pub use memory::{InferenceMemory, TrainingMemory, inference_memory, training_memory};
+pub use memory::{
+    InferenceMemory, TrainingMemory, inference_memory, training_memory, training_memory_of,
+};
 pub use scope::ScopeCost;
 pub use timeline::{LiveTensor, Moment, Pass, Timeline};
 pub use unit::{Bytes, Elements, Flops, Macs, Params, Seconds};

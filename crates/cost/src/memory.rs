@@ -8,7 +8,7 @@ use taper_plan::inference::ExecutionOrder;
 use taper_plan::{InferencePlan, TrainingPlan};
 
 use crate::timeline::Timeline;
-use crate::{Bytes, Error, Result, UnitCost, UnitKind, training_units};
+use crate::{Bytes, Error, Macs, Result, UnitCost, UnitKind, training_units};
 
 /// What inference keeps in memory between runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub struct TrainingMemory {
     pub images: Bytes,
     /// What kernels need beside: a dense convolution finishes the gradient of its output in a copy, the largest of which is kept.
     pub scratch: Bytes,
+    /// What is multiplied again on the way back, because it was not kept.
+    pub recomputed: Macs,
     /// What lives when: every unit forward, and again on the way back.
     pub timeline: Timeline,
 }
@@ -128,22 +130,61 @@ pub fn training_memory(
     graph: &Graph,
     outputs: &[&str],
     trained: &[bool],
-    shape @ [n, h, w]: [usize; 3],
+    shape @ [_, h, w]: [usize; 3],
     slots: usize,
 ) -> Result<TrainingMemory> {
     let refused = |source| Error::Plan { h, w, source: Box::new(source) };
     let plan = TrainingPlan::new(graph, outputs, trained).map_err(refused)?;
+    training_memory_of(graph, &plan, shape, slots)
+}
+
+/// [`training_memory`] of a plan: one that begins above what is frozen, or computes a part again instead of keeping it.
+///
+/// # Errors
+/// As [`training_memory`].
+///
+/// # Examples
+/// ```
+/// use taper_graph::{Activation, Bias, Conv, GraphBuilder};
+/// use taper_plan::{Recompute, TrainingPlan};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut b = GraphBuilder::new(3)?;
+/// let mut xs = b.input();
+/// for i in 0..16 {
+///     xs = b.conv(&format!("conv{i}"), xs, Conv::dense(8, 3, 1), Bias::Without)?;
+///     xs = b.activation(&format!("act{i}"), xs, Activation::Relu)?;
+/// }
+/// b.output("features", xs)?;
+/// let graph = b.build()?;
+/// let plan = TrainingPlan::new(&graph, &["features"], &[true; 16])?;
+/// let kept = taper_cost::training_memory_of(&graph, &plan, [1, 32, 32], 1)?;
+/// let plan = plan.recomputing(Recompute::Segments);
+/// let again = taper_cost::training_memory_of(&graph, &plan, [1, 32, 32], 1)?;
+/// // A little over twice the root of 16 maps, for up to one more forward pass.
+/// assert!(2 * again.arena.0 < kept.arena.0 + kept.arena.0 / 4);
+/// assert!(again.recomputed < taper_cost::macs(&graph, 32, 32)?);
+/// # Ok(()) }
+/// ```
+pub fn training_memory_of(
+    graph: &Graph,
+    plan: &TrainingPlan,
+    shape @ [n, h, w]: [usize; 3],
+    slots: usize,
+) -> Result<TrainingMemory> {
+    let refused = |source| Error::Plan { h, w, source: Box::new(source) };
     let memory = plan.memory(graph, shape).map_err(refused)?;
-    let timeline = Timeline::of_training(graph, &plan, &memory);
+    let timeline = Timeline::of_training(graph, plan, &memory);
     let gradients = params(graph, |param| plan.trained[param]);
-    let units = training_units(graph, &plan, [h, w])?;
+    let units = training_units(graph, plan, [h, w])?;
     let is_dense = |unit: &&UnitCost| {
         let is_dense = matches!(unit.shape.kind, UnitKind::Dense | UnitKind::Grouped);
         is_dense && plan.routes.needs[plan.fused.units[unit.unit].output]
     };
     let dense = units.iter().filter(is_dense);
     let scratch = dense.map(|unit| Bytes::of_elements(unit.shape.written).times(n)).max();
+    let again = memory.again.iter().flatten().map(|&unit| units[unit].work.macs.times(n));
     Ok(TrainingMemory {
+        recomputed: again.sum(),
         params: params(graph, |_| true),
         optimizer: gradients.times(slots),
         gradients,

@@ -3,6 +3,7 @@
 //! Above: `memory`. Below: `taper-plan`'s live ranges. Not here: where tensors lie (`taper-plan`).
 
 use taper_graph::{Graph, NodeId};
+use taper_plan::training::Step;
 use taper_plan::{InferenceMemory, InferencePlan, LiveRange, TrainingMemory, TrainingPlan};
 
 use crate::Bytes;
@@ -38,6 +39,8 @@ pub enum Pass {
     Forward,
     /// From the loss to the image.
     Backward,
+    /// Again, on the way back, because what it wrote was not kept.
+    Again,
 }
 
 /// A tensor in memory.
@@ -73,18 +76,22 @@ impl Timeline {
 
     pub(crate) fn of_training(graph: &Graph, plan: &TrainingPlan, memory: &TrainingMemory) -> Self {
         let (units, routes) = (&plan.fused.units, &plan.routes);
-        let n = units.len();
-        let forward = units.iter().enumerate().map(|(u, unit)| (u, unit.node, Pass::Forward));
-        let backward = units.iter().enumerate().rev();
-        let backward = backward.filter(|(_, unit)| routes.needs[unit.output]);
-        let backward = backward.map(|(u, unit)| (2 * n - u, unit.node, Pass::Backward));
+        let time = |(moment, step): (usize, Step)| match step {
+            Step::Forward(u) => Some((moment, units[u].node, Pass::Forward)),
+            Step::Recompute(u) => Some((moment, units[u].node, Pass::Again)),
+            Step::Backward(u) if routes.needs[units[u].output] => {
+                Some((moment, units[u].node, Pass::Backward))
+            }
+            Step::Backward(_) | Step::Turn => None,
+        };
+        let times: Vec<_> = memory.steps().enumerate().filter_map(time).collect();
         let mut names: Vec<(NodeId, bool)> =
             plan.fused.values.iter().map(|value| (value.node, false)).collect();
         let of_buffer = |buffer| routes.buffers.iter().position(|it| *it == Some(buffer));
         let gradients = (0..routes.n_buffers)
             .map(|buffer| (plan.fused.values[of_buffer(buffer).unwrap_or(0)].node, true));
         names.extend(gradients);
-        let times: Vec<_> = forward.chain(backward).collect();
+        names.extend(memory.dropped.iter().map(|&v| (plan.fused.values[v].node, false)));
         Self::new(graph, &memory.lives, &times, &names)
     }
 

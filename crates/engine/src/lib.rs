@@ -47,4 +47,5 @@ pub use spread::Spread;
 pub use taper_kernels::{Cpu, Device, Isa, Real, Reference};
 /// What a program that runs a model file needs beside a session.
 pub use taper_model::{Interpolation, Model, Precision, Preprocess};
+pub use taper_plan::Recompute;
 pub use train::{BatchPart, ObserveParts, SumOverParts, Trainer};

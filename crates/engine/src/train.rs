@@ -20,7 +20,7 @@ mod watch;
 use taper_graph::{Graph, NodeId, ParamId};
 use taper_kernels::{AlignedBuf, Device, Real};
 use taper_plan::training::{GradientOrder, GradientRoutes};
-use taper_plan::{FusedGraph, TrainingPlan};
+use taper_plan::{FusedGraph, Recompute, TrainingPlan};
 
 use crate::error::{check_len, check_params};
 use crate::{Error, Result};
@@ -38,6 +38,7 @@ pub struct Trainer<T: Real, D: Device<T>> {
     routes: GradientRoutes,
     order: GradientOrder,
     trained: Vec<bool>,
+    recompute: Recompute,
     device: D,
     norms: Vec<NormState<T>>,
     arena: AlignedBuf<T>,
@@ -119,14 +120,51 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         self.replanned(TrainingPlan::in_evaluation_mode)
     }
 
+    /// The same, with this computed again in the backward pass instead of kept from the forward pass: outputs, gradients and statistics
+    /// have the same bits. What is computed again does not count as another forward pass: no statistics move, and what was dropped is
+    /// dropped again.
+    ///
+    /// # Examples
+    /// ```
+    /// use taper_engine::{Recompute, Reference, Trainer};
+    /// use taper_graph::{Activation, Bias, Conv, GraphBuilder};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut b = GraphBuilder::new(1)?;
+    /// let mut xs = b.input();
+    /// for i in 0..16 {
+    ///     xs = b.conv(&format!("conv{i}"), xs, Conv::dense(1, 3, 1), Bias::Without)?;
+    ///     xs = b.activation(&format!("act{i}"), xs, Activation::Silu)?;
+    /// }
+    /// b.output("xs", xs)?;
+    /// let graph = b.build()?;
+    ///
+    /// let (params, images) = (vec![&[0.1; 9][..]; 16], [0.5; 64]);
+    /// let step = |recompute| -> taper_engine::Result<(usize, Vec<Vec<f64>>)> {
+    ///     let mut trainer = Trainer::new(&graph, "xs", &[true; 16], Reference)?.recomputing(recompute);
+    ///     let mut gradients = vec![Vec::new(); 16];
+    ///     trainer.forward(&params, &images, [1, 8, 8], 0)?;
+    ///     trainer.backward(&params, &[1.0; 64], &mut gradients)?;
+    ///     Ok((trainer.arena_bytes(), gradients))
+    /// };
+    /// let (kept, again) = (step(Recompute::Nothing)?, step(Recompute::Segments)?);
+    /// assert_eq!(again.1, kept.1);
+    /// assert!(2 * again.0 < kept.0 + kept.0 / 4);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn recomputing(self, recompute: Recompute) -> Self {
+        self.replanned(|plan| plan.recomputing(recompute))
+    }
+
     fn replanned(self, change: impl FnOnce(TrainingPlan) -> TrainingPlan) -> Self {
-        let Self { graph, fused, routes, trained, device, .. } = self;
-        Self::of_plan(&graph, change(TrainingPlan { fused, routes, trained }), device)
+        let Self { graph, fused, routes, trained, recompute, device, .. } = self;
+        let plan = TrainingPlan { fused, routes, trained, recompute };
+        Self::of_plan(&graph, change(plan), device)
     }
 
     fn of_plan(graph: &Graph, plan: TrainingPlan, device: D) -> Self {
         let order = GradientOrder::new(graph, &plan);
-        let TrainingPlan { fused, routes, trained } = plan;
+        let TrainingPlan { fused, routes, trained, recompute } = plan;
         let channels = |id: ParamId| graph.param(id).len();
         let norms = fused
             .values
@@ -142,6 +180,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             routes,
             order,
             trained,
+            recompute,
             device,
             arena: AlignedBuf::default(),
             outputs: Vec::new(),
@@ -245,7 +284,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
     fn prepared_for(&self, last: Option<Prepared>, shape: [usize; 3]) -> Result<Prepared> {
         match last.filter(|last| last.memory.shape == shape) {
             Some(last) => Ok(last),
-            None => Prepared::new(&self.graph, &self.fused, &self.routes, shape),
+            None => Prepared::new(&self.graph, &self.fused, &self.routes, self.recompute, shape),
         }
     }
 

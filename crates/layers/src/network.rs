@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device, Module, Tensor, Var, backprop::GradStore};
-use taper_engine::{Session, SessionOptions};
+use taper_engine::{Recompute, Session, SessionOptions};
 use taper_graph::Graph;
 use taper_model::{Model, Preprocess, Provenance, Task};
 
@@ -144,9 +144,16 @@ impl Network {
     /// Runs on so many threads; 0, the default, means all cores. The number changes the last bits of results.
     #[must_use]
     pub fn with_threads(mut self, threads: usize) -> Self {
-        let (outputs, mode) = (self.runner.outputs.clone(), self.runner.mode);
-        self.runner = Arc::new(Runner::new(self.graph().clone(), outputs, threads, mode));
+        self.runner = Arc::new(self.runner.changed(|runner| runner.threads = threads));
         self.compiled = Mutex::default();
+        self
+    }
+
+    /// Keeps all that the way back needs, which is the default, or computes a part of it again (gradient checkpointing): the same bits, in
+    /// less memory and more time.
+    #[must_use]
+    pub fn recomputing(mut self, recompute: Recompute) -> Self {
+        self.runner = Arc::new(self.runner.changed(|runner| runner.recompute = recompute));
         self
     }
 
@@ -162,8 +169,7 @@ impl Network {
             self.graph().output(name)?;
         }
         let outputs = names.iter().map(|&name| name.to_owned()).collect();
-        let Runner { threads, mode, .. } = *self.runner;
-        self.runner = Arc::new(Runner::new(self.graph().clone(), outputs, threads, mode));
+        self.runner = Arc::new(self.runner.changed(|runner| runner.outputs = outputs));
         self.compiled = Mutex::default();
         Ok(self)
     }

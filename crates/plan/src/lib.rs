@@ -40,7 +40,7 @@ pub use error::{Error, Result};
 pub use fused::{FusedGraph, Unit, UnitOp, Value};
 pub use inference::{InferenceMemory, InferencePlan};
 pub use memory::{ALIGNMENT, LiveRange, MemoryPlan, peak};
-pub use training::{TrainingMemory, TrainingPlan};
+pub use training::{Recompute, TrainingMemory, TrainingPlan};
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,8 @@ use taper_graph::{
 };
 
 use crate::fused::Lowering;
-use crate::{Error, FusedGraph, InferencePlan, TrainingPlan, UnitOp};
+use crate::training::Step;
+use crate::{Error, FusedGraph, InferencePlan, Recompute, TrainingPlan, UnitOp};
 
 fn ops(graph: &Graph, output: NodeId) -> Vec<UnitOp> {
     let fused = FusedGraph::new(graph, &[output]).unwrap();
@@ -83,4 +84,63 @@ fn batches_that_cannot_be_laid_out_and_marks_of_another_graph_are_refused() {
     let refused = TrainingPlan::new(&graph, &["ys"], &trained[1..]).unwrap_err();
     assert!(matches!(refused, Error::Marks { got, expected } if got + 1 == expected));
     assert!(matches!(TrainingPlan::new(&graph, &["logits"], &trained), Err(Error::Graph(_))));
+}
+
+/// A chain of so many convolutions.
+fn chain(length: usize) -> (Graph, TrainingPlan) {
+    let mut b = GraphBuilder::new(4).unwrap();
+    let mut xs = b.input();
+    for i in 0..length {
+        xs = b.conv(&format!("conv{i}"), xs, Conv::dense(4, 3, 1), Bias::Without).unwrap();
+        xs = b.activation(&format!("act{i}"), xs, Activation::Relu).unwrap();
+    }
+    b.output("xs", xs).unwrap();
+    let graph = b.build().unwrap();
+    let plan = TrainingPlan::new(&graph, &["xs"], &vec![true; length]).unwrap();
+    (graph, plan)
+}
+
+#[test]
+fn a_chain_is_cut_into_about_as_many_segments_as_each_has_units() {
+    let map = 4 * 8 * 8;
+    for (length, most) in [(16, 10), (64, 18), (256, 34)] {
+        let (graph, plan) = chain(length);
+        let kept = plan.memory(&graph, [1, 8, 8]).unwrap();
+        assert_eq!(kept.total, (length + 3) * map, "the image, all maps, two gradients");
+        assert!(kept.dropped.is_empty() && kept.again.iter().all(Vec::is_empty));
+        let plan = plan.recomputing(Recompute::Segments);
+        let memory = plan.memory(&graph, [1, 8, 8]).unwrap();
+        // Twice the root, the image, and two gradients.
+        assert!(memory.total <= most * map, "{} maps for {length} units", memory.total / map);
+        assert!(memory.dropped.len() < length);
+    }
+}
+
+#[test]
+fn what_is_dropped_is_there_again_before_it_is_read_on_the_way_back() {
+    let (graph, plan) = chain(16);
+    let plan = plan.recomputing(Recompute::Segments);
+    let memory = plan.memory(&graph, [1, 8, 8]).unwrap();
+    let mut is_there: Vec<bool> = (0..17).map(|v| !memory.dropped.contains(&v)).collect();
+    let steps: Vec<Step> = memory.steps().collect();
+    assert_eq!(
+        steps[..17],
+        [&(0..16).map(Step::Forward).collect::<Vec<_>>()[..], &[Step::Turn]].concat()
+    );
+    for step in &steps[17..] {
+        match *step {
+            Step::Recompute(u) => {
+                let unit = &plan.fused.units[u];
+                assert!(unit.inputs.iter().all(|&v| is_there[v]) && !is_there[unit.output]);
+                is_there[unit.output] = true;
+            }
+            Step::Backward(u) => {
+                let unit = &plan.fused.units[u];
+                assert!(unit.inputs.iter().chain([&unit.output]).all(|&v| is_there[v]), "unit {u}");
+            }
+            Step::Forward(_) | Step::Turn => unreachable!("the forward pass is over"),
+        }
+    }
+    let moved = |v: usize| memory.restored[v] != memory.stored[v];
+    assert!((0..17).all(|v| memory.dropped.contains(&v) || !moved(v)));
 }

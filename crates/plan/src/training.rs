@@ -1,11 +1,13 @@
 //! What a training step runs, where its gradients go, and where its tensors lie.
 //!
-//! Above: `taper-engine`, `taper-cost`. Below: `fused`, `training::{memory, order, routes}`. Not here: numbers, norms' statistics
+//! Above: `taper-engine`, `taper-cost`. Below: `fused`, `training::{memory, order, routes, schedule, segments}`. Not here: numbers, norms' statistics
 //! (`taper-engine`).
 
 mod memory;
 mod order;
 mod routes;
+mod schedule;
+mod segments;
 
 use taper_graph::{Graph, NodeId};
 
@@ -15,6 +17,7 @@ pub use memory::TrainingMemory;
 pub use order::GradientOrder;
 use routes::Statistics;
 pub use routes::{GradientRoutes, Route};
+pub use schedule::Step;
 
 impl Norm {
     /// Whether its scale or shift is trained.
@@ -22,6 +25,17 @@ impl Norm {
     pub fn is_trained(&self, trained: &[bool]) -> bool {
         self.params[..2].iter().any(|param| trained[param.index()])
     }
+}
+
+/// What of the forward pass is not kept for the way back, but computed again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recompute {
+    /// Nothing: fastest.
+    #[default]
+    Nothing,
+    /// All but what passes between segments of the network, which are cut so that the arena is smallest (gradient checkpointing, Chen et
+    /// al. 2016, <https://arxiv.org/abs/1604.06174>). Gradients have the same bits, and take up to one forward pass more.
+    Segments,
 }
 
 /// The units of a training step, and where its gradients go.
@@ -33,6 +47,8 @@ pub struct TrainingPlan {
     pub routes: GradientRoutes,
     /// The parameters that get a gradient, by [`ParamId`](taper_graph::ParamId); buffers never do.
     pub trained: Vec<bool>,
+    /// What is computed again instead of kept.
+    pub recompute: Recompute,
 }
 
 impl TrainingPlan {
@@ -62,7 +78,7 @@ impl TrainingPlan {
     /// # Errors
     /// As [`TrainingPlan::new`].
     pub fn above(graph: &Graph, outputs: &[&str], trained: &[bool]) -> Result<(Self, Vec<NodeId>)> {
-        let Self { fused, routes, trained } = Self::new(graph, outputs, trained)?;
+        let Self { fused, routes, trained, .. } = Self::new(graph, outputs, trained)?;
         let is_fixed = |unit: &crate::Unit| !routes.needs[unit.output] && !unit.op.drops();
         let (fused, nodes) = fused.above(is_fixed);
         Ok((Self::of(fused, trained), nodes))
@@ -88,23 +104,31 @@ impl TrainingPlan {
         Ok((Self::of(fused, vec![false; graph.params().len()]), given))
     }
 
+    /// The same, with this computed again instead of kept.
+    #[must_use]
+    pub fn recomputing(self, recompute: Recompute) -> Self {
+        Self { recompute, ..self }
+    }
+
     /// The same without dropout.
     #[must_use]
     pub fn without_dropout(self) -> Self {
-        let Self { mut fused, trained, .. } = self;
+        let Self { mut fused, trained, recompute, .. } = self;
         drop_nothing(&mut fused);
-        Self::of(fused, trained)
+        Self::of(fused, trained).recomputing(recompute)
     }
 
     /// The same in evaluation mode: norms that are trained use their running statistics too, as constants, and nothing is dropped.
     #[must_use]
     pub fn in_evaluation_mode(self) -> Self {
-        let Self { fused, trained, .. } = self.without_dropout();
-        Self { routes: GradientRoutes::new(&fused, &trained, Statistics::Running), fused, trained }
+        let Self { fused, trained, recompute, .. } = self.without_dropout();
+        let routes = GradientRoutes::new(&fused, &trained, Statistics::Running);
+        Self { routes, fused, trained, recompute }
     }
 
     fn of(fused: FusedGraph, trained: Vec<bool>) -> Self {
-        Self { routes: GradientRoutes::new(&fused, &trained, Statistics::Batch), fused, trained }
+        let routes = GradientRoutes::new(&fused, &trained, Statistics::Batch);
+        Self { routes, fused, trained, recompute: Recompute::Nothing }
     }
 
     /// Lays out the arena for batches of `[n, h, w]`.
@@ -112,7 +136,7 @@ impl TrainingPlan {
     /// # Errors
     /// For an empty batch, one that no address can reach, or an image that the graph does not take.
     pub fn memory(&self, graph: &Graph, shape: [usize; 3]) -> Result<TrainingMemory> {
-        TrainingMemory::new(graph, &self.fused, &self.routes, shape)
+        TrainingMemory::new(graph, &self.fused, &self.routes, self.recompute, shape)
     }
 }
 

@@ -43,6 +43,8 @@ pub struct ResumeOptions {
     pub cache_size: Option<u64>,
     /// The folder that they are kept in on disk.
     pub cache_dir: Option<PathBuf>,
+    /// Whether gradients are checkpointed from now on; the result has the same bits.
+    pub grad_checkpointing: Option<bool>,
     /// Another number of threads; sums are rounded otherwise then, and the result differs in its last bits.
     pub threads: Option<usize>,
 }
@@ -59,6 +61,7 @@ impl ResumeOptions {
             cache: None,
             cache_size: None,
             cache_dir: None,
+            grad_checkpointing: None,
             threads: None,
         }
     }
@@ -308,6 +311,7 @@ fn reopened(options: &ResumeOptions) -> Result<(Run, FineTuneOptions)> {
     asked.max_minutes = options.max_minutes;
     asked.trace.clone_from(&options.trace);
     asked.threads = options.threads.unwrap_or(asked.threads);
+    asked.grad_checkpointing = options.grad_checkpointing.unwrap_or(asked.grad_checkpointing);
     asked.check()?;
     Ok((run, asked))
 }

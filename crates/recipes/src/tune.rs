@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use candle_core::Device;
 use taper_data::batch::batch_ranges;
-use taper_layers::{Network, Parameter};
+use taper_layers::{Network, Parameter, Recompute};
 use taper_model::Model;
 use taper_optim::Optimizer;
 use taper_train::{
@@ -392,7 +392,11 @@ pub(crate) fn new_network(model: &Model, options: &FineTuneOptions) -> Result<Ne
     let network =
         Network::new(model, &Device::Cpu).and_then(|network| network.with_outputs(&[LOGITS]));
     let network = network.map_err(|source| Error::Train { source: source.into() })?;
-    Ok(network.with_threads(options.threads))
+    let recompute = match options.grad_checkpointing {
+        true => Recompute::Segments,
+        false => Recompute::Nothing,
+    };
+    Ok(network.with_threads(options.threads).recomputing(recompute))
 }
 
 #[cfg(test)]

@@ -133,7 +133,7 @@ fn over_time(paper: &mut Paper, [left, width]: [f64; 2], title: &str, timeline: 
         let height = (bottom - top) * moment.live.0 as f64 / peak.0 as f64;
         let color = match (i == timeline.peak, moment.pass) {
             (true, _) => ORANGE,
-            (false, Pass::Forward) => BLUE,
+            (false, Pass::Forward | Pass::Again) => BLUE,
             (false, Pass::Backward) => PURPLE,
         };
         rect(paper, [left + column * i as f64, bottom - height], [column, height], color, 0.75);

@@ -23,27 +23,47 @@ impl LatencyModel<'_> {
         graph: &Graph,
         outputs: &[&str],
         trained: &[bool],
+        shape @ [_, h, w]: [usize; 3],
+        slots: usize,
+    ) -> Result<Prediction> {
+        let refused = |source| Error::Plan { h, w, source: Box::new(source) };
+        let plan = TrainingPlan::new(graph, outputs, trained).map_err(refused)?;
+        self.training_step_of(graph, &plan, shape, slots)
+    }
+
+    /// [`LatencyModel::training_step`] of a plan, with what it computes again on the way back.
+    ///
+    /// # Errors
+    /// As [`LatencyModel::training_step`].
+    pub fn training_step_of(
+        &self,
+        graph: &Graph,
+        plan: &TrainingPlan,
         shape @ [n, h, w]: [usize; 3],
         slots: usize,
     ) -> Result<Prediction> {
         let refused = |source| Error::Plan { h, w, source: Box::new(source) };
         let forward = Fitted::new(self.calibration.mode(Mode::Forward, self.threads)?);
         let backward = Fitted::new(self.calibration.mode(Mode::Backward, self.threads)?);
-        let plan = TrainingPlan::new(graph, outputs, trained).map_err(refused)?;
         let memory = plan.memory(graph, shape).map_err(refused)?;
         let around = around(graph, Bytes::of_elements(memory.total));
-        let units = training_units(graph, &plan, [h, w])?;
+        let units = training_units(graph, plan, [h, w])?;
         let time = |fit: &Fit, sample: &UnitSample, work: &Work| {
             Seconds(fit.seconds(sample).unwrap_or_else(|| self.roof().bound(work).0))
         };
         let mut back_times = vec![Seconds(0.0); plan.fused.units.len()];
+        let mut forward_times = back_times.clone();
         let unit = |unit: &UnitCost| {
             let (mut work, there) =
                 (unit.work.times(n), UnitSample::of_forward(unit, n, around, 0.0));
             let mut spent = time(&forward.units, &there, &work);
+            forward_times[unit.unit] = spent;
+            if memory.again.iter().flatten().any(|&again| again == unit.unit) {
+                (spent, work) = (spent + spent, work + work);
+            }
             if plan.routes.needs[plan.fused.units[unit.unit].output] {
-                let gradients = gradients(&plan, unit.unit);
-                let back = UnitSample::of_backward(&plan, unit, n, around, 0.0);
+                let gradients = gradients(plan, unit.unit);
+                let back = UnitSample::of_backward(plan, unit, n, around, 0.0);
                 let way_back = backward_work(&unit.work, gradients).times(n);
                 back_times[unit.unit] = time(&backward.units, &back, &way_back);
                 spent += back_times[unit.unit];
@@ -68,11 +88,14 @@ impl LatencyModel<'_> {
             + backward.samples.overhead;
         let passes = units.iter().map(|unit| unit.time).sum::<Seconds>();
         let (total, bound) = (passes + Seconds(rest), units.iter().map(|unit| unit.bound).sum());
+        for (unit, again) in memory.again.iter().enumerate() {
+            back_times[unit] += again.iter().map(|&again| forward_times[again]).sum::<Seconds>();
+        }
         let way_back: f64 = back_times.iter().map(|time| time.0).sum();
         let begin = Seconds(passes.0 - way_back + forward.samples.overhead);
         let gradients = Some(GradientTimes {
-            final_at: final_at(graph, &plan, begin, &back_times),
-            statistics: statistics(graph, &plan),
+            final_at: final_at(graph, plan, begin, &back_times),
+            statistics: statistics(graph, plan),
         });
         Ok(Prediction { total, bound, units, gradients })
     }

@@ -10,7 +10,7 @@ use taper_kernels::{Activation, ConvGradient, ConvShape, Device, Mask, Real, Sin
 use taper_plan::training::Route;
 
 use super::Trainer;
-use super::forward::source;
+use super::forward::{Pass, source};
 use super::norm::NormState;
 use super::prepared::Prepared;
 use crate::Result;
@@ -57,6 +57,8 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         }
     }
 
+    /// Computes what the unit needs and was dropped again, and goes through it backward.
+    ///
     /// Kernels write a parameter's gradient: what units behind this one wrote, which have the same parameter, is added.
     pub(super) fn backward_adding(
         &mut self,
@@ -65,6 +67,9 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         params: &[&[T]],
         gradients: &mut [Vec<T>],
     ) -> Result<()> {
+        for &again in &prepared.memory.again[unit] {
+            self.forward_unit(prepared, again, params, Pass::Back)?;
+        }
         if self.order.added[unit].is_empty() {
             return self.backward_unit(prepared, unit, params, gradients);
         }
@@ -180,7 +185,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
     ) {
         let Self { arena, norms, device, .. } = self;
         let (_, others) = around(arena, &(0..0));
-        let read = |value: usize| source(prepared, norms, &others, value);
+        let read = |value: usize| source(prepared, norms, &others, (value, Pass::Back));
         work(device, others.get(&prepared.memory.gradients[from]), &read);
     }
 
@@ -198,12 +203,13 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         let mut sums = take_sums(&mut self.norms, tallied);
         let Self { arena, norms, device, .. } = self;
         let (out, others) = around(arena, &memory.gradients[v]);
-        let mask = finish.then(|| Mask { source: source(prepared, norms, &others, v) });
+        let mask =
+            finish.then(|| Mask { source: source(prepared, norms, &others, (v, Pass::Back)) });
         let mask = mask.filter(|m| m.source.activation != Activation::Identity);
-        let tally = tallied.map(|t| tally_of(norms, others.get(&memory.stored[t]), t, &mut sums));
+        let tally = tallied.map(|t| tally_of(norms, others.get(&memory.restored[t]), t, &mut sums));
         let gradient = from.map_or(&[][..], |value| others.get(&memory.gradients[value]));
         let c = memory.extents[v].channels();
-        let read = |value: usize| source(prepared, norms, &others, value);
+        let read = |value: usize| source(prepared, norms, &others, (value, Pass::Back));
         work(device, c, gradient, Sink { out, accumulate, mask, tally }, &read);
         put_sums(norms, tallied, sums);
     }
@@ -232,17 +238,17 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         let tally = routes.tallies[input].filter(|_| finish);
         let mut sums = take_sums(norms, tally);
         let (dx, others): (_, Others<'_, T>) = around(arena, range);
-        let xs = source(prepared, norms, &others, input);
+        let xs = source(prepared, norms, &others, (input, Pass::Back));
         let masked = finish && xs.activation != Activation::Identity;
         let sink = routes.needs[input].then(|| Sink {
             out: dx,
             accumulate,
             mask: masked.then_some(Mask { source: xs }),
-            tally: tally.map(|t| tally_of(norms, others.get(&memory.stored[t]), t, &mut sums)),
+            tally: tally.map(|t| tally_of(norms, others.get(&memory.restored[t]), t, &mut sums)),
         });
         let dz = others.get(&memory.gradients[out]);
         // With running statistics the factor of `y` is zero: read `dz` in its place, which is in cache.
-        let y = if batch { others.get(&memory.stored[out]) } else { dz };
+        let y = if batch { others.get(&memory.restored[out]) } else { dz };
         let gradient = ConvGradient { dz, norm: norms[out].gradient(y) };
         let [weight_id, bias_id] = [weight, bias].map(|id| id.filter(|id| trained[id.index()]));
         let mut take =

@@ -2,6 +2,8 @@
 //!
 //! Above: `train`. Below: `taper-kernels`, `kernel`, `train::norm`. Not here: where tensors lie (`taper-plan`).
 
+use std::ops::Range;
+
 use taper_kernels::{Activation, Device, Epilogue, Moments, Real, Source};
 
 use super::Trainer;
@@ -12,14 +14,31 @@ use crate::error::check_len;
 use crate::kernel::Kernel;
 use crate::{Error, Result, random};
 
+/// The first time that a unit runs, or again on the way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pass {
+    Forward,
+    Back,
+}
+
+impl Pass {
+    /// Where value `v` lies.
+    pub(super) fn place(self, prepared: &Prepared, v: usize) -> &Range<usize> {
+        match self {
+            Self::Forward => &prepared.memory.stored[v],
+            Self::Back => &prepared.memory.restored[v],
+        }
+    }
+}
+
 /// Value `v` as its readers see it.
 pub(super) fn source<'a, T: Real>(
     prepared: &Prepared,
     norms: &'a [NormState<T>],
     others: &Others<'a, T>,
-    v: usize,
+    (v, pass): (usize, Pass),
 ) -> Source<'a, T> {
-    let data = others.get(&prepared.memory.stored[v]);
+    let data = others.get(pass.place(prepared, v));
     Source { data, affine: norms[v].affine(), activation: prepared.activations[v] }
 }
 
@@ -51,7 +70,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             return Err(Error::SingleValue { node, batch: prepared.memory.shape[0], h, w });
         }
         for unit in 0..self.fused.units.len() {
-            self.forward_unit(prepared, unit, params)?;
+            self.forward_unit(prepared, unit, params, Pass::Forward)?;
             done(unit);
         }
         self.read_outputs(prepared);
@@ -84,20 +103,22 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         Ok(())
     }
 
+    /// Runs a unit. One that runs again writes the same numbers to another place, and knows its norm's statistics.
     pub(super) fn forward_unit(
         &mut self,
         prepared: &Prepared,
         unit_idx: usize,
         params: &[&[T]],
+        pass: Pass,
     ) -> Result<()> {
         let Self { fused, arena, norms, device, routes, seed, ones, .. } = self;
         let memory = &prepared.memory;
         let unit = &fused.units[unit_idx];
         let out = unit.output;
-        let (y, others) = around(arena, &memory.stored[out]);
+        let (y, others) = around(arena, pass.place(prepared, out));
         // The state of the written value is taken out, so that those of the read ones can be borrowed.
         let mut state = std::mem::take(&mut norms[out]);
-        let source = |i: usize| source(prepared, norms, &others, unit.inputs[i]);
+        let source = |i: usize| source(prepared, norms, &others, (unit.inputs[i], pass));
         let xs = source(0);
         let extent = memory.extents[unit.inputs[0]];
         let ([h, w], c, n) = (extent.size(), extent.channels(), memory.shape[0]);
@@ -108,10 +129,11 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
                 let weight = weight.map_or_else(|| &ones[..c], |weight| params[weight.index()]);
                 let bias = bias.map(|b| params[b.index()]);
                 let epilogue = Epilogue { bias, ..Epilogue::default() };
-                let moments = routes.batch_norms[out]
-                    .then_some(Moments { mean: &mut state.mean, var: &mut state.var });
+                let is_new = routes.batch_norms[out] && pass == Pass::Forward;
+                let moments =
+                    is_new.then_some(Moments { mean: &mut state.mean, var: &mut state.var });
                 device.conv_forward(shape, xs, weight, epilogue, y, moments);
-                if let Some(norm) = fused.values[out].norm.filter(|_| routes.batch_norms[out]) {
+                if let Some(norm) = fused.values[out].norm.filter(|_| is_new) {
                     state.prepare(&norm, params);
                 }
             }
@@ -142,7 +164,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         outputs.resize_with(fused.outputs.len(), Vec::new);
         for (output, &v) in outputs.iter_mut().zip(&fused.outputs) {
             let c = prepared.memory.extents[v].channels();
-            let xs = source(prepared, norms, &others, v);
+            let xs = source(prepared, norms, &others, (v, Pass::Forward));
             output.resize(xs.data.len(), T::default());
             device.copy(c, xs, output);
         }

@@ -5,7 +5,7 @@
 use taper_graph::Graph;
 use taper_kernels::Activation;
 use taper_plan::training::GradientRoutes;
-use taper_plan::{FusedGraph, TrainingMemory};
+use taper_plan::{FusedGraph, Recompute, TrainingMemory};
 
 use crate::Result;
 use crate::kernel::{Kernel, activations, kernels};
@@ -24,9 +24,10 @@ impl Prepared {
         graph: &Graph,
         fused: &FusedGraph,
         routes: &GradientRoutes,
+        recompute: Recompute,
         shape: [usize; 3],
     ) -> Result<Self> {
-        let memory = TrainingMemory::new(graph, fused, routes, shape)?;
+        let memory = TrainingMemory::new(graph, fused, routes, recompute, shape)?;
         let kernels = kernels(graph, fused, &memory.extents, shape[0])?;
         Ok(Self { memory, kernels, activations: activations(graph, fused)? })
     }

@@ -10,6 +10,7 @@ use taper_graph::ParamId;
 use taper_kernels::{AlignedBuf, Device, Real};
 
 use super::Trainer;
+use super::forward::Pass;
 use super::norm::NormState;
 use super::prepared::Prepared;
 use crate::error::{check_len, check_params};
@@ -82,7 +83,9 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         self.prepare_parts(parts)?;
         self.each_part(|trainer, i, prepared| trainer.begin(prepared, params, parts[i].given))?;
         for unit in 0..self.fused.units.len() {
-            self.each_part(|trainer, _, prepared| trainer.forward_unit(prepared, unit, params))?;
+            self.each_part(|trainer, _, prepared| {
+                trainer.forward_unit(prepared, unit, params, Pass::Forward)
+            })?;
             self.share_moments(self.fused.units[unit].output, params, sum)?;
         }
         self.each_part(|trainer, _, prepared| {

@@ -1,11 +1,11 @@
 //! What `cost` says of memory and work is what sessions and trainers really allocate and count.
 
-use taper_cost::{Bytes, Macs, inference_memory, training_memory};
-use taper_engine::{Cpu, Session, SessionOptions, Trainer};
+use taper_cost::{Bytes, Macs, inference_memory, training_memory, training_memory_of};
+use taper_engine::{Cpu, Recompute, Session, SessionOptions, Trainer};
 use taper_graph::Graph;
 use taper_model::{Model, Preprocess, Provenance, Tensor};
-use taper_plan::InferencePlan;
 use taper_plan::inference::ExecutionOrder;
+use taper_plan::{InferencePlan, TrainingPlan};
 
 /// The smallest network of each family, and those that have something of their own: gates, attention, parallel ways.
 const NETWORKS: [&str; 12] = [
@@ -94,6 +94,54 @@ fn sessions_and_trainers_that_ran_a_batch_allocated_what_cost_says() {
             trainer.forward(&params, &images[..2 * h * w * 3], [2, h, w], 0).unwrap();
             let memory = training_memory(graph, &["logits"], &trained, [2, h, w], 1).unwrap();
             assert_eq!(memory.arena, arena(trainer.arena_bytes()), "{name}");
+        }
+    }
+}
+
+/// Bytes of the arena with the gradients, statistics and outputs of a step on random weights.
+fn step(model: &Model, trained: &[bool], recompute: Recompute) -> (usize, Vec<Vec<f32>>) {
+    let [h, w] = model.preprocess().input_size;
+    let params: Vec<&[f32]> = model.tensors().iter().map(|t| t.data.as_slice()).collect();
+    let images: Vec<f32> = (0..2 * h * w * 3).map(|i| (i as f32 * 0.37).sin()).collect();
+    let trainer = Trainer::new(model.graph(), "logits", trained, Cpu::new(2)).unwrap();
+    let mut trainer = trainer.recomputing(recompute);
+    let mut gradients = vec![Vec::new(); params.len()];
+    let logits = trainer.forward(&params, &images, [2, h, w], 3).unwrap().to_vec();
+    trainer.backward(&params, &[0.1; 20], &mut gradients).unwrap();
+    let statistics = trainer.running_statistics(&params).into_iter().map(|(_, values)| values);
+    gradients.extend(statistics.chain([logits]));
+    (trainer.arena_bytes(), gradients)
+}
+
+#[test]
+fn trainers_that_compute_again_have_the_same_bits_in_the_memory_that_cost_says() {
+    let size @ [h, w] = [64, 96];
+    for name in NETWORKS {
+        let preprocess = Preprocess { input_size: size, ..Preprocess::imagenet() };
+        let graph = taper_zoo::create(name, 10).unwrap();
+        let classes = (0..10).map(|i| i.to_string()).collect();
+        let model = Model::random(graph, 1, preprocess, classes).unwrap();
+        let (graph, all) = (model.graph(), model.graph().params().len());
+        let half = (0..all).map(|i| i > all / 2).collect();
+        for trained in [vec![true; all], half] {
+            let kept = step(&model, &trained, Recompute::Nothing);
+            let again = step(&model, &trained, Recompute::Segments);
+            assert!(again.1 == kept.1, "{name}: other bits");
+            let plan = TrainingPlan::new(graph, &["logits"], &trained).unwrap();
+            let of = |recompute| {
+                let plan = plan.clone().recomputing(recompute);
+                training_memory_of(graph, &plan, [2, h, w], 1).unwrap()
+            };
+            let (kept_cost, cost) = (of(Recompute::Nothing), of(Recompute::Segments));
+            assert_eq!((kept_cost.arena, kept_cost.recomputed), (arena(kept.0), Macs(0)), "{name}");
+            assert_eq!(cost.arena, arena(again.0), "{name}");
+            let forward = Macs(2 * taper_cost::macs(graph, h, w).unwrap().0);
+            let is_smaller = again.0 < kept.0;
+            assert_eq!(cost.recomputed > Macs(0), is_smaller, "{name}");
+            assert!(cost.recomputed < forward, "{name}");
+            if trained[0] {
+                assert!(10 * again.0 < 9 * kept.0, "{name}: {} of {} bytes", again.0, kept.0);
+            }
         }
     }
 }

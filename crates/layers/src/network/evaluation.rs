@@ -7,7 +7,7 @@ use std::sync::Arc;
 use taper_engine::Session;
 
 use super::Network;
-use super::executor::{Mode, Runner};
+use super::executor::Mode;
 use crate::error::{Error, Result};
 use crate::parameter::with_values;
 
@@ -35,9 +35,7 @@ impl Network {
     /// ```
     #[must_use]
     pub fn in_evaluation_mode(mut self) -> Self {
-        let Runner { graph, outputs, threads, .. } = &*self.runner;
-        let runner = Runner::new(graph.clone(), outputs.clone(), *threads, Mode::Evaluation);
-        self.runner = Arc::new(runner);
+        self.runner = Arc::new(self.runner.changed(|runner| runner.mode = Mode::Evaluation));
         self
     }
 

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{Device, Tensor};
-use taper_engine::{Cpu, Session, Trainer};
+use taper_engine::{Cpu, Recompute, Session, Trainer};
 use taper_graph::{Graph, NodeId, ParamId};
 
 use super::lock;
@@ -28,6 +28,7 @@ pub(super) struct Runner {
     /// 0 means all cores.
     pub(super) threads: usize,
     pub(super) mode: Mode,
+    pub(super) recompute: Recompute,
     executor: Mutex<Option<Executor>>,
 }
 
@@ -134,7 +135,17 @@ impl Prefix {
 
 impl Runner {
     pub(super) fn new(graph: Graph, outputs: Vec<String>, threads: usize, mode: Mode) -> Self {
-        Self { graph, outputs, threads, mode, executor: Mutex::default() }
+        let (recompute, executor) = (Recompute::Nothing, Mutex::default());
+        Self { graph, outputs, threads, mode, recompute, executor }
+    }
+
+    /// One that differs in what `change` does to it.
+    pub(super) fn changed(&self, change: impl FnOnce(&mut Self)) -> Self {
+        let Self { graph, outputs, threads, mode, recompute, .. } = self;
+        let new = Self::new(graph.clone(), outputs.clone(), *threads, *mode);
+        let mut new = Self { recompute: *recompute, ..new };
+        change(&mut new);
+        new
     }
 
     /// Calls `f` with an executor for the parameters as they are frozen now.
@@ -172,6 +183,7 @@ impl Executor {
             Mode::Training => trainer,
             Mode::Evaluation => trainer.in_evaluation_mode(),
         };
+        let trainer = trainer.recomputing(runner.recompute);
         let shapes = graph.params().iter().map(|spec| spec.shape.clone()).collect();
         Ok(Self {
             graph: graph.clone(),

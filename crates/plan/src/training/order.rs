@@ -21,7 +21,7 @@ impl GradientOrder {
     /// The order of the gradients of a plan for `graph`.
     #[must_use]
     pub fn new(graph: &Graph, plan: &TrainingPlan) -> Self {
-        let TrainingPlan { fused, routes, trained } = plan;
+        let TrainingPlan { fused, routes, trained, .. } = plan;
         // By unit, without those that no gradient is computed for.
         let mut writes: Vec<Vec<ParamId>> = Vec::new();
         for unit in &fused.units {

@@ -395,7 +395,7 @@ fn timeline(timeline: &Timeline) -> (Vec<LiveTensorCost>, Vec<MomentCost>) {
     });
     let moments = timeline.moments.iter().map(|moment| MomentCost {
         name: moment.name.clone(),
-        is_backward: moment.pass == Pass::Backward,
+        is_backward: moment.pass != Pass::Forward,
         bytes: moment.live.0,
     });
     (tensors.collect(), moments.collect())

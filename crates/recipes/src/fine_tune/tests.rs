@@ -117,6 +117,31 @@ fn pictures_in_memory_give_the_model_of_the_same_pictures_in_a_folder_also_after
 }
 
 #[test]
+fn checkpointed_gradients_make_the_same_model_also_if_they_begin_in_the_middle_of_a_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let model = |run: &str| Model::load(at(run).join("model.safetensors")).unwrap();
+    let never = || AtomicBool::new(false);
+    let wanted = |run: &str, grad_checkpointing| FineTuneOptions {
+        grad_checkpointing,
+        freeze: "blocks.1".parse().unwrap(),
+        shards: 2,
+        ema: Some(0.5),
+        batch_size: 8,
+        ..options(&at(run))
+    };
+    fine_tune(&wanted("kept", false), &never(), &mut Silent).unwrap();
+    fine_tune(&wanted("again", true), &never(), &mut Silent).unwrap();
+    assert!(model("again") == model("kept"));
+
+    let stop = never();
+    fine_tune(&wanted("changed", false), &stop, &mut Stopper(&stop)).unwrap();
+    let run = ResumeOptions { grad_checkpointing: Some(true), ..ResumeOptions::new(at("changed")) };
+    resume(&run, &never(), &mut Silent).unwrap();
+    assert!(model("changed") == model("kept"));
+}
+
+#[test]
 fn a_data_set_that_cannot_be_meant_is_refused_before_anything_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");

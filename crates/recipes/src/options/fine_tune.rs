@@ -238,6 +238,10 @@ options! {
         trace: Option<PathBuf> = None => Place,
         /// The run's folder; the first free one of `runs/finetune-1`, `runs/finetune-2`, … when absent.
         out: Option<PathBuf> = None => Place,
+        /// Keep little of the forward pass for the backward pass, and compute the rest again (gradient checkpointing, Chen et al. 2016,
+        /// <https://arxiv.org/abs/1604.06174>): the same bits from less memory, in more time.
+        #[serde(default)]
+        grad_checkpointing: bool = false => Place,
         /// Threads of computing and of reading pictures; 0 for all there are.
         threads: usize = 0 => Place,
     }
