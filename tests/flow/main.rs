@@ -13,6 +13,7 @@ mod bad_models;
 mod bad_requests;
 mod bench;
 mod cost;
+mod demo;
 mod explain;
 mod families;
 mod finetune;

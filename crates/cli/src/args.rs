@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use taper_recipes::{MAX_THREADS, TableColumns, TargetWord};
 
-use crate::{bench, cost, eval, explain, finetune, look, models, predict, prune, ranks};
+use crate::{bench, cost, demo, eval, explain, finetune, look, models, predict, prune, ranks};
 
 /// Fine-tune, evaluate, use and measure efficient convolutional networks.
 #[derive(Debug, Parser)]
@@ -35,6 +35,8 @@ enum Command {
     Predict(predict::Flags),
     /// Draw what a model makes of pictures: filters, feature maps, what speaks for a class
     Look(look::Flags),
+    /// Try a model in the browser: a page of this machine that takes pictures
+    Demo(demo::Flags),
     /// Measure how long a model takes on this machine
     Bench(bench::Flags),
     /// Count what a network costs, before it runs: parameters, operations, memory, time
@@ -135,6 +137,7 @@ impl Request {
             Command::Eval(flags) => eval::run(flags),
             Command::Predict(flags) => predict::run(flags),
             Command::Look(flags) => look::run(flags),
+            Command::Demo(flags) => demo::run(flags),
             Command::Bench(flags) => bench::run(flags),
             Command::Cost(flags) => cost::run(*flags),
             Command::Prune(flags) => prune::run(*flags),

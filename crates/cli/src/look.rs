@@ -85,14 +85,16 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
 fn words(report: &LookReport) -> String {
     let mut lines: Vec<String> = Vec::new();
     for look in &report.images {
-        let class = &look.class;
-        lines.push(format!(
-            "{}\n  {:>5.1} %  {}: {}",
-            look.image,
-            100.0 * class.probability,
-            class.class,
-            look.heat_map.display()
-        ));
+        let (class, heat_map) = (&look.class, look.heat_map.display());
+        lines.push(look.image.clone());
+        if look.numbers.is_empty() {
+            let percent = 100.0 * class.probability;
+            lines.push(format!("  {percent:>5.1} %  {}: {heat_map}", class.class));
+        } else {
+            let numbers = look.numbers.iter();
+            lines.extend(numbers.map(|number| format!("  {:>9.3}  {}", number.value, number.name)));
+            lines.push(format!("  what speaks for {}: {heat_map}", class.class));
+        }
     }
     lines.extend(report.page.iter().map(|page| format!("everything: {}", page.display())));
     lines.join("\n")

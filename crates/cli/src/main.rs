@@ -7,6 +7,7 @@ mod augment;
 mod bench;
 mod confusion;
 mod cost;
+mod demo;
 mod download;
 mod eval;
 mod explain;

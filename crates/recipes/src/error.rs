@@ -46,6 +46,17 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// Nothing can listen at a port.
+    #[error(
+        "port {port} of this machine cannot be listened at: choose another one, or 0 for any that is free"
+    )]
+    Port {
+        /// The port.
+        port: u16,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
     /// The output file is there already.
     #[error("`{}` is there already: choose another file for `out`, or remove it first", path.display())]
     FileExists {

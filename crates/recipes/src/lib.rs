@@ -8,6 +8,7 @@ mod bench;
 mod calibration;
 mod cost;
 mod data;
+mod demo;
 mod download;
 mod error;
 mod evaluate;
@@ -44,6 +45,7 @@ pub use cost::{
     parse_bytes, parse_link, parse_ranks, parse_sweep, ranks_cost, run_cost, savings, sweep_costs,
     write_costs_csv, write_ranks_csv,
 };
+pub use demo::Demo;
 pub use error::{Error, Result};
 pub use evaluate::{evaluate, evaluate_on};
 pub use explain::{AxisSize, ExplainOptions, Explanation, ReceptiveField, explain};
@@ -54,9 +56,9 @@ pub use look::{look, look_observed};
 pub use observer::{Epoch, Event, Observer, RunPlan, Silent, Step};
 pub use options::{
     Augment, AugmentHelp, AugmentStep, BenchMode, BenchOptions, CacheKind, ClassWeights,
-    EvaluateOptions, FineTuneOptions, Labels, LookOptions, LossKind, MAX_THREADS, Numbers,
-    OptimizerKind, OptionValue, PredictOptions, Pretrained, Reduce, ReduceDtype, Role, Sampling,
-    Scaling, ScheduleKind, TableColumns, TargetWord,
+    DemoOptions, EvaluateOptions, FineTuneOptions, Labels, LookOptions, LossKind, MAX_THREADS,
+    Numbers, OptimizerKind, OptionValue, PredictOptions, Pretrained, Reduce, ReduceDtype, Role,
+    Sampling, Scaling, ScheduleKind, TableColumns, TargetWord,
 };
 pub use predict::{predict, predict_observed};
 pub use ranks::{group, must_be_alone};

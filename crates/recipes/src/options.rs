@@ -7,6 +7,7 @@
 mod augment;
 mod cache;
 mod choice;
+mod demo;
 mod fine_tune;
 mod list;
 mod look;
@@ -28,6 +29,7 @@ pub use choice::{
     BenchMode, CacheKind, ClassWeights, Labels, LossKind, OptimizerKind, Pretrained, Reduce,
     ReduceDtype, Sampling, Scaling, ScheduleKind, TargetWord,
 };
+pub use demo::DemoOptions;
 pub use fine_tune::FineTuneOptions;
 pub use list::{OptionValue, Role};
 pub use look::LookOptions;

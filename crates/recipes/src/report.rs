@@ -280,8 +280,11 @@ pub struct LookReport {
 pub struct Look {
     /// The file.
     pub image: String,
-    /// The likeliest classes, the likeliest first.
+    /// The likeliest classes, the likeliest first; none of a model that predicts numbers.
     pub predictions: Vec<ClassProbability>,
+    /// The predicted numbers by name, of a model that predicts numbers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub numbers: Vec<PredictedNumber>,
     /// The class whose evidence is shown.
     pub class: ClassProbability,
     /// The picture as the network sees it.

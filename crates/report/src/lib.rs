@@ -55,4 +55,5 @@ pub use page::{Bar, Block, Figure, Page, Section};
 pub use picture::Picture;
 pub use scale::Scale;
 pub use table::{Cell, Table};
+pub use theme::page as page_style;
 pub use unit::Unit;

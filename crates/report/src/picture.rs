@@ -3,6 +3,8 @@
 //! Above: `feature_map`, `filters`, `heat_map`, `page`. Below: the `image` crate. Not here: reading pictures (`data`), files.
 //! Pixels are `(h, w, 3)`, row by row.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 
@@ -155,6 +157,14 @@ impl Picture {
         encoder.write_image(&self.rgb, width, height, ExtendedColorType::Rgb8).map_err(failed)?;
         Ok(bytes)
     }
+
+    /// The picture as an address that holds all of it, `data:image/png;base64,…`.
+    ///
+    /// # Errors
+    /// As [`Picture::to_png`].
+    pub fn to_data_uri(&self) -> Result<String> {
+        Ok(format!("data:image/png;base64,{}", STANDARD.encode(self.to_png()?)))
+    }
 }
 
 #[cfg(test)]
@@ -167,6 +177,14 @@ mod tests {
         let read = image::load_from_memory(&picture.to_png().unwrap()).unwrap().into_rgb8();
         assert_eq!(read.dimensions(), (3, 2));
         assert_eq!(read.into_raw(), picture.rgb());
+    }
+
+    #[test]
+    fn an_address_holds_the_png() {
+        let picture = Picture::new(1, 1, vec![1, 2, 3]).unwrap();
+        let address = picture.to_data_uri().unwrap();
+        let png = STANDARD.decode(address.strip_prefix("data:image/png;base64,").unwrap()).unwrap();
+        assert_eq!(png, picture.to_png().unwrap());
     }
 
     #[test]

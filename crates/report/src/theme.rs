@@ -34,8 +34,9 @@ enum Theme {
     Dark,
 }
 
-/// The style sheet of a page.
-pub(crate) fn page() -> String {
+/// The style sheet of a [`Page`](crate::Page): colors as CSS variables in light and in dark, and the classes of its parts.
+#[must_use]
+pub fn page() -> String {
     let [light, dark] = [Theme::Light, Theme::Dark].map(variables);
     let series = series();
     format!(

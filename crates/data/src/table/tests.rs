@@ -315,3 +315,14 @@ fn tags_with_blanks_stay_whole_and_a_number_that_is_none_is_named() {
     let dataset = opened("t.csv", rows("path,a,b", cells), &options).unwrap();
     assert_eq!(dataset.kind(), TargetKind::Probabilities);
 }
+
+#[test]
+fn objects_of_names_and_numbers_are_probabilities() {
+    let rows = PICTURES.iter().zip([0.25, 1.0, 0.5, 0.0, 0.5, 1.0]).map(|(path, share)| {
+        let rest = 1.0 - share;
+        format!("{{\"image\": \"{path}\", \"labels\": {{\"ant\": {share}, \"bee\": {rest}}}}}\n")
+    });
+    let text: String = rows.collect();
+    let dataset = open("t.jsonl", text).unwrap();
+    assert_eq!((dataset.kind(), dataset.classes.len()), (TargetKind::Probabilities, 2));
+}

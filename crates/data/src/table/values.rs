@@ -64,7 +64,9 @@ fn told(table: &Records, columns: &Columns) -> TargetKind {
         [column] => {
             let is_plural = matches!(column.to_lowercase().as_str(), "labels" | "tags");
             let is_list = all(&|value| value.is_array());
-            if is_list || (is_plural && !all(&is_number)) {
+            if all(&Value::is_object) {
+                TargetKind::Probabilities
+            } else if is_list || (is_plural && !all(&is_number)) {
                 TargetKind::Labels
             } else if any_fraction && mostly_numbers(table, column) {
                 TargetKind::Numbers

@@ -57,6 +57,7 @@ pub(crate) fn write(
     Ok(Look {
         image: image.display().to_string(),
         predictions: seen.predictions.clone(),
+        numbers: seen.numbers.clone(),
         class: seen.class.clone(),
         input: png(folder.join("input.png"), &seen.input)?,
         heat_map: png(folder.join("heat-map.png"), &seen.heat)?,

@@ -6,8 +6,9 @@
 use std::path::Path;
 
 use taper_classifier::{ClassProbability, class_names, likeliest};
+use taper_data::Image;
 use taper_engine::Session;
-use taper_graph::nearest;
+use taper_graph::{Extent, nearest};
 use taper_model::{Model, Preprocess, Task};
 use taper_report::{HeatMap, Picture, feature_map, strongest};
 
@@ -16,6 +17,7 @@ use crate::look::cam::GradCam;
 use crate::look::layers::{Layer, choose, last_map};
 use crate::look::reader::Reader;
 use crate::options::LookOptions;
+use crate::report::PredictedNumber;
 use crate::setup;
 
 /// A network made ready to be looked into.
@@ -27,6 +29,7 @@ pub(crate) struct Inspector<'m> {
     pub(crate) evidence: GradCam<'m>,
     pub(crate) layers: Vec<Layer>,
     classes: Vec<String>,
+    n_classes: usize,
     task: Task,
     /// The class whose evidence is asked for.
     class: Option<usize>,
@@ -38,7 +41,10 @@ pub(crate) struct Inspector<'m> {
 pub(crate) struct Inspection {
     /// The network's input, as a picture again.
     pub(crate) input: Picture,
+    /// None of a model that predicts numbers.
     pub(crate) predictions: Vec<ClassProbability>,
+    /// Those of a model that predicts some, by name.
+    pub(crate) numbers: Vec<PredictedNumber>,
     /// Whose evidence `heat` shows.
     pub(crate) class: ClassProbability,
     /// The evidence over the input.
@@ -58,18 +64,34 @@ pub(crate) struct Channel {
 }
 
 impl<'m> Inspector<'m> {
+    /// Shows what the options ask for.
     pub(crate) fn new(model: &'m Model, options: &LookOptions) -> Result<Self> {
-        let (graph, threads) = (model.graph(), options.threads);
-        let refused = |source| engine(taper_engine::Error::Graph(source));
-        let size @ [h, w] = model.preprocess().input_size;
-        let extents = graph.extents(h, w).map_err(refused)?;
+        let extents = extents(model)?;
+        let layers = choose(model.graph(), &extents, &options.layers)?;
+        let mut inspector = Self::of_layers(model, &extents, layers, options.threads)?;
+        let (classes, n_classes) = (&inspector.classes, inspector.n_classes);
+        let class = options.class.as_deref().map(|name| class_of(name, classes, n_classes));
+        inspector.class = class.transpose()?;
+        (inspector.top, inspector.channels) = (options.top, options.channels);
+        Ok(inspector)
+    }
+
+    /// Shows the `top` likeliest classes and the evidence for the first, and no layer.
+    pub(crate) fn of_classes(model: &'m Model, top: usize, threads: usize) -> Result<Self> {
+        let inspector = Self::of_layers(model, &extents(model)?, Vec::new(), threads)?;
+        Ok(Self { top, ..inspector })
+    }
+
+    fn of_layers(
+        model: &'m Model,
+        extents: &[Extent],
+        layers: Vec<Layer>,
+        threads: usize,
+    ) -> Result<Self> {
+        let (graph, size) = (model.graph(), model.preprocess().input_size);
         let logits = graph.output("logits").map_err(refused)?;
-        let classes = class_names(model).map_err(setup::classifier)?;
-        let n_classes = extents[logits.index()].channels();
-        let class = options.class.as_deref().map(|name| class_of(name, &classes, n_classes));
-        let layers = choose(graph, &extents, &options.layers)?;
         let params: Vec<&[f32]> = model.tensors().iter().map(|t| t.data.as_slice()).collect();
-        let last = Layer::of(graph, &extents, last_map(graph, &extents))?;
+        let last = Layer::of(graph, extents, last_map(graph, extents))?;
         let evidence = GradCam::new(graph, params.clone(), last, threads)?;
         let layer_nodes = layers.iter().map(|layer| layer.node);
         let nodes: Vec<_> = std::iter::once(logits)
@@ -82,24 +104,47 @@ impl<'m> Inspector<'m> {
             session: Session::of_nodes(graph, &params, &nodes, size, threads).map_err(engine)?,
             evidence,
             layers,
-            classes,
+            classes: class_names(model).map_err(setup::classifier)?,
+            n_classes: extents[logits.index()].channels(),
             task: model.task(),
-            class: class.transpose()?,
-            top: options.top,
-            channels: options.channels,
+            class: None,
+            top: 1,
+            channels: 0,
         })
     }
 
     /// Reads a picture and looks at everything.
     pub(crate) fn look_at(&mut self, path: &Path) -> Result<Inspection> {
         let xs = self.reader.read(path)?;
+        self.inspect(&xs)
+    }
+
+    /// The network's input for a picture, `(h, w, 3)`, normalized.
+    pub(crate) fn see(&mut self, picture: &Image) -> taper_data::Result<Vec<f32>> {
+        self.reader.see(picture)
+    }
+
+    /// How many classes, labels or numbers the network answers with.
+    pub(crate) fn n_classes(&self) -> usize {
+        self.n_classes
+    }
+
+    /// Looks at everything in an input of the network.
+    pub(crate) fn inspect(&mut self, xs: &[f32]) -> Result<Inspection> {
         let size @ [h, w] = self.preprocess.input_size;
-        let values = self.session.run_all(&xs, [1, h, w]).map_err(engine)?;
+        let values = self.session.run_all(xs, [1, h, w]).map_err(engine)?;
         let (given, maps) = values[1..].split_at(self.evidence.given.len());
         let logits = &values[0];
         let mut predictions = likeliest(self.task, logits, &self.classes, logits.len());
         let chosen = predictions.iter().position(|found| Some(found.index) == self.class);
         let class = predictions[chosen.unwrap_or(0)].clone();
+        let mut numbers = Vec::new();
+        if self.task == Task::Regression {
+            predictions.clear();
+            let named = self.classes.iter().cloned().zip(logits.iter().copied());
+            numbers
+                .extend(named.map(|(name, value)| PredictedNumber { name, value: value.into() }));
+        }
         predictions.truncate(self.top);
         let layers = self.layers.iter().zip(maps);
         let layers = layers.map(|(layer, map)| strong_channels(map, layer.shape, self.channels));
@@ -107,10 +152,20 @@ impl<'m> Inspector<'m> {
         let heat = self.evidence.heat(given, size, class.index).map_err(engine)?;
         let [rows, columns, _] = self.evidence.layer.shape;
         let heat = HeatMap::new(rows, columns, &heat).map_err(draw)?;
-        let input = picture_of(&xs, self.preprocess).map_err(draw)?;
+        let input = picture_of(xs, self.preprocess).map_err(draw)?;
         let (is_warm, heat) = (heat.largest() > 0.0, heat.over(&input));
-        Ok(Inspection { input, predictions, class, heat, is_warm, layers })
+        Ok(Inspection { input, predictions, numbers, class, heat, is_warm, layers })
     }
+}
+
+/// The sizes of a network's nodes at its input's size.
+fn extents(model: &Model) -> Result<Vec<Extent>> {
+    let [h, w] = model.preprocess().input_size;
+    model.graph().extents(h, w).map_err(refused)
+}
+
+fn refused(source: taper_graph::Error) -> Error {
+    engine(taper_engine::Error::Graph(source))
 }
 
 /// The index of a class by its name, or else by its number.
@@ -187,7 +242,7 @@ mod tests {
         let preprocess =
             Preprocess { input_size: [16, 16], crop_pct: 1.0, ..Preprocess::imagenet() };
         let bytes: Vec<u8> = (0..=255).flat_map(|level| [level, 255 - level, level / 2]).collect();
-        let image = taper_data::Image::new(16, 16, bytes.clone()).unwrap();
+        let image = Image::new(16, 16, bytes.clone()).unwrap();
         let xs = Reader::new(&preprocess).unwrap().see(&image).unwrap();
         assert_eq!(picture_of(&xs, &preprocess).unwrap().rgb(), bytes);
     }

@@ -77,11 +77,13 @@ fn spread(evidence: &Layer, seen: &Inspection) -> Block {
     let input = figure(&seen.input, "The picture as the network sees it.".to_owned());
     let bars = seen.predictions.iter();
     let bars = bars.map(|found| Bar { label: found.class.clone(), share: found.probability });
-    Block::Spread {
-        figures: vec![input, figure(&seen.heat, heat)],
-        heading: "What it shows".to_owned(),
-        bars: bars.collect(),
-    }
+    let numbers = seen.numbers.iter().map(|number| format!("{}: {:.3}", number.name, number.value));
+    let numbers: Vec<String> = numbers.collect();
+    let heading = match numbers.is_empty() {
+        true => "What it shows".to_owned(),
+        false => numbers.join(", "),
+    };
+    Block::Spread { figures: vec![input, figure(&seen.heat, heat)], heading, bars: bars.collect() }
 }
 
 fn tiles(graph: &Graph, layer: &Layer, channels: &[Channel]) -> Block {
