@@ -14,6 +14,7 @@ mod bad_requests;
 mod bench;
 mod cost;
 mod demo;
+mod embed;
 mod explain;
 mod families;
 mod finetune;

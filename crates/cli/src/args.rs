@@ -9,7 +9,9 @@ use anyhow::Result;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use taper_recipes::{MAX_THREADS, TableColumns, TargetWord};
 
-use crate::{bench, cost, demo, eval, explain, finetune, look, models, predict, prune, ranks};
+use crate::{
+    bench, cost, demo, embed, eval, explain, finetune, look, models, predict, prune, ranks, similar,
+};
 
 /// Fine-tune, evaluate, use and measure efficient convolutional networks.
 #[derive(Debug, Parser)]
@@ -37,6 +39,10 @@ enum Command {
     Look(look::Flags),
     /// Try a model in the browser: a page of this machine that takes pictures
     Demo(demo::Flags),
+    /// Write what a network says of pictures before its classifier: a row of features each
+    Embed(embed::Flags),
+    /// Find the pictures of a folder that are most similar to one
+    Similar(similar::Flags),
     /// Measure how long a model takes on this machine
     Bench(bench::Flags),
     /// Count what a network costs, before it runs: parameters, operations, memory, time
@@ -138,6 +144,8 @@ impl Request {
             Command::Predict(flags) => predict::run(flags),
             Command::Look(flags) => look::run(flags),
             Command::Demo(flags) => demo::run(flags),
+            Command::Embed(flags) => embed::run(flags),
+            Command::Similar(flags) => similar::run(flags),
             Command::Bench(flags) => bench::run(flags),
             Command::Cost(flags) => cost::run(*flags),
             Command::Prune(flags) => prune::run(*flags),

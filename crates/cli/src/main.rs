@@ -9,6 +9,7 @@ mod confusion;
 mod cost;
 mod demo;
 mod download;
+mod embed;
 mod eval;
 mod explain;
 mod failure;
@@ -22,6 +23,7 @@ mod prune;
 mod ranks;
 mod scores;
 mod signals;
+mod similar;
 
 use std::process::ExitCode;
 

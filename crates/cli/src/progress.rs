@@ -153,6 +153,10 @@ impl Observer for Progress {
             Event::Caching { done, total } if done == total => {
                 self.say(&format!("the frozen backbone has seen all {total} pictures, once"));
             }
+            Event::Looked { done, total } if self.last_line.elapsed() >= EVERY => {
+                self.last_line = Instant::now();
+                self.say(&format!("  looked at {done} of {total} pictures"));
+            }
             Event::Part { name, number, of } => self.say(&format!("{number}/{of}: {name}")),
             Event::Resumed { epoch, step } => self.resumed(*epoch, *step),
             Event::Step(step) => self.step(step),

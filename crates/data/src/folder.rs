@@ -1,6 +1,6 @@
 //! A folder of pictures to a data set, in torchvision's layout.
 //!
-//! Above: `recipes`. Below: `layout`, `scan`, `split`, `listing`, `dataset`. Not here: decoding (`image`), batches (`loader`).
+//! Above: `recipes`. Below: `layout`, `scan`, `split`, `listing`, `whole`, `dataset`. Not here: decoding (`image`), batches (`loader`).
 //! `DIR/train/<class>/**` and `DIR/val/<class>/**` (or other names of the two: `layout`), or `DIR/<class>/**`, which is split.
 //! Classes are sorted by name, as torchvision sorts them. Where it differs: names that begin with a dot and systems' own folders are
 //! ignored, a file is judged by its content and not by its extension, what is no picture is skipped by name instead of ending the
@@ -10,6 +10,7 @@ pub(crate) mod layout;
 mod listing;
 mod scan;
 pub(crate) mod split;
+mod whole;
 
 use std::path::Path;
 

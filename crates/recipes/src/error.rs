@@ -223,6 +223,20 @@ pub enum Error {
         #[source]
         source: taper_data::Error,
     },
+    /// Pictures of which none could be read.
+    #[error("no picture of `{}` could be read; each is named above with its reason", path.display())]
+    NothingLeft {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file that does not hold what is compared.
+    #[error("`{}` holds no features of pictures that can be compared: {reason}", path.display())]
+    NoEmbeddings {
+        /// The file.
+        path: PathBuf,
+        /// What is missing or wrong there.
+        reason: String,
+    },
     /// A search that finds nothing.
     #[error("no network is called anything like `{query}`; the nearest name is `{nearest}`")]
     NoModel {

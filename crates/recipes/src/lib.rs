@@ -10,9 +10,11 @@ mod cost;
 mod data;
 mod demo;
 mod download;
+mod embed;
 mod error;
 mod evaluate;
 mod explain;
+mod features;
 mod fine_tune;
 mod groups;
 mod look;
@@ -26,6 +28,7 @@ mod relay;
 mod report;
 mod run;
 mod setup;
+mod similar;
 mod source;
 pub mod sparsify;
 mod task;
@@ -46,6 +49,7 @@ pub use cost::{
     write_costs_csv, write_ranks_csv,
 };
 pub use demo::Demo;
+pub use embed::{EmbedReport, embed};
 pub use error::{Error, Result};
 pub use evaluate::{evaluate, evaluate_on};
 pub use explain::{AxisSize, ExplainOptions, Explanation, ReceptiveField, explain};
@@ -56,9 +60,9 @@ pub use look::{look, look_observed};
 pub use observer::{Epoch, Event, Observer, RunPlan, Silent, Step};
 pub use options::{
     Augment, AugmentHelp, AugmentStep, BenchMode, BenchOptions, CacheKind, ClassWeights,
-    DemoOptions, EvaluateOptions, FineTuneOptions, Labels, LookOptions, LossKind, MAX_THREADS,
-    Numbers, OptimizerKind, OptionValue, PredictOptions, Pretrained, Reduce, ReduceDtype, Role,
-    Sampling, Scaling, ScheduleKind, TableColumns, TargetWord,
+    DemoOptions, EmbedOptions, EvaluateOptions, FineTuneOptions, Labels, LookOptions, LossKind,
+    MAX_THREADS, Numbers, OptimizerKind, OptionValue, PredictOptions, Pretrained, Reduce,
+    ReduceDtype, Role, Sampling, Scaling, ScheduleKind, SimilarOptions, TableColumns, TargetWord,
 };
 pub use predict::{predict, predict_observed};
 pub use ranks::{group, must_be_alone};
@@ -68,6 +72,7 @@ pub use report::{
     FineTuneReport, Look, LookLayer, LookReport, Mistake, PredictedNumber, Prediction, RanksReport,
     Review, Skipped, ZooModel,
 };
+pub use similar::{Neighbor, SimilarReport, similar};
 pub use taper_cost::what_if::Sweep;
 pub use taper_cost::{Bytes, Macs, Seconds};
 pub use taper_data::TargetKind;

@@ -79,6 +79,13 @@ pub enum Event<'a> {
         /// All pictures.
         total: usize,
     },
+    /// Pictures have been looked at, outside of a run.
+    Looked {
+        /// Pictures done.
+        done: usize,
+        /// All pictures.
+        total: usize,
+    },
     /// The run goes on where it was stopped or killed.
     Resumed {
         /// Epochs that are done.

@@ -8,6 +8,7 @@ mod augment;
 mod cache;
 mod choice;
 mod demo;
+mod embed;
 mod fine_tune;
 mod list;
 mod look;
@@ -30,6 +31,7 @@ pub use choice::{
     ReduceDtype, Sampling, Scaling, ScheduleKind, TargetWord,
 };
 pub use demo::DemoOptions;
+pub use embed::{EmbedOptions, SimilarOptions};
 pub use fine_tune::FineTuneOptions;
 pub use list::{OptionValue, Role};
 pub use look::LookOptions;

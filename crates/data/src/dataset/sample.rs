@@ -103,6 +103,12 @@ impl Sample {
         &self.target
     }
 
+    /// The same picture with another target.
+    #[must_use]
+    pub fn with_target(self, target: impl Into<Target>) -> Self {
+        Self { target: target.into(), ..self }
+    }
+
     /// The index of its class, if that is what the network should give.
     #[must_use]
     pub fn class(&self) -> Option<u32> {
