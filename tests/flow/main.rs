@@ -32,4 +32,5 @@ mod streams;
 mod taper;
 mod tasks;
 mod teaching;
+mod unknown;
 mod weights;

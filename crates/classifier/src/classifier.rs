@@ -11,16 +11,19 @@ use taper_data::random::Rng;
 use taper_data::transform::Resampler;
 use taper_engine::{Session, SessionOptions};
 use taper_graph::Extent;
-use taper_model::{Model, Task};
+use taper_model::{Confidence, Familiarity, Model, Task};
 
 use crate::error::{Error, Result};
 use crate::input::Input;
-use crate::likeliest::{ClassProbability, likeliest};
+use crate::likeliest::{ClassProbability, ranked};
 use crate::pool::{Pool, Worker};
 use crate::preprocess::eval_transform;
 
 /// The output that says what a picture shows.
 const LOGITS: &str = "logits";
+
+/// The output that says how a picture looks to the classifier.
+const FEATURES: &str = "pre_logits";
 
 /// Pictures of a batch that are in memory as the network's input at a time.
 const AT_ONCE: usize = 32;
@@ -57,13 +60,25 @@ impl ClassifierOptions {
 pub struct Classifier {
     classes: Vec<String>,
     task: Task,
+    confidence: Option<Confidence>,
     transform: Arc<dyn Transform>,
     pool: Pool,
 }
 
+/// What a picture shows, and whether it is like those that the classes were learned from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recognition {
+    /// The likeliest classes.
+    pub predictions: Vec<ClassProbability>,
+    /// [`Familiarity::score`] of the picture, from -1 to 1.
+    pub familiarity: f64,
+    /// Whether the picture is like those that the classes were learned from; of one that is not, the classes mean nothing.
+    pub is_known: bool,
+}
+
 impl fmt::Debug for Classifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { classes, task: _, transform, pool: _ } = self;
+        let Self { classes, task: _, confidence: _, transform, pool: _ } = self;
         write!(f, "Classifier({} classes, {transform:?})", classes.len())
     }
 }
@@ -97,10 +112,14 @@ impl Classifier {
         if got != expected {
             return Err(Error::Channels { expected, got });
         }
-        let session = SessionOptions { threads: options.threads, outputs: vec![LOGITS.to_owned()] };
+        let confidence = model.confidence().cloned();
+        let mut outputs = vec![LOGITS.to_owned()];
+        outputs.extend(familiarity(confidence.as_ref()).map(|_| FEATURES.to_owned()));
+        let session = SessionOptions { threads: options.threads, outputs };
         let session = Session::new(model, &session).map_err(engine)?;
         let classes = named(model.classes(), logits.channels());
-        Ok(Self { classes, task: model.task(), transform, pool: Pool::new(session) })
+        let (task, pool) = (model.task(), Pool::new(session));
+        Ok(Self { classes, task, confidence, transform, pool })
     }
 
     /// The classes' names, by their index in the logits; numbers if the model names none.
@@ -115,6 +134,12 @@ impl Classifier {
         self.task
     }
 
+    /// What held-out pictures said about the model, by which probabilities are calibrated.
+    #[must_use]
+    pub fn confidence(&self) -> Option<&Confidence> {
+        self.confidence.as_ref()
+    }
+
     /// How pictures are prepared.
     #[must_use]
     pub fn transform(&self) -> &Arc<dyn Transform> {
@@ -122,6 +147,7 @@ impl Classifier {
     }
 
     /// The `k` likeliest classes of a picture, or labels of which any number holds, the likeliest first; all of them if there are fewer.
+    /// Probabilities are those of the model's [temperature](Confidence::temperature), if it has one.
     ///
     /// # Errors
     /// [`Error::Picture`] if it cannot be read, [`Error::PredictsNumbers`] if the model has no classes but numbers.
@@ -131,7 +157,28 @@ impl Classifier {
         k: usize,
     ) -> Result<Vec<ClassProbability>> {
         self.has_classes()?;
-        Ok(likeliest(self.task, &self.logits(picture)?, &self.classes, k))
+        Ok(self.likeliest(&self.logits(picture)?, k))
+    }
+
+    /// [`Self::classify`] with a word on whether the picture is one of other things.
+    ///
+    /// # Errors
+    /// As [`Self::classify`]; [`Error::NoFamiliarity`] if the model was never shown what it does not know.
+    pub fn recognize<'a>(&self, picture: impl Into<Input<'a>>, k: usize) -> Result<Recognition> {
+        self.has_classes()?;
+        let known = familiarity(self.confidence.as_ref()).ok_or(Error::NoFamiliarity)?;
+        let [logits, features] = self.outputs(picture.into())?;
+        Ok(Recognition {
+            predictions: self.likeliest(&logits, k),
+            familiarity: known.score(&features),
+            is_known: known.is_known(&features),
+        })
+    }
+
+    fn likeliest(&self, logits: &[f32], k: usize) -> Vec<ClassProbability> {
+        let temperature = self.confidence.as_ref().map_or(1.0, Confidence::temperature);
+        let probabilities = self.task.probabilities_at(logits, temperature);
+        ranked(logits, &probabilities, &self.classes, k)
     }
 
     fn has_classes(&self) -> Result<()> {
@@ -153,7 +200,7 @@ impl Classifier {
     ) -> Result<Vec<Result<Vec<ClassProbability>>>> {
         self.has_classes()?;
         let all = self.logits_batch(pictures)?.into_iter();
-        Ok(all.map(|logits| Ok(likeliest(self.task, &logits?, &self.classes, k))).collect())
+        Ok(all.map(|logits| Ok(self.likeliest(&logits?, k))).collect())
     }
 
     /// The network's output for a picture, a number a class, before the softmax; the predicted numbers themselves of a model of
@@ -162,12 +209,18 @@ impl Classifier {
     /// # Errors
     /// As [`Self::classify`].
     pub fn logits<'a>(&self, picture: impl Into<Input<'a>>) -> Result<Vec<f32>> {
+        let [logits, _] = self.outputs(picture.into())?;
+        Ok(logits)
+    }
+
+    /// The logits, and the features, which are empty of a model without [`Familiarity`].
+    fn outputs(&self, picture: Input<'_>) -> Result<[Vec<f32>; 2]> {
         let ([h, w], c) = (self.transform.size(), self.transform.channels());
-        let picture = picture.into();
         self.pool.with(|Worker { session, resampler, xs }| {
             xs.resize(h * w * c, 0.0);
             self.prepare(picture, resampler, xs)?;
-            session.run(xs, [1, h, w]).map(<[f32]>::to_vec).map_err(engine)
+            let outputs = session.run_all(xs, [1, h, w]).map_err(engine)?;
+            Ok([0, 1].map(|at| outputs.get(at).cloned().unwrap_or_default()))
         })
     }
 
@@ -262,6 +315,10 @@ impl Classifier {
 pub fn class_names(model: &Model) -> Result<Vec<String>> {
     let logits = logits(model, model.preprocess().input_size)?;
     Ok(named(model.classes(), logits.channels()))
+}
+
+fn familiarity(confidence: Option<&Confidence>) -> Option<&Familiarity> {
+    confidence.and_then(Confidence::familiarity)
 }
 
 fn named(classes: &[String], n: usize) -> Vec<String> {

@@ -43,6 +43,11 @@ pub enum Error {
         /// Their names.
         names: String,
     },
+    /// Pictures of other things cannot be told.
+    #[error(
+        "the model file does not say which pictures are like those it was trained on; fine-tune it with this version to measure it"
+    )]
+    NoFamiliarity,
     /// The transform makes pictures of other channels than the network takes.
     #[error(
         "the network takes {expected} channels, pictures are prepared with {got} (give a transform with as many, or a network for colors)"

@@ -41,7 +41,7 @@ mod likeliest;
 mod pool;
 mod preprocess;
 
-pub use classifier::{Classifier, ClassifierOptions, class_names};
+pub use classifier::{Classifier, ClassifierOptions, Recognition, class_names};
 pub use error::{Error, Result};
 pub use input::Input;
 pub use likeliest::{ClassProbability, likeliest};

@@ -33,7 +33,16 @@ pub fn likeliest(
     classes: &[String],
     k: usize,
 ) -> Vec<ClassProbability> {
-    let probabilities = task.probabilities(logits);
+    ranked(logits, &task.probabilities(logits), classes, k)
+}
+
+/// The `k` largest logits with their probabilities, whatever these are.
+pub(crate) fn ranked(
+    logits: &[f32],
+    probabilities: &[f64],
+    classes: &[String],
+    k: usize,
+) -> Vec<ClassProbability> {
     let mut order: Vec<usize> = (0..logits.len()).collect();
     order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
     let name = |index: usize| classes.get(index).cloned().unwrap_or_else(|| index.to_string());

@@ -8,7 +8,7 @@ use taper_data::random::Rng;
 use taper_data::transform::Resampler;
 use taper_data::{EvalTransform, Image, Interpolation, Transform, image, sample_set};
 use taper_graph::{Activation, Bias, Conv, GraphBuilder, PoolKind};
-use taper_model::{Model, Preprocess};
+use taper_model::{Confidence, Familiarity, Model, Preprocess};
 
 use crate::{Classifier, ClassifierOptions, Error, class_names, eval_transform};
 
@@ -24,6 +24,7 @@ fn network(channels: usize, classes: &[&str], input_size: [usize; 2]) -> Model {
     let xs = b.activation("act", xs, Activation::Relu).unwrap();
     let xs = b.conv("body", xs, conv(16), Bias::With).unwrap();
     let xs = b.global_pool("pool", xs, PoolKind::Avg, true).unwrap();
+    b.output("pre_logits", xs).unwrap();
     let logits = b.linear("classifier", xs, 3, Bias::With).unwrap();
     b.output("logits", logits).unwrap();
     let preprocess = Preprocess { input_size, ..Preprocess::imagenet() };
@@ -183,6 +184,55 @@ fn a_transform_that_refuses_a_picture_is_an_error_of_that_picture() {
     assert!(classifier.logits(&image(20)).is_ok());
     let refused = classifier.logits(&image(19)).unwrap_err();
     assert_eq!(refused.to_string(), "a picture of 19x10 pixels cannot be classified");
+}
+
+#[test]
+fn probabilities_are_those_of_the_models_temperature_and_the_order_stays() {
+    let plain = classifier(1);
+    let softer = model().with_confidence(Some(Confidence::new(4.0, 9).unwrap())).unwrap();
+    let softer = Classifier::new(&softer, &ClassifierOptions::default()).unwrap();
+    for bytes in pictures() {
+        let (before, after) = (plain.classify(&bytes, 3).unwrap(), softer.classify(&bytes, 3));
+        let after = after.unwrap();
+        let order = |found: &[crate::ClassProbability]| -> Vec<usize> {
+            found.iter().map(|class| class.index).collect()
+        };
+        assert_eq!(order(&before), order(&after));
+        let logits = plain.logits(&bytes).unwrap();
+        assert_eq!(softer.logits(&bytes).unwrap(), logits, "logits are as they are");
+        let expected = taper_model::Task::Classification.probabilities_at(&logits, 4.0);
+        assert!(
+            after
+                .iter()
+                .all(|found| found.probability.to_bits() == expected[found.index].to_bits())
+        );
+        assert!(after[0].probability < before[0].probability);
+    }
+    assert!(matches!(plain.recognize(&pictures()[0], 1), Err(Error::NoFamiliarity)));
+}
+
+#[test]
+fn pictures_of_other_things_are_told() {
+    let image = |color: [u8; 3]| Image::new(40, 56, color.repeat(40 * 56)).unwrap();
+    let features = |image: &Image| {
+        let outputs = vec!["pre_logits".to_owned()];
+        let options = taper_engine::SessionOptions { threads: 1, outputs };
+        let mut session = taper_engine::Session::new(&model(), &options).unwrap();
+        let mut xs = vec![0.0; 40 * 56 * 3];
+        let transform = eval_transform(model().preprocess()).unwrap();
+        transform.apply(image, &mut Rng::keyed([0]), &mut Resampler::default(), &mut xs).unwrap();
+        session.run(&xs, [1, 40, 56]).unwrap().to_vec()
+    };
+    let (red, blue) = (image([220, 20, 20]), image([10, 20, 230]));
+    let known = Familiarity::new(&features(&red), 16).unwrap();
+    let between = f64::midpoint(known.score(&features(&red)), known.score(&features(&blue)));
+    let known = known.with_threshold(between, 0.95).unwrap();
+    let confidence = Confidence::new(1.0, 1).unwrap().with_familiarity(known);
+    let model = model().with_confidence(Some(confidence)).unwrap();
+    let classifier = Classifier::new(&model, &ClassifierOptions::default()).unwrap();
+    let [red, blue] = [red, blue].map(|image| classifier.recognize(&image, 2).unwrap());
+    assert!(red.is_known && !blue.is_known, "{red:?} {blue:?}");
+    assert!((red.familiarity - 1.0).abs() < 1e-3 && red.predictions.len() == 2);
 }
 
 #[test]

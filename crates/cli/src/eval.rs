@@ -30,6 +30,9 @@ pub(crate) struct Flags {
     data: PathBuf,
     #[command(flatten)]
     table: TableFlags,
+    /// Folder of pictures of other things: how well are they told from those of --data?
+    #[arg(long, value_name = "DIR")]
+    others: Option<PathBuf>,
     /// Match the folder's classes with the model's by name, or by their order
     #[arg(long, value_name = "name|order", default_value_t = Labels::Name)]
     labels: Labels,
@@ -49,6 +52,7 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
     let options = EvaluateOptions {
         table: flags.table.table.clone(),
         columns: flags.table.into_columns(),
+        others: flags.others,
         labels: flags.labels,
         batch_size: flags.batch_size,
         strict: flags.strict,
@@ -73,8 +77,32 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
         report.skipped,
         report.images_per_second
     ));
+    output.say(trust(&report));
     output.json(&report)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// How far probabilities can be trusted, and what is told of pictures of other things.
+fn trust(report: &EvaluateReport) -> String {
+    let mut lines = Vec::new();
+    let ece = |name: &str| report.scores.get(name).copied();
+    if let (Some(temperature), Some(after), Some(before)) =
+        (report.temperature, ece("ece"), ece("ece_before"))
+    {
+        lines.push(format!(
+            "probabilities at the file's temperature {temperature:.3}: calibration error {after:.3}, without it {before:.3}"
+        ));
+    }
+    if let Some(others) = &report.others {
+        let area = others.auroc.map_or_else(|| "–".to_owned(), |area| format!("{area:.3}"));
+        lines.push(format!(
+            "{} pictures of other things: AUROC {area}; {:.1} % of them are called unknown, and {:.1} % of the model's own",
+            others.images,
+            100.0 * others.unknown,
+            100.0 * others.own_unknown
+        ));
+    }
+    lines.join("\n")
 }
 
 /// How often the likeliest class is right, and how sure that is.

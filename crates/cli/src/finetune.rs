@@ -16,8 +16,8 @@ use anyhow::{Result, bail};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use taper_recipes::{
-    Augment, ClassWeights, FineTuneOptions, FineTuneReport, Freeze, GroupOptions, LossKind,
-    Pretrained, Reduce, ReduceDtype, ResumeOptions, Sampling,
+    Augment, Calibrated, ClassWeights, FineTuneOptions, FineTuneReport, Freeze, GroupOptions,
+    LossKind, Pretrained, Reduce, ReduceDtype, ResumeOptions, Sampling,
 };
 
 use crate::args::{Arch, Shared, TableFlags};
@@ -379,6 +379,9 @@ fn say(report: &FineTuneReport, output: &Output) {
     if let Some(cache) = &report.cache {
         output.say(reading::words(cache));
     }
+    if let Some(calibrated) = &report.calibrated {
+        output.say(calibration(calibrated));
+    }
     if let Some(cost) = &report.distributed {
         output.say(ranks::words(cost));
     }
@@ -386,4 +389,14 @@ fn say(report: &FineTuneReport, output: &Output) {
         let model = model.display();
         output.say(format!("model: {model}\nuse it: taper predict --model {model} PICTURE.jpg"));
     }
+}
+
+/// What held-out pictures say about the model's probabilities.
+fn calibration(calibrated: &Calibrated) -> String {
+    let Calibrated { temperature, ece_before, ece, ece_by_chance, known_from, images } = calibrated;
+    let ece = ece.map_or_else(String::new, |ece| {
+        format!(", calibration error {ece:.3} (cross-fitted; {ece_before:.3} without, {ece_by_chance:.3} by chance)")
+    });
+    let known = known_from.map_or("", |_| "; `predict --unknown` tells pictures of other things");
+    format!("calibrated on {images} held-out pictures: temperature {temperature:.3}{ece}{known}")
 }

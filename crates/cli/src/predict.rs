@@ -21,7 +21,10 @@ use crate::signals;
 Example: taper predict --model my-model/model.safetensors --top 3 picture.jpg
 
 With --json, each picture is one line {\"image\",\"predictions\":[{\"class\",\"index\",\"probability\"}…]},
-of a model that predicts numbers {\"image\",\"predictions\":[],\"numbers\":[{\"name\",\"value\"}…]}")]
+of a model that predicts numbers {\"image\",\"predictions\":[],\"numbers\":[{\"name\",\"value\"}…]},
+with --unknown also \"familiarity\", from -1 to 1, and \"unknown\", true or false.
+
+Probabilities are calibrated by the temperature that `taper finetune` measures on held-out pictures and writes into the model file.")]
 pub(crate) struct Flags {
     /// Name (see `taper models`) or model file
     #[arg(long, value_name = "NAME|FILE")]
@@ -31,6 +34,9 @@ pub(crate) struct Flags {
     /// Classes to name for each picture
     #[arg(long, value_name = "K", default_value_t = 5)]
     top: usize,
+    /// Say `unknown` of pictures of other things than the model was trained on, which its file has a threshold for
+    #[arg(long)]
+    unknown: bool,
     /// Pictures, and folders of pictures
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
@@ -44,6 +50,7 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
     let output = Output::stopping(flags.shared.json, Arc::clone(&stop));
     let options = PredictOptions {
         top: flags.top,
+        unknown: flags.unknown,
         threads: flags.shared.threads,
         ..PredictOptions::new(flags.arch.of(flags.model), flags.images)
     };
@@ -75,6 +82,10 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
 
 fn lines(prediction: &Prediction) -> String {
     let mut text = prediction.image.clone();
+    if prediction.unknown == Some(true) {
+        let familiarity = prediction.familiarity.unwrap_or_default();
+        return format!("{text}\n  unknown  (familiarity {familiarity:.3})");
+    }
     for number in &prediction.numbers {
         text.push_str(&format!("\n  {:>9.3}  {}", number.value, number.name));
     }

@@ -127,6 +127,9 @@ pub enum Error {
     /// Preprocessing that no image survives.
     #[error("preprocessing: {what} is {got}, it must be {expected}")]
     Preprocess { what: &'static str, got: String, expected: &'static str },
+    /// Confidence that no measurement gives.
+    #[error("confidence: {what} is {got}, it must be {expected}; fine-tune again to measure it")]
+    Confidence { what: &'static str, got: String, expected: &'static str },
     /// An initializer with a number that it is not defined for.
     #[error("initializer: {what} is {got}, expected {expected}")]
     InitNumber { what: &'static str, got: f64, expected: String },

@@ -1,8 +1,8 @@
 //! The model file: one safetensors file that holds everything needed to use a network.
 //!
 //! Above: `Model`'s users. Below: `tensors`, `Graph`, `taper_files`. Not here: other projects' files (`tensors::read`), run folders.
-//! Metadata keys: `taper.version`, `taper.graph`, `taper.preprocess`, `taper.classes`, `taper.provenance`, and
-//! `taper.task` unless it is classification. Reading
+//! Metadata keys: `taper.version`, `taper.graph`, `taper.preprocess`, `taper.classes`, `taper.provenance`,
+//! `taper.task` unless it is classification, and `taper.confidence` if it was measured, whose means are a tensor, too. Reading
 //! executes nothing and trusts no length; equal models give equal bytes.
 
 use std::collections::BTreeMap;
@@ -12,10 +12,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use taper_graph::{Graph, ParamRole};
 
+use crate::confidence::Card;
 use crate::tensors::{self, Archive, Precision};
-use crate::{Error, KeyMap, Model, Result, Task};
+use crate::{Confidence, Error, Familiarity, KeyMap, Model, Result, Task};
 
 const VERSION: &str = "1";
+
+/// The tensor of [`Familiarity`], in half precision.
+const MEANS: &str = "taper.class_means";
 
 impl Model {
     /// The model file's bytes. With [`Precision::F16`], weights of convolutions and linear layers are rounded to half
@@ -30,6 +34,8 @@ impl Model {
             let kept = if rounded { precision } else { Precision::F32 };
             (spec.name.as_str(), tensor, kept)
         });
+        let familiarity = self.confidence().and_then(Confidence::familiarity);
+        let means = familiarity.map(|it: &Familiarity| (MEANS, it.means(), Precision::F16));
         let mut metadata = BTreeMap::from([
             ("taper.version", VERSION.to_owned()),
             ("taper.graph", self.graph().to_json()),
@@ -40,7 +46,10 @@ impl Model {
         if self.task() != Task::default() {
             metadata.insert("taper.task", json("taper.task", &self.task())?);
         }
-        Ok(tensors::to_safetensors(entries, &metadata))
+        if let Some(confidence) = self.confidence() {
+            metadata.insert("taper.confidence", json("taper.confidence", &confidence.card())?);
+        }
+        Ok(tensors::to_safetensors(entries.chain(means), &metadata))
     }
 
     /// Writes the model file in `f32`, aside and then renamed: it is complete or absent.
@@ -69,7 +78,7 @@ impl Model {
     /// [`Error::Safetensors`] for damaged bytes, [`Error::NoMetadata`] for bare weights, [`Error::Version`],
     /// [`Error::Metadata`], [`Error::Graph`], [`Error::StateDictMismatch`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let Archive { tensors, metadata } = Archive::from_safetensors(bytes)?;
+        let Archive { mut tensors, metadata } = Archive::from_safetensors(bytes)?;
         let version = entry(&metadata, "taper.version")?;
         if version != VERSION {
             return Err(Error::Version { got: version.to_owned(), expected: VERSION });
@@ -82,9 +91,16 @@ impl Model {
             true => parse(&metadata, "taper.task")?,
             false => Task::default(),
         };
+        let confidence = match metadata.contains_key("taper.confidence") {
+            true => {
+                let card: Card = parse(&metadata, "taper.confidence")?;
+                Some(Confidence::read(&card, tensors.remove(MEANS))?)
+            }
+            false => None,
+        };
         let keymap = KeyMap::identity();
         let model = Self::from_tensors(graph, tensors, &keymap, preprocess, classes, provenance)?;
-        Ok(model.with_task(task))
+        model.with_task(task).with_confidence(confidence)
     }
 }
 

@@ -10,6 +10,7 @@
 mod card;
 mod channels;
 mod classifier;
+mod confidence;
 mod error;
 mod file;
 pub mod init;
@@ -24,6 +25,7 @@ pub mod tensors;
 pub use card::{Interpolation, Preprocess, Provenance};
 pub use channels::adapt_channels;
 pub use classifier::{rescale_classifier, reset_classifier};
+pub use confidence::{Confidence, Familiarity};
 pub use error::{Error, Result};
 pub use keymap::{KeyMap, Naming};
 pub use mismatch::{ShapeMismatch, StateDictMismatch};

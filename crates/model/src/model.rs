@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use taper_graph::{Extent, Graph};
 
-use crate::{Error, KeyMap, Preprocess, Provenance, Result, StateDictMismatch, Task, Tensor, init};
+use crate::{
+    Confidence, Error, Familiarity, KeyMap, Preprocess, Provenance, Result, StateDictMismatch,
+    Task, Tensor, init,
+};
 
 /// Graph, weights, preprocessing, class names, and where they come from.
 ///
@@ -35,6 +38,7 @@ pub struct Model {
     classes: Vec<String>,
     task: Task,
     provenance: Provenance,
+    confidence: Option<Confidence>,
 }
 
 /// What a [`Model`] is made of, no longer known to fit: [`Model::into_parts`] takes it apart, [`Model::new`] puts it together.
@@ -67,7 +71,8 @@ impl Model {
     ) -> Result<Self> {
         check_tensors(&graph, &tensors)?;
         check_use(&graph, &preprocess, classes.len())?;
-        Ok(Self { graph, tensors, preprocess, classes, task: Task::default(), provenance })
+        let (task, confidence) = (Task::default(), None);
+        Ok(Self { graph, tensors, preprocess, classes, task, provenance, confidence })
     }
 
     /// Puts a network and tensors from a file together, their names translated by `keymap`. PyTorch's
@@ -133,6 +138,19 @@ impl Model {
         self.task
     }
 
+    /// What held-out pictures say about it, if that was measured since its weights have changed.
+    #[must_use]
+    pub fn confidence(&self) -> Option<&Confidence> {
+        self.confidence.as_ref()
+    }
+
+    /// One number for each logit of a picture: probabilities as calibrated on held-out pictures, if they were, or the numbers themselves.
+    #[must_use]
+    pub fn probabilities(&self, logits: &[f32]) -> Vec<f64> {
+        let temperature = self.confidence.as_ref().map_or(1.0, Confidence::temperature);
+        self.task.probabilities_at(logits, temperature)
+    }
+
     /// Name of each logit, or none.
     #[must_use]
     pub fn classes(&self) -> &[String] {
@@ -145,22 +163,22 @@ impl Model {
         &self.provenance
     }
 
-    /// The same network with other weights.
+    /// The same network with other weights, of which no [confidence](Model::confidence) is known.
     ///
     /// # Errors
     /// [`Error::StateDictMismatch`] with every tensor that is missing, surplus or misshapen.
     pub fn with_tensors(self, tensors: Vec<Tensor>) -> Result<Self> {
         check_tensors(&self.graph, &tensors)?;
-        Ok(Self { tensors, ..self })
+        Ok(Self { tensors, confidence: None, ..self })
     }
 
-    /// The same network for images that are prepared in another way.
+    /// The same network for images that are prepared in another way, of which no [confidence](Model::confidence) is known.
     ///
     /// # Errors
     /// [`Error::Preprocess`]; [`Error::Graph`] if the network cannot take an image of that size.
     pub fn with_preprocess(self, preprocess: Preprocess) -> Result<Self> {
         check_use(&self.graph, &preprocess, self.classes.len())?;
-        Ok(Self { preprocess, ..self })
+        Ok(Self { preprocess, confidence: None, ..self })
     }
 
     /// The same network with other names of its logits, or none.
@@ -178,16 +196,37 @@ impl Model {
         Self { task, ..self }
     }
 
+    /// The same network with what held-out pictures say about it.
+    ///
+    /// # Errors
+    /// [`Error::Confidence`] if it is about features that the network does not have.
+    pub fn with_confidence(self, confidence: Option<Confidence>) -> Result<Self> {
+        let width = confidence.as_ref().and_then(Confidence::familiarity).map(Familiarity::width);
+        if let Some(expected) = width {
+            let [h, w] = self.preprocess.input_size;
+            let extents = self.graph.extents(h, w)?;
+            let features = self.graph.outputs().get("pre_logits");
+            match features.and_then(|id| extents.get(id.index())) {
+                Some(Extent::Vector { c }) if *c == expected => {}
+                other => {
+                    let (what, got) = ("features", format!("{expected} for {other:?}"));
+                    return Err(Error::Confidence { what, got, expected: "those of `pre_logits`" });
+                }
+            }
+        }
+        Ok(Self { confidence, ..self })
+    }
+
     /// The same network with another origin.
     #[must_use]
     pub fn with_provenance(self, provenance: Provenance) -> Self {
         Self { provenance, ..self }
     }
 
-    /// The parts but for the [task](Model::task), to be changed and put together again.
+    /// The parts but for the [task](Model::task) and the [confidence](Model::confidence), to be changed and put together again.
     #[must_use]
     pub fn into_parts(self) -> ModelParts {
-        let Self { graph, tensors, preprocess, classes, task: _, provenance } = self;
+        let Self { graph, tensors, preprocess, classes, task: _, provenance, confidence: _ } = self;
         ModelParts { graph, tensors, preprocess, classes, provenance }
     }
 

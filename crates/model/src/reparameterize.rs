@@ -73,7 +73,8 @@ pub fn reparameterize(model: &Model) -> Result<Model> {
     let tensors: Vec<Tensor> = new.params().iter().filter_map(|spec| kept(&spec.name)).collect();
     let provenance = model.provenance().clone().and("reparameterized");
     Model::new(new, tensors, *model.preprocess(), model.classes().to_vec(), provenance)
-        .map(|fused| fused.with_task(model.task()))
+        .map(|fused| fused.with_task(model.task()))?
+        .with_confidence(model.confidence().cloned())
 }
 
 /// The module that all nodes of a branch are in, if nothing else is; otherwise a node `reparam` in it. A branch that adds nothing, and

@@ -31,11 +31,26 @@ impl Task {
     /// One number for each logit of a picture: probabilities, or the numbers themselves.
     #[must_use]
     pub fn probabilities(self, logits: &[f32]) -> Vec<f64> {
+        self.probabilities_at(logits, 1.0)
+    }
+
+    /// The same where the logits of classes are divided by a temperature first: above 1 the likeliest class is less likely, below 1
+    /// more, and it stays the likeliest.
+    ///
+    /// # Examples
+    /// ```
+    /// use taper_model::Task;
+    /// let sure = [2.0, 0.0];
+    /// assert_eq!(Task::Classification.probabilities_at(&sure, 2.0), Task::Classification.probabilities(&[1.0, 0.0]));
+    /// ```
+    #[must_use]
+    pub fn probabilities_at(self, logits: &[f32], temperature: f64) -> Vec<f64> {
         let logits = logits.iter().map(|&logit| f64::from(logit));
         match self {
             Self::Classification => {
                 let largest = logits.clone().fold(f64::NEG_INFINITY, f64::max);
-                let exps: Vec<f64> = logits.map(|logit| (logit - largest).exp()).collect();
+                let exps: Vec<f64> =
+                    logits.map(|logit| ((logit - largest) / temperature).exp()).collect();
                 let total: f64 = exps.iter().sum();
                 exps.into_iter().map(|exp| exp / total).collect()
             }

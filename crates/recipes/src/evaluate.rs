@@ -1,6 +1,8 @@
 //! Evaluating: how well a model names a folder of pictures.
 //!
-//! Above: the binary, Rust users. Below: `source`, `data`, `taper_train::evaluate`. Not here: evaluating while training.
+//! Above: the binary, Rust users. Below: `source`, `data`, `evaluate::others`, `taper_train::evaluate`. Not here: evaluating while training.
+
+mod others;
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
@@ -9,7 +11,7 @@ use std::time::Instant;
 use taper_classifier::class_names;
 use taper_data::{Array, Dataset, Loader, LoaderOptions, TargetKind, Targets};
 use taper_engine::{Session, SessionOptions};
-use taper_model::Model;
+use taper_model::{Confidence, Model};
 use taper_train::{Batch, Batches, confidence_interval};
 
 use crate::data::SkippedFiles;
@@ -20,6 +22,7 @@ use crate::report::EvaluateReport;
 use crate::source::ModelSource;
 use crate::task::{ClassificationScores, Judge, LOGITS, task_of, top};
 use crate::{data, setup};
+pub use others::OthersReport;
 
 /// Classes that are named in a message.
 const NAMED: usize = 8;
@@ -121,11 +124,19 @@ pub(crate) fn judge(
     let transform = setup::eval_transform(model.preprocess())?;
     let loader = Loader::new(&dataset.val, transform, &loading).map_err(setup::data)?;
     let batches = Relabeled { images: loader, labels, names: known.len() };
-    let mut judge = Judge::new(dataset.kind());
+    let temperature = match dataset.kind() {
+        TargetKind::Class => model.confidence().map(Confidence::temperature),
+        TargetKind::Probabilities | TargetKind::Labels | TargetKind::Numbers => None,
+    };
+    let mut judge = Judge::new(dataset.kind(), temperature);
     let evaluated = taper_train::evaluate(&mut session, &batches, &mut judge.all());
     let gone = evaluated.as_ref().map_or_else(taper_train::Error::skipped, |seen| &seen.skipped);
     skipped.tell(gone, observer);
     let evaluation = evaluated.map_err(|source| Error::Train { source })?;
+    let others = options.others.as_deref();
+    let others = others
+        .map(|others| others::judge(model, &dataset.val, others, options, observer))
+        .transpose()?;
     let skipped_files = skipped.into_files();
     let (scores, images) =
         (ClassificationScores::from(&evaluation.scores), evaluation.scores.samples);
@@ -136,6 +147,8 @@ pub(crate) fn judge(
         top1_interval: scores.top1.map(|top1| confidence_interval(top1, images)),
         top5: scores.top5,
         loss: scores.loss,
+        temperature,
+        others,
         images,
         skipped: skipped_files.len(),
         skipped_files,

@@ -6,6 +6,7 @@
 mod bare_weights;
 mod bench;
 mod calibration;
+mod confidence;
 mod cost;
 mod data;
 mod demo;
@@ -40,6 +41,7 @@ mod zoo;
 pub use bare_weights::weights_of;
 pub use bench::bench;
 pub use calibration::{CalibrationOptions, calibrate};
+pub use confidence::Calibrated;
 pub use cost::{
     Assertion, CostNetwork, CostOptions, CostReport, CostSummary, LayerCost, LiveTensorCost,
     Measure, MemoryCost, Metric, MomentCost, NetworkLink, RanksCost, RanksCostOptions, RanksRow,
@@ -51,7 +53,7 @@ pub use cost::{
 pub use demo::Demo;
 pub use embed::{EmbedReport, embed};
 pub use error::{Error, Result};
-pub use evaluate::{evaluate, evaluate_on};
+pub use evaluate::{OthersReport, evaluate, evaluate_on};
 pub use explain::{AxisSize, ExplainOptions, Explanation, ReceptiveField, explain};
 pub use fine_tune::{
     ResumeOptions, fine_tune, fine_tune_on, fine_tune_on_ranks, resume, resume_on, resume_on_ranks,

@@ -54,6 +54,8 @@ pub struct EvaluateOptions {
     pub table: Option<PathBuf>,
     /// The table's columns; what is not said is told from the model and the columns.
     pub columns: TableColumns,
+    /// A folder of pictures of other things, in classes or not: how well are they told from those of `data`?
+    pub others: Option<PathBuf>,
     /// How the folder's classes are matched with the model's.
     pub labels: Labels,
     /// Pictures a batch, 1 or more.
@@ -72,6 +74,7 @@ impl EvaluateOptions {
             data: data.into(),
             table: None,
             columns: TableColumns::default(),
+            others: None,
             labels: Labels::Name,
             batch_size: 32,
             strict: false,
@@ -103,6 +106,8 @@ pub struct PredictOptions {
     pub images: Vec<PathBuf>,
     /// Classes to name for each picture, 1 or more; fewer if the model has fewer.
     pub top: usize,
+    /// Whether pictures of other things are told as such, for which the model file has to have a threshold.
+    pub unknown: bool,
     /// Threads of computing; 0 for all there are.
     pub threads: usize,
 }
@@ -110,7 +115,7 @@ pub struct PredictOptions {
 impl PredictOptions {
     /// The five likeliest classes of each picture, on all threads.
     pub fn new(model: impl Into<String>, images: Vec<PathBuf>) -> Self {
-        PredictOptions { model: model.into(), images, top: 5, threads: 0 }
+        PredictOptions { model: model.into(), images, top: 5, unknown: false, threads: 0 }
     }
 
     /// Refuses what cannot be meant.

@@ -55,8 +55,12 @@ pub fn predict_observed(
     let model = ModelSource::resolve(&options.model)?.load(stop, observer)?;
     let classifying = ClassifierOptions::default().with_threads(options.threads);
     let classifier = Classifier::new(&model, &classifying).map_err(setup::classifier)?;
-    let (images, top) = (files(&options.images)?, options.top);
-    Ok(images.into_iter().map(move |path| look_at(&classifier, &path, top)))
+    let can_tell = classifier.confidence().is_some_and(|it| it.familiarity().is_some());
+    if options.unknown && !can_tell {
+        return Err(setup::classifier(taper_classifier::Error::NoFamiliarity));
+    }
+    let (images, top, unknown) = (files(&options.images)?, options.top, options.unknown);
+    Ok(images.into_iter().map(move |path| look_at(&classifier, &path, top, unknown)))
 }
 
 /// The files as they are, and in the place of a folder what lies in it, by name; what is no picture will say so.
@@ -75,18 +79,32 @@ fn files(images: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn look_at(classifier: &Classifier, path: &Path, top: usize) -> Result<Prediction> {
-    let image = path.display().to_string();
+fn look_at(classifier: &Classifier, path: &Path, top: usize, unknown: bool) -> Result<Prediction> {
+    let plain = Prediction {
+        image: path.display().to_string(),
+        predictions: Vec::new(),
+        numbers: Vec::new(),
+        familiarity: None,
+        unknown: None,
+    };
     let found = match classifier.task() {
+        Task::Classification | Task::MultiLabel if unknown => {
+            classifier.recognize(path, top).map(|found| Prediction {
+                predictions: found.predictions,
+                familiarity: Some(found.familiarity),
+                unknown: Some(!found.is_known),
+                ..plain
+            })
+        }
         Task::Classification | Task::MultiLabel => {
             let found = classifier.classify(path, top);
-            found.map(|predictions| Prediction { image, predictions, numbers: Vec::new() })
+            found.map(|predictions| Prediction { predictions, ..plain })
         }
         Task::Regression => classifier.logits(path).map(|values| {
             let named = classifier.classes().iter().cloned().zip(values);
             let numbers =
                 named.map(|(name, value)| PredictedNumber { name, value: f64::from(value) });
-            Prediction { image, predictions: Vec::new(), numbers: numbers.collect() }
+            Prediction { numbers: numbers.collect(), ..plain }
         }),
     };
     match found {

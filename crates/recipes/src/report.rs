@@ -10,6 +10,8 @@ use serde::Serialize;
 pub use taper_classifier::ClassProbability;
 use taper_model::Task;
 
+use crate::confidence::Calibrated;
+use crate::evaluate::OthersReport;
 use crate::options::{BenchMode, CacheKind};
 
 /// The result of fine-tuning.
@@ -55,6 +57,10 @@ pub struct FineTuneReport {
     /// What keeping decoded pictures was good for; absent where there were none to keep.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheReport>,
+    /// What held-out pictures say about the best epoch's model, which its file has; absent before the end of a run, and where pictures have
+    /// no classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibrated: Option<Calibrated>,
     /// What sharing steps out has cost; absent without shards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distributed: Option<RanksReport>,
@@ -228,6 +234,12 @@ pub struct EvaluateReport {
     pub loss: f64,
     /// All metrics by name.
     pub scores: BTreeMap<String, f64>,
+    /// What the model file divides logits by before all of these; absent of a model that was not calibrated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// How well pictures of other things are told from these, if some were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub others: Option<OthersReport>,
     /// Pictures looked at, which these numbers are of.
     pub images: usize,
     /// Files that are no pictures or could not be read any more.
@@ -251,6 +263,12 @@ pub struct Prediction {
     /// The predicted numbers by name, of a model that predicts numbers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub numbers: Vec<PredictedNumber>,
+    /// How like the pictures that the classes were learned from, from -1 to 1, if that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub familiarity: Option<f64>,
+    /// Whether it is one of other things, if that was asked: then the classes mean nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<bool>,
 }
 
 /// A number that a model predicts.

@@ -16,6 +16,7 @@ use taper_train::{
     MultiLabelAccuracy, MultiLabelF1, RankingArea, Review, SquaredError,
 };
 
+use crate::confidence::Tempered;
 use crate::error::{Error, Result};
 use crate::options::FineTuneOptions;
 use units::{InUnits, Units};
@@ -164,17 +165,23 @@ fn metrics<'m>(
 pub(crate) struct Judge {
     kind: TargetKind,
     plain: Box<dyn Loss>,
+    /// What the model divides logits by, if it was calibrated.
+    temperature: Option<f64>,
     /// Confusion and mistakes of classes.
     pub(crate) review: Review,
 }
 
 impl Judge {
-    pub(crate) fn new(kind: TargetKind) -> Self {
-        Self { kind, plain: loss::plain(kind), review: Review::new() }
+    pub(crate) fn new(kind: TargetKind, temperature: Option<f64>) -> Self {
+        Self { kind, plain: loss::plain(kind), temperature, review: Review::new() }
     }
 
-    /// All metrics.
+    /// All metrics, of probabilities as the model gives them; of a calibrated one also the calibration error that it would have without.
     pub(crate) fn all(&mut self) -> Vec<Box<dyn Metric + '_>> {
-        metrics(self.kind, &*self.plain, None, &mut self.review)
+        let all = metrics(self.kind, &*self.plain, None, &mut self.review);
+        let Some(temperature) = self.temperature else { return all };
+        let tempered = |metric| Box::new(Tempered::new(metric, temperature)) as Box<dyn Metric>;
+        let before = Tempered::new(Box::new(CalibrationError::new()), 1.0).called("ece_before");
+        all.into_iter().map(tempered).chain([Box::new(before) as Box<dyn Metric>]).collect()
     }
 }

@@ -1,11 +1,12 @@
 //! One run: what is planned, the optimizer, the loop, the report.
 //!
-//! Above: `fine_tune`. Below: `tune::{average, besides, clock, features}`, `ranks`, `taper_train::Fit`, `taper_transfer`, `taper_optim`. Not here: where the network
+//! Above: `fine_tune`. Below: `tune::{average, besides, clock, confide, features}`, `ranks`, `taper_train::Fit`, `taper_transfer`, `taper_optim`. Not here: where the network
 //! and the pictures come from (`fine_tune`).
 
 mod average;
 mod besides;
 mod clock;
+mod confide;
 mod features;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use taper_train::{
 };
 use taper_transfer::Freeze;
 
+use crate::confidence::Calibrated;
 use crate::data;
 use crate::error::{Error, Result};
 use crate::fine_tune::PreparedRun;
@@ -132,11 +134,13 @@ impl<'a> Tune<'a> {
         let mut relay = Relay::new(observer, &plan, self.prepared.skipped.take());
         let mut review = Review::new();
         let watch = (&mut review, stop, &mut relay, started);
-        let outcome = match once {
+        let (outcome, calibrated) = match once {
             true => self.run_on_features(run, watch)?,
             false => self.run_on_images(run, besides, watch)?,
-        };
-        self.report(outcome, run, (&review, relay), started)
+        }
+        .unzip();
+        let report = self.report(outcome, run, (&review, relay), started)?;
+        Ok(FineTuneReport { calibrated: calibrated.flatten(), ..report })
     }
 
     /// Every step sees pictures; nothing if stopped before the first step.
@@ -145,7 +149,7 @@ impl<'a> Tune<'a> {
         run: &Run,
         besides: Besides<'_>,
         (review, stop, relay, started): RunContext<'_, '_>,
-    ) -> Result<Option<Outcome>> {
+    ) -> Result<Option<(Outcome, Option<Calibrated>)>> {
         let dataset = &self.prepared.dataset;
         if self.options.warms_head() && run.start == Start::Fresh {
             let Some(train) = self.features("training", &dataset.train, stop, relay)? else {
@@ -164,7 +168,9 @@ impl<'a> Tune<'a> {
         // `config.json` has been compared already.
         let job = Job { run, save: &save, config: BTreeMap::new() };
         let watch = (review, stop, relay, started);
-        self.fit(&self.network, [&train, &val], &job, besides, watch).map(Some)
+        let outcome = self.fit(&self.network, [&train, &val], &job, besides, watch)?;
+        let calibrated = self.confide_images(run, &outcome, &val, stop)?;
+        Ok(Some((outcome, calibrated)))
     }
 
     /// The frozen backbone sees every picture once, and steps see its vectors; nothing if stopped before the first step.
@@ -172,7 +178,7 @@ impl<'a> Tune<'a> {
         &self,
         run: &Run,
         (review, stop, relay, started): RunContext<'_, '_>,
-    ) -> Result<Option<Outcome>> {
+    ) -> Result<Option<(Outcome, Option<Calibrated>)>> {
         let dataset = &self.prepared.dataset;
         let Some(train) = self.features("training", &dataset.train, stop, relay)? else {
             return Ok(None);
@@ -198,7 +204,9 @@ impl<'a> Tune<'a> {
         self.parallel.group().agree(&facts)?;
         let job = Job { run, save: &save, config };
         let (head, watch) = (new_network(&head, self.options)?, (review, stop, relay, started));
-        self.fit(&head, [&train, &val], &job, Besides::default(), watch).map(Some)
+        let outcome = self.fit(&head, [&train, &val], &job, Besides::default(), watch)?;
+        let calibrated = self.confide_features(run, &outcome, [&train, &val], stop)?;
+        Ok(Some((outcome, calibrated)))
     }
 
     fn fit(
@@ -335,6 +343,7 @@ impl<'a> Tune<'a> {
                 data::review(review, &self.prepared.dataset, self.prepared.model.classes())
             }),
             cache: self.options.cache_report(&self.prepared.cache),
+            calibrated: None,
             distributed: ranks::report(self.parallel),
         })
     }

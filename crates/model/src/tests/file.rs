@@ -5,9 +5,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use taper_graph::{Bias, GraphBuilder, PoolKind};
+
 use super::{chain, classes, graph, model};
 use crate::tensors::{self, Archive};
-use crate::{Error, KeyMap, Model, ModelParts, Precision, Preprocess, Provenance, Task, Tensor};
+use crate::{
+    Confidence, Error, Familiarity, KeyMap, Model, ModelParts, Precision, Preprocess, Provenance,
+    Task, Tensor,
+};
 
 /// The model file with one metadata entry changed, or without it.
 fn with_metadata(key: &str, value: Option<&str>) -> crate::Result<Model> {
@@ -30,6 +35,65 @@ fn a_model_survives_its_file_and_equal_models_give_equal_bytes() {
     assert_eq!(fs::read(&path).unwrap(), model().to_bytes(Precision::F32).unwrap());
     let names: Vec<_> = fs::read_dir(dir.path()).unwrap().collect();
     assert_eq!(names.len(), 1); // nothing left aside
+}
+
+/// A model whose features are an output.
+fn with_features() -> Model {
+    let mut b = GraphBuilder::new(3).unwrap();
+    let xs = b.global_pool("pool", b.input(), PoolKind::Avg, true).unwrap();
+    b.output("pre_logits", xs).unwrap();
+    let xs = b.linear("classifier", xs, 2, Bias::With).unwrap();
+    b.output("logits", xs).unwrap();
+    Model::random(b.build().unwrap(), 1, Preprocess::imagenet(), classes()).unwrap()
+}
+
+#[test]
+fn confidence_survives_the_file_in_any_precision_and_no_change_of_weights() {
+    let means: Vec<f32> = (0..9_u8).map(|i| (f32::from(i) * 0.7).sin()).collect();
+    let familiarity = Familiarity::new(&means, 3).unwrap().with_threshold(0.75, 0.95).unwrap();
+    let confidence = Confidence::new(1.25, 40).unwrap().with_familiarity(familiarity);
+    let plain = Confidence::new(0.5, 8).unwrap();
+    for confidence in [confidence.clone(), plain] {
+        let model = with_features().with_confidence(Some(confidence)).unwrap();
+        for precision in [Precision::F32, Precision::F16] {
+            let read = Model::from_bytes(&model.to_bytes(precision).unwrap()).unwrap();
+            assert_eq!(read.confidence(), model.confidence());
+        }
+        let softened = model.probabilities(&[1.0, 0.0]);
+        let temperature = model.confidence().unwrap().temperature();
+        assert_eq!(softened, Task::Classification.probabilities_at(&[1.0, 0.0], temperature));
+        let tensors = model.tensors().to_vec();
+        assert_eq!(model.clone().with_tensors(tensors).unwrap().confidence(), None);
+        let names = model.classes().to_vec();
+        assert!(model.with_classes(names).unwrap().confidence().is_some());
+    }
+    let other = Familiarity::new(&[1.0, 2.0], 2).unwrap();
+    let other = Confidence::new(1.0, 1).unwrap().with_familiarity(other);
+    for model in [model(), with_features()] {
+        let refused = model.with_confidence(Some(other.clone()));
+        assert!(matches!(refused, Err(Error::Confidence { .. })));
+    }
+}
+
+#[test]
+fn a_file_whose_confidence_cannot_be_is_refused_and_one_without_is_read() {
+    assert_eq!(
+        with_metadata("taper.provenance", Some("{\"source\":\"x\"}")).unwrap().confidence(),
+        None
+    );
+    for text in [
+        "{}",
+        "{\"temperature\":0,\"images\":1}",
+        "{\"temperature\":1e999,\"images\":1}",
+        "{\"temperature\":1,\"images\":1,\"known_from\":0.5,\"kept\":0.95}",
+        "{\"temperature\":1,\"images\":-1}",
+    ] {
+        let error = with_metadata("taper.confidence", Some(text)).unwrap_err();
+        let expected = matches!(error, Error::Confidence { .. } | Error::Metadata { .. });
+        assert!(expected, "{text}: {error}");
+    }
+    let good = with_metadata("taper.confidence", Some("{\"temperature\":2,\"images\":9}")).unwrap();
+    assert_eq!(good.confidence().map(|it| it.images()), Some(9));
 }
 
 #[test]

@@ -1,0 +1,270 @@
+//! What held-out pictures say about a trained classifier: its temperature, and how near to the classes' pictures its own are.
+//!
+//! Above: `tune`, `evaluate`. Below: `confidence::temperature`, `taper_model::Confidence`, `taper_engine`. Not here: using it
+//! (`taper_classifier`).
+//! Means are of training pictures, temperature and threshold of held-out ones. The calibration error that is reported is cross-fitted: no
+//! picture is judged at a temperature that it took part in.
+
+mod temperature;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
+use taper_data::random::Rng;
+use taper_data::{Array, Sample, Target, Targets};
+use taper_engine::{Session, SessionOptions};
+use taper_graph::Extent;
+use taper_model::{Confidence, Familiarity, Model, Task};
+use taper_train::{Batches, CalibrationError, Metric, Output, Predictions, RankingArea};
+
+use crate::error::{Error, Result};
+use crate::task::LOGITS;
+pub(crate) use temperature::Tempered;
+
+/// The share of held-out pictures that a threshold keeps.
+const KEPT: f64 = 0.95;
+
+/// Training pictures of a class that its mean is of, at most: more move it by less than pictures differ.
+const PER_CLASS: usize = 50;
+
+/// Parts that held-out pictures are cut into, each of which is judged at the temperature of the others.
+const FOLDS: usize = 5;
+
+/// Logits that are looked at to learn what chance does.
+const WORK: usize = 2_000_000;
+
+/// The purpose of the random stream that is drawn here.
+const BY_CHANCE: u64 = 0x6368_616e;
+
+/// The features that pictures are compared by.
+const FEATURES: &str = "pre_logits";
+
+/// How far a classifier's probabilities are those of being right, on held-out pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Calibrated {
+    /// What the model file divides logits by.
+    pub temperature: f64,
+    /// The expected calibration error without it.
+    pub ece_before: f64,
+    /// The error with it, each fifth of the pictures at the temperature of the others; absent of fewer than ten.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ece: Option<f64>,
+    /// The error that a perfectly calibrated network would have on so many pictures, by chance alone: differences below it mean nothing.
+    pub ece_by_chance: f64,
+    /// From which familiarity on a picture is known; absent where the network has no features.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known_from: Option<f64>,
+    /// Held-out pictures.
+    pub images: usize,
+}
+
+/// What a network gives for pictures whose class is known.
+#[derive(Debug, Default)]
+struct Seen {
+    /// `(classes, k)`.
+    logits: Vec<f32>,
+    /// `(classes, width)`; empty where the network has none.
+    features: Vec<f32>,
+    classes: Vec<u32>,
+}
+
+impl Seen {
+    /// Numbers of a row of `values`, one row a picture.
+    fn width(&self, values: &[f32]) -> usize {
+        values.len() / self.classes.len().max(1)
+    }
+}
+
+/// Those pictures that the classes' means are of: evenly spread over each class.
+pub(crate) fn some_of_each_class(samples: &[Sample], classes: usize) -> Vec<Sample> {
+    let mut of_class = vec![Vec::new(); classes];
+    for sample in samples {
+        if let Some(of_class) = sample.class().and_then(|class| of_class.get_mut(class as usize)) {
+            of_class.push(sample);
+        }
+    }
+    let spread = |samples: Vec<&Sample>| -> Vec<Sample> {
+        let n = samples.len().min(PER_CLASS);
+        (0..n).map(|i| samples[i * samples.len() / n].clone()).collect()
+    };
+    of_class.into_iter().flat_map(spread).collect()
+}
+
+/// Measures a classifier on training and held-out pictures, or on their features if `network` is a head that was detached; nothing if
+/// stopped, or if no held-out picture has a class.
+pub(crate) fn measure(
+    network: &Model,
+    [train, val]: [&dyn Batches; 2],
+    threads: usize,
+    stop: &AtomicBool,
+) -> Result<Option<(Confidence, Calibrated)>> {
+    let mut outputs = vec![LOGITS.to_owned()];
+    outputs.extend(has_features(network).then(|| FEATURES.to_owned()));
+    let session = SessionOptions { threads, outputs };
+    let mut session = Session::new(network, &session).map_err(|source| Error::Engine { source })?;
+    let Some(val) = seen(&mut session, val, stop)? else { return Ok(None) };
+    let train = match val.features.is_empty() {
+        true => None,
+        false => seen(&mut session, train, stop)?,
+    };
+    if val.classes.is_empty() || stop.load(Ordering::Relaxed) {
+        return Ok(None);
+    }
+    of_outputs(train.as_ref(), &val).map(Some)
+}
+
+fn has_features(network: &Model) -> bool {
+    let [h, w] = network.preprocess().input_size;
+    let extents = network.graph().extents(h, w).unwrap_or_default();
+    let features = network.graph().outputs().get(FEATURES);
+    matches!(features.and_then(|id| extents.get(id.index())), Some(Extent::Vector { .. }))
+}
+
+/// Nothing if stopped.
+fn seen(session: &mut Session, batches: &dyn Batches, stop: &AtomicBool) -> Result<Option<Seen>> {
+    let mut seen = Seen::default();
+    for batch in batches.epoch(0, 0) {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let batch = batch.map_err(|source| Error::Train { source })?;
+        let Targets::Classes(classes) = &batch.targets else { continue };
+        if classes.is_empty() {
+            continue;
+        }
+        let outputs = session.run_all(&batch.xs, batch.shape);
+        let outputs = outputs.map_err(|source| Error::Engine { source })?;
+        for (all, of_batch) in [&mut seen.logits, &mut seen.features].into_iter().zip(outputs) {
+            all.extend_from_slice(of_batch);
+        }
+        seen.classes.extend_from_slice(classes);
+    }
+    Ok(Some(seen))
+}
+
+fn of_outputs(train: Option<&Seen>, val: &Seen) -> Result<(Confidence, Calibrated)> {
+    let images = val.classes.len();
+    let k = val.width(&val.logits);
+    let all: Vec<usize> = (0..images).collect();
+    let temperature = temperature::fit(val, &all);
+    let familiarity = train.map(|train| familiarity(train, val)).transpose()?.flatten();
+    let mut confidence =
+        Confidence::new(temperature, images).map_err(|source| Error::Model { source })?;
+    let known_from = familiarity.as_ref().map(Familiarity::threshold);
+    if let Some(familiarity) = familiarity {
+        confidence = confidence.with_familiarity(familiarity);
+    }
+    let ece_before = calibration_error(val, k, |_| 1.0)?;
+    let ece = match images >= 2 * FOLDS {
+        true => {
+            let of_others = |fold: usize| {
+                let others: Vec<usize> = (0..images).filter(|i| i % FOLDS != fold).collect();
+                temperature::fit(val, &others)
+            };
+            let temperatures: Vec<f64> = (0..FOLDS).map(of_others).collect();
+            Some(calibration_error(val, k, |i| temperatures[i % FOLDS])?)
+        }
+        false => None,
+    };
+    let ece_by_chance = by_chance(val, k, temperature)?;
+    let calibrated = Calibrated { temperature, ece_before, ece, ece_by_chance, known_from, images };
+    Ok((confidence, calibrated))
+}
+
+/// The mean error of pictures whose classes are drawn by the probabilities themselves.
+fn by_chance(val: &Seen, k: usize, temperature: f64) -> Result<f64> {
+    let draws = (WORK / val.logits.len().max(1)).clamp(1, 200);
+    let mut drawn = Seen { logits: val.logits.clone(), ..Seen::default() };
+    let mut sum = 0.0;
+    for draw in 0..draws {
+        let mut rng = Rng::keyed([BY_CHANCE, draw as u64]);
+        let rows = val.logits.chunks_exact(k.max(1));
+        drawn.classes = rows
+            .map(|row| {
+                let mut left = rng.unit();
+                let shares = Task::Classification.probabilities_at(row, temperature);
+                let class = shares.iter().zip(0..).find(|(share, _)| {
+                    left -= **share;
+                    left < 0.0
+                });
+                class.map_or(0, |(_, class)| class)
+            })
+            .collect();
+        sum += calibration_error(&drawn, k, |_| temperature)?;
+    }
+    Ok(sum / draws as f64)
+}
+
+/// The expected calibration error where picture `i` is judged at the temperature `at(i)`.
+fn calibration_error(val: &Seen, k: usize, at: impl Fn(usize) -> f64) -> Result<f64> {
+    let failed = |source| Error::Train { source };
+    let rows = val.logits.chunks_exact(k.max(1)).enumerate();
+    let scaled: Vec<f32> =
+        rows.flat_map(|(i, row)| temperature::scaled(row, at(i)).collect::<Vec<_>>()).collect();
+    let shape = [val.classes.len(), k];
+    let output = Output { name: LOGITS, values: &scaled, shape: &shape };
+    let indices: Vec<usize> = (0..val.classes.len()).collect();
+    let mut error = CalibrationError::new();
+    let targets = Targets::Classes(val.classes.clone());
+    error
+        .update(&Predictions::new(vec![output], &targets, &indices).map_err(failed)?)
+        .map_err(failed)?;
+    Ok(error.compute().unwrap_or_default())
+}
+
+/// The mean directions of the classes' training pictures, and the score that most held-out pictures reach.
+fn familiarity(train: &Seen, val: &Seen) -> Result<Option<Familiarity>> {
+    let width = train.width(&train.features);
+    let n_classes = train.classes.iter().max().map_or(0, |&class| class as usize + 1);
+    let mut sums = vec![0.0f64; n_classes * width];
+    for (&class, row) in train.classes.iter().zip(train.features.chunks_exact(width.max(1))) {
+        let length = row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+        if length > 0.0 && length.is_finite() {
+            let sums = sums.chunks_exact_mut(width).nth(class as usize).unwrap_or_default();
+            sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x) / length);
+        }
+    }
+    if sums.iter().all(|&sum| sum == 0.0) {
+        return Ok(None); // no picture has a feature, as of a network that was not trained
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "kept to half precision")]
+    let means: Vec<f32> = sums.into_iter().map(|sum| sum as f32).collect();
+    let model = |source| Error::Model { source };
+    let known = Familiarity::new(&means, width).map_err(model)?;
+    let rows = val.features.chunks_exact(width.max(1));
+    let mut scores: Vec<f64> = rows.map(|row| known.score(row)).collect();
+    scores.sort_by(f64::total_cmp);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a number of pictures"
+    )]
+    let left_out = ((1.0 - KEPT) * scores.len() as f64) as usize;
+    let threshold = scores.get(left_out).copied().unwrap_or(-1.0);
+    known.with_threshold(threshold, KEPT).map(Some).map_err(model)
+}
+
+/// How often a picture of the first kind has a higher score than one of the second; equal ones count half. Nothing if there are none of a
+/// kind.
+pub(crate) fn ranking_area(known: &[f64], others: &[f64]) -> Result<Option<f64>> {
+    let failed = |source| Error::Train { source };
+    let scores: Vec<f64> = known.iter().chain(others).copied().collect();
+    // Ranks, so that nothing is lost to single precision.
+    let mut sorted = scores.clone();
+    sorted.sort_by(f64::total_cmp);
+    sorted.dedup();
+    let rank = |score: &f64| sorted.partition_point(|other| other < score) as f32;
+    let values: Vec<f32> = scores.iter().map(rank).collect();
+    let holds = (0..scores.len()).map(|i| if i < known.len() { 1.0 } else { 0.0 });
+    let targets = Targets::collate(holds.map(|it| Target::Labels(Array::vector(vec![it]))));
+    let targets = targets.map_err(crate::setup::data)?;
+    let (shape, indices) = ([values.len(), 1], (0..values.len()).collect::<Vec<_>>());
+    let output = Output { name: LOGITS, values: &values, shape: &shape };
+    let mut area = RankingArea::roc();
+    area.update(&Predictions::new(vec![output], &targets, &indices).map_err(failed)?)
+        .map_err(failed)?;
+    Ok(area.compute())
+}
+
+#[cfg(test)]
+mod tests;
