@@ -15,7 +15,7 @@ use taper_model::{Confidence, Familiarity, Model, Task};
 
 use crate::error::{Error, Result};
 use crate::input::Input;
-use crate::likeliest::{ClassProbability, ranked};
+use crate::likeliest::{ClassProbability, likeliest};
 use crate::pool::{Pool, Worker};
 use crate::preprocess::eval_transform;
 
@@ -177,8 +177,7 @@ impl Classifier {
 
     fn likeliest(&self, logits: &[f32], k: usize) -> Vec<ClassProbability> {
         let temperature = self.confidence.as_ref().map_or(1.0, Confidence::temperature);
-        let probabilities = self.task.probabilities_at(logits, temperature);
-        ranked(logits, &probabilities, &self.classes, k)
+        likeliest(self.task, temperature, logits, &self.classes, k)
     }
 
     fn has_classes(&self) -> Result<()> {

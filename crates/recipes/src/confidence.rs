@@ -37,7 +37,7 @@ const WORK: usize = 2_000_000;
 const BY_CHANCE: u64 = 0x6368_616e;
 
 /// The features that pictures are compared by.
-const FEATURES: &str = "pre_logits";
+pub(crate) const FEATURES: &str = "pre_logits";
 
 /// How far a classifier's probabilities are those of being right, on held-out pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

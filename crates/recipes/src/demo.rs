@@ -26,10 +26,9 @@ use crate::observer::Observer;
 use crate::options::DemoOptions;
 use crate::source::ModelSource;
 use answer::Desk;
-use response::Response;
 
-/// Visitors that are talked to at once.
-const WORKERS: usize = 4;
+/// Visitors that are listened to at once; one picture is looked at at a time.
+const WORKERS: usize = 16;
 
 /// Visitors that wait for one of these; more are sent away.
 const WAITING: usize = 32;
@@ -100,31 +99,34 @@ impl Demo {
         format!("http://{}/", self.address)
     }
 
-    /// Answers visitors until `stop` is set, and then those who are being talked to.
+    /// Answers visitors until `stop` is set.
     ///
     /// # Errors
     /// For a model that cannot be looked into; nothing that a visitor does is one.
     pub fn serve(&self, stop: &AtomicBool) -> Result<()> {
         let desk = Desk::new(&self.model, &self.options, self.address.port())?;
         let (queue, visitors) = mpsc::sync_channel(WAITING);
-        let visitors = Mutex::new(visitors);
+        let (door, too_many) = mpsc::sync_channel(WAITING);
+        let [visitors, too_many] = [visitors, too_many].map(Mutex::new);
         thread::scope(|scope| {
             for _ in 0..WORKERS {
-                scope.spawn(|| work(&visitors, &desk));
+                scope.spawn(|| {
+                    work(&visitors, stop, |visitor| connection::serve(visitor, &desk, stop));
+                });
             }
+            scope.spawn(|| work(&too_many, stop, |visitor| connection::send_away(visitor, stop)));
             while !stop.load(Ordering::Relaxed) {
                 match self.listener.accept().and_then(|(visitor, _)| blocking(visitor)) {
                     Ok(visitor) => match queue.try_send(visitor) {
                         Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-                        Err(TrySendError::Full(visitor)) => {
-                            connection::send_away(&visitor, &Response::busy());
-                        }
+                        // If there are too many even of these, the connection ends without a word.
+                        Err(TrySendError::Full(visitor)) => drop(door.try_send(visitor)),
                     },
                     // Nobody there, or somebody who has left, or no more handles for now.
                     Err(_) => thread::sleep(PAUSE),
                 }
             }
-            drop(queue); // so that the workers end
+            drop((queue, door)); // so that the workers end
         });
         Ok(())
     }
@@ -138,10 +140,13 @@ fn blocking(visitor: TcpStream) -> io::Result<TcpStream> {
     }
 }
 
-fn work(visitors: &Mutex<Receiver<TcpStream>>, desk: &Desk<'_>) {
+/// Those who have not been listened to when `stop` is set are left alone.
+fn work(visitors: &Mutex<Receiver<TcpStream>>, stop: &AtomicBool, talk: impl Fn(&TcpStream)) {
     loop {
         let next = visitors.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(visitor) = next else { return };
-        connection::serve(&visitor, desk);
+        if !stop.load(Ordering::Relaxed) {
+            talk(&visitor);
+        }
     }
 }

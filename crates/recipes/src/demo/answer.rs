@@ -39,6 +39,8 @@ struct About {
 struct Seen {
     predictions: Vec<ClassProbability>,
     numbers: Vec<PredictedNumber>,
+    /// Absent of a model that cannot tell pictures of other things.
+    is_known: Option<bool>,
     /// Whose evidence the heat map shows.
     of: String,
     is_warm: bool,
@@ -100,6 +102,10 @@ impl<'m> Desk<'m> {
                     let words = format!("this cannot be read as a picture: {}", source.chain());
                     Response::refusal(Status::UnprocessableContent, &words)
                 }
+                Refused::NoNumber => {
+                    let words = "the model answers with what is no number: it has diverged";
+                    Response::refusal(Status::InternalServerError, words)
+                }
                 Refused::Work(error) => {
                     Response::refusal(Status::InternalServerError, &error.to_string())
                 }
@@ -114,9 +120,15 @@ impl<'m> Desk<'m> {
         let picture = image::decode(bytes).map_err(unreadable)?;
         let xs = inspector.see(&picture).map_err(unreadable)?;
         let found = inspector.inspect(&xs).map_err(|error| Box::new(Refused::Work(error)))?;
+        let shares = found.predictions.iter().map(|class| class.probability);
+        let values = found.numbers.iter().map(|number| number.value);
+        if !shares.chain(values).all(f64::is_finite) {
+            return Err(Box::new(Refused::NoNumber));
+        }
         let draw = |source| Box::new(Refused::Work(Error::Draw { source }));
         Ok(Seen {
             of: found.class.class,
+            is_known: found.is_known,
             is_warm: found.is_warm,
             input: found.input.to_data_uri().map_err(draw)?,
             heat: found.heat.to_data_uri().map_err(draw)?,
@@ -130,6 +142,8 @@ impl<'m> Desk<'m> {
 enum Refused {
     /// The picture is to blame.
     Picture(taper_data::Error),
+    /// The model's weights are.
+    NoNumber,
     /// We are.
     Work(Error),
 }

@@ -19,6 +19,12 @@ const MAX_FIELDS: usize = 64;
 /// What is taken from a socket at once, in bytes.
 const PIECE: usize = 16 << 10;
 
+/// Who sends a request.
+pub(super) trait Visitor: Read + Write {
+    /// From now on a body may take its time.
+    fn head_is_here(&mut self);
+}
+
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Method {
@@ -50,7 +56,7 @@ struct Head {
 ///
 /// # Errors
 /// The answer, for a request that is none, too long, too slow, or sent by another page than ours.
-pub(super) fn read(visitor: &mut (impl Read + Write), port: u16) -> Result<Request, Box<Response>> {
+pub(super) fn read(visitor: &mut impl Visitor, port: u16) -> Result<Request, Box<Response>> {
     let mut buffer = Vec::new();
     let head = loop {
         if more(visitor, &mut buffer)?.contains(&b'\n')
@@ -62,6 +68,7 @@ pub(super) fn read(visitor: &mut (impl Read + Write), port: u16) -> Result<Reque
             return refuse(Status::HeaderFieldsTooLarge, "the request's head is too long");
         }
     };
+    visitor.head_is_here();
     let length = match (head.method, head.length) {
         (Method::Post, None) => {
             return refuse(Status::LengthRequired, "an upload has to say how long it is");
@@ -144,10 +151,13 @@ fn head(bytes: &[u8], port: u16) -> Result<Option<Head>, Box<Response>> {
 
 /// Refuses names of other machines that lead here, and requests that other pages have a browser send.
 fn is_from_here(request: &httparse::Request<'_, '_>, port: u16) -> Result<(), Box<Response>> {
-    let ours =
-        |host: &str| ["127.0.0.1", "localhost"].iter().any(|name| host == format!("{name}:{port}"));
+    // A browser does not name port 80.
+    let ours = |host: &str| {
+        let name = host.strip_suffix(&format!(":{port}")).or((port == 80).then_some(host));
+        matches!(name, Some("127.0.0.1" | "localhost"))
+    };
     let host = field(request, "host")?;
-    if !host.is_some_and(ours) {
+    if !host.is_some_and(&ours) {
         return refuse(Status::Forbidden, "this page is for the machine that it runs on");
     }
     let origin = field(request, "origin")?;

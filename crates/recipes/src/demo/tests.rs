@@ -8,16 +8,22 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::Value;
+use taper_model::{Confidence, Familiarity};
 
-use super::request::{self, MAX_UPLOAD, Method, Request};
+use super::request::{self, MAX_UPLOAD, Method, Request, Visitor};
 use super::response::Status;
 use super::{Demo, WAITING, WORKERS};
+use crate::source::ModelSource;
 use crate::{DemoOptions, Silent};
 
 /// Serves while `visit` runs.
 fn served<T>(visit: impl FnOnce(SocketAddr) -> T) -> T {
+    served_of("mobilenetv2_100", visit)
+}
+
+fn served_of<T>(model: &str, visit: impl FnOnce(SocketAddr) -> T) -> T {
     let stop = AtomicBool::new(false);
-    let options = DemoOptions { port: 0, threads: 1, ..DemoOptions::new("mobilenetv2_100") };
+    let options = DemoOptions { port: 0, threads: 1, ..DemoOptions::new(model) };
     let demo = Demo::open(&options, &stop, &mut Silent).unwrap();
     thread::scope(|scope| {
         let server = scope.spawn(|| demo.serve(&stop));
@@ -86,6 +92,28 @@ fn a_picture_gets_classes_and_a_heat_map() {
             (Some(1000), Some(MAX_UPLOAD))
         );
     });
+}
+
+/// Probabilities are those of the model's temperature, and what is unlike the pictures it knows is said to be.
+#[test]
+fn a_calibrated_model_tells_what_it_does_not_know() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = ModelSource::resolve("mobilenetv2_100").unwrap();
+    let model = source.load(&AtomicBool::new(false), &mut Silent).unwrap();
+    let first = |answer: &str| body(answer)["predictions"][0]["probability"].as_f64().unwrap();
+    let plain = served(|address| first(&send(address, &upload(address, &ant()))));
+    for (threshold, is_known) in [(1.0, false), (-1.0, true)] {
+        let familiarity = Familiarity::new(&vec![1.0; 1280], 1280).unwrap();
+        let familiarity = familiarity.with_threshold(threshold, 0.95).unwrap();
+        let confidence = Confidence::new(4.0, 10).unwrap().with_familiarity(familiarity);
+        let file = dir.path().join("model.safetensors");
+        model.clone().with_confidence(Some(confidence)).unwrap().save(&file).unwrap();
+        served_of(&file.display().to_string(), |address| {
+            let answer = send(address, &upload(address, &ant()));
+            assert_eq!(body(&answer)["is_known"].as_bool(), Some(is_known), "{answer}");
+            assert!(first(&answer) < 0.8 * plain, "{} {plain}", first(&answer));
+        });
+    }
 }
 
 #[test]
@@ -182,30 +210,37 @@ fn whatever_is_wrong_is_said_and_a_thousand_of_them_leave_it_serving() {
     });
 }
 
-/// Visitors who say nothing hold what they may hold, and leave when they leave.
+/// Visitors who say nothing hold their places for a moment; who comes then is told so, also while he is sending a picture.
 #[test]
 fn visitors_who_say_nothing_do_not_end_it() {
     served(|address| {
         let silent: Vec<_> =
-            (0..2 * (WORKERS + WAITING)).map(|_| TcpStream::connect(address).unwrap()).collect();
-        let mut sent_away = 0;
-        for visitor in &silent[WORKERS + WAITING + 8..] {
-            visitor.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-            let mut answer = String::new();
-            let mut visitor: &TcpStream = visitor;
-            let _ = visitor.read_to_string(&mut answer);
-            sent_away += usize::from(status(&answer) == "503");
-        }
-        assert!(sent_away > 0);
+            (0..WORKERS + WAITING).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let picture = upload(address, &vec![0; 1 << 20]);
+        let answers: Vec<String> = (0..4).map(|_| send(address, &picture)).collect();
+        assert!(answers.iter().any(|answer| status(answer) == "503"), "{answers:?}");
         drop(silent);
         let page = format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n");
         // Those who wait are found to have left one after the other.
-        let answers = (0..100).map(|_| {
+        let mut answers = (0..200).map(|_| {
             thread::sleep(Duration::from_millis(20));
             send(address, page.as_bytes())
         });
-        assert!(answers.into_iter().any(|answer| status(&answer) == "200"));
+        assert!(answers.any(|answer| status(&answer) == "200"));
     });
+}
+
+/// Who has said nothing yet is left without a word when it stops, and not waited for.
+#[test]
+fn it_stops_while_visitors_are_waited_for() {
+    let silent = served(|address| -> Vec<TcpStream> {
+        (0..WORKERS + WAITING).map(|_| TcpStream::connect(address).unwrap()).collect()
+    });
+    for mut visitor in silent {
+        let mut answer = Vec::new();
+        let _ = visitor.read_to_end(&mut answer);
+        assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
+    }
 }
 
 /// A visitor in memory, who says the bytes in pieces of a size.
@@ -230,6 +265,21 @@ impl Write for Memory<'_> {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+impl Visitor for Memory<'_> {
+    fn head_is_here(&mut self) {}
+}
+
+#[test]
+fn a_browser_does_not_name_port_80() {
+    let read = |host: &str, port| {
+        let bytes = format!("GET / HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\n\r\n");
+        let mut visitor = Memory { bytes: bytes.as_bytes(), piece: 1 << 20, heard: Vec::new() };
+        request::read(&mut visitor, port).is_ok()
+    };
+    assert!(read("127.0.0.1", 80) && read("localhost:80", 80) && read("localhost:7860", 7860));
+    assert!(!read("127.0.0.1", 7860) && !read("127.0.0.1:7860", 80) && !read("example.org", 80));
 }
 
 #[test]

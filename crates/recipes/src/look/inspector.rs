@@ -9,9 +9,10 @@ use taper_classifier::{ClassProbability, class_names, likeliest};
 use taper_data::Image;
 use taper_engine::Session;
 use taper_graph::{Extent, nearest};
-use taper_model::{Model, Preprocess, Task};
+use taper_model::{Confidence, Familiarity, Model, Preprocess, Task};
 use taper_report::{HeatMap, Picture, feature_map, strongest};
 
+use crate::confidence::FEATURES;
 use crate::error::{Error, Result};
 use crate::look::cam::GradCam;
 use crate::look::layers::{Layer, choose, last_map};
@@ -31,6 +32,9 @@ pub(crate) struct Inspector<'m> {
     classes: Vec<String>,
     n_classes: usize,
     task: Task,
+    temperature: f64,
+    /// What tells pictures of other things; then the session gives features, too, at the end.
+    familiarity: Option<Familiarity>,
     /// The class whose evidence is asked for.
     class: Option<usize>,
     top: usize,
@@ -45,6 +49,8 @@ pub(crate) struct Inspection {
     pub(crate) predictions: Vec<ClassProbability>,
     /// Those of a model that predicts some, by name.
     pub(crate) numbers: Vec<PredictedNumber>,
+    /// Whether it is like the pictures that the classes were learned from, of a model that can tell.
+    pub(crate) is_known: Option<bool>,
     /// Whose evidence `heat` shows.
     pub(crate) class: ClassProbability,
     /// The evidence over the input.
@@ -94,9 +100,16 @@ impl<'m> Inspector<'m> {
         let last = Layer::of(graph, extents, last_map(graph, extents))?;
         let evidence = GradCam::new(graph, params.clone(), last, threads)?;
         let layer_nodes = layers.iter().map(|layer| layer.node);
+        let confidence = model.confidence();
+        let familiarity = confidence.and_then(Confidence::familiarity).cloned();
+        let features = match familiarity {
+            Some(_) => Some(graph.output(FEATURES).map_err(refused)?),
+            None => None,
+        };
         let nodes: Vec<_> = std::iter::once(logits)
             .chain(evidence.given.iter().copied())
             .chain(layer_nodes)
+            .chain(features)
             .collect();
         Ok(Self {
             preprocess: model.preprocess(),
@@ -107,6 +120,8 @@ impl<'m> Inspector<'m> {
             classes: class_names(model).map_err(setup::classifier)?,
             n_classes: extents[logits.index()].channels(),
             task: model.task(),
+            temperature: confidence.map_or(1.0, Confidence::temperature),
+            familiarity,
             class: None,
             top: 1,
             channels: 0,
@@ -135,7 +150,8 @@ impl<'m> Inspector<'m> {
         let values = self.session.run_all(xs, [1, h, w]).map_err(engine)?;
         let (given, maps) = values[1..].split_at(self.evidence.given.len());
         let logits = &values[0];
-        let mut predictions = likeliest(self.task, logits, &self.classes, logits.len());
+        let mut predictions =
+            likeliest(self.task, self.temperature, logits, &self.classes, logits.len());
         let chosen = predictions.iter().position(|found| Some(found.index) == self.class);
         let class = predictions[chosen.unwrap_or(0)].clone();
         let mut numbers = Vec::new();
@@ -154,7 +170,9 @@ impl<'m> Inspector<'m> {
         let heat = HeatMap::new(rows, columns, &heat).map_err(draw)?;
         let input = picture_of(xs, self.preprocess).map_err(draw)?;
         let (is_warm, heat) = (heat.largest() > 0.0, heat.over(&input));
-        Ok(Inspection { input, predictions, numbers, class, heat, is_warm, layers })
+        let features = values.last().map(Vec::as_slice).unwrap_or_default();
+        let is_known = self.familiarity.as_ref().map(|known| known.is_known(features));
+        Ok(Inspection { input, predictions, numbers, is_known, class, heat, is_warm, layers })
     }
 }
 

@@ -30,6 +30,8 @@ function number({ name: label, value }) {
 
 function show(seen) {
   byId('bars').replaceChildren(...seen.predictions.map(bar), ...seen.numbers.map(number));
+  byId('shows').textContent = seen.is_known === false ? 'Probably none of these' : 'What it shows';
+  byId('unlike').hidden = seen.is_known !== false;
   byId('input').src = seen.input;
   byId('heat').src = seen.heat;
   const words = seen.is_warm
@@ -44,18 +46,23 @@ async function look(picture) {
   const mine = (last = new AbortController());
   say('');
   if (picture.size > maxUpload) {
+    document.body.classList.remove('busy');
     say(`the picture is larger than ${Math.floor(maxUpload / 2 ** 20)} MB, the most that is taken here: make it smaller`);
     return;
   }
   document.body.classList.add('busy');
+  let ok = false;
+  let seen = { error: 'the model does not answer: is taper demo still running?' };
   try {
     const response = await fetch('look', { method: 'POST', body: picture, signal: mine.signal });
-    const seen = await response.json();
-    if (response.ok) show(seen);
-    else say(seen.error);
-  } catch (error) {
-    if (!mine.signal.aborted) say('the model does not answer: is taper demo still running?');
+    seen = await response.json();
+    ok = response.ok;
+  } catch {
+    // what is said by default
   }
+  if (mine.signal.aborted) return;
+  if (ok) show(seen);
+  else say(seen.error);
   if (mine === last) document.body.classList.remove('busy');
 }
 
@@ -91,6 +98,7 @@ function closeCamera() {
 
 byId('camera').addEventListener('click', async () => {
   say('');
+  byId('camera').disabled = true; // until the question is answered
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment' } });
     byId('video').srcObject = stream;
@@ -98,6 +106,7 @@ byId('camera').addEventListener('click', async () => {
   } catch (error) {
     say(`the camera cannot be used: ${error.message}`);
   }
+  byId('camera').disabled = false;
 });
 byId('close').addEventListener('click', closeCamera);
 byId('shoot').addEventListener('click', () => {
