@@ -26,6 +26,7 @@ mod prune;
 mod prune_sweep;
 mod ranks;
 mod reading;
+mod report;
 mod sparse;
 mod stopping;
 mod streams;

@@ -98,6 +98,8 @@ fn many_labels_a_picture_are_learned_evaluated_and_predicted() {
         (&"multi-label".into(), &serde_json::Value::Null)
     );
     assert!(number(&report["best_val_scores"]["f1"]) > 0.9, "{report}");
+    let page = fs::read_to_string(report["page"].as_str().unwrap()).unwrap();
+    assert!(page.contains("Label by label") && !page.contains("calibration error"));
     let judged = evaluated(&data, &report, "f1");
     assert!(number(&judged["scores"]["auroc"]) > 0.95, "{judged}");
     assert!(judged.get("top1").is_none(), "{judged}");
@@ -133,6 +135,10 @@ fn a_number_is_predicted_in_its_own_unit() {
     assert_eq!(report["task"], "regression");
     // Saying the middle every time is off by 150 on average.
     assert!(number(&report["best_val_scores"]["mae"]) < 40.0, "{report}");
+    let page = fs::read_to_string(report["page"].as_str().unwrap()).unwrap();
+    for words in ["Predicted brightness", "How far brightness is off", "best mean absolute error"] {
+        assert!(page.contains(words), "{words}");
+    }
     let judged = evaluated(&data, &report, "mae");
     assert!(number(&judged["scores"]["r2"]) > 0.9, "{judged}");
     let (model, picture) = (report["model"].as_str().unwrap(), arg(&dir.path().join("030.png")));
@@ -153,6 +159,8 @@ fn probabilities_of_classes_are_learned() {
         ["--target-columns", "dark,light", "--targets", "probabilities", "--epochs", "20"];
     let report = finetune(&data, &dir.path().join("run"), &columns).succeeds().json();
     assert!(number(&report["best_val_top1"]) >= 0.9, "{report}");
+    let page = fs::read_to_string(report["page"].as_str().unwrap()).unwrap();
+    assert!(page.contains("Which class is taken for which"));
     // The entropy of the targets is the least that a cross-entropy can be, and above zero.
     assert!(number(&report["val_loss"]) > 0.3, "{report}");
 }

@@ -10,7 +10,8 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 use taper_recipes::{MAX_THREADS, TableColumns, TargetWord};
 
 use crate::{
-    bench, cost, demo, embed, eval, explain, finetune, look, models, predict, prune, ranks, similar,
+    bench, cost, demo, embed, eval, explain, finetune, look, models, predict, prune, ranks, report,
+    similar,
 };
 
 /// Fine-tune, evaluate, use and measure efficient convolutional networks.
@@ -43,6 +44,8 @@ enum Command {
     Embed(embed::Flags),
     /// Find the pictures of a folder that are most similar to one
     Similar(similar::Flags),
+    /// Write the page about a run, also of one that was cut
+    Report(report::Flags),
     /// Measure how long a model takes on this machine
     Bench(bench::Flags),
     /// Count what a network costs, before it runs: parameters, operations, memory, time
@@ -146,6 +149,7 @@ impl Request {
             Command::Demo(flags) => demo::run(flags),
             Command::Embed(flags) => embed::run(flags),
             Command::Similar(flags) => similar::run(flags),
+            Command::Report(flags) => report::run(flags),
             Command::Bench(flags) => bench::run(flags),
             Command::Cost(flags) => cost::run(*flags),
             Command::Prune(flags) => prune::run(*flags),

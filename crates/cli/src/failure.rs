@@ -1,7 +1,7 @@
 //! How a command ends that failed: the message in the words of the command line, and the exit code.
 //!
 //! Above: `main`, `ranks`. Below: `taper_recipes::Error`, `ranks`. Not here: what went wrong (`taper_recipes`).
-//! Libraries name the fields of their options; that a field is a flag is known here alone.
+//! Libraries name the fields of their options; that a field is a flag is known here, and to the page of a run, which says how to repeat it.
 
 use std::io;
 use std::path::PathBuf;

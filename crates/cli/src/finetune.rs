@@ -212,6 +212,9 @@ pub(crate) struct Flags {
     /// Decides the new head's weights, the split, the order and the crops
     #[arg(long, value_name = "N", default_value_t = defaults().seed)]
     seed: u64,
+    /// No page about the run, report.html, in its folder
+    #[arg(long)]
+    no_report: bool,
     /// Folder of the run [default: runs/finetune-N, the first N that is free]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -261,7 +264,7 @@ pub(crate) fn run(flags: Flags, matches: &ArgMatches) -> Result<ExitCode> {
 }
 
 impl Flags {
-    fn into_options(self) -> FineTuneOptions {
+    pub(crate) fn into_options(self) -> FineTuneOptions {
         let options = self.optimizer.into_options(FineTuneOptions::default());
         let options = self.schedule.into_options(options);
         let options = self.reading.into_options(options);
@@ -316,6 +319,7 @@ impl Flags {
             outer_momentum: self.outer_momentum,
             trace: self.trace,
             seed: self.seed,
+            report: !self.no_report,
             out: self.out,
             threads: self.shared.threads,
             ..options
@@ -384,6 +388,9 @@ fn say(report: &FineTuneReport, output: &Output) {
     }
     if let Some(cost) = &report.distributed {
         output.say(ranks::words(cost));
+    }
+    if let Some(page) = &report.page {
+        output.say(format!("report: {}", page.display()));
     }
     if let Some(model) = &report.model {
         let model = model.display();

@@ -21,6 +21,7 @@ mod predict;
 mod progress;
 mod prune;
 mod ranks;
+mod report;
 mod scores;
 mod signals;
 mod similar;

@@ -157,6 +157,7 @@ impl Observer for Progress {
                 self.last_line = Instant::now();
                 self.say(&format!("  looked at {done} of {total} pictures"));
             }
+            Event::NoPage { reason } => self.warn(&format!("no report.html: {reason}")),
             Event::Part { name, number, of } => self.say(&format!("{number}/{of}: {name}")),
             Event::Resumed { epoch, step } => self.resumed(*epoch, *step),
             Event::Step(step) => self.step(step),

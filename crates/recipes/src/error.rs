@@ -398,6 +398,18 @@ impl Error {
     }
 }
 
+/// An error with all its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
 /// How many processes there are.
 fn number(ranks: Option<usize>) -> String {
     ranks.map_or_else(|| "an unknown number".to_owned(), |ranks| ranks.to_string())

@@ -12,8 +12,9 @@ use taper_classifier::class_names;
 use taper_data::{Array, Dataset, Loader, LoaderOptions, TargetKind, Targets};
 use taper_engine::{Session, SessionOptions};
 use taper_model::{Confidence, Model};
-use taper_train::{Batch, Batches, confidence_interval};
+use taper_train::{Batch, Batches, Metric, confidence_interval};
 
+use crate::confidence::Tempered;
 use crate::data::SkippedFiles;
 use crate::error::{Error, Result};
 use crate::observer::Observer;
@@ -103,6 +104,18 @@ pub(crate) fn judge(
     observer: &mut dyn Observer,
     started: Instant,
 ) -> Result<EvaluateReport> {
+    judge_with(dataset, model, options, observer, started, None)
+}
+
+/// [`judge`] with a metric of the caller's own besides.
+pub(crate) fn judge_with(
+    dataset: &Dataset,
+    model: &Model,
+    options: &EvaluateOptions,
+    observer: &mut dyn Observer,
+    started: Instant,
+    besides: Option<&mut dyn Metric>,
+) -> Result<EvaluateReport> {
     let mut skipped = SkippedFiles::new(data::root(Some(&options.data), options.table.as_deref()));
     skipped.tell(&dataset.skipped, observer);
     if dataset.val.is_empty() {
@@ -129,7 +142,16 @@ pub(crate) fn judge(
         TargetKind::Probabilities | TargetKind::Labels | TargetKind::Numbers => None,
     };
     let mut judge = Judge::new(dataset.kind(), temperature);
-    let evaluated = taper_train::evaluate(&mut session, &batches, &mut judge.all());
+    let mut metrics = judge.all();
+    if let Some(metric) = besides {
+        let metric: Box<dyn Metric + '_> = Box::new(metric);
+        metrics.push(match temperature {
+            Some(temperature) => Box::new(Tempered::new(metric, temperature)),
+            None => metric,
+        });
+    }
+    let evaluated = taper_train::evaluate(&mut session, &batches, &mut metrics);
+    drop(metrics);
     let gone = evaluated.as_ref().map_or_else(taper_train::Error::skipped, |seen| &seen.skipped);
     skipped.tell(gone, observer);
     let evaluation = evaluated.map_err(|source| Error::Train { source })?;

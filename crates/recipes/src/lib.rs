@@ -28,6 +28,7 @@ mod recalibrate;
 mod relay;
 mod report;
 mod run;
+mod run_report;
 mod setup;
 mod similar;
 mod source;
@@ -74,6 +75,7 @@ pub use report::{
     FineTuneReport, Look, LookLayer, LookReport, Mistake, PredictedNumber, Prediction, RanksReport,
     Review, Skipped, ZooModel,
 };
+pub use run_report::{RunReport, RunReportOptions, report_run};
 pub use similar::{Neighbor, SimilarReport, similar};
 pub use taper_cost::what_if::Sweep;
 pub use taper_cost::{Bytes, Macs, Seconds};

@@ -19,7 +19,7 @@ use crate::observer::{Observer, Silent};
 use crate::options::LookOptions;
 use crate::report::{LookReport, Skipped};
 use crate::source::ModelSource;
-pub(crate) use inspector::Inspector;
+pub(crate) use inspector::{Inspector, picture_of};
 
 /// Filters that are drawn at most.
 const MOST_FILTERS: usize = 256;

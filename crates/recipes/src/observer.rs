@@ -113,6 +113,11 @@ pub enum Event<'a> {
         /// What was no number.
         reason: &'a str,
     },
+    /// The page about the run could not be made; the run itself is as it should be.
+    NoPage {
+        /// Why.
+        reason: &'a str,
+    },
     /// An epoch is done and the held-out pictures have been looked at.
     Epoch(Epoch),
 }

@@ -44,6 +44,9 @@ pub struct FineTuneReport {
     pub images_per_second: f64,
     /// The best epoch's model file; absent when the run was stopped before the end of an epoch and there is none yet.
     pub model: Option<PathBuf>,
+    /// The page about the run; absent where none was asked for or none could be written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<PathBuf>,
     /// The run's folder.
     #[serde(skip)]
     pub out: PathBuf,

@@ -1,6 +1,6 @@
 //! A run: the folder it may have, and the configuration that lets it go on.
 //!
-//! Above: `fine_tune`. Below: `run::kept`, `taper_train::RunFolder`, `taper_files`. Not here: checkpoints and metrics (`taper_train`).
+//! Above: `fine_tune`, `run_report`. Below: `run::kept`, `taper_train::RunFolder`, `taper_files`. Not here: checkpoints and metrics (`taper_train`).
 //! `config.json` is written before the first step, so that a run that was killed at any moment can go on.
 
 mod kept;
@@ -46,6 +46,25 @@ fn written() -> bool {
 }
 
 impl RunConfig {
+    /// The configuration of the run that lies in a folder.
+    pub(crate) fn read(folder: &RunFolder) -> Result<Self> {
+        let file = folder.config();
+        let text = match fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(source) if source.kind() == ErrorKind::NotFound => {
+                return no_run(folder, "it has no config.json");
+            }
+            Err(source) => return Err(Error::File { action: "read", path: file, source }),
+        };
+        let config: RunConfig =
+            serde_json::from_str(&text).map_err(|source| Error::Config { path: file, source })?;
+        if config.format != FORMAT {
+            return no_run(folder, "its config.json is of another version of taper");
+        }
+        config.options.check()?;
+        Ok(config)
+    }
+
     pub(crate) fn new(options: FineTuneOptions, data: String, model: String) -> Self {
         let kept = KeptPrints::default();
         RunConfig { format: FORMAT, options, data, model, kept, has_checkpoint: false }
@@ -55,6 +74,10 @@ impl RunConfig {
     pub(crate) fn keeping(self, kept: KeptPrints) -> Self {
         RunConfig { kept, ..self }
     }
+}
+
+fn no_run<T>(folder: &RunFolder, reason: &str) -> Result<T> {
+    Err(Error::NoRun { path: folder.path().to_path_buf(), reason: reason.to_owned() })
 }
 
 /// The folder for a new run: `out`, or the first free one of `runs/finetune-1`, `runs/finetune-2`, ….
@@ -97,29 +120,12 @@ impl Run {
     /// has lost its checkpoint cannot go on.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let folder = RunFolder::new(path);
-        let no_run = |reason: &str| {
-            let path = path.to_path_buf();
-            Err(Error::NoRun { path, reason: reason.to_owned() })
-        };
-        let file = folder.config();
-        let text = match fs::read_to_string(&file) {
-            Ok(text) => text,
-            Err(source) if source.kind() == ErrorKind::NotFound => {
-                return no_run("it has no config.json");
-            }
-            Err(source) => return Err(Error::File { action: "read", path: file, source }),
-        };
-        let config: RunConfig =
-            serde_json::from_str(&text).map_err(|source| Error::Config { path: file, source })?;
-        if config.format != FORMAT {
-            return no_run("its config.json is of another version of taper");
-        }
-        config.options.check()?;
+        let config = RunConfig::read(&folder)?;
         let start = match (exists(&folder.checkpoint())?, config.has_checkpoint) {
             (true, _) => Start::Resume,
             (false, false) => Start::Fresh,
             (false, true) => {
-                return no_run("its checkpoint, checkpoint/state.safetensors, is missing");
+                return no_run(&folder, "its checkpoint, checkpoint/state.safetensors, is missing");
             }
         };
         Ok(Run { folder, config, start })

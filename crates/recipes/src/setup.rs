@@ -66,6 +66,22 @@ pub(crate) fn train_loader(
     Loader::new(&dataset.train, transform, &with).map_err(data)
 }
 
+/// One batch of these samples as training shows them, in their order, mixed as asked; the data set has so many `classes`.
+pub(crate) fn sample_loader(
+    samples: &[Sample],
+    classes: usize,
+    preprocess: &Preprocess,
+    options: &FineTuneOptions,
+) -> Result<Loader> {
+    let mix = options.mixes().then(|| Mix::new(options.mixup, options.cutmix, classes));
+    let with = LoaderOptions {
+        batch_size: samples.len().max(1),
+        mix: mix.transpose().map_err(data)?,
+        ..loader_options(options)
+    };
+    Loader::new(samples, train_transform(preprocess, options)?, &with).map_err(data)
+}
+
 /// Batches in the order of the samples.
 pub(crate) fn loader(
     samples: &[Sample],

@@ -1,6 +1,6 @@
 //! One run: what is planned, the optimizer, the loop, the report.
 //!
-//! Above: `fine_tune`. Below: `tune::{average, besides, clock, confide, features}`, `ranks`, `taper_train::Fit`, `taper_transfer`, `taper_optim`. Not here: where the network
+//! Above: `fine_tune`. Below: `tune::{average, besides, clock, confide, features, page}`, `ranks`, `taper_train::Fit`, `taper_transfer`, `taper_optim`. Not here: where the network
 //! and the pictures come from (`fine_tune`).
 
 mod average;
@@ -8,6 +8,7 @@ mod besides;
 mod clock;
 mod confide;
 mod features;
+mod page;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -140,7 +141,8 @@ impl<'a> Tune<'a> {
         }
         .unzip();
         let report = self.report(outcome, run, (&review, relay), started)?;
-        Ok(FineTuneReport { calibrated: calibrated.flatten(), ..report })
+        let report = FineTuneReport { calibrated: calibrated.flatten(), ..report };
+        Ok(self.with_page(report, run, observer))
     }
 
     /// Every step sees pictures; nothing if stopped before the first step.
@@ -336,6 +338,7 @@ impl<'a> Tune<'a> {
             seconds: started.elapsed().as_secs_f64(),
             images_per_second,
             model: has_best.then(|| run.folder.model()),
+            page: None,
             out: run.folder.path().to_path_buf(),
             stopped: outcome.stopped,
             time_up: outcome.time_up,

@@ -1,19 +1,23 @@
 //! A chart: how wide it is drawn, and as what it is written.
 //!
-//! Above: `page`. Below: `treemap`, `area`, `bands`, `roofline`, `lines`, `scatter`, `axes::Sheet`, `drawing`. Not here: words around it, tables.
+//! Above: `page`. Below: `treemap`, `area`, `bands`, `roofline`, `lines`, `curves`, `reliability`, `scatter`, `axes::Sheet`, `drawing`. Not here: words around it, tables.
 //! A page has each chart several times, drawn for different widths, and shows the one that fits: words on a drawing that is only
 //! shrunk cannot be read on a phone.
 
 mod area;
 mod bands;
+mod curves;
 mod lines;
+mod reliability;
 mod roofline;
 mod scatter;
 mod treemap;
 
 pub use area::{Area, Layer};
 pub use bands::{BandColumn, BandPiece, Bands};
+pub use curves::{Curve, Curves, Look, Mark};
 pub use lines::{Lines, Series, Swept};
+pub use reliability::{Reliability, ReliabilityBin};
 pub use roofline::{Bandwidth, Origin, Roofline, RooflinePoint};
 pub use scatter::{Dimension, Point, Scatter};
 pub use treemap::{Tile, Treemap};
@@ -36,6 +40,10 @@ pub enum Chart {
     Roofline(Roofline),
     /// Curves over a factor that is swept.
     Lines(Lines),
+    /// Curves and clouds of points, each at places of its own.
+    Curves(Curves),
+    /// How often answers are right against how sure they are.
+    Reliability(Reliability),
     /// Points with names, and those that no other beats.
     Scatter(Scatter),
 }
@@ -77,6 +85,8 @@ impl Chart {
             Self::Bands(chart) => &chart.title,
             Self::Roofline(chart) => &chart.title,
             Self::Lines(chart) => &chart.title,
+            Self::Curves(chart) => &chart.title,
+            Self::Reliability(chart) => &chart.title,
             Self::Scatter(chart) => &chart.title,
         }
     }
@@ -113,6 +123,8 @@ impl Chart {
             Self::Bands(chart) => chart.draw(sheet),
             Self::Roofline(chart) => chart.draw(sheet),
             Self::Lines(chart) => chart.draw(sheet),
+            Self::Curves(chart) => chart.draw(sheet),
+            Self::Reliability(chart) => chart.draw(sheet),
             Self::Scatter(chart) => chart.draw(sheet),
         }
     }
@@ -145,6 +157,18 @@ impl From<Roofline> for Chart {
 impl From<Lines> for Chart {
     fn from(chart: Lines) -> Self {
         Self::Lines(chart)
+    }
+}
+
+impl From<Curves> for Chart {
+    fn from(chart: Curves) -> Self {
+        Self::Curves(chart)
+    }
+}
+
+impl From<Reliability> for Chart {
+    fn from(chart: Reliability) -> Self {
+        Self::Reliability(chart)
     }
 }
 

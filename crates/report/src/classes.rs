@@ -19,6 +19,8 @@ pub(crate) enum Sample {
     Box,
     Dot,
     Line,
+    /// A line with the class's pattern of dashes.
+    Dashes,
 }
 
 /// Between lines of a legend.
@@ -94,6 +96,10 @@ fn draw_sample(drawing: &mut Drawing, sample: Sample, [left, middle]: [f64; 2], 
         Sample::Dot => {
             let class = format!("dot fill-{place}");
             drawing.dot([left + 6.0, middle], 4.5, Shape::of(place), &class, "");
+        }
+        Sample::Dashes => {
+            let class = format!("curve stroke-{place} dash-{place}");
+            drawing.line([left - 3.0, middle], [left + 15.0, middle], &class);
         }
         Sample::Line => {
             let class = format!("curve stroke-{place}");

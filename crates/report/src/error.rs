@@ -1,6 +1,6 @@
 //! What can go wrong when something is drawn.
 //!
-//! Above: all of this crate. Below: the errors of `image` and `minijinja`. Not here: errors of files (`recipes`).
+//! Above: all of this crate. Below: the errors of `image`, `jpeg-encoder` and `minijinja`. Not here: errors of files (`recipes`).
 
 /// The result of drawing.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -39,6 +39,17 @@ pub enum Error {
         /// Why.
         #[source]
         source: image::ImageError,
+    },
+    /// A photograph could not be encoded.
+    #[error("a picture of {height}x{width} cannot be written as JPEG")]
+    Jpeg {
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+        /// Why.
+        #[source]
+        source: jpeg_encoder::EncodingError,
     },
     /// The template does not fit what it is given: a bug of this crate.
     #[error("the page cannot be laid out")]

@@ -5,7 +5,7 @@
 //!
 //! Numbers become a [`Picture`]: [`filters`] of a convolution, a [`feature_map`] of a layer, a [`HeatMap`] over an image. Or they become
 //! a [`Chart`]: a [`Treemap`] of what takes how much, an [`Area`] of memory over time, [`Bands`] of channels that go together, a [`Roofline`], [`Lines`] over a factor that is
-//! swept, a [`Scatter`] of accuracy over latency. Pictures, charts, tables and words become a [`Page`], which is one HTML text with
+//! swept, a [`Scatter`] of accuracy over latency, [`Curves`] of a run, its [`Reliability`]. Pictures, charts, tables and words become a [`Page`], which is one HTML text with
 //! everything in it; a chart alone is an SVG file, by [`Chart::to_svg`].
 //!
 //! ```
@@ -43,15 +43,16 @@ mod unit;
 mod words;
 
 pub use chart::{
-    Area, BandColumn, BandPiece, Bands, Bandwidth, Chart, Dimension, Layer, Lines, Origin, Point,
-    Roofline, RooflinePoint, Scatter, Series, Swept, Tile, Treemap,
+    Area, BandColumn, BandPiece, Bands, Bandwidth, Chart, Curve, Curves, Dimension, Layer, Lines,
+    Look, Mark, Origin, Point, Reliability, ReliabilityBin, Roofline, RooflinePoint, Scatter,
+    Series, Swept, Tile, Treemap,
 };
 pub use colormap::Colormap;
 pub use error::{Error, Result};
 pub use feature_map::{feature_map, strongest};
 pub use filters::filters;
 pub use heat_map::HeatMap;
-pub use page::{Bar, Block, Figure, Page, Section};
+pub use page::{Bar, Block, Fact, Figure, Matrix, Page, Photo, Section};
 pub use picture::Picture;
 pub use scale::Scale;
 pub use table::{Cell, Table};

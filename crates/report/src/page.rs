@@ -1,8 +1,10 @@
 //! One self-contained HTML page: words, bars, tables, charts and pictures, with the pictures inside of the text.
 //!
-//! Above: `recipes`. Below: `picture`, `chart`, `table`, `theme`, `minijinja`, which fills the page beside this file. Not here: what stands on a page,
+//! Above: `recipes`. Below: `page::blocks`, `picture`, `chart`, `table`, `theme`, `minijinja`, which fills the page beside this file. Not here: what stands on a page,
 //! writing the file.
 //! The page loads nothing, runs no script, and follows the reader's choice of light or dark. All words are escaped.
+
+mod blocks;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +15,8 @@ use crate::error::{Error, Result};
 use crate::picture::Picture;
 use crate::table::Table;
 use crate::theme;
+
+pub use blocks::{Fact, Matrix, Photo};
 
 /// A page.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +79,50 @@ pub enum Block {
         title: String,
         /// Under the heading; may be empty.
         note: String,
+        /// The table.
+        table: Table,
+    },
+    /// Numbers that count, in large, side by side.
+    Facts {
+        /// The numbers.
+        facts: Vec<Fact>,
+    },
+    /// Words that should be read first, a line each.
+    Remarks {
+        /// The lines.
+        lines: Vec<String>,
+    },
+    /// Counts by row and column.
+    Matrix {
+        /// The heading.
+        title: String,
+        /// Under the heading; may be empty.
+        note: String,
+        /// The counts.
+        matrix: Matrix,
+    },
+    /// Photographs in rows.
+    Photos {
+        /// The heading.
+        title: String,
+        /// Under the heading; may be empty.
+        note: String,
+        /// The photographs.
+        photos: Vec<Photo>,
+    },
+    /// Words to copy, letter by letter.
+    Code {
+        /// The heading.
+        title: String,
+        /// Under the heading; may be empty.
+        note: String,
+        /// The words.
+        text: String,
+    },
+    /// A table that is shown when it is asked for, such as the numbers of a chart.
+    Folded {
+        /// What is asked for.
+        summary: String,
         /// The table.
         table: Table,
     },
@@ -164,7 +212,34 @@ impl Block {
             Self::Table { title, note, table } => {
                 context! { kind => "listing", title, note, table => table.value() }
             }
+            Self::Facts { facts } => {
+                let facts: Vec<Value> = facts.iter().map(Fact::value).collect();
+                context! { kind => "facts", facts }
+            }
+            Self::Remarks { lines } => context! { kind => "remarks", lines },
+            Self::Matrix { title, note, matrix } => {
+                context! { kind => "matrix", title, note, matrix => matrix.value() }
+            }
+            Self::Photos { title, note, photos } => {
+                let photos: Result<Vec<Value>> = photos.iter().map(Photo::value).collect();
+                let is_small = self.has_single_pictures();
+                context! { kind => "photos", title, note, photos => photos?, is_small }
+            }
+            Self::Code { title, note, text } => context! { kind => "code", title, note, text },
+            Self::Folded { summary, table } => {
+                context! { kind => "folded", summary, table => table.value() }
+            }
         })
+    }
+}
+
+impl Block {
+    /// Whether these are photographs of one picture each, of which more have room in a row.
+    fn has_single_pictures(&self) -> bool {
+        match self {
+            Self::Photos { photos, .. } => photos.iter().all(|photo| photo.pictures.len() < 2),
+            _ => false,
+        }
     }
 }
 

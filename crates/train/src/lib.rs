@@ -31,9 +31,10 @@ pub use evidence::{ChannelMeans, Evidence, evidence};
 pub use fit::{Fit, Limits, Outcome, Settings, Start};
 pub use hook::{L1Penalty, Masks, StepHook, load_masks, save_masks};
 pub use metrics::{
-    Accuracy, CalibrationError, ClassMean, Confusion, Evaluation, Goal, LogLoss, MeanAbsoluteError,
-    MeanIou, MeanLoss, MeanOf, Metric, Mistake, MultiLabelAccuracy, MultiLabelF1, Output,
-    OutputMetric, Predictions, RankingArea, Review, Scores, SquaredError, confidence_interval,
+    Accuracy, CalibrationBin, CalibrationError, ClassMean, Confusion, Evaluation, Goal, LogLoss,
+    MeanAbsoluteError, MeanIou, MeanLoss, MeanOf, Metric, Mistake, MultiLabelAccuracy,
+    MultiLabelF1, Output, OutputMetric, Predictions, RankingArea, Review, Scores, SquaredError,
+    confidence_interval,
 };
 pub use parallel::{DataParallel, LocalSgd, Synchronization};
 pub use run_folder::RunFolder;

@@ -23,7 +23,7 @@ use taper_data::Targets;
 use crate::error::{Error, Result};
 
 pub use by_class::ClassMean;
-pub use calibration::CalibrationError;
+pub use calibration::{CalibrationBin, CalibrationError};
 pub use classification::{Accuracy, LogLoss};
 pub use labels::{MultiLabelAccuracy, MultiLabelF1};
 pub use mean::{MeanLoss, MeanOf};

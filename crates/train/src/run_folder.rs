@@ -60,6 +60,21 @@ impl RunFolder {
         self.path.join("masks.safetensors")
     }
 
+    /// The page about the run.
+    pub fn report(&self) -> PathBuf {
+        self.path.join("report.html")
+    }
+
+    /// What the best model answers to each held-out picture, one line of JSON each.
+    pub fn predictions(&self) -> PathBuf {
+        self.path.join("predictions.jsonl")
+    }
+
+    /// What each call that worked on the run took and how it ended, one line of JSON each.
+    pub fn calls(&self) -> PathBuf {
+        self.path.join("calls.jsonl")
+    }
+
     /// Steps and epochs, one line of JSON each.
     pub fn log(&self) -> PathBuf {
         self.path.join("metrics.jsonl")

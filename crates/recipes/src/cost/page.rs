@@ -1,6 +1,6 @@
 //! Costs as one HTML page: where they come from, memory over time, the roofline, what is swept, networks side by side.
 //!
-//! Above: `prune::page`, `ranks::page`, the binary. Below: `ranks`, `report`, `sweep`, `taper_report`, `taper_files`. Not here: drawing (`taper_report`).
+//! Above: `prune::page`, `ranks::page`, `run_report`, the binary. Below: `ranks`, `report`, `sweep`, `taper_report`, `taper_files`. Not here: drawing (`taper_report`).
 
 use std::path::Path;
 
@@ -151,7 +151,7 @@ fn family(name: &str) -> String {
     name.split(['_', '.']).next().unwrap_or_default().to_owned()
 }
 
-fn treemaps(report: &CostReport) -> Block {
+pub(crate) fn treemaps(report: &CostReport) -> Block {
     let kinds = Kinds::of(report);
     let treemap = |title: &str, unit: Unit, value: &dyn Fn(&ScopeRow) -> f64| Treemap {
         title: title.to_owned(),

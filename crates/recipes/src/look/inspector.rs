@@ -139,6 +139,11 @@ impl<'m> Inspector<'m> {
         self.reader.see(picture)
     }
 
+    /// Shows the evidence for this class from now on.
+    pub(crate) fn show(&mut self, class: usize) {
+        self.class = Some(class);
+    }
+
     /// How many classes, labels or numbers the network answers with.
     pub(crate) fn n_classes(&self) -> usize {
         self.n_classes
@@ -211,7 +216,7 @@ fn strong_channels(
 }
 
 /// The input of the network as the picture that it was.
-fn picture_of(xs: &[f32], preprocess: &Preprocess) -> taper_report::Result<Picture> {
+pub(crate) fn picture_of(xs: &[f32], preprocess: &Preprocess) -> taper_report::Result<Picture> {
     let Preprocess { input_size: [h, w], mean, std, .. } = *preprocess;
     let samples = xs.iter().zip([0, 1, 2].into_iter().cycle());
     Picture::new(

@@ -236,6 +236,10 @@ options! {
         /// A file for what all ranks computed and sent, and when, as Chrome's viewer and Perfetto open it; none when absent. The group must keep it
         /// ([`GroupOptions::trace`](crate::GroupOptions)).
         trace: Option<PathBuf> = None => Place,
+        /// Whether the run's folder gets `report.html`, a page about the run, and `predictions.jsonl`, what the best model answers to the held-out
+        /// pictures.
+        #[serde(default = "before::yes")]
+        report: bool = true => Place,
         /// The run's folder; the first free one of `runs/finetune-1`, `runs/finetune-2`, … when absent.
         out: Option<PathBuf> = None => Place,
         /// Keep little of the forward pass for the backward pass, and compute the rest again (gradient checkpointing, Chen et al. 2016,

@@ -45,6 +45,67 @@ impl CalibrationError {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// Adds an answer that was `confidence` sure, from 0 to 1; what is no number is left out.
+    pub fn add(&mut self, confidence: f64, is_right: bool) {
+        if !confidence.is_finite() {
+            return;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a share of a small number"
+        )]
+        let bin = ((confidence * BINS as f64) as usize).min(BINS - 1);
+        let [sum, right, samples] = &mut self.bins[bin];
+        *sum += confidence;
+        *right += f64::from(u8::from(is_right));
+        *samples += 1.0;
+    }
+
+    /// The error; 0 of no samples.
+    #[must_use]
+    pub fn value(&self) -> f64 {
+        let samples: f64 = self.bins.iter().map(|[_, _, samples]| samples).sum();
+        let distance: f64 =
+            self.bins.iter().map(|[confidence, right, _]| (confidence - right).abs()).sum();
+        distance / samples.max(1.0)
+    }
+
+    /// The bins that have samples, the least sure first.
+    pub fn bins(&self) -> impl Iterator<Item = CalibrationBin> + '_ {
+        let filled = self.bins.iter().enumerate().filter(|(_, [_, _, samples])| *samples > 0.0);
+        filled.map(|(bin, &[confidence, right, samples])| {
+            #[expect(clippy::cast_precision_loss, reason = "a share of a small number")]
+            let end = |bin: usize| bin as f64 / BINS as f64;
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a count; a cast saturates"
+            )]
+            let count = samples as u64;
+            CalibrationBin {
+                confidences: [end(bin), end(bin + 1)],
+                confidence: confidence / samples,
+                accuracy: right / samples,
+                samples: count,
+            }
+        })
+    }
+}
+
+/// Answers that are about as sure.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CalibrationBin {
+    /// The least and the highest confidence of the bin, from 0 to 1.
+    pub confidences: [f64; 2],
+    /// The mean confidence of its samples.
+    pub confidence: f64,
+    /// The share of them that is right.
+    pub accuracy: f64,
+    /// How many they are.
+    pub samples: u64,
 }
 
 impl Metric for CalibrationError {
@@ -63,28 +124,12 @@ impl Metric for CalibrationError {
     fn update(&mut self, batch: &Predictions<'_>) -> Result<()> {
         for_each_row(&self.name(), batch, None, |_, row, class| {
             let answer = Answer::of(row, class);
-            if !answer.probability.is_finite() {
-                return;
-            }
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                clippy::cast_precision_loss,
-                reason = "a share of a small number"
-            )]
-            let bin = ((answer.probability * BINS as f64) as usize).min(BINS - 1);
-            let [confidence, right, samples] = &mut self.bins[bin];
-            *confidence += answer.probability;
-            *right += f64::from(u8::from(answer.predicted == class));
-            *samples += 1.0;
+            self.add(answer.probability, answer.predicted == class);
         })
     }
 
     fn compute(&self) -> Option<f64> {
-        let samples: f64 = self.bins.iter().map(|[_, _, samples]| samples).sum();
-        let distance: f64 =
-            self.bins.iter().map(|[confidence, right, _]| (confidence - right).abs()).sum();
-        Some(distance / samples.max(1.0))
+        Some(self.value())
     }
 
     fn state(&self) -> Vec<f64> {

@@ -61,3 +61,8 @@ pub(super) mod as_word {
         word.parse().map_err(serde::de::Error::custom)
     }
 }
+
+/// Whether it has a page.
+pub(super) fn yes() -> bool {
+    true
+}
