@@ -12,6 +12,7 @@ mod bad_data;
 mod bad_models;
 mod bad_requests;
 mod bench;
+mod compare;
 mod cost;
 mod demo;
 mod embed;

@@ -168,3 +168,39 @@ fn what_holds_no_run_is_refused() {
     fs::write(dir.path().join("config.json"), "{").unwrap();
     taper(&["report", &arg(dir.path())]).refuses(2, &["configuration of a run"]);
 }
+
+#[test]
+fn event_files_say_what_the_log_says_and_a_run_that_goes_on_has_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, ran) = run(dir.path(), &["--no-report", "--tensorboard"]);
+    ran.succeeds();
+    let files = || {
+        let mut files: Vec<PathBuf> =
+            fs::read_dir(out.join("tensorboard")).unwrap().map(|it| it.unwrap().path()).collect();
+        files.sort();
+        files
+    };
+    assert_eq!(files().len(), 1);
+    let bytes = fs::read(&files()[0]).unwrap();
+    // A tag, then the value: field 2, four bytes.
+    let values = |tag: &str| -> Vec<f32> {
+        let found = bytes.windows(tag.len()).enumerate().filter(|(_, it)| *it == tag.as_bytes());
+        let value = |(at, _): (usize, &[u8])| {
+            let value = &bytes[at + tag.len()..][..5];
+            assert_eq!(value[0], 0x15, "{tag}");
+            f32::from_le_bytes(value[1..].try_into().unwrap())
+        };
+        found.map(value).collect()
+    };
+    let log = lines(&out.join("metrics.jsonl"));
+    #[expect(clippy::cast_possible_truncation, reason = "event files have single precision")]
+    let of = |kind: &str, value: &dyn Fn(&Value) -> f64| -> Vec<f32> {
+        log.iter().filter(|line| line["kind"] == kind).map(|line| value(line) as f32).collect()
+    };
+    assert_eq!(values("train/loss"), of("step", &|it| it["loss"].as_f64().unwrap()));
+    assert_eq!(values("train/learning_rate"), of("step", &|it| it["lr"].as_f64().unwrap()));
+    assert_eq!(values("val/loss"), of("epoch", &|it| it["val"]["loss"].as_f64().unwrap()));
+    assert_eq!(values("val/top1"), of("epoch", &|it| it["val"]["top1"].as_f64().unwrap()));
+    taper(&["finetune", "--resume", &arg(&out)]).succeeds();
+    assert_eq!(files().len(), 2);
+}

@@ -10,8 +10,8 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 use taper_recipes::{MAX_THREADS, TableColumns, TargetWord};
 
 use crate::{
-    bench, cost, demo, embed, eval, explain, finetune, look, models, predict, prune, ranks, report,
-    similar,
+    bench, compare, cost, demo, embed, eval, explain, finetune, look, models, predict, prune,
+    ranks, report, similar,
 };
 
 /// Fine-tune, evaluate, use and measure efficient convolutional networks.
@@ -46,6 +46,8 @@ enum Command {
     Similar(similar::Flags),
     /// Write the page about a run, also of one that was cut
     Report(report::Flags),
+    /// Lay runs side by side: what differs, scores, times, curves
+    Compare(compare::Flags),
     /// Measure how long a model takes on this machine
     Bench(bench::Flags),
     /// Count what a network costs, before it runs: parameters, operations, memory, time
@@ -150,6 +152,7 @@ impl Request {
             Command::Embed(flags) => embed::run(flags),
             Command::Similar(flags) => similar::run(flags),
             Command::Report(flags) => report::run(flags),
+            Command::Compare(flags) => compare::run(flags),
             Command::Bench(flags) => bench::run(flags),
             Command::Cost(flags) => cost::run(*flags),
             Command::Prune(flags) => prune::run(*flags),

@@ -1,8 +1,9 @@
 //! `taper finetune`: flags to options, the run, and what is said at its end.
 //!
-//! Above: `args`. Below: `finetune::{memory, optimizer, reading, schedule}`, `taper_recipes`, `progress`, `confusion`, `ranks`. Not here: any default but those
+//! Above: `args`. Below: `finetune::{files, memory, optimizer, reading, schedule}`, `taper_recipes`, `progress`, `confusion`, `ranks`. Not here: any default but those
 //! of [`FineTuneOptions`].
 
+mod files;
 mod memory;
 mod optimizer;
 mod reading;
@@ -26,6 +27,7 @@ use crate::failure::Remembered;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::{confusion, ranks, scores, signals};
+use files::FilesFlags;
 use memory::MemoryFlags;
 use optimizer::OptimizerFlags;
 use reading::ReadingFlags;
@@ -212,9 +214,8 @@ pub(crate) struct Flags {
     /// Decides the new head's weights, the split, the order and the crops
     #[arg(long, value_name = "N", default_value_t = defaults().seed)]
     seed: u64,
-    /// No page about the run, report.html, in its folder
-    #[arg(long)]
-    no_report: bool,
+    #[command(flatten)]
+    files: FilesFlags,
     /// Folder of the run [default: runs/finetune-N, the first N that is free]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -269,6 +270,7 @@ impl Flags {
         let options = self.schedule.into_options(options);
         let options = self.reading.into_options(options);
         let options = self.memory.into_options(options);
+        let options = self.files.into_options(options);
         FineTuneOptions {
             data: self.data,
             table: self.table.table,
@@ -319,7 +321,6 @@ impl Flags {
             outer_momentum: self.outer_momentum,
             trace: self.trace,
             seed: self.seed,
-            report: !self.no_report,
             out: self.out,
             threads: self.shared.threads,
             ..options

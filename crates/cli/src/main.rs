@@ -5,6 +5,7 @@
 mod args;
 mod augment;
 mod bench;
+mod compare;
 mod confusion;
 mod cost;
 mod demo;

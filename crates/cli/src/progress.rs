@@ -1,19 +1,21 @@
-//! A run as it goes on: a bar on a terminal, plain lines elsewhere.
+//! A run as it goes on: a small dashboard on a terminal, plain lines elsewhere.
 //!
-//! Above: `finetune`, `eval`. Below: `progress::share`, `indicatif`. Not here: the end of a run
+//! Above: `finetune`, `eval`. Below: `progress::{dashboard, share}`, `indicatif`, `console`. Not here: the end of a run
 //! (`confusion`), weights that come (`download`).
 
+mod dashboard;
 mod share;
 
-use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
+use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use taper_recipes::{Epoch, Event, Observer, RunPlan, Step, TargetKind};
 
 use crate::download::Download;
 use crate::output::Output;
 use crate::scores;
+use dashboard::Dashboard;
 pub(crate) use share::Share;
 
 /// How often plain lines tell of steps.
@@ -27,6 +29,7 @@ const NAMED: usize = 20;
 pub(crate) struct Progress {
     output: Output,
     bar: Option<ProgressBar>,
+    dashboard: Dashboard,
     download: Download,
     is_terminal: bool,
     last_line: Instant,
@@ -40,7 +43,8 @@ impl Progress {
             download: Download::new(output.clone()),
             output,
             bar: None,
-            is_terminal: io::stderr().is_terminal(),
+            dashboard: Dashboard::default(),
+            is_terminal: can_be_redrawn(),
             last_line: Instant::now(),
             skipped: 0,
             steps: 0,
@@ -76,6 +80,7 @@ impl Progress {
             self.say(&line);
         }
         self.steps = plan.steps_per_epoch;
+        self.dashboard = Dashboard::new(plan.options.epochs * plan.steps_per_epoch);
         if self.is_terminal {
             self.bar = Some(new_bar(plan.options.epochs * plan.steps_per_epoch));
         }
@@ -90,20 +95,25 @@ impl Progress {
     }
 
     fn step(&mut self, step: &Step) {
-        let line = format!(
-            "epoch {}/{} loss {:.3} {:.0} images/s",
-            step.epoch, step.epochs, step.loss, step.images_per_second
-        );
+        self.dashboard.step(step);
         if let Some(bar) = &self.bar {
             bar.set_position(((step.epoch - 1) * step.steps + step.step) as u64);
-            bar.set_message(line);
+            bar.set_message(self.dashboard.lines(width()));
         } else if self.last_line.elapsed() >= EVERY {
             self.last_line = Instant::now();
+            let line = format!(
+                "epoch {}/{} loss {:.3} {:.0} images/s",
+                step.epoch, step.epochs, step.loss, step.images_per_second
+            );
             self.say(&format!("  step {}/{} of {line}", step.step, step.steps));
         }
     }
 
     fn epoch(&mut self, epoch: &Epoch) {
+        self.dashboard.epoch(epoch);
+        if let Some(bar) = &self.bar {
+            bar.set_message(self.dashboard.lines(width()));
+        }
         self.say(&format!(
             "epoch {}/{}  train loss {:.3}  val loss {:.3}  val {} of {}{}",
             epoch.epoch,
@@ -157,7 +167,9 @@ impl Observer for Progress {
                 self.last_line = Instant::now();
                 self.say(&format!("  looked at {done} of {total} pictures"));
             }
-            Event::NoPage { reason } => self.warn(&format!("no report.html: {reason}")),
+            Event::Unwritten { file, reason } => {
+                self.warn(&format!("{file} is not written: {reason}"));
+            }
             Event::Part { name, number, of } => self.say(&format!("{number}/{of}: {name}")),
             Event::Resumed { epoch, step } => self.resumed(*epoch, *step),
             Event::Step(step) => self.step(step),
@@ -214,10 +226,21 @@ fn names(classes: &[String]) -> String {
     text
 }
 
+/// Whether standard error is a terminal that can take back what it has shown.
+fn can_be_redrawn() -> bool {
+    let is_dumb = std::env::var_os("TERM").is_some_and(|name| name == "dumb");
+    Term::stderr().features().is_attended() && !is_dumb
+}
+
+/// Characters of a line of the terminal.
+fn width() -> usize {
+    usize::from(Term::stderr().size().1)
+}
+
 fn new_bar(steps: usize) -> ProgressBar {
     let target = ProgressDrawTarget::stderr();
     let bar = ProgressBar::with_draw_target(Some(steps as u64), target);
-    let template = "{msg} {wide_bar} {pos}/{len} {eta} left";
+    let template = "{msg}\n{wide_bar} {pos}/{len} {eta} left";
     match ProgressStyle::with_template(template) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,

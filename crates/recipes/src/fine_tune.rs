@@ -69,7 +69,8 @@ impl ResumeOptions {
 
 /// Fine-tunes a network on a folder of pictures.
 ///
-/// The run's folder gets `config.json`, `metrics.jsonl`, `checkpoint/` and `model.safetensors`, the best epoch's model.
+/// The run's folder gets `config.json`, `metrics.jsonl`, `checkpoint/` and `model.safetensors`, the best epoch's model; at the end `calls.jsonl` and, unless
+/// [`FineTuneOptions::report`] says otherwise, `report.html` and `predictions.jsonl`.
 /// When `stop` is set, the step at hand is finished, everything is saved, and the report says `stopped`.
 ///
 /// # Errors

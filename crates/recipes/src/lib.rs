@@ -6,6 +6,7 @@
 mod bare_weights;
 mod bench;
 mod calibration;
+mod compare;
 mod confidence;
 mod cost;
 mod data;
@@ -14,6 +15,7 @@ mod download;
 mod embed;
 mod error;
 mod evaluate;
+mod event_file;
 mod explain;
 mod features;
 mod fine_tune;
@@ -42,6 +44,7 @@ mod zoo;
 pub use bare_weights::weights_of;
 pub use bench::bench;
 pub use calibration::{CalibrationOptions, calibrate};
+pub use compare::{CompareOptions, CompareReport, ComparedRun, Difference, compare_runs};
 pub use confidence::Calibrated;
 pub use cost::{
     Assertion, CostNetwork, CostOptions, CostReport, CostSummary, LayerCost, LiveTensorCost,

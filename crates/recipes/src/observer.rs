@@ -113,8 +113,10 @@ pub enum Event<'a> {
         /// What was no number.
         reason: &'a str,
     },
-    /// The page about the run could not be made; the run itself is as it should be.
-    NoPage {
+    /// A file about the run could not be written; the run itself is as it should be.
+    Unwritten {
+        /// Which one.
+        file: &'a str,
         /// Why.
         reason: &'a str,
     },

@@ -33,6 +33,8 @@ use crate::run::{RunConfig, fingerprint};
 use answers::{Answer, Collector};
 use log::RunLog;
 
+pub(crate) use sections::best_score;
+
 /// Which run a page is about.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunReportOptions {

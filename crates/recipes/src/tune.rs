@@ -29,6 +29,7 @@ use taper_transfer::Freeze;
 use crate::confidence::Calibrated;
 use crate::data;
 use crate::error::{Error, Result};
+use crate::event_file::EventFiles;
 use crate::fine_tune::PreparedRun;
 use crate::groups;
 use crate::observer::{Event, Observer, RunPlan};
@@ -123,6 +124,10 @@ impl<'a> Tune<'a> {
         started: Instant,
     ) -> Result<FineTuneReport> {
         let plan = self.plan(run);
+        let is_told = self.options.tensorboard && self.parallel.group().is_first();
+        let events = is_told.then(|| run.folder.tensorboard());
+        let mut observer = EventFiles::new(observer, events.as_deref());
+        let observer: &mut dyn Observer = &mut observer;
         observer.on_event(&Event::Planned(&plan));
         let besides =
             Besides { teacher: self.teacher.take(), hooks: std::mem::take(&mut self.hooks) };

@@ -75,6 +75,11 @@ impl RunFolder {
         self.path.join("calls.jsonl")
     }
 
+    /// The folder of event files, as `TensorBoard` reads them.
+    pub fn tensorboard(&self) -> PathBuf {
+        self.path.join("tensorboard")
+    }
+
     /// Steps and epochs, one line of JSON each.
     pub fn log(&self) -> PathBuf {
         self.path.join("metrics.jsonl")

@@ -240,6 +240,9 @@ options! {
         /// pictures.
         #[serde(default = "before::yes")]
         report: bool = true => Place,
+        /// Whether the run's folder gets event files for `TensorBoard`, in `tensorboard`.
+        #[serde(default)]
+        tensorboard: bool = false => Place,
         /// The run's folder; the first free one of `runs/finetune-1`, `runs/finetune-2`, … when absent.
         out: Option<PathBuf> = None => Place,
         /// Keep little of the forward pass for the backward pass, and compute the rest again (gradient checkpointing, Chen et al. 2016,

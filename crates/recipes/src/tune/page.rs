@@ -1,7 +1,8 @@
-//! The page about a run, at its end.
+//! The page about a run, and what the call took, at its end.
 //!
 //! Above: `tune`. Below: `run_report`. Not here: what is on it (`run_report`).
 
+use std::path::PathBuf;
 use std::thread;
 
 use taper_model::Model;
@@ -12,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::observer::{Event, Observer};
 use crate::report::FineTuneReport;
 use crate::run::Run;
-use crate::run_report::calls::{Call, Ended};
+use crate::run_report::calls::{self, Call, Ended};
 use crate::run_report::{Of, at_end};
 
 impl Tune<'_> {
@@ -23,21 +24,19 @@ impl Tune<'_> {
         run: &Run,
         observer: &mut dyn Observer,
     ) -> FineTuneReport {
-        // A model that was handed over in memory belongs to other work, which has its own page.
-        let is_asked = self.options.report && self.prepared.kept.start.is_none();
-        if is_asked && self.parallel.group().is_first() {
+        if self.parallel.group().is_first() {
             match self.page(&report, run) {
-                Ok(page) => report.page = Some(page),
+                Ok(page) => report.page = page,
                 Err(error) => {
                     let reason = crate::error::chain(&error);
-                    observer.on_event(&Event::NoPage { reason: &reason });
+                    observer.on_event(&Event::Unwritten { file: "report.html", reason: &reason });
                 }
             }
         }
         report
     }
 
-    fn page(&self, report: &FineTuneReport, run: &Run) -> Result<std::path::PathBuf> {
+    fn page(&self, report: &FineTuneReport, run: &Run) -> Result<Option<PathBuf>> {
         let ended = match (report.stopped, report.time_up) {
             (true, _) => Ended::Stopped,
             (_, true) => Ended::TimeUp,
@@ -56,6 +55,10 @@ impl Tune<'_> {
             peak_bytes: peak_bytes(),
             model: None,
         };
+        // A model that was handed over in memory belongs to other work, which has its own page.
+        if !self.options.report || self.prepared.kept.start.is_some() {
+            return calls::add(&run.folder.calls(), &call).map(|()| None);
+        }
         let model = report.model.as_ref().map(Model::load).transpose();
         let model = model.map_err(|source| Error::Model { source })?;
         let of = Of {
@@ -65,6 +68,6 @@ impl Tune<'_> {
             model: model.as_ref(),
             dataset: Some(&self.prepared.dataset),
         };
-        at_end(&of, call)
+        at_end(&of, call).map(Some)
     }
 }
