@@ -203,8 +203,7 @@ fn read(path: &Path, name: String) -> Result<Read> {
     };
     let counted = model.as_ref().map(|model| counted(model, &options)).transpose()?;
     let done = log.epochs.last().map_or(0, |epoch| epoch.epoch);
-    let last = calls.last().filter(|call| call.epochs >= done);
-    let ended = match last.map(|call| call.ended) {
+    let ended = match calls::ended(&calls, done) {
         Some(Ended::Finished) => "finished",
         Some(Ended::Patience) => "patience",
         Some(Ended::Stopped) => "stopped",

@@ -17,6 +17,9 @@ use taper_train::{Goal, Metric, Predictions};
 /// The longest line that is read: thousands of labels.
 const LONGEST: u64 = 8 << 20;
 
+/// The least probability of a label that does not hold that is kept: of a thousand labels, a picture has a few.
+const LEAST: f64 = 0.01;
+
 /// An answer; `None` is a number that is none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -34,6 +37,7 @@ pub(crate) enum Answer {
         image: String,
         /// Those that hold.
         targets: Vec<String>,
+        /// Of those that hold, and of others from [`LEAST`] on.
         probabilities: BTreeMap<String, Option<f64>>,
     },
     /// Numbers.
@@ -76,11 +80,12 @@ impl<'a> Collector<'a> {
             },
             (Task::MultiLabel, target) => {
                 let holds = target.values().iter().enumerate().filter(|(_, value)| **value >= 0.5);
-                Answer::Labels {
-                    image,
-                    targets: holds.map(|(index, _)| self.name(index)).collect(),
-                    probabilities: self.named(said.into_iter()),
-                }
+                let targets: Vec<String> = holds.map(|(index, _)| self.name(index)).collect();
+                let mut probabilities = self.named(said.into_iter());
+                probabilities.retain(|name, said| {
+                    said.is_none_or(|said| said >= LEAST) || targets.contains(name)
+                });
+                Answer::Labels { image, targets, probabilities }
             }
             (Task::Classification, target) => {
                 let predicted = largest(&said);

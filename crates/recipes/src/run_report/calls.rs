@@ -35,6 +35,17 @@ pub(crate) struct Call {
     pub(crate) model: Option<String>,
 }
 
+/// How the run ended whose log has so many epochs: that of the last call, unless another one was killed after it.
+pub(crate) fn ended(calls: &[Call], epochs: usize) -> Option<Ended> {
+    let last = calls.last()?;
+    let is_last = match last.ended {
+        Ended::Finished | Ended::Patience => last.epochs == epochs,
+        // The last epoch may be done in part.
+        Ended::Stopped | Ended::TimeUp => last.epochs >= epochs,
+    };
+    is_last.then_some(last.ended)
+}
+
 /// Why a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -28,6 +28,12 @@ const PAIRS: usize = 20;
 /// Rows of a table that are shown before it is folded.
 const ROWS: usize = 30;
 
+/// Rows that are folded; what is behind them is left out, so that a page stays one.
+const FOLDED: usize = 500;
+
+/// Numbers whose predictions are drawn.
+const DRAWN: usize = 4;
+
 /// The sections for the answers of a model with these classes, labels or numbers.
 pub(crate) fn sections(names: &[String], answers: &[Answer]) -> Vec<Section> {
     match answers.first() {
@@ -154,11 +160,16 @@ fn by_class(confusion: &Confusion) -> Vec<Block> {
 /// A table, the end of which is folded if it is long.
 fn rows(note: &str, head: &[&str], mut rows: Vec<Vec<Cell>>) -> Vec<Block> {
     let head: Vec<String> = head.iter().map(|&name| name.to_owned()).collect();
+    let left_out = rows.len().saturating_sub(ROWS + FOLDED);
+    rows.truncate(ROWS + FOLDED);
     let rest = rows.split_off(rows.len().min(ROWS));
     let table = Table { head: head.clone(), rows };
     let mut all = vec![Block::Table { title: String::new(), note: note.to_owned(), table }];
     if !rest.is_empty() {
-        let summary = format!("The other {}", rest.len());
+        let summary = match left_out {
+            0 => format!("The other {}", rest.len()),
+            more => format!("The next {}; {more} more are left out", rest.len()),
+        };
         all.push(Block::Folded { summary, table: Table { head, rows: rest } });
     }
     all
@@ -271,9 +282,39 @@ fn of_numbers(names: &[String], answers: &[Answer]) -> Vec<Section> {
         );
         charts(title, vec![predicted, left], None)
     };
-    let blocks = names.iter().map(of_name).collect();
+    let mut blocks: Vec<Block> = names.iter().take(DRAWN).map(of_name).collect();
+    if names.len() > 1 {
+        let (title, note) = (String::new(), String::new());
+        blocks.insert(0, Block::Table { title, note, table: errors(names, answers) });
+    }
     let note = "each dot is a held-out picture; on the dashed line nothing is off";
     vec![section("Predicted against true", note, blocks)]
+}
+
+/// A row a number: how far it is off.
+fn errors(names: &[String], answers: &[Answer]) -> Table {
+    let row = |name: &String| {
+        let off = |answer: &Answer| match answer {
+            Answer::Numbers { targets, predicted, .. } => {
+                Some((*predicted.get(name)?)? - (*targets.get(name)?)?)
+            }
+            _ => None,
+        };
+        let off: Vec<f64> = answers.iter().filter_map(off).collect();
+        let mean = |of: &dyn Fn(f64) -> f64| {
+            off.iter().map(|it| of(*it)).sum::<f64>() / off.len().max(1) as f64
+        };
+        vec![
+            Cell::Words(name.clone()),
+            Cell::Number(mean(&f64::abs), Unit::Number),
+            Cell::Number(mean(&|it| it * it).sqrt(), Unit::Number),
+            Cell::Number(mean(&|it| it), Unit::Number),
+        ]
+    };
+    let head =
+        ["number", "mean absolute error", "root mean squared error", "mean of predicted less true"];
+    let rows = names.iter().take(ROWS + FOLDED).map(row).collect();
+    Table { head: head.map(str::to_owned).to_vec(), rows }
 }
 
 fn cloud(
@@ -349,6 +390,26 @@ mod tests {
         let answers = [answer(&["red"], 0.9), answer(&[], 0.8), answer(&["red"], 0.1)];
         let html = html(sections(&names, &answers));
         assert!(html.contains("Label by label") && html.contains("50.0 %"), "{html}");
+    }
+
+    #[test]
+    fn many_numbers_and_many_classes_stay_a_page() {
+        let names: Vec<String> = (0..60).map(|number| format!("number {number}")).collect();
+        let all = |value: f64| names.iter().map(|name| (name.clone(), Some(value))).collect();
+        let answer = |i: u32| Answer::Numbers {
+            image: format!("{i}.jpg"),
+            targets: all(f64::from(i)),
+            predicted: all(f64::from(i) + 2.0),
+        };
+        let answers: Vec<Answer> = (0..2000).map(answer).collect();
+        let html_of_numbers = html(sections(&names, &answers));
+        assert!(html_of_numbers.contains("How far number 3 is off"));
+        assert!(!html_of_numbers.contains("How far number 4 is off"));
+        assert!(html_of_numbers.len() < 2_000_000, "{}", html_of_numbers.len());
+        let names: Vec<String> = (0..1500).map(|class| format!("class {class}")).collect();
+        let answers: Vec<Answer> = names.iter().map(|name| class(name, name, 0.9)).collect();
+        let html = html(sections(&names, &answers));
+        assert!(html.contains("The next 500; 970 more are left out") && html.len() < 700_000);
     }
 
     #[test]

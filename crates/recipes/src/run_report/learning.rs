@@ -11,6 +11,9 @@ use crate::cost::page::charts;
 /// Values of which the largest is so many times the smallest are drawn by powers of ten.
 const WIDE: f64 = 50.0;
 
+/// Epochs of the table, about; of more, every second or third is there, the best, and the last.
+const MOST_ROWS: usize = 300;
+
 /// Scores that are drawn, as far as there are any; the others are in the table.
 const DRAWN: [&str; 8] =
     ["top1", "balanced_accuracy", "f1", "label_accuracy", "auroc", "mae", "rmse", "r2"];
@@ -166,7 +169,13 @@ pub(crate) fn table(log: &RunLog) -> Table {
         row.push(if epoch.is_best { Cell::Words("best so far".to_owned()) } else { Cell::Empty });
         row
     };
-    Table { head, rows: log.epochs.iter().map(row).collect() }
+    let stride = log.epochs.len().div_ceil(MOST_ROWS).max(1);
+    let last = log.epochs.len().saturating_sub(1);
+    let is_shown = |at: usize, epoch: &EpochRecord| {
+        at.is_multiple_of(stride) || at == last || log.best().is_some_and(|best| best == epoch)
+    };
+    let shown = log.epochs.iter().enumerate().filter(|(at, epoch)| is_shown(*at, epoch));
+    Table { head, rows: shown.map(|(_, epoch)| row(epoch)).collect() }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use taper_model::Model;
 use taper_report::{Block, Cell, Fact, Section, Table, Unit};
 use taper_train::confidence_interval;
 
-use super::calls::{Call, Ended};
+use super::calls::{self, Call, Ended};
 use super::log::RunLog;
 use super::{Evidence, words};
 use crate::cost::page::{section, treemaps};
@@ -67,7 +67,7 @@ pub(crate) fn remarks(
 ) -> Vec<String> {
     let mut lines = Vec::new();
     let done = log.epochs.last().map_or(0, |epoch| epoch.epoch);
-    let ended = calls.last().filter(|call| call.epochs >= done).map(|call| call.ended);
+    let ended = calls::ended(calls, done);
     let of = options.epochs;
     match ended {
         Some(Ended::Finished) => {}

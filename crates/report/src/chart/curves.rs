@@ -63,7 +63,7 @@ pub struct Mark {
 const MOST_POINTS: usize = 240;
 
 /// Points that are drawn one by one where nothing joins them.
-const MOST_DOTS: usize = 600;
+const MOST_DOTS: usize = 300;
 
 /// Points of a line that have dots.
 const MOST_MARKED: usize = 40;
