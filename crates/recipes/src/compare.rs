@@ -25,7 +25,8 @@ use crate::run_report::{best_score, data_name};
 const MOST: usize = 64;
 
 /// Options that say where things are and not what a run is.
-const PLACES: [&str; 4] = ["out", "trace", "report", "max_minutes"];
+const PLACES: [&str; 8] =
+    ["out", "trace", "report", "tensorboard", "max_minutes", "cache", "cache_size", "cache_dir"];
 
 /// Which runs are compared.
 #[derive(Debug, Clone, PartialEq, Eq)]

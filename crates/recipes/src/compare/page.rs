@@ -14,6 +14,9 @@ use crate::error::Result;
 use crate::run_report::learning::{loss_scale, over_epochs};
 use crate::run_report::words::{score_name, score_unit, shown, time};
 
+/// Epochs of the table.
+const MOST_EPOCHS: usize = 500;
+
 /// Scores whose curves are drawn, as far as there are any.
 const DRAWN: [&str; 6] = ["top1", "balanced_accuracy", "f1", "auroc", "mae", "r2"];
 
@@ -34,7 +37,9 @@ pub(super) fn write(path: &Path, read: &[Read], report: &CompareReport) -> Resul
         }
         false => section("What differs", "", vec![Block::Table { title, note, table }]),
     });
-    sections.push(section("How they were learned", "", vec![charts("", curves(read), None)]));
+    let mut learned = vec![charts("", curves(read), None)];
+    learned.extend(epochs(read));
+    sections.push(section("How they were learned", "", learned));
     if let Some(chart) = over_time(&report.runs) {
         let note = "up and to the left is better";
         sections.push(section("Score and time", note, vec![charts("", vec![chart], None)]));
@@ -150,6 +155,28 @@ fn curves(read: &[Read]) -> Vec<Chart> {
         it.log.epochs.iter().map(loss).collect()
     }));
     all
+}
+
+/// The score that picks the best, a row an epoch and a column a run.
+fn epochs(read: &[Read]) -> Option<Block> {
+    let name = read.iter().find_map(|it| it.run.best_by.as_deref())?;
+    let most = read.iter().map(|it| it.log.epochs.len()).max().unwrap_or(0);
+    let cell = |it: &Read, at: usize| {
+        let value = it.log.epochs.get(at).and_then(|epoch| epoch.val.get(name));
+        value.map_or(Cell::Empty, |value| {
+            let (value, unit) = shown(name, *value);
+            Cell::Number(value, unit)
+        })
+    };
+    let row = |at: usize| {
+        let epoch = Cell::Number((at + 1) as f64, Unit::Integer);
+        std::iter::once(epoch).chain(read.iter().map(|it| cell(it, at))).collect()
+    };
+    let mut head = vec!["epoch".to_owned()];
+    head.extend(read.iter().map(|it| it.run.name.clone()));
+    let table = Table { head, rows: (0..most.min(MOST_EPOCHS)).map(row).collect() };
+    let summary = format!("Epochs as a table: {} of held-out pictures", score_name(name));
+    Some(Block::Folded { summary, table })
 }
 
 /// The score that picks the best over the time that it took, if all have both and the same.
