@@ -12,6 +12,8 @@ mod room;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+#[cfg(feature = "disk-cache")]
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::Result;
 use crate::image::{self, Image};
@@ -91,11 +93,11 @@ impl Cache {
     }
 
     /// Up to `limit` bytes of pixels in files of a folder, which is made, and which several programs may use at a time, each with a bound of
-    /// its own; when absent, up to half of what is free.
+    /// its own; when absent, half of what is free and of what is kept there already.
     ///
     /// Files are named for the contents of the pictures that they are of, so that a picture that changes is another one. They are written aside
     /// and renamed, and their length and checksum are compared when they are read: what is damaged is decoded again. Where there is no room,
-    /// those go that no program has read since this one began.
+    /// those go that no program has read in the hour before this one began, or since.
     ///
     /// # Errors
     /// [`Error::CacheTooLarge`](crate::Error::CacheTooLarge) if less than `limit` is free; [`Error::Read`](crate::Error::Read),
@@ -140,7 +142,7 @@ pub(crate) struct Kept {
 struct Slot {
     pixels: OnceLock<Arc<Image>>,
     #[cfg(feature = "disk-cache")]
-    key: OnceLock<Key>,
+    key: Mutex<Option<Key>>,
     counted: OnceLock<()>,
 }
 
@@ -159,10 +161,10 @@ impl Kept {
             return true;
         }
         #[cfg(feature = "disk-cache")]
-        if let (Some(shared), Some(key)) = (&self.cache.0, self.slot.key.get())
+        if let (Some(shared), Some(key)) = (&self.cache.0, self.key())
             && let Place::Disk(disk) = &shared.place
         {
-            return disk.holds(key);
+            return disk.holds(&key);
         }
         false
     }
@@ -182,7 +184,7 @@ impl Kept {
     #[cfg(feature = "disk-cache")]
     fn read_file(&self, shared: &Shared, buffer: &mut Vec<u8>) -> Option<Arc<Image>> {
         match &shared.place {
-            Place::Disk(disk) => disk.read(self.slot.key.get()?, buffer).map(Arc::new),
+            Place::Disk(disk) => disk.read(&self.key()?, buffer).map(Arc::new),
             Place::Memory { .. } => None,
         }
     }
@@ -197,7 +199,7 @@ impl Kept {
         let image = Arc::new(image::decode(encoded)?);
         if let Some(shared) = &self.cache.0 {
             shared.decoded.fetch_add(1, Ordering::Relaxed);
-            self.put(shared, &image);
+            self.put(shared, encoded, &image);
         }
         Ok(image)
     }
@@ -215,7 +217,10 @@ impl Kept {
     fn is_known(&self, encoded: &[u8]) -> bool {
         match self.cache.0.as_deref() {
             Some(shared @ Shared { place: Place::Disk(disk), .. }) => {
-                let is_known = disk.find(self.slot.key.get_or_init(|| Key::of(encoded)));
+                // Of these contents, whatever the picture's were when it was read before.
+                let key = Key::of(encoded);
+                let is_known = disk.find(&key);
+                *self.slot.key.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
                 if is_known {
                     self.count(shared);
                 }
@@ -231,7 +236,17 @@ impl Kept {
         false
     }
 
-    fn put(&self, shared: &Shared, image: &Arc<Image>) {
+    #[cfg(feature = "disk-cache")]
+    fn key(&self) -> Option<Key> {
+        self.slot.key.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps the pixels of an encoded picture, if there is room.
+    #[cfg_attr(
+        not(feature = "disk-cache"),
+        expect(unused_variables, reason = "a file is named for its contents")
+    )]
+    fn put(&self, shared: &Shared, encoded: &[u8], image: &Arc<Image>) {
         let bytes = image.rgb().len() as u64;
         match &shared.place {
             Place::Memory { used } => {
@@ -245,7 +260,7 @@ impl Kept {
             }
             #[cfg(feature = "disk-cache")]
             Place::Disk(disk) => {
-                if self.slot.key.get().is_some_and(|key| disk.write(key, image, shared.limit)) {
+                if disk.write(&Key::of(encoded), image, shared.limit) {
                     self.count(shared);
                 }
             }

@@ -38,6 +38,10 @@ pub const MAX_PIXELS: usize = 1 << 27;
 /// The longest file that is read, in bytes.
 pub const MAX_FILE_BYTES: u64 = 1 << 29;
 
+/// Raised whenever a picture may be decoded to other pixels than before, by our code or by another version of a decoder.
+#[cfg(feature = "disk-cache")]
+pub(crate) const DECODER: &str = if cfg!(feature = "simd-jpeg") { "1 simd-jpeg" } else { "1" };
+
 /// What a decoder may allocate, in bytes: [`MAX_PIXELS`] at 8 bytes (RGBA, 16 bits).
 const MAX_DECODER_BYTES: u64 = 8 << 27;
 

@@ -135,6 +135,55 @@ fn a_picture_that_changes_is_another_one() {
     assert_eq!(cache.usage().decoded, 0);
 }
 
+/// Whatever a picture's contents were when it was read first, pixels are kept under those that they are of.
+#[test]
+fn a_picture_that_changes_while_it_is_used_is_kept_as_what_it_is() {
+    let (dir, kept) = (pictures(), tempfile::tempdir().unwrap());
+    let plain = opened(dir.path(), &Cache::none(), Check::Headers);
+    let (first, second) = (plain.val[0].path().unwrap(), plain.val[1].path().unwrap());
+    let [was, is] = [0, 1].map(|i: usize| plain.val[i].image().unwrap());
+    let contents = fs::read(first).unwrap();
+    let dataset = opened(dir.path(), &Cache::on_disk(kept.path(), None).unwrap(), Check::Pixels);
+    files(kept.path()).iter().for_each(|file| fs::remove_file(file).unwrap());
+    fs::copy(second, first).unwrap();
+    assert_eq!(dataset.val[0].image().unwrap(), is);
+    fs::write(first, contents).unwrap();
+    let again = opened(dir.path(), &Cache::on_disk(kept.path(), None).unwrap(), Check::Pixels);
+    assert_eq!(again.val[0].image().unwrap(), was);
+}
+
+/// A program that begins later, and wants all the room there is, takes nothing from one that is under way.
+#[test]
+fn what_another_program_has_read_within_the_hour_stays() {
+    let (dir, kept) = (pictures(), tempfile::tempdir().unwrap());
+    let limit = Some(20 * FILE);
+    let first = Cache::on_disk(kept.path(), limit).unwrap();
+    let under_way = opened(dir.path(), &first, Check::Headers);
+    under_way.val[..20].iter().for_each(|sample| drop(sample.image().unwrap()));
+    // It was begun two hours ago, and is in its second epoch.
+    for file in files(kept.path()) {
+        let before = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 60 * 60);
+        fs::File::options().write(true).open(file).unwrap().set_modified(before).unwrap();
+    }
+    under_way.val[..20].iter().for_each(|sample| drop(sample.image().unwrap()));
+    let second = opened(dir.path(), &Cache::on_disk(kept.path(), limit).unwrap(), Check::Headers);
+    second.val[20..40].iter().for_each(|sample| drop(sample.image().unwrap()));
+    assert!(under_way.val[..20].iter().all(super::super::Sample::is_kept));
+    assert_eq!(first.usage().decoded, 20);
+}
+
+/// Backups pass by what is marked as a cache: a folder of something else is not.
+#[test]
+fn only_a_folder_of_its_own_is_marked() {
+    let (dir, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(dir.path().join("thesis.txt"), b"all of it").unwrap();
+    Cache::on_disk(dir.path(), None).unwrap();
+    assert!(!dir.path().join("CACHEDIR.TAG").exists());
+    let own = kept.path().join("pictures");
+    Cache::on_disk(&own, None).unwrap();
+    assert!(own.join("CACHEDIR.TAG").is_file());
+}
+
 #[test]
 fn room_is_made_of_what_nobody_uses_and_the_bound_is_kept() {
     let (dir, kept) = (pictures(), tempfile::tempdir().unwrap());

@@ -48,8 +48,8 @@ impl FineTuneOptions {
         match self.cache {
             CacheKind::None => Ok(Cache::none()),
             CacheKind::Ram => match (self.cache_size, free_memory()) {
-                (Some(asked), Some(free)) if asked > free => {
-                    Err(too_large(asked, free, "of memory"))
+                (Some(asked), Some(free)) if asked.saturating_mul(ranks.max(1) as u64) > free => {
+                    Err(too_large(asked, free / ranks.max(1) as u64, "of memory for each process"))
                 }
                 (Some(asked), _) => Ok(Cache::in_memory(asked)),
                 (None, free) => {
@@ -125,7 +125,8 @@ mod tests {
             let error = refused(&of(CacheKind::Ram, huge, None));
             assert!(error.starts_with("`cache_size` is 1152921505 GB"), "{error}");
             assert!(
-                error.contains("it must be at most the ") && error.contains("of memory"),
+                error.contains("it must be at most the ")
+                    && error.contains("of memory for each process"),
                 "{error}"
             );
         }
