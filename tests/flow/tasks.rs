@@ -136,7 +136,12 @@ fn a_number_is_predicted_in_its_own_unit() {
     // Saying the middle every time is off by 150 on average.
     assert!(number(&report["best_val_scores"]["mae"]) < 40.0, "{report}");
     let page = fs::read_to_string(report["page"].as_str().unwrap()).unwrap();
-    for words in ["Predicted brightness", "How far brightness is off", "best mean absolute error"] {
+    for words in [
+        "Predicted brightness",
+        "How far brightness is off",
+        "best mean absolute error",
+        "Most off",
+    ] {
         assert!(page.contains(words), "{words}");
     }
     let judged = evaluated(&data, &report, "mae");

@@ -19,7 +19,7 @@ use std::time::Instant;
 use serde::Serialize;
 use taper_classifier::class_names;
 use taper_data::{Cache, Dataset};
-use taper_model::Model;
+use taper_model::{Model, Task};
 use taper_report::Page;
 use taper_train::RunFolder;
 
@@ -243,7 +243,11 @@ impl Of<'_> {
             if let Some(dataset) = self.dataset {
                 let threads = options.threads;
                 let found = pictures::mistakes(model, &names, dataset, &evidence.answers, threads)?;
-                all.extend(found.map(|block| section("Most confidently wrong", "", vec![block])));
+                let title = match model.task() {
+                    Task::Classification | Task::MultiLabel => "Most confidently wrong",
+                    Task::Regression => "Most off",
+                };
+                all.extend(found.map(|block| section(title, "", vec![block])));
                 let found = pictures::samples(model, dataset, options)?;
                 all.extend(found.map(|block| section("What the network sees", "", vec![block])));
             }
@@ -297,9 +301,9 @@ pub(crate) fn data_name(options: &FineTuneOptions) -> String {
 /// Classes as words: `2 classes (ants, bees)`.
 fn told(names: &[String], model: Option<&Model>) -> String {
     let what = match model.map(Model::task) {
-        Some(taper_model::Task::MultiLabel) => "labels",
-        Some(taper_model::Task::Regression) => "numbers",
-        Some(taper_model::Task::Classification) | None => "classes",
+        Some(Task::MultiLabel) => "labels",
+        Some(Task::Regression) => "numbers",
+        Some(Task::Classification) | None => "classes",
     };
     let named: Vec<&str> = names.iter().take(6).map(String::as_str).collect();
     let more = if names.len() > named.len() { ", …" } else { "" };

@@ -46,15 +46,18 @@ fn scores(log: &RunLog) -> Vec<(Vec<&str>, String)> {
         all.push((shares, "Accuracy".to_owned()));
     }
     let others = drawn().filter(|name| score_unit(name) != Unit::Percent);
-    all.extend(others.map(|name| (vec![name], title(score_name(name)))));
+    all.extend(others.map(|name| {
+        let is_trained = log.epochs.iter().any(|epoch| epoch.train.contains_key(name));
+        (vec![name], title(score_name(name), if is_trained { "" } else { ", held out" }))
+    }));
     all
 }
 
-/// A name as a title, of held-out pictures.
-fn title(name: &str) -> String {
+/// A name as a title.
+fn title(name: &str, end: &str) -> String {
     let mut letters = name.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string());
-    format!("{}{}, held out", first.unwrap_or_default(), letters.as_str())
+    format!("{}{}{end}", first.unwrap_or_default(), letters.as_str())
 }
 
 /// The level axis: epochs, or steps before the end of the first one.
@@ -192,12 +195,11 @@ mod tests {
                 .map(|(name, value)| (name.to_owned(), value))
                 .into()
         };
-        let epoch = |epoch: usize, top1: f64, is_best: bool| EpochRecord {
-            epoch,
-            steps: 2 * epoch as u64,
-            train: scores(0.25),
-            val: scores(top1),
-            is_best,
+        let epoch = |epoch: usize, top1: f64, is_best: bool| {
+            let mut val = scores(top1);
+            val.insert("r2".to_owned(), 0.5); // held out alone
+            let steps = 2 * epoch as u64;
+            EpochRecord { epoch, steps, train: scores(0.25), val, is_best }
         };
         RunLog {
             steps,
@@ -213,13 +215,13 @@ mod tests {
             assert!(svg.contains(words), "{words}\n{svg}");
         }
         let titles: Vec<String> = drawn(&log()).iter().map(|it| it.title().to_owned()).collect();
-        assert_eq!(titles, ["Loss", "Accuracy", "F1, held out", "Learning rate"]);
+        assert_eq!(titles, ["Loss", "Accuracy", "F1", "R², held out", "Learning rate"]);
     }
 
     #[test]
     fn the_table_has_a_row_an_epoch() {
         let table = table(&log());
-        assert_eq!(table.head.len(), 6);
+        assert_eq!(table.head.len(), 7);
         assert_eq!(table.rows.len(), 2);
         assert!(table.rows[0].contains(&Cell::Number(75.0, Unit::Percent)), "{table:?}");
         assert!(table.rows[0].contains(&Cell::Words("best so far".to_owned())));

@@ -181,7 +181,7 @@ fn target(batch: &Batch, at: usize, names: &[String]) -> String {
             .collect(),
         Targets::ClassMaps(_) | Targets::Named(_) => Vec::new(),
     };
-    words.join(", ")
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
 }
 
 fn draw<T>(drawn: taper_report::Result<T>) -> Result<T> {

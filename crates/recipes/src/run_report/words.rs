@@ -43,7 +43,7 @@ pub(crate) fn shown(name: &str, value: f64) -> (f64, Unit) {
 /// The same in words.
 pub(crate) fn score(name: &str, value: f64) -> String {
     let (value, unit) = shown(name, value);
-    if unit == Unit::Number && value.abs() < 100.0 {
+    if unit == Unit::Number && value.abs() < 10.0 {
         return format!("{value:.3}");
     }
     unit.format(value)
@@ -118,6 +118,7 @@ mod tests {
         assert_eq!(words, ["0.4 s", "36 s", "1 min 0 s", "12 min 5 s", "2 h 3 min"]);
         assert_eq!(score("top1", 0.9477), "94.8 %");
         assert_eq!(score("f1", 0.5), "0.500");
+        assert_eq!(score("mae", 12.996), "13.0");
         assert_eq!(score("mae", 1234.5), "1234");
     }
 

@@ -170,8 +170,8 @@ impl Curves {
         let [x, y] = [(&self.across, x), (&self.upward, y)]
             .map(|(dimension, value)| dimension.unit.format(value));
         let title = format!("{}, {} {x}: {y}", curve.name, self.across.name);
-        let faint = if curve.look == Look::Dots { " faint" } else { "" };
-        let class = format!("dot{faint} fill-{place}");
+        let cloud = if curve.look == Look::Dots { " cloud" } else { "" };
+        let class = format!("dot{cloud} fill-{place}");
         drawing.dot(at, 3.5, Shape::of(place.min(SERIES)), &class, &title);
     }
 }
