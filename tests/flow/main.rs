@@ -35,4 +35,5 @@ mod taper;
 mod tasks;
 mod teaching;
 mod unknown;
+mod ways;
 mod weights;

@@ -41,6 +41,10 @@ pub struct Pruning;
 pub struct Training;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/transfer.md")]
+pub struct Transfer;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/augmentation.md")]
 pub struct Augmentation;
 

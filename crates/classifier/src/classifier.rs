@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use taper_data::Transform;
 use taper_data::random::Rng;
-use taper_data::transform::Resampler;
+use taper_data::transform::{Resampler, StackedViews};
 use taper_engine::{Session, SessionOptions};
 use taper_graph::Extent;
 use taper_model::{Confidence, Familiarity, Model, Task};
 
 use crate::error::{Error, Result};
 use crate::input::Input;
-use crate::likeliest::{ClassProbability, likeliest};
+use crate::likeliest::{ClassProbability, likeliest, mean_of_views};
 use crate::pool::{Pool, Worker};
 use crate::preprocess::eval_transform;
 
@@ -36,6 +36,8 @@ pub struct ClassifierOptions {
     pub threads: usize,
     /// How pictures are prepared; as the model says ([`eval_transform`](crate::eval_transform)) when absent.
     pub transform: Option<Arc<dyn Transform>>,
+    /// Views of a picture that the transform stacks one above the other, whose probabilities are averaged; 0 and 1 are one.
+    pub views: usize,
 }
 
 impl ClassifierOptions {
@@ -48,7 +50,13 @@ impl ClassifierOptions {
     /// The same with a transform of one's own, such as the one that the network was trained with.
     #[must_use]
     pub fn with_transform(self, transform: impl Into<Arc<dyn Transform>>) -> Self {
-        Self { transform: Some(transform.into()), ..self }
+        Self { transform: Some(transform.into()), views: 1, ..self }
+    }
+
+    /// The same with several views of a picture ([`eval_views`](crate::eval_views)), whose probabilities are averaged: test-time augmentation.
+    #[must_use]
+    pub fn with_views(self, views: StackedViews) -> Self {
+        Self { views: views.count(), transform: Some(views.into()), ..self }
     }
 }
 
@@ -62,6 +70,8 @@ pub struct Classifier {
     task: Task,
     confidence: Option<Confidence>,
     transform: Arc<dyn Transform>,
+    /// Views of a picture, one above the other in what the transform makes.
+    views: usize,
     pool: Pool,
 }
 
@@ -78,7 +88,7 @@ pub struct Recognition {
 
 impl fmt::Debug for Classifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { classes, task: _, confidence: _, transform, pool: _ } = self;
+        let Self { classes, task: _, confidence: _, transform, views: _, pool: _ } = self;
         write!(f, "Classifier({} classes, {transform:?})", classes.len())
     }
 }
@@ -103,7 +113,9 @@ impl Classifier {
             Some(transform) => Arc::clone(transform),
             None => eval_transform(model.preprocess())?.into(),
         };
-        let logits = logits(model, transform.size())?;
+        let views = options.views.max(1);
+        let [height, w] = transform.size();
+        let logits = logits(model, [height / views, w])?;
         if logits.size() != [1, 1] {
             let ([h, w], channels) = (logits.size(), logits.channels());
             return Err(Error::NotAClassifier { h, w, channels });
@@ -119,7 +131,7 @@ impl Classifier {
         let session = Session::new(model, &session).map_err(engine)?;
         let classes = named(model.classes(), logits.channels());
         let (task, pool) = (model.task(), Pool::new(session));
-        Ok(Self { classes, task, confidence, transform, pool })
+        Ok(Self { classes, task, confidence, transform, views, pool })
     }
 
     /// The classes' names, by their index in the logits; numbers if the model names none.
@@ -218,8 +230,13 @@ impl Classifier {
         self.pool.with(|Worker { session, resampler, xs }| {
             xs.resize(h * w * c, 0.0);
             self.prepare(picture, resampler, xs)?;
-            let outputs = session.run_all(xs, [1, h, w]).map_err(engine)?;
-            Ok([0, 1].map(|at| outputs.get(at).cloned().unwrap_or_default()))
+            let shape = [self.views, h / self.views, w];
+            let outputs = session.run_all(xs, shape).map_err(engine)?;
+            let [logits, features] = [0, 1].map(|at| outputs.get(at).cloned().unwrap_or_default());
+            // Of several views, the mean of their features.
+            let width = features.len() / self.views;
+            let features = mean_of_views(Task::Regression, &features, self.views, width);
+            Ok([self.together(&logits), features])
         })
     }
 
@@ -260,10 +277,17 @@ impl Classifier {
                 n += 1;
             }
         }
-        let logits = session.run(&xs[..n * h * w * c], [n, h, w]).map_err(engine)?;
+        let shape = [n * self.views, h / self.views, w];
+        let logits = session.run(&xs[..n * h * w * c], shape).map_err(engine)?;
+        let logits = self.together(logits);
         let mut rows = logits.chunks_exact(self.classes.len().max(1));
         let mut row = |()| rows.next().map(<[f32]>::to_vec).unwrap_or_default();
         Ok(prepared.into_iter().map(|prepared| prepared.map(&mut row)).collect())
+    }
+
+    /// What the views of each picture say together.
+    fn together(&self, logits: &[f32]) -> Vec<f32> {
+        mean_of_views(self.task, logits, self.views, self.classes.len())
     }
 
     /// Prepares pictures, each to its place in `xs`, on so many threads.

@@ -44,8 +44,8 @@ mod preprocess;
 pub use classifier::{Classifier, ClassifierOptions, Recognition, class_names};
 pub use error::{Error, Result};
 pub use input::Input;
-pub use likeliest::{ClassProbability, likeliest};
-pub use preprocess::{eval_transform, train_transform};
+pub use likeliest::{ClassProbability, likeliest, mean_of_views};
+pub use preprocess::{eval_transform, eval_views, train_transform};
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 //! Above: `classifier`, `recipes`, `xtask`. Below: `taper_data`, `taper_model`. Not here: sizes before the crop
 //! (`data::transform::eval`).
 
+use taper_data::transform::{StackedViews, TenCrop, Views};
 use taper_data::{EvalTransform, Interpolation, Normalize, Resize, TrainTransform};
 use taper_model::Preprocess;
 
@@ -29,6 +30,30 @@ pub fn eval_transform(preprocess: &Preprocess) -> Result<EvalTransform> {
         EvalTransform::new(resize, input_size, filter(interpolation), normalize)
     });
     made.map_err(|source| Error::Preprocess { source })
+}
+
+/// Several views of a picture, prepared as [`eval_transform`] does it, to be looked at together.
+///
+/// # Errors
+/// As [`eval_transform`].
+///
+/// # Examples
+/// ```
+/// use taper_classifier::eval_views;
+/// use taper_data::{Transform, transform::Views};
+/// use taper_model::Preprocess;
+///
+/// let views = eval_views(&Preprocess::imagenet(), Views::Ten)?;
+/// assert_eq!((views.count(), views.size()), (10, [2240, 224]));
+/// # Ok::<(), taper_classifier::Error>(())
+/// ```
+pub fn eval_views(preprocess: &Preprocess, views: Views) -> Result<StackedViews> {
+    let Preprocess { input_size, mean, std, crop_pct, interpolation } = *preprocess;
+    let made = Resize::before_crop(input_size, crop_pct).and_then(|resize| {
+        let normalize = Normalize::new(mean, std)?;
+        TenCrop::new(resize, input_size, filter(interpolation), normalize)
+    });
+    Ok(made.map_err(|source| Error::Preprocess { source })?.stacked(views))
 }
 
 /// What it sees while it is trained: torchvision's random crops and flips, of the model's size, filter, mean and standard deviation.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use taper_recipes::{MAX_THREADS, TableColumns, TargetWord};
+use taper_recipes::{MAX_THREADS, TableColumns, TargetWord, Tta};
 
 use crate::{
     bench, compare, cost, demo, embed, eval, explain, finetune, look, models, predict, prune,
@@ -93,6 +93,17 @@ impl TableFlags {
     pub(crate) fn into_columns(self) -> TableColumns {
         TableColumns { image: self.image_column, targets: self.target_columns, kind: self.targets }
     }
+}
+
+/// How pictures are looked at.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Views {
+    /// Height and width of the network's input, in pixels; larger than in training may be better [default: the model's own]
+    #[arg(long, value_name = "N")]
+    pub(crate) image_size: Option<usize>,
+    /// Look at several views of each picture, and average what they say: mirrored, corners and middle, or both
+    #[arg(long, value_name = "none|flip|five|ten", default_value_t = Tta::None)]
+    pub(crate) tta: Tta,
 }
 
 /// What a file of weights does not say of itself.

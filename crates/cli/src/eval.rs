@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Args;
 use taper_recipes::{EvaluateOptions, EvaluateReport, Labels};
 
-use crate::args::{Arch, Shared, TableFlags};
+use crate::args::{Arch, Shared, TableFlags, Views};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::{confusion, scores};
@@ -39,6 +39,8 @@ pub(crate) struct Flags {
     /// Pictures a batch
     #[arg(long, value_name = "N", default_value_t = 32)]
     batch_size: usize,
+    #[command(flatten)]
+    views: Views,
     /// Refuse a folder with files that are no pictures, instead of skipping them
     #[arg(long)]
     strict: bool,
@@ -55,6 +57,8 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
         others: flags.others,
         labels: flags.labels,
         batch_size: flags.batch_size,
+        image_size: flags.views.image_size,
+        tta: flags.views.tta,
         strict: flags.strict,
         threads: flags.shared.threads,
         ..EvaluateOptions::new(flags.arch.of(flags.model), flags.data)

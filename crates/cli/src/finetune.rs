@@ -1,13 +1,17 @@
 //! `taper finetune`: flags to options, the run, and what is said at its end.
 //!
-//! Above: `args`. Below: `finetune::{files, memory, optimizer, reading, schedule}`, `taper_recipes`, `progress`, `confusion`, `ranks`. Not here: any default but those
-//! of [`FineTuneOptions`].
+//! Above: `args`. Below: `finetune::{files, find_lr, freezing, memory, minutes, optimizer, reading, schedule, splits}`, `taper_recipes`, `progress`,
+//! `confusion`, `ranks`. Not here: any default but those of [`FineTuneOptions`].
 
 mod files;
+pub(crate) mod find_lr;
+mod freezing;
 mod memory;
+mod minutes;
 mod optimizer;
 mod reading;
 mod schedule;
+mod splits;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,8 +21,8 @@ use anyhow::{Result, bail};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use taper_recipes::{
-    Augment, Calibrated, ClassWeights, FineTuneOptions, FineTuneReport, Freeze, GroupOptions,
-    LossKind, Pretrained, Reduce, ReduceDtype, ResumeOptions, Sampling,
+    Augment, Calibrated, ClassWeights, FineTuneOptions, FineTuneReport, GroupOptions, LossKind,
+    Preset, Pretrained, Reduce, ReduceDtype, ResumeOptions, Sampling,
 };
 
 use crate::args::{Arch, Shared, TableFlags};
@@ -28,10 +32,13 @@ use crate::output::Output;
 use crate::progress::Progress;
 use crate::{confusion, ranks, scores, signals};
 use files::FilesFlags;
+use find_lr::FindLrFlags;
+use freezing::FreezingFlags;
 use memory::MemoryFlags;
 use optimizer::OptimizerFlags;
 use reading::ReadingFlags;
 use schedule::ScheduleFlags;
+use splits::SplitFlags;
 
 /// Mistakes shown at the end of a run.
 const MISTAKES: usize = 5;
@@ -51,6 +58,9 @@ const WITH_RESUME: [&str; 12] = [
     "cache_dir",
     "grad_checkpointing",
 ];
+
+/// What may be said again together with `--resume` of several splits.
+const SPLITS_AGAIN: [&str; 2] = ["resume", "json"];
 
 fn defaults() -> FineTuneOptions {
     FineTuneOptions::default()
@@ -87,9 +97,18 @@ pub(crate) struct Flags {
     model: String,
     #[command(flatten)]
     arch: Arch,
+    /// Keep classes of the model file that have no pictures: trains nothing, makes new classes of the mean features of their pictures
+    #[arg(long)]
+    keep: bool,
     /// Network to learn from besides, of the same classes: name or model file
     #[arg(long, value_name = "NAME|FILE")]
     teacher: Option<String>,
+    /// Folder of pictures without labels, which are trained with by what the teacher says of them
+    #[arg(long, value_name = "DIR", requires = "teacher")]
+    unlabelled: Option<PathBuf>,
+    /// Set of defaults for the options that are not given: a first look, the usual, better for more time, or from random weights
+    #[arg(long, value_name = "quick|default|best|scratch", default_value_t = defaults().preset)]
+    preset: Preset,
     /// Begin with the model's weights, or with random ones
     #[arg(long, value_name = "yes|none", default_value_t = defaults().pretrained)]
     pretrained: Pretrained,
@@ -105,6 +124,10 @@ pub(crate) struct Flags {
     /// Factor on the learning rate of the new head [default: 1; 10 if it was not trained alone first]
     #[arg(long, value_name = "F", allow_negative_numbers = true)]
     head_lr_scale: Option<f64>,
+    #[command(flatten)]
+    find_lr: FindLrFlags,
+    #[command(flatten)]
+    splits: SplitFlags,
     #[command(flatten)]
     optimizer: OptimizerFlags,
     #[command(flatten)]
@@ -136,6 +159,9 @@ pub(crate) struct Flags {
     /// Minutes after which the run ends with the best model so far; it can be gone on with [default: no limit]
     #[arg(long, value_name = "F", allow_negative_numbers = true)]
     max_minutes: Option<f64>,
+    /// Pick a network, a size of pictures and epochs that fit into so many minutes on this machine, where they are not given
+    #[arg(long, value_name = "F", allow_negative_numbers = true, conflicts_with_all = ["epochs", "max_minutes", "splits", "folds"])]
+    minutes: Option<f64>,
     /// Evaluate and save an exponential moving average of the weights, which keeps this share of itself a step; 0.999 is usual [default: none]
     #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
     ema: Option<f64>,
@@ -171,9 +197,8 @@ pub(crate) struct Flags {
     /// How often a picture comes in an epoch, each time changed differently; the epoch takes as many fewer pictures
     #[arg(long, value_name = "N", default_value_t = defaults().repeats)]
     repeats: usize,
-    /// What is not trained: the backbone, nothing, or everything up to a stage such as blocks.3
-    #[arg(long, value_name = "backbone|none|STAGE", default_value_t = defaults().freeze)]
-    freeze: Freeze,
+    #[command(flatten)]
+    freezing: FreezingFlags,
     /// Height and width of the network's input, in pixels [default: the model's own]
     #[arg(long, value_name = "N")]
     image_size: Option<usize>,
@@ -234,6 +259,20 @@ pub(crate) fn run(flags: Flags, matches: &ArgMatches) -> Result<ExitCode> {
     }
     let stop = signals::stop_flag()?;
     let output = Output::stopping(flags.shared.json, Arc::clone(&stop));
+    match (&flags.resume, flags.splits.splits()) {
+        (None, _) if flags.find_lr.is_asked() => {
+            return find_lr::run(&flags.into_options(matches, &output), &stop, &output);
+        }
+        (None, Some(splits)) => {
+            return splits::run(splits, &flags.into_options(matches, &output), &stop, &output);
+        }
+        (Some(folder), _) if taper_recipes::has_splits(folder) => {
+            let folder = folder.clone();
+            only(&SPLITS_AGAIN, matches)?;
+            return splits::resume(&folder, &stop, &output);
+        }
+        _ => {}
+    }
     let resumed = match flags.resume.clone() {
         Some(run) => Some(resume_options(run, flags.clone(), matches)?),
         None => None,
@@ -247,7 +286,9 @@ pub(crate) fn run(flags: Flags, matches: &ArgMatches) -> Result<ExitCode> {
             taper_recipes::resume_on_ranks(group.clone(), &options, &stop, &mut progress)
         }
         None => {
-            let options = flags.into_options();
+            let minutes = flags.minutes;
+            let options = flags.into_options(matches, &output);
+            let options = minutes::fitted(minutes, options, matches, &output)?;
             taper_recipes::fine_tune_on_ranks(group.clone(), &options, &stop, &mut progress)
         }
     };
@@ -265,12 +306,35 @@ pub(crate) fn run(flags: Flags, matches: &ArgMatches) -> Result<ExitCode> {
 }
 
 impl Flags {
-    pub(crate) fn into_options(self) -> FineTuneOptions {
+    /// The options that were said, over those of the preset.
+    fn into_options(self, matches: &ArgMatches, output: &Output) -> FineTuneOptions {
+        let preset = self.preset;
+        let is_given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let is_said = |field: &str| match field {
+            "lr_auto" => false, // said by `lr`
+            "freeze" => is_given("freeze") || is_given("train"),
+            field => is_given(field),
+        };
+        let taken: Vec<String> = preset
+            .sets()
+            .into_iter()
+            .filter(|(field, _)| !is_said(field))
+            .map(|(field, value)| format!("{} {value}", field.replace('_', " ")))
+            .collect();
+        if !taken.is_empty() {
+            output.say(format!("preset {preset}: {}", taken.join(", ")));
+        }
+        self.said().under(preset, &is_said)
+    }
+
+    /// The options as if nothing but these flags were.
+    pub(crate) fn said(self) -> FineTuneOptions {
         let options = self.optimizer.into_options(FineTuneOptions::default());
         let options = self.schedule.into_options(options);
         let options = self.reading.into_options(options);
         let options = self.memory.into_options(options);
         let options = self.files.into_options(options);
+        let options = self.freezing.into_options(options);
         FineTuneOptions {
             data: self.data,
             table: self.table.table,
@@ -286,6 +350,8 @@ impl Flags {
             recoveries: self.recoveries,
             max_minutes: self.max_minutes,
             model: self.arch.of(self.model),
+            keep: self.keep,
+            unlabelled: self.unlabelled,
             teacher: self.teacher,
             pretrained: self.pretrained,
             epochs: self.epochs,
@@ -308,7 +374,6 @@ impl Flags {
             mixup: self.mixup,
             cutmix: self.cutmix,
             repeats: self.repeats,
-            freeze: self.freeze,
             image_size: self.image_size,
             val_fraction: self.val_fraction,
             strict: self.strict,
@@ -330,12 +395,8 @@ impl Flags {
 
 /// Only the data, the model and the threads may be said again: a run remembers the rest.
 fn resume_options(run: PathBuf, flags: Flags, matches: &ArgMatches) -> Result<ResumeOptions> {
+    only(&WITH_RESUME, matches)?;
     let is_given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
-    let command = Flags::augment_args(Command::new("finetune"));
-    let mut flags_said = command.get_arguments().filter(|flag| is_given(flag.get_id().as_str()));
-    if let Some(flag) = flags_said.find(|flag| !WITH_RESUME.contains(&flag.get_id().as_str())) {
-        bail!(Remembered { flag: flag.get_long().unwrap_or_default().to_owned() });
-    }
     Ok(ResumeOptions {
         run,
         model: is_given("model").then(|| flags.arch.of(flags.model)),
@@ -348,6 +409,17 @@ fn resume_options(run: PathBuf, flags: Flags, matches: &ArgMatches) -> Result<Re
         grad_checkpointing: flags.memory.grad_checkpointing.then_some(true),
         threads: is_given("threads").then_some(flags.shared.threads),
     })
+}
+
+/// Refuses all flags but these.
+fn only(allowed: &[&str], matches: &ArgMatches) -> Result<()> {
+    let is_given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    let command = Flags::augment_args(Command::new("finetune"));
+    let mut said = command.get_arguments().filter(|flag| is_given(flag.get_id().as_str()));
+    match said.find(|flag| !allowed.contains(&flag.get_id().as_str())) {
+        Some(flag) => bail!(Remembered { flag: flag.get_long().unwrap_or_default().to_owned() }),
+        None => Ok(()),
+    }
 }
 
 fn say(report: &FineTuneReport, output: &Output) {

@@ -11,7 +11,7 @@ use anyhow::Result;
 use clap::Args;
 use taper_recipes::{PredictOptions, Prediction};
 
-use crate::args::{Arch, Shared};
+use crate::args::{Arch, Shared, Views};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::signals;
@@ -37,6 +37,8 @@ pub(crate) struct Flags {
     /// Say `unknown` of pictures of other things than the model was trained on, which its file has a threshold for
     #[arg(long)]
     unknown: bool,
+    #[command(flatten)]
+    views: Views,
     /// Pictures, and folders of pictures
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
@@ -51,6 +53,8 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
     let options = PredictOptions {
         top: flags.top,
         unknown: flags.unknown,
+        image_size: flags.views.image_size,
+        tta: flags.views.tta,
         threads: flags.shared.threads,
         ..PredictOptions::new(flags.arch.of(flags.model), flags.images)
     };

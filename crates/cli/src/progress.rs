@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use taper_recipes::{Epoch, Event, Observer, RunPlan, Step, TargetKind};
+use taper_recipes::{Epoch, Event, LrReport, Observer, RunPlan, Step, TargetKind};
 
 use crate::download::Download;
+use crate::finetune::find_lr;
 use crate::output::Output;
 use crate::scores;
 use dashboard::Dashboard;
@@ -109,6 +110,25 @@ impl Progress {
         }
     }
 
+    fn tried_lr(&mut self, [step, steps]: [usize; 2], lr: f64, loss: f64) {
+        let line = format!("looking for a learning rate: {lr:.1e} loss {loss:.3}");
+        if self.is_terminal {
+            let bar = self.bar.get_or_insert_with(|| new_bar(steps));
+            bar.set_position(step as u64);
+            bar.set_message(line);
+        } else if self.last_line.elapsed() >= EVERY {
+            self.last_line = Instant::now();
+            self.say(&format!("  step {step}/{steps} of {line}"));
+        }
+    }
+
+    fn found_lr(&mut self, report: &LrReport) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        self.say(&find_lr::words(report));
+    }
+
     fn epoch(&mut self, epoch: &Epoch) {
         self.dashboard.epoch(epoch);
         if let Some(bar) = &self.bar {
@@ -147,6 +167,7 @@ impl Observer for Progress {
             Event::Recovered { epoch, scale, reason } => self.say(&format!(
                 "{reason}: back to the last checkpoint, in epoch {epoch}, and on at {scale} of the rate"
             )),
+            Event::Warning(text) => self.warn(text),
             Event::Planned(plan) => self.planned(plan),
             Event::Skipped(skipped) => {
                 self.skipped += 1;
@@ -171,6 +192,8 @@ impl Observer for Progress {
                 self.warn(&format!("{file} is not written: {reason}"));
             }
             Event::Part { name, number, of } => self.say(&format!("{number}/{of}: {name}")),
+            Event::TriedLr { step, steps, lr, loss } => self.tried_lr([*step, *steps], *lr, *loss),
+            Event::FoundLr(report) => self.found_lr(report),
             Event::Resumed { epoch, step } => self.resumed(*epoch, *step),
             Event::Step(step) => self.step(step),
             Event::Epoch(epoch) => self.epoch(epoch),

@@ -57,7 +57,7 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
 mod tests {
     use clap::{Args as _, Command, FromArgMatches as _};
     use taper_recipes::{
-        FineTuneOptions, Freeze, Numbers, OptimizerKind, Pretrained, Sampling, ScheduleKind,
+        FineTuneOptions, Freeze, Norms, Numbers, OptimizerKind, Pretrained, Sampling, ScheduleKind,
     };
 
     use crate::finetune;
@@ -86,6 +86,13 @@ mod tests {
                 threads: 2,
                 ..FineTuneOptions::default()
             },
+            FineTuneOptions {
+                freeze: Freeze::all_but("blocks.3,head"),
+                norms: Norms::Freeze,
+                unfreeze_every: Some(2),
+                lr_auto: true,
+                ..FineTuneOptions::default()
+            },
         ];
         for options in options {
             let command = options.command();
@@ -93,7 +100,7 @@ mod tests {
             let parser = finetune::Flags::augment_args(Command::new("finetune"));
             let matches = parser.try_get_matches_from(words).unwrap();
             let flags = finetune::Flags::from_arg_matches(&matches).unwrap();
-            assert_eq!(flags.into_options(), options, "{command}");
+            assert_eq!(flags.said(), options, "{command}");
         }
     }
 }

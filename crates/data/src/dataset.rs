@@ -4,6 +4,7 @@
 
 mod fingerprint;
 mod sample;
+mod splits;
 
 use std::sync::{Mutex, PoisonError};
 

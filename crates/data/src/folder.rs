@@ -38,6 +38,8 @@ pub struct Options {
     pub cache: Cache,
     /// Threads to read with, 0 for all cores. Default 0.
     pub threads: usize,
+    /// Classes that a folder to train on has at least. Default 2: there must be something to tell apart.
+    pub least_classes: usize,
 }
 
 impl Default for Options {
@@ -49,6 +51,7 @@ impl Default for Options {
             check: Check::default(),
             cache: Cache::in_memory(1 << 30),
             threads: 0,
+            least_classes: 2,
         }
     }
 }
@@ -88,7 +91,7 @@ impl ImageFolder {
                 let train_classes = reading.classes(&train.path, &prefix(&train))?;
                 let val_classes = reading.classes(&val.path, &prefix(&val))?;
                 let names = same_names(path, [&train, &val], &train_classes, &val_classes)?;
-                at_least_two(&train.path, &names)?;
+                enough(&train.path, &names, options.least_classes)?;
                 let train = reading.part(&train.path, &prefix(&train), &train_classes)?;
                 let val = reading.part(&val.path, &prefix(&val), &val_classes)?;
                 reading.finish(names, train, val)
@@ -97,7 +100,7 @@ impl ImageFolder {
             Layout::Classes(classes) => {
                 let classes = reading.checked(path, classes)?;
                 let names = names(&classes);
-                at_least_two(path, &names)?;
+                enough(path, &names, options.least_classes)?;
                 let samples = reading.part(path, "", &classes)?;
                 let (train, val) =
                     split::stratified(samples, &names, options.val_fraction, options.seed)?;
@@ -240,10 +243,12 @@ fn names(classes: &[Class]) -> Vec<String> {
     classes.iter().map(|class| class.name.clone()).collect()
 }
 
-fn at_least_two(path: &Path, names: &[String]) -> Result<()> {
+fn enough(path: &Path, names: &[String], least: usize) -> Result<()> {
     match names {
         [] => Err(no_classes(path)),
-        [class] => Err(Error::OneClass { path: path.to_path_buf(), class: class.clone() }),
+        [class] if least > 1 => {
+            Err(Error::OneClass { path: path.to_path_buf(), class: class.clone() })
+        }
         _ => Ok(()),
     }
 }

@@ -16,7 +16,7 @@ mod train;
 pub(crate) use crop::truncated;
 pub use crop::{Rect, center_crop, random_resized_crop};
 pub use eval::{EvalTransform, Resize};
-pub use multi_crop::{MultiCrop, TenCrop, View, five_crop};
+pub use multi_crop::{MultiCrop, StackedViews, TenCrop, View, Views, five_crop};
 pub use normalize::{Flip, Normalize};
 pub use resample::{Interpolation, Resampler};
 pub use train::TrainTransform;

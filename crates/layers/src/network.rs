@@ -207,6 +207,12 @@ impl Network {
         }
     }
 
+    /// Holds the parameters whose name satisfies `is_held`: until they are let go they are as frozen ones, whatever else is frozen. Lets all
+    /// others go. A module that [`Network::training`] made knows of it, too: not to be called between its passes.
+    pub fn hold(&self, is_held: impl Fn(&str) -> bool) {
+        self.params.iter().for_each(|param| param.hold(is_held(&param.name)));
+    }
+
     /// Evaluates: running statistics, no dropout, norms folded into their convolutions, no gradients (see [`Network::training`]).
     ///
     /// # Shapes

@@ -3,6 +3,9 @@
 //! Above: `network`. Below: candle's `Var`. Not here: initial values (`taper-model`), optimizer state (`optim`).
 //! Values are `f32`, contiguous, on the CPU; they are read through candle's storage guards and never copied for a step.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use candle_core::{CpuStorage, Device, Storage, Tensor, Var};
 use taper_graph::ParamRole;
 
@@ -19,18 +22,25 @@ pub struct Parameter {
     pub role: ParamRole,
     /// Whether training leaves it as it is. A norm whose scale and shift are frozen keeps its running statistics too.
     pub frozen: bool,
+    /// Whether it is left as it is for the time being; clones share it.
+    held: Arc<AtomicBool>,
 }
 
 impl Parameter {
     pub(crate) fn new(spec: &taper_graph::ParamSpec, values: &[f32]) -> Result<Self> {
         let var =
             Var::from_slice(values, spec.shape.as_slice(), &Device::Cpu).map_err(at(&spec.name))?;
-        Ok(Self { name: spec.name.clone(), var, role: spec.role, frozen: false })
+        let held = Arc::default();
+        Ok(Self { name: spec.name.clone(), var, role: spec.role, frozen: false, held })
     }
 
     /// Whether gradients reach it.
     pub fn is_trained(&self) -> bool {
-        self.role.is_trained() && !self.frozen
+        self.role.is_trained() && !self.frozen && !self.held.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn hold(&self, is_held: bool) {
+        self.held.store(is_held, Ordering::Relaxed);
     }
 
     /// Whether it counts batches, so that its values are whole numbers.

@@ -48,6 +48,111 @@ pub fn reset_classifier(model: &Model, classes: &[String], seed: u64) -> Result<
     Model::new(graph, tensors, *model.preprocess(), classes.to_vec(), provenance)
 }
 
+/// [`reset_classifier`], with the old weights of classes that the model knows by the same name, wherever they stand.
+///
+/// # Errors
+/// As [`reset_classifier`].
+///
+/// # Examples
+/// ```
+/// use taper_graph::{Bias, GraphBuilder, PoolKind};
+/// use taper_model::{Model, Preprocess, carry_classifier};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut b = GraphBuilder::new(2)?;
+/// let xs = b.global_pool("pool", b.input(), PoolKind::Avg, true)?;
+/// let xs = b.linear("classifier", xs, 2, Bias::With)?;
+/// b.output("logits", xs)?;
+/// let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+/// let model = Model::random(b.build()?, 0, Preprocess::imagenet(), names(&["ants", "bees"]))?;
+/// let more = carry_classifier(&model, &names(&["bees", "wasps", "ants"]), 0)?;
+/// let weights = |model: &Model| model.tensor("classifier.weight").map(|it| it.data.clone()).unwrap_or_default();
+/// let (old, new) = (weights(&model), weights(&more));
+/// assert_eq!((&new[..2], &new[4..]), (&old[2..], &old[..2]));
+/// # Ok(()) }
+/// ```
+pub fn carry_classifier(model: &Model, classes: &[String], seed: u64) -> Result<Model> {
+    let new = reset_classifier(model, classes, seed)?;
+    let known = |name: &String| model.classes().iter().position(|old| old == name);
+    let carried: Vec<(usize, usize)> =
+        (0..).zip(classes).filter_map(|(to, name)| known(name).map(|from| (from, to))).collect();
+    let mut tensors = new.tensors().to_vec();
+    for param in params_of_classifiers(new.graph())? {
+        let old = &model.tensors()[param];
+        let place = &mut tensors[param];
+        let row = place.data.len() / classes.len();
+        for &(from, to) in &carried {
+            let values = old.data.get(from * row..(from + 1) * row);
+            if let Some(values) = values {
+                place.data[to * row..(to + 1) * row].copy_from_slice(values);
+            }
+        }
+    }
+    let what = format!("{} of its classes kept", carried.len());
+    let provenance = new.provenance().clone().and(what);
+    Ok(new.with_tensors(tensors)?.with_provenance(provenance))
+}
+
+/// A model whose logit of one class is `weight · pre_logits + bias`: all else stays.
+///
+/// # Errors
+/// [`Error::NoClassifier`] if the logits are no linear layer with a bias and no sum of some, or their input has another length than
+/// `weight`; [`Error::Classes`] if there is no such class.
+pub fn set_class(model: &Model, class: usize, weight: &[f32], bias: f32) -> Result<Model> {
+    let graph = model.graph();
+    let classifiers = gains(graph)?;
+    let total: f64 = classifiers.iter().map(|(_, gain)| gain).sum();
+    #[expect(clippy::cast_possible_truncation, reason = "parameters are of this precision")]
+    let gain = total as f32;
+    let mut tensors = model.tensors().to_vec();
+    for (id, _) in classifiers {
+        let node = graph.node(id);
+        let refused = |op| Err(Error::NoClassifier { node: node.name().to_owned(), op });
+        let &[weights, biases] = node.params() else {
+            return refused("a linear layer without a bias");
+        };
+        let outputs = tensors[biases.index()].data.len();
+        if class >= outputs {
+            return Err(Error::Classes { got: class + 1, expected: outputs });
+        }
+        let row = tensors[weights.index()].data.chunks_mut(weight.len().max(1)).nth(class);
+        match row {
+            Some(row)
+                if row.len() == weight.len() && graph.param(weights).shape[1..] == [row.len()] =>
+            {
+                row.iter_mut().zip(weight).for_each(|(to, from)| *to = from / gain);
+            }
+            _ => return refused("a linear layer of other inputs"),
+        }
+        tensors[biases.index()].data[class] = bias / gain;
+    }
+    model.clone().with_tensors(tensors)
+}
+
+/// How long the weights of a class are, on average over all classes, in the logits.
+///
+/// # Errors
+/// [`Error::NoClassifier`] if the logits are no linear layer and no sum of some.
+pub fn class_norm(model: &Model) -> Result<f64> {
+    let mut sum: Vec<f64> = Vec::new();
+    let (mut classes, graph) = (1, model.graph());
+    for (id, gain) in gains(graph)? {
+        let Some(weights) = graph.node(id).params().first() else { continue };
+        let tensor = &model.tensors()[weights.index()];
+        classes = tensor.shape.first().copied().unwrap_or(1).max(1);
+        sum.resize(tensor.data.len(), 0.0);
+        sum.iter_mut().zip(&tensor.data).for_each(|(sum, x)| *sum += gain * f64::from(*x));
+    }
+    let rows = sum.chunks(sum.len().div_ceil(classes).max(1));
+    let norms: f64 = rows.map(|row| row.iter().map(|x| x * x).sum::<f64>().sqrt()).sum();
+    #[expect(clippy::cast_precision_loss, reason = "classes stay far below 2^53")]
+    Ok(norms / classes as f64)
+}
+
+fn params_of_classifiers(graph: &Graph) -> Result<Vec<usize>> {
+    let ids = classifiers(graph)?;
+    Ok(ids.iter().flat_map(|id| graph.node(*id).params()).map(|id| id.index()).collect())
+}
+
 /// A model whose logits are `scale · logit + shift`, one of each for each logit: its classifier's weights and biases are changed, and
 /// nothing else. What was trained on standardized numbers gives the numbers themselves then.
 ///

@@ -24,6 +24,8 @@ pub(crate) fn to_train(options: &FineTuneOptions, cache: &Cache) -> Result<Datas
         strict: options.strict,
         threads: options.threads,
         cache: cache.clone(),
+        // To what is kept, one class can be added.
+        least_classes: if options.keep { 1 } else { 2 },
         ..Options::default()
     };
     let (table, root) =

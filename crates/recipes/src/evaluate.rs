@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use taper_classifier::class_names;
+use taper_classifier::{class_names, eval_views, mean_of_views};
 use taper_data::{Array, Dataset, Loader, LoaderOptions, TargetKind, Targets};
 use taper_engine::{Session, SessionOptions};
 use taper_model::{Confidence, Model};
@@ -84,6 +84,7 @@ fn run(
 ) -> Result<EvaluateReport> {
     options.check()?;
     let model = ModelSource::resolve(&options.model)?.load(&AtomicBool::new(false), observer)?;
+    let model = setup::at_size(model, options.image_size)?;
     let started = Instant::now();
     let dataset = match dataset {
         Some(dataset) => {
@@ -134,14 +135,16 @@ pub(crate) fn judge_with(
         threads: options.threads,
         ..LoaderOptions::default()
     };
-    let transform = setup::eval_transform(model.preprocess())?;
-    let loader = Loader::new(&dataset.val, transform, &loading).map_err(setup::data)?;
+    let views = eval_views(model.preprocess(), options.tta.views()).map_err(setup::classifier)?;
+    let count = views.count();
+    let loader = Loader::new(&dataset.val, views.into(), &loading).map_err(setup::data)?;
     let batches = Relabeled { images: loader, labels, names: known.len() };
     let temperature = match dataset.kind() {
         TargetKind::Class => model.confidence().map(Confidence::temperature),
         TargetKind::Probabilities | TargetKind::Labels | TargetKind::Numbers => None,
     };
     let mut judge = Judge::new(dataset.kind(), temperature);
+    let together = |logits: &[f32], k| mean_of_views(of_model, logits, count, k);
     let mut metrics = judge.all();
     if let Some(metric) = besides {
         let metric: Box<dyn Metric + '_> = Box::new(metric);
@@ -150,7 +153,8 @@ pub(crate) fn judge_with(
             None => metric,
         });
     }
-    let evaluated = taper_train::evaluate(&mut session, &batches, &mut metrics);
+    let evaluated =
+        taper_train::evaluate_views(&mut session, &batches, count, &together, &mut metrics);
     drop(metrics);
     let gone = evaluated.as_ref().map_or_else(taper_train::Error::skipped, |seen| &seen.skipped);
     skipped.tell(gone, observer);

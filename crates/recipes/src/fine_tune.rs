@@ -1,6 +1,6 @@
 //! Fine-tuning: a folder of pictures and a pretrained network become a model file.
 //!
-//! Above: the binary, Rust users, `tune_from`. Below: `source`, `data`, `ranks`, `tune`, `run`. Not here: the steps (`taper_train`).
+//! Above: the binary, Rust users, `tune_from`. Below: `inputs`, `data`, `extend`, `find_lr`, `ranks`, `tune`, `run`. Not here: the steps (`taper_train`).
 //! The same options give the same model file, also when the run was stopped or killed and gone on with.
 
 use std::path::PathBuf;
@@ -10,19 +10,22 @@ use std::time::Instant;
 
 use taper_data::{Cache, Dataset};
 use taper_distributed::Group;
-use taper_model::{Model, Preprocess};
+use taper_model::Model;
 use taper_train::{DataParallel, StepHook};
 
 use crate::data::{self, SkippedFiles};
 use crate::error::{Error, Result};
+use crate::extend::{self, Extended};
+use crate::find_lr;
+use crate::inputs::{inputs, teacher};
 use crate::observer::{Observer, Silent};
-use crate::options::{CacheKind, FineTuneOptions, Pretrained};
+use crate::options::{CacheKind, FineTuneOptions};
 use crate::ranks;
 use crate::report::FineTuneReport;
 use crate::run::{Kept, Run, RunConfig, fingerprint};
 use crate::setup;
-use crate::source::ModelSource;
 use crate::tune::{Tune, same_classes};
+use crate::unlabelled;
 
 /// What to go on with, and what may differ from the run as it was begun.
 #[derive(Debug, Clone, PartialEq)]
@@ -203,25 +206,36 @@ pub(crate) fn begin(
         let folder = ranks::vacant(parallel, options.out.as_deref())?;
         let kept = Kept { teacher: teacher(options, stop, observer)?, ..Kept::default() };
         let cache = options.open_cache(parallel.group().size())?;
-        let prepared = PreparedRun::read(dataset, kept, &cache, stop, options, observer)?;
+        let (model, dataset) = inputs(dataset, &kept, &cache, stop, options, observer)?;
+        let (model, kept) = match extend::extend(&model, &dataset, options, stop, observer)? {
+            Some(extended) if !extended.is_whole => {
+                let parts = (extended.model, &dataset, folder);
+                return extend::finish(parts, parallel, options, observer, started);
+            }
+            Some(Extended { model, .. }) => {
+                let start = Some(model.clone());
+                (model, Kept { start, ..kept })
+            }
+            None => (model, kept),
+        };
+        let found = find_lr::found(parallel, (&model, &dataset, &kept), options, stop, observer)?;
+        let options = &found.as_ref().map_or_else(
+            || options.clone(),
+            |found| FineTuneOptions { lr: Some(found.lr), ..options.clone() },
+        );
+        let prepared = PreparedRun::with(model, dataset, kept, options, observer)?;
+        let prepared = PreparedRun { cache, ..prepared };
         prepared.agree(parallel)?;
         let tune = Tune::new(prepared, options, parallel)?;
         let run = tune.begin(folder)?;
+        if let Some(found) = found.filter(|_| parallel.group().is_first()) {
+            found.write(run.folder.path())?;
+        }
         let report = tune.run(&run, stop, observer, started)?;
         ranks::write_trace(parallel, options.trace.as_deref())?;
         Ok(report)
     };
     ranks::ending_all(parallel.group(), tuned())
-}
-
-/// The teacher that the options name.
-fn teacher(
-    options: &FineTuneOptions,
-    stop: &AtomicBool,
-    observer: &mut dyn Observer,
-) -> Result<Option<Model>> {
-    let name = options.teacher.as_deref();
-    name.map(|name| ModelSource::resolve(name)?.load(stop, observer)).transpose()
 }
 
 /// Goes on with a run that was stopped or killed, and ends with the model file it would have had. One that [`fine_tune_on`] began goes
@@ -328,6 +342,8 @@ pub(crate) struct PreparedRun<'a> {
     pub(crate) skipped: SkippedFiles<'a>,
     /// What keeps its pictures.
     pub(crate) cache: Cache,
+    /// Fingerprint of the pictures, before the teacher said anything of those without labels.
+    data_print: String,
     /// Fingerprint of the model before it got a new head.
     model_print: String,
 }
@@ -341,24 +357,7 @@ impl<'a> PreparedRun<'a> {
         options: &'a FineTuneOptions,
         observer: &mut dyn Observer,
     ) -> Result<Self> {
-        let model = match &kept.start {
-            Some(model) => model.clone(),
-            None => {
-                let source = ModelSource::resolve(&options.model)?;
-                match options.pretrained {
-                    Pretrained::Yes => source.load(stop, observer)?,
-                    Pretrained::None => source.random(options.seed)?,
-                }
-            }
-        };
-        let dataset = match dataset {
-            Some(dataset) => {
-                dataset.validate_training().map_err(setup::data)?;
-                let (folder, table) = (options.data.as_deref(), options.table.as_deref());
-                data::of_ones_own(dataset, folder, table, &options.columns())?.with_cache(cache)
-            }
-            None => data::to_train(options, cache)?,
-        };
+        let (model, dataset) = inputs(dataset, &kept, cache, stop, options, observer)?;
         let prepared = PreparedRun::with(model, dataset, kept, options, observer)?;
         Ok(PreparedRun { cache: cache.clone(), ..prepared })
     }
@@ -371,7 +370,8 @@ impl<'a> PreparedRun<'a> {
         options: &'a FineTuneOptions,
         observer: &mut dyn Observer,
     ) -> Result<Self> {
-        let model_print = fingerprint(&model);
+        let (data_print, model_print) =
+            (format!("{:016x}", dataset.fingerprint()), fingerprint(&model));
         let mut skipped =
             SkippedFiles::new(data::root(options.data.as_deref(), options.table.as_deref()));
         skipped.tell(&dataset.skipped, observer);
@@ -383,6 +383,8 @@ impl<'a> PreparedRun<'a> {
             same_classes("teacher", teacher, &dataset)?;
         }
         let model = prepare(model, head, &dataset, options)?;
+        let dataset = unlabelled::taught(dataset, kept.teacher.as_ref(), options, observer)?;
+        skipped.tell(&dataset.skipped, observer);
         let model = match &kept.teacher {
             Some(teacher) => {
                 let taught = format!("taught by {}", teacher.provenance().source);
@@ -391,26 +393,27 @@ impl<'a> PreparedRun<'a> {
             }
             None => model,
         };
-        Ok(PreparedRun { dataset, model, kept, skipped, cache: Cache::none(), model_print })
+        let cache = Cache::none();
+        Ok(PreparedRun { dataset, model, kept, skipped, cache, data_print, model_print })
     }
 
     /// The configuration of a run that begins with this.
     pub(crate) fn config(&self, options: &FineTuneOptions) -> RunConfig {
-        let config = RunConfig::new(options.clone(), self.data_print(), self.model_print.clone());
+        let config =
+            RunConfig::new(options.clone(), self.data_print.clone(), self.model_print.clone());
         config.keeping(self.kept.prints())
     }
 
     /// Refuses ranks that see other pictures or another model.
     fn agree(&self, parallel: &DataParallel) -> Result<()> {
         let kept = serde_json::to_string(&self.kept.prints()).unwrap_or_default();
-        let facts =
-            [("data", self.data_print()), ("model", self.model_print.clone()), ("teacher", kept)];
+        let facts = [
+            ("data", self.data_print.clone()),
+            ("model", self.model_print.clone()),
+            ("teacher", kept),
+        ];
         let facts = facts.map(|(key, value)| (format!("fingerprint of the {key}"), value));
         Ok(parallel.group().agree(&facts)?)
-    }
-
-    fn data_print(&self) -> String {
-        format!("{:016x}", self.dataset.fingerprint())
     }
 
     /// Refuses other pictures and another model than the run was begun with.
@@ -425,8 +428,8 @@ impl<'a> PreparedRun<'a> {
                 ),
             },
         };
-        if self.data_print() != config.data {
-            return Err(changed("data set", &config.data, self.data_print()));
+        if self.data_print != config.data {
+            return Err(changed("data set", &config.data, self.data_print.clone()));
         }
         if self.model_print != config.model {
             return Err(changed("model", &config.model, self.model_print.clone()));
@@ -450,10 +453,7 @@ fn prepare(
     options: &FineTuneOptions,
 ) -> Result<Model> {
     let transfer = |source| Error::Transfer { source };
-    if let Some(size) = options.image_size {
-        let preprocess = Preprocess { input_size: [size, size], ..*model.preprocess() };
-        model = model.with_preprocess(preprocess).map_err(|source| transfer(source.into()))?;
-    }
+    model = setup::at_size(model, options.image_size)?;
     let size = model.preprocess().input_size[0];
     let options = &FineTuneOptions { image_size: Some(size), ..options.clone() };
     let classes = &dataset.classes;

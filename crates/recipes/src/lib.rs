@@ -17,10 +17,14 @@ mod error;
 mod evaluate;
 mod event_file;
 mod explain;
+mod extend;
 mod features;
+mod find_lr;
 mod fine_tune;
 mod groups;
+mod inputs;
 mod look;
+mod minutes;
 mod observer;
 mod options;
 mod predict;
@@ -35,9 +39,11 @@ mod setup;
 mod similar;
 mod source;
 pub mod sparsify;
+mod splits;
 mod task;
 mod tune;
 mod tune_from;
+mod unlabelled;
 mod warm_head;
 mod zoo;
 
@@ -59,16 +65,19 @@ pub use embed::{EmbedReport, embed};
 pub use error::{Error, Result};
 pub use evaluate::{OthersReport, evaluate, evaluate_on};
 pub use explain::{AxisSize, ExplainOptions, Explanation, ReceptiveField, explain};
+pub use find_lr::{LrReport, TriedLr, find_lr, find_lr_on};
 pub use fine_tune::{
     ResumeOptions, fine_tune, fine_tune_on, fine_tune_on_ranks, resume, resume_on, resume_on_ranks,
 };
 pub use look::{look, look_observed};
+pub use minutes::{FittedRun, fit_minutes};
 pub use observer::{Epoch, Event, Observer, RunPlan, Silent, Step};
 pub use options::{
     Augment, AugmentHelp, AugmentStep, BenchMode, BenchOptions, CacheKind, ClassWeights,
     DemoOptions, EmbedOptions, EvaluateOptions, FineTuneOptions, Labels, LookOptions, LossKind,
-    MAX_THREADS, Numbers, OptimizerKind, OptionValue, PredictOptions, Pretrained, Reduce,
-    ReduceDtype, Role, Sampling, Scaling, ScheduleKind, SimilarOptions, TableColumns, TargetWord,
+    MAX_THREADS, Norms, Numbers, OptimizerKind, OptionValue, PredictOptions, Preset, Pretrained,
+    Reduce, ReduceDtype, Role, Sampling, Scaling, ScheduleKind, SimilarOptions, TableColumns,
+    TargetWord, Tta,
 };
 pub use predict::{predict, predict_observed};
 pub use ranks::{group, must_be_alone};
@@ -80,6 +89,9 @@ pub use report::{
 };
 pub use run_report::{RunReport, RunReportOptions, report_run};
 pub use similar::{Neighbor, SimilarReport, similar};
+pub use splits::{
+    MeanScore, SplitResult, Splits, SplitsReport, fine_tune_splits, has_splits, resume_splits,
+};
 pub use taper_cost::what_if::Sweep;
 pub use taper_cost::{Bytes, Macs, Seconds};
 pub use taper_data::TargetKind;

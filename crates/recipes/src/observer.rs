@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use taper_data::TargetKind;
 
+use crate::find_lr::LrReport;
 use crate::options::FineTuneOptions;
 use crate::report::Skipped;
 use crate::task::NamedScore;
@@ -33,6 +34,8 @@ pub enum Event<'a> {
     Planned(&'a RunPlan),
     /// A file of the folder is no picture, or could not be read any more while the run was under way. Each file once.
     Skipped(&'a Skipped),
+    /// Something that may not be what was meant.
+    Warning(&'a str),
     /// So few pictures of a batch could be read that the network's batch norms have no variance: no step was taken with it.
     TooFew {
         /// From 1.
@@ -86,6 +89,19 @@ pub enum Event<'a> {
         /// All pictures.
         total: usize,
     },
+    /// A step of the range test of learning rates is done.
+    TriedLr {
+        /// From 1.
+        step: usize,
+        /// All steps, if the loss is not lost before.
+        steps: usize,
+        /// Its learning rate.
+        lr: f64,
+        /// Mean over its batch, in nats.
+        loss: f64,
+    },
+    /// A learning rate was found, and a run that is under way goes on with it.
+    FoundLr(&'a LrReport),
     /// The run goes on where it was stopped or killed.
     Resumed {
         /// Epochs that are done.

@@ -14,6 +14,7 @@ mod list;
 mod look;
 mod numbers;
 mod optimizer;
+mod preset;
 mod prune;
 mod schedule;
 mod sparsify;
@@ -27,8 +28,8 @@ use crate::error::{Error, Result};
 
 pub use augment::{Augment, AugmentHelp, AugmentStep};
 pub use choice::{
-    BenchMode, CacheKind, ClassWeights, Labels, LossKind, OptimizerKind, Pretrained, Reduce,
-    ReduceDtype, Sampling, Scaling, ScheduleKind, TargetWord,
+    BenchMode, CacheKind, ClassWeights, Labels, LossKind, Norms, OptimizerKind, Preset, Pretrained,
+    Reduce, ReduceDtype, Sampling, Scaling, ScheduleKind, TargetWord, Tta,
 };
 pub use demo::DemoOptions;
 pub use embed::{EmbedOptions, SimilarOptions};
@@ -60,6 +61,10 @@ pub struct EvaluateOptions {
     pub labels: Labels,
     /// Pictures a batch, 1 or more.
     pub batch_size: usize,
+    /// Height and width of the network's input, in pixels; the model's own when absent.
+    pub image_size: Option<usize>,
+    /// Which views of a picture are looked at.
+    pub tta: Tta,
     /// Refuse a folder with files that are no pictures, instead of skipping them.
     pub strict: bool,
     /// Threads of computing and of reading pictures; 0 for all there are.
@@ -77,6 +82,8 @@ impl EvaluateOptions {
             others: None,
             labels: Labels::Name,
             batch_size: 32,
+            image_size: None,
+            tta: Tta::None,
             strict: false,
             threads: 0,
         }
@@ -93,6 +100,7 @@ impl EvaluateOptions {
     /// [`Error::Option`] for a batch of nothing.
     pub fn check(&self) -> Result<()> {
         check_threads(self.threads)?;
+        check_size(self.image_size)?;
         at_least("batch_size", self.batch_size, 1)
     }
 }
@@ -108,6 +116,10 @@ pub struct PredictOptions {
     pub top: usize,
     /// Whether pictures of other things are told as such, for which the model file has to have a threshold.
     pub unknown: bool,
+    /// Height and width of the network's input, in pixels; the model's own when absent.
+    pub image_size: Option<usize>,
+    /// Which views of a picture are looked at.
+    pub tta: Tta,
     /// Threads of computing; 0 for all there are.
     pub threads: usize,
 }
@@ -115,7 +127,15 @@ pub struct PredictOptions {
 impl PredictOptions {
     /// The five likeliest classes of each picture, on all threads.
     pub fn new(model: impl Into<String>, images: Vec<PathBuf>) -> Self {
-        PredictOptions { model: model.into(), images, top: 5, unknown: false, threads: 0 }
+        PredictOptions {
+            model: model.into(),
+            images,
+            top: 5,
+            unknown: false,
+            image_size: None,
+            tta: Tta::None,
+            threads: 0,
+        }
     }
 
     /// Refuses what cannot be meant.
@@ -127,6 +147,7 @@ impl PredictOptions {
             return Err(Error::NoImages);
         }
         check_threads(self.threads)?;
+        check_size(self.image_size)?;
         at_least("top", self.top, 1)
     }
 }

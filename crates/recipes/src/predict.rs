@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use taper_classifier::{Classifier, ClassifierOptions};
+use taper_classifier::{Classifier, ClassifierOptions, eval_views};
 use taper_data::folder::{Listing, list_pictures};
 use taper_model::Task;
 
@@ -53,7 +53,9 @@ pub fn predict_observed(
 ) -> Result<impl Iterator<Item = Result<Prediction>> + use<>> {
     options.check()?;
     let model = ModelSource::resolve(&options.model)?.load(stop, observer)?;
-    let classifying = ClassifierOptions::default().with_threads(options.threads);
+    let model = setup::at_size(model, options.image_size)?;
+    let views = eval_views(model.preprocess(), options.tta.views()).map_err(setup::classifier)?;
+    let classifying = ClassifierOptions::default().with_threads(options.threads).with_views(views);
     let classifier = Classifier::new(&model, &classifying).map_err(setup::classifier)?;
     let can_tell = classifier.confidence().is_some_and(|it| it.familiarity().is_some());
     if options.unknown && !can_tell {

@@ -49,6 +49,11 @@ impl<'a> Relay<'a> {
         self.skipped.tell(samples, self.observer);
     }
 
+    /// Passes an event of the recipe's own on.
+    pub(crate) fn tell(&mut self, event: &Event<'_>) {
+        self.observer.on_event(event);
+    }
+
     /// Epochs that are done, those of earlier calls included.
     pub(crate) fn epochs_done(&self) -> usize {
         self.epochs_done

@@ -82,9 +82,14 @@ fn no_run<T>(folder: &RunFolder, reason: &str) -> Result<T> {
 
 /// The folder for a new run: `out`, or the first free one of `runs/finetune-1`, `runs/finetune-2`, ….
 pub(crate) fn vacant(out: Option<&Path>) -> Result<RunFolder> {
+    vacant_for("finetune", out)
+}
+
+/// The same for work of another kind, which is what folders are called.
+pub(crate) fn vacant_for(kind: &str, out: Option<&Path>) -> Result<RunFolder> {
     let folder = RunFolder::new(match out {
         Some(out) => out.to_path_buf(),
-        None => first_free()?,
+        None => first_free(kind)?,
     });
     let checkpoints = folder.checkpoint().parent().map(Path::to_path_buf);
     for file in [folder.config(), folder.model()].into_iter().chain(checkpoints) {
@@ -149,10 +154,10 @@ impl Run {
     }
 }
 
-fn first_free() -> Result<PathBuf> {
+fn first_free(kind: &str) -> Result<PathBuf> {
     let mut number = 1;
     loop {
-        let path = Path::new(DEFAULT).join(format!("finetune-{number}"));
+        let path = Path::new(DEFAULT).join(format!("{kind}-{number}"));
         if !exists(&path)? {
             return Ok(path);
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use taper_data::augment::RandomErasing;
 use taper_data::{Dataset, Loader, LoaderOptions, Mix, Order, Sample, Transform};
-use taper_model::Preprocess;
+use taper_model::{Model, Preprocess};
 use taper_optim::{
     Adam, AdamW, Adan, Clip, Lamb, Lion, Lookahead, Muon, NAdam, ParamInfo, RmsProp, RmsPropTf,
     Role, Rule, Sgd,
@@ -19,6 +19,14 @@ use crate::options::{Augment, FineTuneOptions, OptimizerKind, Sampling};
 /// What a network sees of a picture when it is not trained.
 pub(crate) fn eval_transform(preprocess: &Preprocess) -> Result<Arc<dyn Transform>> {
     taper_classifier::eval_transform(preprocess).map(Into::into).map_err(classifier)
+}
+
+/// The model for pictures of another size, if one is asked for.
+pub(crate) fn at_size(model: Model, size: Option<usize>) -> Result<Model> {
+    let Some(size) = size else { return Ok(model) };
+    let preprocess = Preprocess { input_size: [size, size], ..*model.preprocess() };
+    let source = |source| Error::Model { source };
+    model.with_preprocess(preprocess).map_err(source)
 }
 
 /// What it sees in training: crop, flip, what is asked for besides, and erasing.

@@ -1,6 +1,6 @@
 //! One run: what is planned, the optimizer, the loop, the report.
 //!
-//! Above: `fine_tune`. Below: `tune::{average, besides, clock, confide, features, page}`, `ranks`, `taper_train::Fit`, `taper_transfer`, `taper_optim`. Not here: where the network
+//! Above: `fine_tune`. Below: `tune::{average, besides, clock, confide, features, lr_range, page}`, `ranks`, `taper_train::Fit`, `taper_transfer`, `taper_optim`. Not here: where the network
 //! and the pictures come from (`fine_tune`).
 
 mod average;
@@ -8,6 +8,7 @@ mod besides;
 mod clock;
 mod confide;
 mod features;
+mod lr_range;
 mod page;
 
 use std::collections::BTreeMap;
@@ -33,7 +34,7 @@ use crate::event_file::EventFiles;
 use crate::fine_tune::PreparedRun;
 use crate::groups;
 use crate::observer::{Event, Observer, RunPlan};
-use crate::options::{Augment, FineTuneOptions, Sampling};
+use crate::options::{Augment, FineTuneOptions, Norms, Sampling};
 use crate::ranks;
 use crate::relay::Relay;
 use crate::report::FineTuneReport;
@@ -63,12 +64,19 @@ pub(crate) struct Tune<'a> {
 
 impl<'a> Tune<'a> {
     pub(crate) fn new(
-        prepared: PreparedRun<'a>,
+        mut prepared: PreparedRun<'a>,
         options: &'a FineTuneOptions,
         parallel: &'a DataParallel,
     ) -> Result<Self> {
+        if options.norms == Norms::Recalibrate {
+            prepared.model = besides::recalibrated(&prepared.model, &prepared.dataset, options)?;
+        }
         let mut network = new_network(&prepared.model, options)?;
         options.freeze.apply(&mut network).map_err(|source| Error::Transfer { source })?;
+        match options.norms {
+            Norms::Train => {}
+            Norms::Freeze | Norms::Recalibrate => taper_transfer::freeze_norms(&mut network),
+        }
         if network.trainable().is_empty() {
             let expected = "a part that leaves something to train";
             return Err(Error::option("freeze", &options.freeze, expected));
@@ -123,20 +131,14 @@ impl<'a> Tune<'a> {
         observer: &mut dyn Observer,
         started: Instant,
     ) -> Result<FineTuneReport> {
-        let plan = self.plan(run);
+        let plan = self.plan(run.folder.path());
         let is_told = self.options.tensorboard && self.parallel.group().is_first();
         let events = is_told.then(|| run.folder.tensorboard());
         let mut observer = EventFiles::new(observer, events.as_deref());
         let observer: &mut dyn Observer = &mut observer;
         observer.on_event(&Event::Planned(&plan));
-        let besides =
-            Besides { teacher: self.teacher.take(), hooks: std::mem::take(&mut self.hooks) };
-        // A teacher sees pictures, and hooks know the whole network.
-        let once = self.options.freeze == Freeze::Backbone
-            && self.options.augment == Augment::None
-            && !self.options.mixes()
-            && self.options.sampling == Sampling::Shuffle
-            && besides.is_empty();
+        let besides = self.take_besides();
+        let once = self.sees_features(&besides);
         let mut relay = Relay::new(observer, &plan, self.prepared.skipped.take());
         let mut review = Review::new();
         let watch = (&mut review, stop, &mut relay, started);
@@ -150,6 +152,19 @@ impl<'a> Tune<'a> {
         Ok(self.with_page(report, run, observer))
     }
 
+    fn take_besides(&mut self) -> Besides<'a> {
+        Besides { teacher: self.teacher.take(), hooks: std::mem::take(&mut self.hooks) }
+    }
+
+    /// Whether the frozen backbone's outputs are all that steps need: a teacher sees pictures, and hooks know the whole network.
+    fn sees_features(&self, besides: &Besides<'_>) -> bool {
+        self.options.freeze == Freeze::Backbone
+            && self.options.augment == Augment::None
+            && !self.options.mixes()
+            && self.options.sampling == Sampling::Shuffle
+            && besides.is_empty()
+    }
+
     /// Every step sees pictures; nothing if stopped before the first step.
     fn run_on_images(
         &self,
@@ -158,12 +173,8 @@ impl<'a> Tune<'a> {
         (review, stop, relay, started): RunContext<'_, '_>,
     ) -> Result<Option<(Outcome, Option<Calibrated>)>> {
         let dataset = &self.prepared.dataset;
-        if self.options.warms_head() && run.start == Start::Fresh {
-            let Some(train) = self.features("training", &dataset.train, stop, relay)? else {
-                return Ok(None);
-            };
-            let (model, objective) = (&self.prepared.model, &self.objective);
-            warm_head::train(&self.network, model, train, objective, self.options)?;
+        if run.start == Start::Fresh && !self.warm_head(stop, relay)? {
+            return Ok(None);
         }
         let preprocess = self.prepared.model.preprocess();
         let train = setup::train_loader(dataset, preprocess, self.min_batch, self.options)?;
@@ -178,6 +189,20 @@ impl<'a> Tune<'a> {
         let outcome = self.fit(&self.network, [&train, &val], &job, besides, watch)?;
         let calibrated = self.confide_images(run, &outcome, &val, stop)?;
         Ok(Some((outcome, calibrated)))
+    }
+
+    /// Trains the new head alone, where that is asked for; `false` if stopped.
+    fn warm_head(&self, stop: &AtomicBool, relay: &mut Relay<'_>) -> Result<bool> {
+        if !self.options.warms_head() {
+            return Ok(true);
+        }
+        let train = &self.prepared.dataset.train;
+        let Some(train) = self.features("training", train, stop, relay)? else {
+            return Ok(false);
+        };
+        let (model, objective) = (&self.prepared.model, &self.objective);
+        warm_head::train(&self.network, model, train, objective, self.options)?;
+        Ok(true)
     }
 
     /// The frozen backbone sees every picture once, and steps see its vectors; nothing if stopped before the first step.
@@ -275,7 +300,7 @@ impl<'a> Tune<'a> {
         }
     }
 
-    fn plan(&self, run: &Run) -> RunPlan {
+    fn plan(&self, out: &Path) -> RunPlan {
         let PreparedRun { dataset, model, .. } = &self.prepared;
         let mut options = self.options.resolved();
         options.image_size = Some(model.preprocess().input_size[0]);
@@ -294,7 +319,7 @@ impl<'a> Tune<'a> {
             params: count(&|param| param.role.is_trained()),
             steps_per_epoch: batch_ranges(train_images, options.batch_size, self.min_batch).len(),
             ranks: self.parallel.group().size(),
-            out: run.folder.path().to_path_buf(),
+            out: out.to_path_buf(),
             options,
         }
     }

@@ -42,6 +42,21 @@ pub fn evaluate<'m>(
     batches: &dyn Batches,
     metrics: &mut [Box<dyn Metric + 'm>],
 ) -> Result<Evaluation> {
+    evaluate_views(session, batches, 1, &|values, _| values.to_vec(), metrics)
+}
+
+/// [`evaluate`] with several views of each sample, which the batches have one above the other: `(n, views · h, w, c)`. `together` makes one
+/// row of each `views` rows of an output, of which it is told the numbers in a row.
+///
+/// # Errors
+/// As [`evaluate`]; [`Error::Setting`] if the height of a batch cannot be cut into so many views.
+pub fn evaluate_views<'m>(
+    session: &mut Session,
+    batches: &dyn Batches,
+    views: usize,
+    together: &dyn Fn(&[f32], usize) -> Vec<f32>,
+    metrics: &mut [Box<dyn Metric + 'm>],
+) -> Result<Evaluation> {
     metrics.iter_mut().for_each(|metric| metric.reset());
     let names = session.output_names().to_vec();
     let (mut samples, mut skipped) = (0, Vec::new());
@@ -51,10 +66,25 @@ pub fn evaluate<'m>(
         if batch.indices.is_empty() {
             continue;
         }
-        let shapes = session.output_shapes(batch.shape).map_err(taper_layers::Error::from)?;
-        let values = session.run_all(&batch.xs, batch.shape).map_err(taper_layers::Error::from)?;
-        let outputs = names.iter().zip(values).zip(&shapes);
-        let outputs = outputs.map(|((name, values), shape)| Output { name, values, shape });
+        let [n, h, w] = batch.shape;
+        if views == 0 || h % views != 0 {
+            let (name, got) = ("views", views.to_string());
+            return Err(Error::Setting { name, got, expected: "a divisor of the batch's height" });
+        }
+        let viewed = [n * views, h / views, w];
+        let shapes = session.output_shapes(viewed).map_err(taper_layers::Error::from)?;
+        let values = session.run_all(&batch.xs, viewed).map_err(taper_layers::Error::from)?;
+        let kept: Vec<(Vec<f32>, Vec<usize>)> = values
+            .iter()
+            .zip(shapes)
+            .map(|(values, mut shape)| {
+                let row = shape.iter().skip(1).product();
+                shape[0] = n;
+                (together(values, row), shape)
+            })
+            .collect();
+        let outputs = names.iter().zip(&kept);
+        let outputs = outputs.map(|(name, (values, shape))| Output { name, values, shape });
         let predictions = Predictions::new(outputs.collect(), &batch.targets, &batch.indices)?;
         for metric in &mut *metrics {
             metric.update(&predictions)?;

@@ -1,11 +1,12 @@
 //! What a run does to gradients and parameters besides its step: masks, penalties, projections.
 //!
-//! Above: `fit`, `step`, `recipes`. Below: `hook::{l1, mask_file, masks}`, `layers::Network`. Not here: losses (`layers::loss`), teachers (`teacher`),
+//! Above: `fit`, `step`, `recipes`. Below: `hook::{l1, mask_file, masks, unfreeze}`, `layers::Network`. Not here: losses (`layers::loss`), teachers (`teacher`),
 //! what only listens (`event`).
 
 mod l1;
 mod mask_file;
 mod masks;
+mod unfreeze;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ use crate::error::{Error, Result};
 pub use l1::L1Penalty;
 pub use mask_file::{load_masks, save_masks};
 pub use masks::Masks;
+pub use unfreeze::Unfreeze;
 
 /// Takes part in every step of a run: before clipping with its gradients, and after the optimizer with the parameters.
 ///
@@ -57,6 +59,15 @@ pub trait StepHook {
     /// If the hook does not fit the network: then nothing has been written.
     fn begin(&mut self, network: &Network) -> Result<()> {
         let _ = network;
+        Ok(())
+    }
+
+    /// Called before the steps of epoch `epoch`, counted from 0, and again when a run goes on in the middle of it. The default does nothing.
+    ///
+    /// # Errors
+    /// Whatever ends the run.
+    fn before_epoch(&mut self, epoch: usize, network: &Network) -> Result<()> {
+        let _ = (epoch, network);
         Ok(())
     }
 

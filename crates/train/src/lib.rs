@@ -15,6 +15,7 @@ mod evidence;
 mod fit;
 mod hook;
 mod log;
+mod lr_range;
 mod metrics;
 mod parallel;
 mod run_folder;
@@ -25,11 +26,12 @@ pub use average::{Recalibrate, WeightAverage};
 pub use batches::{Batches, Vectors};
 pub use checkpoint::{Best, Checkpoint, Progress, Running};
 pub use error::{Error, Result};
-pub use evaluate::evaluate;
+pub use evaluate::{evaluate, evaluate_views};
 pub use event::{Event, Observer};
 pub use evidence::{ChannelMeans, Evidence, evidence};
 pub use fit::{Fit, Limits, Outcome, Settings, Start};
-pub use hook::{L1Penalty, Masks, StepHook, load_masks, save_masks};
+pub use hook::{L1Penalty, Masks, StepHook, Unfreeze, load_masks, save_masks};
+pub use lr_range::{LrPoint, LrRange, LrRangeTest};
 pub use metrics::{
     Accuracy, CalibrationBin, CalibrationError, ClassMean, Confusion, Evaluation, Goal, LogLoss,
     MeanAbsoluteError, MeanIou, MeanLoss, MeanOf, Metric, Mistake, MultiLabelAccuracy,

@@ -28,6 +28,14 @@ pub enum Error {
     /// The backbone's features are a map.
     #[error("the output `pre_logits` is a map, features are cached as vectors")]
     FeaturesAreMaps,
+    /// There is nothing to make a class of.
+    #[error(
+        "the pictures of class {class} have no features of their own: there are none, or they look like all others to the network"
+    )]
+    FewFeatures {
+        /// Its index.
+        class: usize,
+    },
     /// A head that belongs to another network.
     #[error("the head has a parameter `{name}` that does not fit the network")]
     ForeignHead {

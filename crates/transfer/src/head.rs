@@ -75,7 +75,7 @@ fn head_graph(old: &Graph, [h, w]: [usize; 2]) -> Result<Graph> {
 }
 
 /// The nodes that `end` needs besides `start` and what `start` needs, in order.
-fn nodes_between(graph: &Graph, start: NodeId, end: NodeId) -> Vec<NodeId> {
+pub(crate) fn nodes_between(graph: &Graph, start: NodeId, end: NodeId) -> Vec<NodeId> {
     let mut needed = vec![false; graph.nodes().len()];
     needed[end.index()] = true;
     let mut between = Vec::new();
@@ -89,7 +89,7 @@ fn nodes_between(graph: &Graph, start: NodeId, end: NodeId) -> Vec<NodeId> {
     between
 }
 
-fn copy_node(
+pub(crate) fn copy_node(
     builder: &mut GraphBuilder,
     node: &Node,
     copies: &HashMap<NodeId, NodeId>,

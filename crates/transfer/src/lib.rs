@@ -28,8 +28,10 @@ mod error;
 mod features;
 mod freeze;
 mod head;
+mod imprint;
 
 pub use error::{Error, Result};
 pub use features::Features;
-pub use freeze::Freeze;
+pub use freeze::{Freeze, freeze_norms, parts_from_the_end};
 pub use head::{attach_head, detach_head, replace_head};
+pub use imprint::{imprint, mean_features, usual_features};

@@ -2,6 +2,8 @@
 //!
 //! Above: `finetune`. Below: `taper_recipes`. Not here: rates over time (`finetune::schedule`), any default but those of [`FineTuneOptions`].
 
+use std::str::FromStr;
+
 use clap::Args;
 use taper_recipes::{FineTuneOptions, Freeze, Numbers, OptimizerKind};
 
@@ -15,7 +17,7 @@ fn lr_help() -> String {
     let both = |kind| (lr(kind, &Freeze::None), lr(kind, &Freeze::Backbone));
     let (sgd, adamw) = (both(OptimizerKind::Sgd), both(OptimizerKind::AdamW));
     format!(
-        "Highest learning rate [default: {} for sgd, {} with a frozen backbone; {} and {} for adamw; of the others in proportion to adamw]",
+        "Highest learning rate, or auto: found by a range test before the run [default: {} for sgd, {} with a frozen backbone; {} and {} for adamw; of the others in proportion to adamw]",
         sgd.0, sgd.1, adamw.0, adamw.1
     )
 }
@@ -33,11 +35,32 @@ fn defaults_help<T: std::fmt::Display>(
     format!("{what} [default: {}]", kinds.collect::<Vec<_>>().join(", "))
 }
 
+/// What was asked for.
+#[derive(Debug, Clone, Copy)]
+enum LrFlag {
+    Auto,
+    Is(f64),
+}
+
+impl FromStr for LrFlag {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "auto" => Ok(Self::Auto),
+            number => number
+                .parse()
+                .map(Self::Is)
+                .map_err(|error| format!("{error}: expected a number, or auto")),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Args)]
 #[group(skip)]
 pub(super) struct OptimizerFlags {
-    #[arg(long, value_name = "F", allow_negative_numbers = true, help = lr_help())]
-    lr: Option<f64>,
+    #[arg(long, value_name = "F|auto", allow_negative_numbers = true, help = lr_help())]
+    lr: Option<LrFlag>,
     /// Rule of a step
     #[arg(long, value_name = "sgd|adam|adamw|nadam|rmsprop|rmsprop-tf|lamb|lion|adan|muon", default_value_t = defaults().optimizer)]
     optimizer: OptimizerKind,
@@ -76,7 +99,11 @@ impl OptimizerFlags {
     /// The same options with what these flags say.
     pub(super) fn into_options(self, options: FineTuneOptions) -> FineTuneOptions {
         FineTuneOptions {
-            lr: self.lr,
+            lr: match self.lr {
+                Some(LrFlag::Is(lr)) => Some(lr),
+                Some(LrFlag::Auto) | None => None,
+            },
+            lr_auto: matches!(self.lr, Some(LrFlag::Auto)),
             optimizer: self.optimizer,
             momentum: self.momentum,
             betas: self.betas,

@@ -4,11 +4,13 @@
 //! Each view is `(h, w, 3)`, normalized.
 //! Source: torchvision 0.26 `transforms.v2.{FiveCrop, TenCrop}`; Caron et al. 2020 (`SwAV`), <https://arxiv.org/abs/2006.09882>, section 3.3.
 
+use std::sync::Arc;
+
 use super::crop::{Rect, center_crop};
 use super::normalize::{Flip, Normalize};
 use super::resample::{Interpolation, Resampler};
 use super::{Resize, TrainTransform, Transform, check_size};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::random::Rng;
 
@@ -68,6 +70,12 @@ impl TenCrop {
         Ok(Self { resize, size, interpolation, normalize })
     }
 
+    /// These views as the output of one [`Transform`].
+    #[must_use]
+    pub fn stacked(self, views: Views) -> StackedViews {
+        StackedViews { crops: self, views }
+    }
+
     /// Five crops, then those of the mirrored picture in the same order.
     ///
     /// # Errors
@@ -86,12 +94,124 @@ impl TenCrop {
 
     fn view(&self, rgb: &[u8], width: usize, crop: Rect, flip: Flip) -> Result<View> {
         let mut xs = vec![0.0; 3 * crop.height * crop.width];
+        self.write(rgb, width, (crop, flip), &mut xs)?;
+        Ok(View { size: self.size, xs })
+    }
+
+    fn write(
+        &self,
+        rgb: &[u8],
+        width: usize,
+        (crop, flip): (Rect, Flip),
+        xs: &mut [f32],
+    ) -> Result<()> {
         let rows = rgb.chunks_exact(3 * width).skip(crop.top);
         for (row, out) in rows.zip(xs.chunks_exact_mut(3 * crop.width)) {
             let part = &row[3 * crop.left..3 * (crop.left + crop.width)];
             self.normalize.write(part, crop.width, flip, out)?;
         }
-        Ok(View { size: self.size, xs })
+        Ok(())
+    }
+}
+
+/// Which views of a picture are evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Views {
+    /// The middle.
+    #[default]
+    Middle,
+    /// The middle, plain and mirrored.
+    Flip,
+    /// Corners and middle.
+    Five,
+    /// Corners and middle, plain and mirrored.
+    Ten,
+}
+
+impl Views {
+    /// How many there are.
+    #[must_use]
+    pub fn count(self) -> usize {
+        match self {
+            Self::Middle => 1,
+            Self::Flip => 2,
+            Self::Five => 5,
+            Self::Ten => 10,
+        }
+    }
+
+    /// Crops of `size` of a picture, the middle before the corners.
+    fn of(self, image: [usize; 2], size: [usize; 2]) -> Result<Vec<(Rect, Flip)>> {
+        let [a, b, c, d, middle] = five_crop(image, size)?;
+        let with = |flip| move |crop| (crop, flip);
+        let (one, five) = ([middle], [middle, a, b, c, d]);
+        let (plain, mirrored) = (with(Flip::None), with(Flip::Horizontal));
+        Ok(match self {
+            Self::Middle => one.map(plain).to_vec(),
+            Self::Flip => one.into_iter().map(plain).chain(one.map(mirrored)).collect(),
+            Self::Five => five.map(plain).to_vec(),
+            Self::Ten => five.into_iter().map(plain).chain(five.map(mirrored)).collect(),
+        })
+    }
+}
+
+/// Several views of a picture, one above the other: `(views · h, w, 3)`, which is a batch `(views, h, w, 3)` in memory.
+///
+/// # Examples
+/// ```
+/// use taper_data::transform::{Resize, TenCrop, Views};
+/// use taper_data::{Interpolation, Normalize, Transform};
+/// let crops = TenCrop::new(Resize::ShortSide(40), [32, 32], Interpolation::Bilinear, Normalize::imagenet())?;
+/// let stacked = crops.stacked(Views::Flip);
+/// assert_eq!((stacked.count(), stacked.size()), (2, [64, 32]));
+/// # Ok::<(), taper_data::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct StackedViews {
+    crops: TenCrop,
+    views: Views,
+}
+
+impl StackedViews {
+    /// How many views there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.views.count()
+    }
+}
+
+impl Transform for StackedViews {
+    fn size(&self) -> [usize; 2] {
+        let [h, w] = self.crops.size;
+        [self.count() * h, w]
+    }
+
+    fn apply(
+        &self,
+        image: &Image,
+        _rng: &mut Rng,
+        resampler: &mut Resampler,
+        out: &mut [f32],
+    ) -> Result<()> {
+        let TenCrop { resize, size, interpolation, .. } = self.crops;
+        let len = 3 * size[0] * size[1];
+        if out.len() != self.count() * len {
+            return Err(Error::Buffer { got: out.len(), expected: self.count() * len });
+        }
+        let whole = [image.height(), image.width()];
+        let resized = resize.of(whole);
+        let keep = Rect::whole(resized);
+        let rgb = resampler.resize(image, Rect::whole(whole), resized, keep, interpolation)?;
+        for (view, xs) in self.views.of(resized, size)?.into_iter().zip(out.chunks_exact_mut(len)) {
+            self.crops.write(rgb, resized[1], view, xs)?;
+        }
+        Ok(())
+    }
+}
+
+impl From<StackedViews> for Arc<dyn Transform> {
+    fn from(transform: StackedViews) -> Self {
+        Arc::new(transform)
     }
 }
 
@@ -170,6 +290,41 @@ mod tests {
             .map(|x| u8::try_from(truncated(f64::from(x.round()))).unwrap())
             .collect();
         assert_eq!(got, expected.data());
+    }
+
+    #[test]
+    fn stacked_views_begin_with_what_is_evaluated_and_are_the_ten_crops_otherwise_ordered() {
+        let image = Image::new(37, 53, (0..=250).cycle().take(37 * 53 * 3).collect()).unwrap();
+        let (resize, size, filter) = (Resize::ShortSide(30), [24, 24], Interpolation::Bicubic);
+        let crops = || TenCrop::new(resize, size, filter, Normalize::imagenet()).unwrap();
+        let apply = |transform: &dyn Transform| {
+            let [h, w] = transform.size();
+            let mut out = vec![0.0; 3 * h * w];
+            let (rng, resampler) = (&mut Rng::keyed([0]), &mut Resampler::default());
+            transform.apply(&image, rng, resampler, &mut out).unwrap();
+            out
+        };
+        let len = 3 * 24 * 24;
+        let middle = apply(
+            &super::super::EvalTransform::new(resize, size, filter, Normalize::imagenet()).unwrap(),
+        );
+        assert_eq!(apply(&crops().stacked(Views::Middle)), middle);
+        let flip = apply(&crops().stacked(Views::Flip));
+        assert_eq!((&flip[..len], flip.len()), (&middle[..], 2 * len));
+        for (row, mirrored) in flip[..len].chunks(3 * 24).zip(flip[len..].chunks(3 * 24)) {
+            let back: Vec<f32> = mirrored.rchunks(3).flatten().copied().collect();
+            assert_eq!(row, back);
+        }
+        let ten = crops().views(&image, &mut Resampler::default()).unwrap();
+        let stacked = apply(&crops().stacked(Views::Ten));
+        for (at, view) in [4, 0, 1, 2, 3].into_iter().enumerate() {
+            assert_eq!(stacked[at * len..(at + 1) * len], ten[view].xs, "{view}");
+        }
+        assert_eq!(apply(&crops().stacked(Views::Five)), stacked[..5 * len]);
+        let short = &mut vec![0.0; len];
+        let stack = crops().stacked(Views::Flip);
+        let refused = stack.apply(&image, &mut Rng::keyed([0]), &mut Resampler::default(), short);
+        assert!(matches!(refused, Err(Error::Buffer { .. })), "{refused:?}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use taper_data::transform::Views;
 
 use crate::error::{Error, Result};
 
@@ -49,6 +50,20 @@ choice! {
         Yes = "yes",
         /// Random weights.
         None = "none",
+    }
+}
+
+choice! {
+    /// A set of defaults for a whole run.
+    Preset {
+        /// Those of every option.
+        Default = "default",
+        /// The classifier alone, on features computed once: seconds, for a first look.
+        Quick = "quick",
+        /// Two and a half times as many epochs at a rate that is found, and a soup of the best three.
+        Best = "best",
+        /// Random weights and all kinds of augmentation for many epochs: for pictures that ImageNet does not help with.
+        Scratch = "scratch",
     }
 }
 
@@ -115,6 +130,19 @@ choice! {
         Shuffle = "shuffle",
         /// As many as there are, drawn with replacement so that all classes are shown alike.
         Balanced = "balanced",
+    }
+}
+
+choice! {
+    /// What becomes of batch norms.
+    Norms {
+        /// They are trained with the rest, and use a batch's own statistics.
+        Train = "train",
+        /// They keep scales, shifts and statistics, and use these.
+        Freeze = "freeze",
+        /// They get the statistics of the training pictures before the first step and are frozen then (Li et al. 2016,
+        /// <https://arxiv.org/abs/1603.04779>).
+        Recalibrate = "recalibrate",
     }
 }
 
@@ -193,6 +221,32 @@ choice! {
         Name = "name",
         /// By position: the folder's first class in sorted order is the model's first.
         Order = "order",
+    }
+}
+
+choice! {
+    /// Which views of a picture are looked at; their probabilities are averaged.
+    Tta {
+        /// The middle.
+        None = "none",
+        /// The middle, plain and mirrored.
+        Flip = "flip",
+        /// Corners and middle.
+        Five = "five",
+        /// Corners and middle, plain and mirrored.
+        Ten = "ten",
+    }
+}
+
+impl Tta {
+    /// The same for transforms.
+    pub(crate) fn views(self) -> Views {
+        match self {
+            Self::None => Views::Middle,
+            Self::Flip => Views::Flip,
+            Self::Five => Views::Five,
+            Self::Ten => Views::Ten,
+        }
     }
 }
 

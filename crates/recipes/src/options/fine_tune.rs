@@ -1,10 +1,11 @@
 //! What fine-tuning needs to know, each option once: its documentation, type, default and role.
 //!
-//! Above: `fine_tune`, the binary's flags. Below: `fine_tune::before`, `options::{list, cache, optimizer, schedule}`. Not here: how options become a network and an optimizer
-//! (`setup`).
+//! Above: `fine_tune`, the binary's flags. Below: `fine_tune::{before, checks}`, `options::{list, cache, optimizer, schedule}`. Not here: how options
+//! become a network and an optimizer (`setup`).
 //! `config.json`, the line of provenance in a model file and the first lines of a run are made of this list.
 
 mod before;
+mod checks;
 
 use std::path::PathBuf;
 
@@ -14,8 +15,8 @@ use taper_transfer::Freeze;
 
 use super::augment::Augment;
 use super::choice::{
-    CacheKind, ClassWeights, LossKind, OptimizerKind, Pretrained, Reduce, ReduceDtype, Sampling,
-    ScheduleKind, TargetWord,
+    CacheKind, ClassWeights, LossKind, Norms, OptimizerKind, Preset, Pretrained, Reduce,
+    ReduceDtype, Sampling, ScheduleKind, TargetWord,
 };
 use super::list::{OptionValue, Role, options};
 use super::numbers::Numbers;
@@ -54,9 +55,19 @@ options! {
         targets: Option<TargetWord> = None => Place,
         /// A name of the zoo, a model file, or what [`weights_of`](crate::weights_of) says.
         model: String = "mobilenetv2_100.tv_in1k".to_owned() => Place,
+        /// Whether classes of the model file that have no pictures are kept: nothing is trained then, and new classes are made of the mean features
+        /// of their pictures. Otherwise they are dropped. Classes that have pictures begin with the weights that the file has of them.
+        #[serde(default)]
+        keep: bool = false => Recipe,
         /// A network to learn from besides, as `model` names one, of the same classes as the pictures; none when absent. It sees the very
         /// batch that is trained with, and the run's folder keeps it.
         teacher: Option<String> = None => Place,
+        /// A folder of pictures without labels, which are trained with by what the `teacher` says of them; none when absent.
+        #[serde(default)]
+        unlabelled: Option<PathBuf> = None => Place,
+        /// What the defaults of this request were; the options say all of it.
+        #[serde(default = "before::usual")]
+        preset: Preset = Preset::Default => Place,
         /// Whether training begins with the model's weights or with random ones.
         pretrained: Pretrained = Pretrained::Yes => Recipe,
         /// Passes over the training pictures, 1 or more.
@@ -66,6 +77,10 @@ options! {
         batch_size: usize = 32 => Recipe,
         /// Highest learning rate; [`FineTuneOptions::default_lr`] when absent.
         lr: Option<f64> = None => Recipe,
+        /// Whether the learning rate is found before the run where `lr` is absent ([`find_lr`](crate::find_lr)); the run's configuration then
+        /// has the rate.
+        #[serde(default)]
+        lr_auto: bool = false => Place,
         /// Passes over the training pictures' features with which the new head is trained alone before everything is, so that the first
         /// steps do not pull trained layers after a random head (Kumar et al. 2022, <https://arxiv.org/abs/2202.10054>). 0 for none; with a
         /// frozen backbone or without pretrained weights there are none.
@@ -191,6 +206,13 @@ options! {
         /// What is not trained. A frozen norm keeps its running statistics and uses them.
         #[serde(with = "before::as_word")]
         freeze: Freeze = Freeze::None => Recipe,
+        /// After so many epochs, 1 or more, another part of the network is trained besides those before, from the classifier to the stem
+        /// (Howard & Ruder 2018, <https://arxiv.org/abs/1801.06146>); all that is not frozen from the first epoch on when absent.
+        #[serde(default)]
+        unfreeze_every: Option<usize> = None => Recipe,
+        /// What becomes of batch norms.
+        #[serde(default = "before::norms")]
+        norms: Norms = Norms::Train => Recipe,
         /// Height and width of the network's input, in pixels, 32 or more; the model's own when absent.
         image_size: Option<usize> = None => Recipe,
         /// Share of each class held out when the folder has no `val`, in `(0, 1)`.
@@ -325,64 +347,6 @@ impl FineTuneOptions {
         words.collect::<Vec<_>>().join(", ")
     }
 
-    fn check_teaching(&self) -> Result<()> {
-        let both = [
-            ("distill_temperature", self.distill_temperature),
-            ("distill_weight", self.distill_weight),
-        ];
-        for (field, value) in both {
-            if let (Some(value), None) = (value, &self.teacher) {
-                return Err(Error::option(field, &value, "absent without a `teacher`"));
-            }
-        }
-        let Some((temperature, weight)) = self.distillation() else { return Ok(()) };
-        let is_fine = temperature.is_finite() && temperature > 0.0;
-        require("distill_temperature", temperature, is_fine, "a positive number")?;
-        require("distill_weight", weight, (0.0..=1.0).contains(&weight), "from 0 to 1")
-    }
-
-    fn check_augmentation(&self) -> Result<()> {
-        require("erase", self.erase, (0.0..=1.0).contains(&self.erase), "from 0 to 1")?;
-        for (field, alpha) in [("mixup", self.mixup), ("cutmix", self.cutmix)] {
-            require(field, alpha, alpha.is_finite() && alpha >= 0.0, "0 or more")?;
-        }
-        at_least("repeats", self.repeats, 1)?;
-        if self.augment == Augment::None {
-            let alone = "with `augment` none, which changes no picture at random";
-            require("erase", self.erase, self.erase <= 0.0, &format!("0 {alone}"))?;
-            if self.repeats > 1 {
-                return Err(Error::option("repeats", &self.repeats, format!("1 {alone}")));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_meetings(&self) -> Result<()> {
-        at_least("sync_every", self.sync_every, 1)?;
-        let (lr, momentum) = (self.outer_lr, self.outer_momentum);
-        if self.sync_every == 1 {
-            let expected = "absent where shards share every step (`sync_every` 1)";
-            if let Some(lr) = lr {
-                return Err(Error::option("outer_lr", &lr, expected));
-            }
-            return require("outer_momentum", momentum, momentum == 0.0, expected);
-        }
-        if self.sync_bn {
-            let expected =
-                "absent with `sync_every`: norms that see all shards need them in every step";
-            return Err(Error::option("sync_bn", &true, expected));
-        }
-        if let Some(steps) = self.lookahead {
-            let expected = "absent with `sync_every`: its slow weights would take back half of what shards agree on";
-            return Err(Error::option("lookahead", &steps, expected));
-        }
-        if let Some(lr) = lr {
-            require("outer_lr", lr, lr.is_finite() && lr > 0.0, "a positive number")?;
-        }
-        let is_fine = (0.0..1.0).contains(&momentum);
-        require("outer_momentum", momentum, is_fine, "from 0 to below 1")
-    }
-
     /// Refuses what cannot be meant, before anything is read or written.
     ///
     /// # Errors
@@ -410,13 +374,7 @@ impl FineTuneOptions {
         self.check_teaching()?;
         self.check_meetings()?;
         self.check_cache()?;
-        if let Some(lambda) = self.bn_l1 {
-            require("bn_l1", lambda, positive(lambda), "a positive number")?;
-            if self.freeze == Freeze::Backbone {
-                let expected = "absent where the backbone, and with it all norms, is frozen";
-                return Err(Error::option("bn_l1", &lambda, expected));
-            }
-        }
+        self.check_freezing()?;
         if let Some(patience) = self.patience {
             at_least("patience", patience, 1)?;
         }

@@ -8,8 +8,8 @@ use taper_transfer::Freeze;
 
 use super::augment::Augment;
 use super::choice::{
-    CacheKind, ClassWeights, LossKind, OptimizerKind, Pretrained, Reduce, ReduceDtype, Sampling,
-    ScheduleKind, TargetWord,
+    CacheKind, ClassWeights, LossKind, Norms, OptimizerKind, Preset, Pretrained, Reduce,
+    ReduceDtype, Sampling, ScheduleKind, TargetWord,
 };
 use super::numbers::Numbers;
 
@@ -89,10 +89,12 @@ as_displayed!(
     CacheKind,
     ClassWeights,
     LossKind,
+    Norms,
     Sampling,
     TargetWord,
     Numbers,
     OptimizerKind,
+    Preset,
     Pretrained,
     Reduce,
     ReduceDtype,

@@ -90,7 +90,10 @@ fn command(options: &FineTuneOptions) -> String {
     for OptionValue { name, value, .. } in changed(options) {
         let flag = name.replace('_', "-");
         match (name, value.as_str()) {
-            ("out" | "trace" | "max_minutes", _) | ("shards", "1") => {}
+            // All that a preset sets is among what is not usual.
+            ("out" | "trace" | "max_minutes" | "preset", _) | ("shards", "1") => {}
+            ("lr_auto", _) if options.lr.is_some() => {}
+            ("lr_auto", _) => words.push("--lr auto".to_owned()),
             ("report", _) => words.push("--no-report".to_owned()),
             (_, "true") => words.push(format!("--{flag}")),
             (_, value) => words.push(format!("--{flag} {}", quoted(value))),

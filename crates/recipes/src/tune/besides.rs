@@ -1,4 +1,5 @@
-//! What a run has besides its steps: the teacher, and hooks for the penalty on norms, masks, and whatever the caller adds.
+//! What a run has besides its steps: the teacher, and hooks for the penalty on norms, masks, gradual unfreezing, and whatever
+//! the caller adds; and the statistics of norms that are recalibrated before.
 //!
 //! Above: `tune`. Below: `taper_train::{Teacher, StepHook}`, `taper_classifier`. Not here: where teacher and masks come from
 //! (`fine_tune`), what a hook does (`taper_train`).
@@ -9,11 +10,12 @@ use taper_engine::{Session, SessionOptions};
 use taper_graph::{Graph, Op};
 use taper_layers::{Network, loss::Distillation};
 use taper_model::{Model, Preprocess, Task};
-use taper_train::{L1Penalty, Masks, StepHook, Teacher};
+use taper_train::{L1Penalty, Masks, StepHook, Teacher, Unfreeze};
 
 use crate::error::{Error, Result};
 use crate::evaluate::listed;
-use crate::options::FineTuneOptions;
+use crate::options::{Augment, FineTuneOptions, Norms};
+use crate::recalibrate::recalibrate;
 use crate::run::MasksByName;
 use crate::setup;
 use crate::task::{LOGITS, task_of};
@@ -78,7 +80,7 @@ fn renormalized(from: &Preprocess, to: &Preprocess) -> Vec<[f32; 2]> {
     (0..from.mean.len()).map(channel).collect()
 }
 
-/// The hooks of a run, in their order: the penalty on norms, masks.
+/// The hooks of a run, in their order: the penalty on norms, masks, gradual unfreezing.
 pub(super) fn hooks<'a>(
     network: &Network,
     masks: Option<&MasksByName>,
@@ -94,7 +96,31 @@ pub(super) fn hooks<'a>(
         masks.check(network).map_err(|source| Error::Train { source })?;
         hooks.push(Box::new(masks));
     }
+    if let Some(every) = options.unfreeze_every {
+        let parts = taper_transfer::parts_from_the_end(network.graph())
+            .map_err(|source| Error::Transfer { source })?;
+        let unfreeze = Unfreeze::new(every, parts).map_err(|source| Error::Train { source })?;
+        hooks.push(Box::new(unfreeze));
+    }
     Ok(hooks)
+}
+
+/// The model with norms that have the statistics of the training pictures, as they are evaluated.
+pub(super) fn recalibrated(
+    model: &Model,
+    dataset: &Dataset,
+    options: &FineTuneOptions,
+) -> Result<Model> {
+    let plain = FineTuneOptions {
+        augment: Augment::None,
+        erase: 0.0,
+        mixup: 0.0,
+        cutmix: 0.0,
+        repeats: 1,
+        norms: Norms::Train,
+        ..options.clone()
+    };
+    recalibrate(model, dataset, dataset.train.len().div_ceil(plain.batch_size.max(1)), &plain)
 }
 
 /// The names of the scales of batch norms.

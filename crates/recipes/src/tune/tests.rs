@@ -219,3 +219,40 @@ fn the_report_of_a_stopped_run_names_a_model_that_is_there_or_none() {
         assert!(Run::open(&dir.path().join("run")).is_ok(), "it can go on");
     }
 }
+
+#[test]
+fn frozen_norms_keep_their_statistics_recalibrated_ones_have_those_of_the_pictures() {
+    use crate::options::Norms;
+    let run = |norms, unfreeze_every, freeze: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let never = AtomicBool::new(false);
+        let freeze: Freeze = freeze.parse().unwrap();
+        let options = FineTuneOptions {
+            norms,
+            unfreeze_every,
+            freeze,
+            head_epochs: 0,
+            ema: None,
+            ..options(dir.path(), false)
+        };
+        let dataset = pictures(dir.path());
+        let (report, _) = train(dir.path(), dataset, &options, (&never, usize::MAX), |_| ());
+        Model::load(report.unwrap().model.unwrap()).unwrap()
+    };
+    let before = small_model();
+    let same = |model: &Model, name: &str| model.tensor(name) == before.tensor(name);
+    let trained = run(Norms::Train, None, "none");
+    assert!(!same(&trained, "bn1.running_mean") && !same(&trained, "bn1.weight"));
+    let frozen = run(Norms::Freeze, None, "none");
+    assert!(same(&frozen, "bn1.running_mean") && same(&frozen, "bn1.weight"));
+    assert!(!same(&frozen, "conv_stem.weight"));
+    let recalibrated = run(Norms::Recalibrate, None, "none");
+    assert!(!same(&recalibrated, "bn1.running_mean") && same(&recalibrated, "bn1.weight"));
+    assert!(!same(&recalibrated, "conv_stem.weight"));
+    let surgical = run(Norms::Train, None, "all but blocks.2");
+    assert!(same(&surgical, "conv_stem.weight") && same(&surgical, "blocks.6.0.conv_pw.weight"));
+    assert!(!same(&surgical, "blocks.2.0.conv_pw.weight"));
+    // Two epochs train classifier and head.
+    let gradual = run(Norms::Train, Some(1), "none");
+    assert!(!same(&gradual, "conv_head.weight") && same(&gradual, "blocks.6.0.conv_pw.weight"));
+}

@@ -33,6 +33,9 @@ impl<R: Rule> Fit<'_, R> {
         stop: &AtomicBool,
         observer: &mut dyn Observer,
     ) -> Result<Trained> {
+        for hook in &mut self.hooks {
+            hook.before_epoch(progress.epoch, self.network)?;
+        }
         let (mut skipped, mut least) = (Vec::new(), LeastBatch::default());
         let place = (progress.epoch, progress.batch);
         let time_up = self.time_up;

@@ -5,6 +5,7 @@ mod local;
 mod rounded;
 mod rules;
 mod synced;
+mod unfreezing;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -3,7 +3,9 @@
 //! Above: `options::fine_tune`. Below: `options::choice`. Not here: the defaults of a new run (`options::fine_tune`).
 
 use super::FineTuneOptions;
-use crate::options::choice::{CacheKind, ClassWeights, LossKind, Reduce, ReduceDtype, Sampling};
+use crate::options::choice::{
+    CacheKind, ClassWeights, LossKind, Norms, Preset, Reduce, ReduceDtype, Sampling,
+};
 
 /// Pictures were kept in memory.
 pub(super) fn ram() -> CacheKind {
@@ -36,6 +38,14 @@ pub(super) fn gamma() -> f64 {
 
 pub(super) fn alike() -> ClassWeights {
     ClassWeights::None
+}
+
+pub(super) fn usual() -> Preset {
+    Preset::Default
+}
+
+pub(super) fn norms() -> Norms {
+    Norms::Train
 }
 
 pub(super) fn each_once() -> Sampling {

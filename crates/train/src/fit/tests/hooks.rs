@@ -14,7 +14,7 @@ use super::super::{Fit, Outcome, Settings, Start};
 use super::{SIDE, TRAIN, VAL, files, settings, sgd, test_net};
 use crate::{
     Accuracy, Batch, Error, Event, L1Penalty, Masks, Participants, Result, StepHook, StepSettings,
-    step,
+    Unfreeze, step,
 };
 
 type Hooks<'a> = Vec<Box<dyn StepHook + 'a>>;
@@ -185,6 +185,39 @@ fn a_mask_that_does_not_fit_is_refused_before_anything_is_written() {
         assert_eq!(outcome.unwrap_err().to_string(), reason);
         assert!(!settings.out.path().exists());
     }
+}
+
+#[test]
+fn what_is_held_does_not_move_and_a_run_that_unfreezes_goes_on_with_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    let parts = || -> Vec<Vec<String>> {
+        let norm = ["conv0.weight", "bn0.weight", "bn0.bias", "bn0.running_mean"];
+        vec![names(&["classifier.weight", "classifier.bias"]), names(&norm)]
+    };
+    let hooks = || -> Hooks<'static> { vec![Box::new(Unfreeze::new(2, parts()).unwrap())] };
+    let first = test_net();
+    let moved = |network: &Network, name: &str| values(network, name) != values(&first, name);
+    let whole = settings(&dir.path().join("whole"), 0.1);
+    let (outcome, network) = run(hooks(), sgd(), &whole, Start::Fresh, u64::MAX);
+    outcome.unwrap();
+    assert!(moved(&network, "conv0.weight") && moved(&network, "bn0.running_mean"));
+    // Two epochs of four steps; steps 7 and 8 are the last that is held and the first that is not.
+    for at in [2, 7, 8, 9] {
+        let stopped = settings(&dir.path().join(at.to_string()), 0.1);
+        let (outcome, network) = run(hooks(), sgd(), &stopped, Start::Fresh, at);
+        assert!(outcome.unwrap().stopped);
+        for name in ["conv0.weight", "bn0.weight", "bn0.running_mean", "bn0.running_var"] {
+            assert_eq!(moved(&network, name), at >= 8, "{name} after step {at}");
+        }
+        assert!(moved(&network, "classifier.weight"));
+        run(hooks(), sgd(), &stopped, Start::Resume, u64::MAX).0.unwrap();
+        assert!(files(&stopped) == files(&whole), "stopped after step {at}");
+    }
+    let other: Hooks<'_> = vec![Box::new(Unfreeze::new(1, parts()).unwrap())];
+    let other = run(other, sgd(), &whole, Start::Resume, u64::MAX).0.unwrap_err();
+    assert!(matches!(&other, Error::OtherRun { key, .. } if key == "hook 1"), "{other}");
+    assert!(Unfreeze::new(0, parts()).is_err());
 }
 
 fn batch() -> Batch {

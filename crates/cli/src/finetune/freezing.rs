@@ -1,0 +1,39 @@
+//! Flags of what is trained: frozen parts, gradual unfreezing, batch norms.
+//!
+//! Above: `finetune`. Below: `taper_recipes`. Not here: any default but those of [`FineTuneOptions`].
+
+use clap::Args;
+use taper_recipes::{FineTuneOptions, Freeze, Norms};
+
+fn defaults() -> FineTuneOptions {
+    FineTuneOptions::default()
+}
+
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+pub(super) struct FreezingFlags {
+    /// What is not trained: the backbone, nothing, or everything up to a stage such as blocks.3
+    #[arg(long, value_name = "backbone|none|STAGE", default_value_t = defaults().freeze)]
+    freeze: Freeze,
+    /// Train these stages alone, such as blocks.3,head, and the new classifier
+    #[arg(long, value_name = "STAGE,…", conflicts_with = "freeze")]
+    train: Option<String>,
+    /// Epochs after which one more part of the network is trained, from the classifier to the stem [default: all from the first epoch on]
+    #[arg(long, value_name = "EPOCHS")]
+    unfreeze_every: Option<usize>,
+    /// Batch norms are trained, keep what they have, or get the statistics of the training pictures once and keep them
+    #[arg(long, value_name = "train|freeze|recalibrate", default_value_t = defaults().norms)]
+    norms: Norms,
+}
+
+impl FreezingFlags {
+    /// The same options with what these flags say.
+    pub(super) fn into_options(self, options: FineTuneOptions) -> FineTuneOptions {
+        FineTuneOptions {
+            freeze: self.train.map_or(self.freeze, |names| Freeze::all_but(&names)),
+            unfreeze_every: self.unfreeze_every,
+            norms: self.norms,
+            ..options
+        }
+    }
+}

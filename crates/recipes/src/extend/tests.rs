@@ -1,0 +1,148 @@
+//! Rows of a head are kept by name, classes without pictures dropped or kept, new ones made of features.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use taper_data::{Dataset, sample_set};
+use taper_model::Preprocess;
+use taper_transfer::Freeze;
+
+use super::*;
+use crate::options::Augment;
+use crate::{fine_tune, fine_tune_on};
+
+/// Remembers warnings.
+#[derive(Default)]
+struct Told(Vec<String>);
+
+impl Observer for Told {
+    fn on_event(&mut self, event: &Event<'_>) {
+        if let Event::Warning(text) = event {
+            self.0.push((*text).to_owned());
+        }
+    }
+}
+
+/// A model file with these classes.
+fn model(dir: &Path, classes: &[&str]) -> (Model, PathBuf) {
+    let graph = taper_zoo::architecture("mobilenetv2_035").unwrap().graph(classes.len()).unwrap();
+    let preprocess = Preprocess { input_size: [32, 32], ..Preprocess::imagenet() };
+    let classes = classes.iter().map(|&class| class.to_owned()).collect();
+    let model = Model::random(graph, 5, preprocess, classes).unwrap();
+    let path = dir.join("old.safetensors");
+    model.save(&path).unwrap();
+    (model, path)
+}
+
+/// Some pictures of three classes: animal, clothing, face.
+fn three() -> Dataset {
+    let mut dataset = sample_set::emoji6().unwrap();
+    dataset.classes.truncate(3);
+    for part in [&mut dataset.train, &mut dataset.val] {
+        part.retain(|sample| sample.class().is_some_and(|class| class < 3));
+        *part = part.drain(..).step_by(8).collect();
+    }
+    dataset
+}
+
+/// A run that moves next to nothing.
+fn options(dir: &Path, model: &Path) -> FineTuneOptions {
+    FineTuneOptions {
+        model: model.display().to_string(),
+        freeze: Freeze::Backbone,
+        augment: Augment::None,
+        epochs: 1,
+        lr: Some(1e-12),
+        weight_decay: 0.0,
+        out: Some(dir.join("run")),
+        ..FineTuneOptions::default()
+    }
+}
+
+fn row(model: &Model, class: usize) -> &[f32] {
+    let weights = model.tensor("classifier.weight").unwrap();
+    let c = weights.shape[1];
+    &weights.data[class * c..(class + 1) * c]
+}
+
+#[test]
+fn rows_are_kept_by_name_a_class_without_pictures_is_dropped_with_a_word_and_a_run_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, path) = model(dir.path(), &["clothing", "animal", "zebra"]);
+    let (options, dataset) = (options(dir.path(), &path), three());
+    let (stop, mut told) = (AtomicBool::new(false), Told::default());
+    let report = fine_tune_on(&dataset, &options, &stop, &mut told).unwrap();
+    let new = Model::load(report.model.unwrap()).unwrap();
+    assert_eq!(new.classes(), ["animal", "clothing", "face"]);
+    let same = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
+    assert!(same(row(&new, 0), row(&old, 1)) && same(row(&new, 1), row(&old, 0)));
+    assert!(!same(row(&new, 2), row(&old, 2)), "a zebra is no face");
+    let norm = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>().sqrt();
+    let typical = (0..3).map(|class| norm(row(&old, class))).sum::<f32>() / 3.0;
+    assert!((norm(row(&new, 2)) / typical - 1.0).abs() < 0.2, "as long as the others");
+    let said = told.0.join("\n");
+    assert!(
+        said.contains("`zebra`") && said.contains("dropped") && said.contains("`face`"),
+        "{said}"
+    );
+    // The run keeps what it began with.
+    assert!(dir.path().join("run/start.safetensors").is_file());
+}
+
+#[test]
+fn classes_without_pictures_are_kept_when_asked_for_and_nothing_else_moves() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, path) = model(dir.path(), &["clothing", "animal", "zebra"]);
+    let data = dir.path().join("data");
+    sample_set::export(&data).unwrap();
+    for part in ["train", "val"] {
+        for class in ["animal", "clothing", "food", "tool", "vehicle"] {
+            fs::remove_dir_all(data.join(part).join(class)).unwrap();
+        }
+    }
+    let options = FineTuneOptions {
+        data: Some(data.clone()),
+        keep: true,
+        lr: None,
+        ..options(dir.path(), &path)
+    };
+    let (stop, mut told) = (AtomicBool::new(false), Told::default());
+    let report = fine_tune(&options, &stop, &mut told).unwrap();
+    assert_eq!(report.epochs, 0);
+    assert!(report.val_top1.is_some() && report.val_images > Some(5));
+    let new = Model::load(report.model.unwrap()).unwrap();
+    assert_eq!(new.classes(), ["clothing", "animal", "zebra", "face"]);
+    for class in 0..3 {
+        assert_eq!(row(&new, class), row(&old, class));
+    }
+    for (param, (new, old)) in
+        old.graph().params().iter().zip(new.tensors().iter().zip(old.tensors()))
+    {
+        let is_classifier = param.name.starts_with("classifier");
+        assert!(is_classifier || new == old, "{}", param.name);
+    }
+    assert!(told.0.join("").contains("`clothing`, `animal`, `zebra`"), "{:?}", told.0);
+    // Without it, one class is nothing to tell apart.
+    let forgetting = FineTuneOptions { keep: false, ..options };
+    assert!(fine_tune(&forgetting, &stop, &mut told).unwrap_err().is_request());
+}
+
+#[test]
+fn a_model_of_other_classes_begins_anew_and_what_cannot_be_kept_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, path) = model(dir.path(), &["x", "y"]);
+    let (stop, mut told) = (AtomicBool::new(false), Told::default());
+    let dataset = three();
+    let options = options(dir.path(), &path);
+    fine_tune_on(&dataset, &options, &stop, &mut told).unwrap();
+    assert!(told.0.is_empty(), "{:?}", told.0);
+    let of_the_zoo = FineTuneOptions {
+        model: "mobilenetv2_100".to_owned(),
+        keep: true,
+        out: Some(dir.path().join("zoo")),
+        ..options
+    };
+    let refused = fine_tune_on(&dataset, &of_the_zoo, &stop, &mut told).unwrap_err();
+    assert!(matches!(refused, Error::Option { field: "keep", .. }), "{refused}");
+    assert!(!dir.path().join("zoo").exists());
+}

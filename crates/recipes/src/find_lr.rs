@@ -1,0 +1,318 @@
+//! A learning rate from a range test: what `lr` auto trains with, and a page that shows why.
+//!
+//! Above: the binary, Rust users, `fine_tune`. Below: `tune::lr_range`, `cost::page`, `run`. Not here: the test's steps (`taper_train::LrRangeTest`).
+//! Source: Smith 2017, <https://arxiv.org/abs/1506.01186>; the suggestions are fastai's.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use serde::{Deserialize, Serialize};
+use taper_data::Dataset;
+use taper_distributed::Group;
+use taper_model::Model;
+use taper_report::{Chart, Lines, Page, Scale, Series, Swept, Unit};
+use taper_train::{DataParallel, LrRange};
+
+use crate::cost::page;
+use crate::error::{Error, Result};
+use crate::fine_tune::PreparedRun;
+use crate::inputs::{inputs, teacher};
+use crate::observer::{Event, Observer, Silent};
+use crate::options::FineTuneOptions;
+use crate::ranks;
+use crate::run::{self, Kept};
+use crate::tune::Tune;
+
+/// What a range test of learning rates has found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LrReport {
+    /// The suggestion: [`valley`](Self::valley), or [`usual`](Self::usual) where the loss did not fall. The steepest place is that of a noisy
+    /// loss, mostly: after a head that was trained alone, it was 20 times below what trains best.
+    pub lr: f64,
+    /// What is trained with when nothing is said.
+    pub usual: f64,
+    /// The rate half of the way down the longest fall of the loss.
+    pub valley: Option<f64>,
+    /// The rate at which the loss falls fastest.
+    pub steepest: Option<f64>,
+    /// Whether the loss was lost before the last rate.
+    pub diverged: bool,
+    /// The steps.
+    pub steps: Vec<TriedLr>,
+    /// The folder that has `lr.html` and `lr.json`.
+    pub out: PathBuf,
+}
+
+/// A step of a range test.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TriedLr {
+    /// Its learning rate.
+    pub lr: f64,
+    /// Mean over its batch before the step, in nats.
+    pub loss: f64,
+    /// The mean of the losses so far, of which later ones count more.
+    pub smoothed: f64,
+}
+
+/// Looks for a learning rate for what `options` ask, and trains nothing: some 100 steps with the recipe's network, after its head was
+/// trained alone if it is to be, pictures and rule, at rates that grow from one to the next until the loss is lost.
+///
+/// The folder `out`, or the first free one of `runs/find-lr-1`, …, gets `lr.html` and `lr.json`. The options `lr` and `lr_auto` say
+/// nothing here. A run with `lr_auto` does the same by itself. The same options give the same rate.
+///
+/// # Errors
+/// As [`fine_tune`](crate::fine_tune); [`Error::Stopped`].
+///
+/// # Examples
+/// ```
+/// use std::sync::atomic::AtomicBool;
+/// use taper_recipes::{Augment, FineTuneOptions, Freeze, Silent, find_lr};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let out = Some(dir.path().join("lr"));
+/// let options = FineTuneOptions {
+///     freeze: Freeze::Backbone,
+///     augment: Augment::None,
+///     image_size: Some(32),
+///     out,
+///     ..FineTuneOptions::default()
+/// };
+/// let report = find_lr(&options, &AtomicBool::new(false), &mut Silent)?;
+/// assert!(report.lr > 0.0 && report.out.join("lr.html").is_file());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn find_lr(
+    options: &FineTuneOptions,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<LrReport> {
+    look(None, options, stop, observer)
+}
+
+/// [`find_lr`] on a data set of your own, as [`fine_tune_on`](crate::fine_tune_on) takes it.
+///
+/// # Errors
+/// As [`find_lr`].
+pub fn find_lr_on(
+    dataset: &Dataset,
+    options: &FineTuneOptions,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<LrReport> {
+    look(Some(dataset), options, stop, observer)
+}
+
+fn look(
+    dataset: Option<&Dataset>,
+    options: &FineTuneOptions,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<LrReport> {
+    let options = FineTuneOptions { lr: None, ..options.clone() };
+    options.check()?;
+    let out = run::vacant_for("find-lr", options.out.as_deref())?;
+    let kept = Kept { teacher: teacher(&options, stop, observer)?, ..Kept::default() };
+    let cache = options.open_cache(1)?;
+    let (model, dataset) = inputs(dataset, &kept, &cache, stop, &options, observer)?;
+    let found = search((&model, &dataset, &kept), &options, stop, observer)?;
+    let report = LrReport { out: out.path().to_path_buf(), ..found };
+    let failed = |source| Error::File { action: "create", path: report.out.clone(), source };
+    fs::create_dir_all(&report.out).map_err(failed)?;
+    report.write(&report.out)?;
+    observer.on_event(&Event::FoundLr(&report));
+    Ok(report)
+}
+
+/// The rate of a run that asks for one: the first rank looks for it, on a batch as a whole, and tells the others.
+pub(crate) fn found(
+    parallel: &DataParallel,
+    begins: (&Model, &Dataset, &Kept),
+    options: &FineTuneOptions,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<Option<LrReport>> {
+    if !options.lr_auto || options.lr.is_some() {
+        return Ok(None);
+    }
+    let unreadable = |source| Error::Config { path: PathBuf::from(FILES[1]), source };
+    let bytes = match parallel.group().is_first() {
+        true => {
+            serde_json::to_vec(&search(begins, options, stop, observer)?).map_err(unreadable)?
+        }
+        false => Vec::new(),
+    };
+    let bytes = parallel.group().broadcast(0, bytes)?;
+    let report: LrReport = serde_json::from_slice(&bytes).map_err(unreadable)?;
+    observer.on_event(&Event::FoundLr(&report));
+    Ok(Some(report))
+}
+
+fn search(
+    (model, dataset, kept): (&Model, &Dataset, &Kept),
+    options: &FineTuneOptions,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<LrReport> {
+    let alone = &FineTuneOptions {
+        shards: 1,
+        sync_bn: false,
+        sync_every: 1,
+        outer_lr: None,
+        outer_momentum: 0.0,
+        ..options.clone()
+    };
+    let parallel = ranks::share(Group::alone().into(), alone)?;
+    let begins = (model.clone(), dataset.clone(), kept.clone());
+    let prepared = PreparedRun::with(begins.0, begins.1, begins.2, alone, &mut Silent)?;
+    let range = Tune::new(prepared, alone, &parallel)?.lr_range(stop, observer)?;
+    Ok(LrReport::of(&range.ok_or(Error::Stopped)?, alone))
+}
+
+/// The page, and the numbers.
+const FILES: [&str; 2] = ["lr.html", "lr.json"];
+
+impl LrReport {
+    fn of(range: &LrRange, options: &FineTuneOptions) -> Self {
+        let usual = FineTuneOptions::default_lr(options.optimizer, &options.freeze);
+        let (valley, steepest) = (range.valley().map(rounded), range.steepest().map(rounded));
+        let steps = range.points.iter().map(|point| {
+            let taper_train::LrPoint { lr, loss, smoothed } = *point;
+            TriedLr { lr, loss, smoothed }
+        });
+        LrReport {
+            lr: valley.unwrap_or(usual),
+            usual,
+            valley,
+            steepest,
+            diverged: range.diverged,
+            steps: steps.collect(),
+            out: PathBuf::new(),
+        }
+    }
+
+    /// Writes both files into a folder that is there.
+    pub(crate) fn write(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(FILES[1]);
+        let failed = |source| Error::File { action: "write", path: path.clone(), source };
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|source| Error::Config { path: path.clone(), source })?;
+        taper_files::replace(&path, |file| writeln!(file, "{text}")).map_err(failed)?;
+        page::write(&folder.join(FILES[0]), &self.page())
+    }
+
+    fn page(&self) -> Page {
+        let values = |of: fn(&TriedLr) -> f64| self.steps.iter().map(of).collect();
+        let series = |name: &str, values| Series { name: name.to_owned(), values };
+        let chart = Chart::from(Lines {
+            title: "Loss over the learning rate".to_owned(),
+            unit: Unit::Number,
+            scale: Scale::Linear,
+            swept: Swept::Numbers {
+                name: "learning rate".to_owned(),
+                unit: Unit::Number,
+                scale: Scale::Log10,
+                values: values(|step| step.lr),
+            },
+            series: vec![
+                series("mean of the losses so far", values(|step| step.smoothed)),
+                series("loss of the step", values(|step| step.loss)),
+            ],
+        });
+        let said = |name: &str, lr: Option<f64>| match lr {
+            Some(lr) => format!("{name} {lr}"),
+            None => format!("{name} none: the loss does not fall"),
+        };
+        let note = [
+            format!("suggestion {}", self.lr),
+            said("steepest", self.steepest),
+            said("valley", self.valley),
+            format!("usual {}", self.usual),
+        ];
+        let lost = if self.diverged { "the test ended where the loss was lost" } else { "" };
+        Page {
+            title: "Which learning rate".to_owned(),
+            note: note.join(", "),
+            sections: vec![page::section(
+                "Range test",
+                lost,
+                vec![page::charts("", vec![chart], None)],
+            )],
+        }
+    }
+}
+
+/// With two digits: the place of a fall is not known better.
+fn rounded(lr: f64) -> f64 {
+    format!("{lr:.1e}").parse().unwrap_or(lr)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Augment;
+    use crate::{Freeze, fine_tune};
+
+    fn options(dir: &Path, name: &str) -> FineTuneOptions {
+        FineTuneOptions {
+            freeze: Freeze::Backbone,
+            augment: Augment::None,
+            image_size: Some(32),
+            epochs: 2,
+            out: Some(dir.join(name)),
+            ..FineTuneOptions::default()
+        }
+    }
+
+    fn trained(options: &FineTuneOptions) -> Vec<u8> {
+        let stop = AtomicBool::new(false);
+        let report = fine_tune(options, &stop, &mut Silent).unwrap();
+        fs::read(report.model.unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_run_that_finds_its_rate_is_the_run_with_that_rate() {
+        let dir = tempfile::tempdir().unwrap();
+        let auto = FineTuneOptions { lr_auto: true, ..options(dir.path(), "auto") };
+        let model = trained(&auto);
+        let run = dir.path().join("auto");
+        let config: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(run.join("config.json")).unwrap()).unwrap();
+        let text = fs::read_to_string(run.join("lr.json")).unwrap();
+        let report: LrReport = serde_json::from_str(&text).unwrap();
+        assert_eq!(config["options"]["lr"].as_f64(), Some(report.lr));
+        assert!(fs::read_to_string(run.join("lr.html")).unwrap().contains("<svg"));
+        assert!(report.steps.len() > 20 && report.steps[0].lr < report.usual);
+        let said = FineTuneOptions { lr: Some(report.lr), ..options(dir.path(), "said") };
+        assert_eq!(model, trained(&said));
+        let usual = options(dir.path(), "usual");
+        assert!((report.lr - usual.peak_lr()).abs() > 1e-9, "{}", report.lr);
+        assert_ne!(model, trained(&usual));
+    }
+
+    #[test]
+    fn a_test_with_pictures_of_a_warmed_head_is_the_same_again_and_leaves_its_folder_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = |name: &str| FineTuneOptions {
+            freeze: Freeze::None,
+            augment: Augment::Yes,
+            model: "mobilenetv2_035".to_owned(),
+            pretrained: crate::Pretrained::None,
+            ..options(dir.path(), name)
+        };
+        let look = |name| find_lr(&options(name), &AtomicBool::new(false), &mut Silent);
+        let (first, again) = (look("a").unwrap(), look("b").unwrap());
+        assert_eq!(first.steps, again.steps);
+        fs::write(dir.path().join("a/config.json"), "{}").unwrap();
+        assert!(matches!(look("a"), Err(Error::OutExists { .. })));
+        let stopped = find_lr(&options("c"), &AtomicBool::new(true), &mut Silent);
+        assert!(matches!(stopped, Err(Error::Stopped)));
+        assert!(!dir.path().join("c").exists());
+    }
+
+    #[test]
+    fn rates_have_two_digits() {
+        assert!((rounded(0.001_234) - 0.0012).abs() < 1e-12);
+        assert!((rounded(98.7) - 99.0).abs() < 1e-9);
+    }
+}

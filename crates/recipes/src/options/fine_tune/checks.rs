@@ -1,0 +1,111 @@
+//! What cannot be asked together: of teachers, of augmentation, of shards that meet, of what is frozen.
+//!
+//! Above: `options::fine_tune`. Below: `error`. Not here: optimizers and schedules (`options::{optimizer, schedule}`).
+
+use taper_transfer::Freeze;
+
+use super::FineTuneOptions;
+use crate::error::{Error, Result};
+use crate::options::augment::Augment;
+use crate::options::choice::{ClassWeights, Norms, ReduceDtype, Sampling};
+use crate::options::{at_least, require};
+
+impl FineTuneOptions {
+    pub(super) fn check_teaching(&self) -> Result<()> {
+        if let Some(folder) = &self.unlabelled {
+            let expected = match (&self.teacher, self.class_weights, self.sampling) {
+                (None, ..) => "absent without a `teacher`, who says what is in the pictures",
+                (_, ClassWeights::Balanced, _) => {
+                    "absent with `class_weights` balanced: their classes are not counted"
+                }
+                (.., Sampling::Balanced) => {
+                    "absent with `sampling` balanced: their classes are not counted"
+                }
+                _ => "",
+            };
+            if !expected.is_empty() {
+                return Err(Error::option("unlabelled", &folder.display(), expected));
+            }
+        }
+        let both = [
+            ("distill_temperature", self.distill_temperature),
+            ("distill_weight", self.distill_weight),
+        ];
+        for (field, value) in both {
+            if let (Some(value), None) = (value, &self.teacher) {
+                return Err(Error::option(field, &value, "absent without a `teacher`"));
+            }
+        }
+        let Some((temperature, weight)) = self.distillation() else { return Ok(()) };
+        let is_fine = temperature.is_finite() && temperature > 0.0;
+        require("distill_temperature", temperature, is_fine, "a positive number")?;
+        require("distill_weight", weight, (0.0..=1.0).contains(&weight), "from 0 to 1")
+    }
+
+    pub(super) fn check_augmentation(&self) -> Result<()> {
+        require("erase", self.erase, (0.0..=1.0).contains(&self.erase), "from 0 to 1")?;
+        for (field, alpha) in [("mixup", self.mixup), ("cutmix", self.cutmix)] {
+            require(field, alpha, alpha.is_finite() && alpha >= 0.0, "0 or more")?;
+        }
+        at_least("repeats", self.repeats, 1)?;
+        if self.augment == Augment::None {
+            let alone = "with `augment` none, which changes no picture at random";
+            require("erase", self.erase, self.erase <= 0.0, &format!("0 {alone}"))?;
+            if self.repeats > 1 {
+                return Err(Error::option("repeats", &self.repeats, format!("1 {alone}")));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_meetings(&self) -> Result<()> {
+        at_least("sync_every", self.sync_every, 1)?;
+        let (lr, momentum) = (self.outer_lr, self.outer_momentum);
+        if self.sync_every == 1 {
+            let expected = "absent where shards share every step (`sync_every` 1)";
+            if let Some(lr) = lr {
+                return Err(Error::option("outer_lr", &lr, expected));
+            }
+            return require("outer_momentum", momentum, momentum == 0.0, expected);
+        }
+        if self.sync_bn {
+            let expected =
+                "absent with `sync_every`: norms that see all shards need them in every step";
+            return Err(Error::option("sync_bn", &true, expected));
+        }
+        if let Some(steps) = self.lookahead {
+            let expected = "absent with `sync_every`: its slow weights would take back half of what shards agree on";
+            return Err(Error::option("lookahead", &steps, expected));
+        }
+        if let Some(lr) = lr {
+            require("outer_lr", lr, lr.is_finite() && lr > 0.0, "a positive number")?;
+        }
+        let is_fine = (0.0..1.0).contains(&momentum);
+        require("outer_momentum", momentum, is_fine, "from 0 to below 1")
+    }
+    pub(super) fn check_freezing(&self) -> Result<()> {
+        if let Some(lambda) = self.bn_l1 {
+            let is_fine = lambda.is_finite() && lambda > 0.0;
+            require("bn_l1", lambda, is_fine, "a positive number")?;
+            if self.freeze == Freeze::Backbone || self.norms != Norms::Train {
+                let expected = "absent where the backbone, or all norms, are frozen";
+                return Err(Error::option("bn_l1", &lambda, expected));
+            }
+        }
+        let Some(every) = self.unfreeze_every else { return Ok(()) };
+        at_least("unfreeze_every", every, 1)?;
+        let expected = match (&self.freeze, self.sync_every > 1, self.reduce_dtype) {
+            (Freeze::Backbone, ..) => {
+                "absent with a frozen backbone, of which nothing is left to unfreeze"
+            }
+            (_, true, _) => {
+                "absent with `sync_every`: shards that train alone train the same parts throughout"
+            }
+            (.., ReduceDtype::Bf16) => {
+                "absent with `reduce_dtype` bf16, whose rounding is made up for part by part"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::option("unfreeze_every", &every, expected))
+    }
+}

@@ -1,0 +1,203 @@
+//! Pictures without labels, which take part with what the teacher says of them.
+//!
+//! Above: `fine_tune`. Below: `taper_data`, `taper_engine::Session`. Not here: what the teacher says of each batch besides (`tune::besides`).
+//! Source: pseudo-labels as probabilities, Hinton et al. 2015, <https://arxiv.org/abs/1503.02531>, section 4; Xie et al. 2020 (noisy student),
+//! <https://arxiv.org/abs/1911.04252>: the teacher sees pictures as they are, the student sees them changed.
+
+use std::fs;
+use std::path::Path;
+
+use taper_data::folder::list_pictures;
+use taper_data::{Array, Dataset, Sample, Skipped, Target, TargetKind};
+use taper_engine::{Session, SessionOptions};
+use taper_model::{Model, Task};
+
+use crate::error::{Error, Result};
+use crate::observer::{Event, Observer};
+use crate::options::FineTuneOptions;
+use crate::setup;
+use crate::task::LOGITS;
+
+/// The data set with the pictures of the folder `unlabelled` besides those to train with, all with probabilities of classes: whole ones of
+/// classes that are known, and otherwise the teacher's.
+pub(crate) fn taught(
+    mut dataset: Dataset,
+    teacher: Option<&Model>,
+    options: &FineTuneOptions,
+    observer: &mut dyn Observer,
+) -> Result<Dataset> {
+    let (Some(folder), Some(teacher)) = (&options.unlabelled, teacher) else { return Ok(dataset) };
+    if dataset.kind() != TargetKind::Class {
+        let expected = "absent where pictures have no classes";
+        return Err(Error::option("unlabelled", &folder.display(), expected));
+    }
+    let (samples, mut skipped) = pictures(folder, observer)?;
+    let k = dataset.classes.len();
+    let failed = |source| Error::Engine { source };
+    let session = SessionOptions { threads: options.threads, outputs: vec![LOGITS.to_owned()] };
+    let mut session = Session::new(teacher, &session).map_err(failed)?;
+    let transform = setup::eval_transform(teacher.preprocess())?;
+    let loader = setup::loader(&samples, transform, options)?;
+    let (mut done, total) = (0, samples.len());
+    let mut all: Vec<Sample> = Vec::new();
+    for batch in loader.epoch(0, 0) {
+        let mut batch = batch.map_err(setup::data)?;
+        done += batch.indices.len() + batch.skipped.len();
+        skipped.append(&mut batch.skipped);
+        if !batch.indices.is_empty() {
+            let logits = session.run(&batch.xs, batch.shape).map_err(failed)?;
+            for (&index, row) in batch.indices.iter().zip(logits.chunks_exact(k.max(1))) {
+                let said = Task::Classification.probabilities(row);
+                all.push(samples[index].clone().with_target(probabilities(&said)?));
+            }
+        }
+        observer.on_event(&Event::Caching { done, total });
+    }
+    if all.is_empty() {
+        return Err(Error::Train { source: taper_train::Error::nothing_left("training", skipped) });
+    }
+    for part in [&mut dataset.train, &mut dataset.val] {
+        for sample in part.iter_mut() {
+            let class = sample.class().map_or(k, |class| class as usize);
+            let whole: Vec<f64> = (0..k).map(|at| if at == class { 1.0 } else { 0.0 }).collect();
+            *sample = sample.clone().with_target(probabilities(&whole)?);
+        }
+    }
+    dataset.train.append(&mut all);
+    dataset.skipped.append(&mut skipped);
+    Ok(dataset)
+}
+
+/// The pictures that lie in a folder, and in the folders in it: their names are not looked at.
+fn pictures(folder: &Path, observer: &mut dyn Observer) -> Result<(Vec<Sample>, Vec<Skipped>)> {
+    let failed = |source| Error::File { action: "read", path: folder.to_path_buf(), source };
+    let mut inner = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let is_hidden =
+            path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        if path.is_dir() && !is_hidden {
+            inner.push(path);
+        }
+    }
+    inner.sort();
+    let (mut paths, mut skipped) = (Vec::new(), Vec::new());
+    let mut add = |path: &Path, is_only: bool| match list_pictures(path) {
+        Ok(mut listing) => {
+            paths.append(&mut listing.pictures);
+            skipped.append(&mut listing.skipped);
+            Ok(())
+        }
+        Err(taper_data::Error::NoPictures { .. }) if !is_only => Ok(()),
+        Err(error) => Err(setup::data(error)),
+    };
+    add(folder, inner.is_empty())?;
+    inner.iter().try_for_each(|path| add(path, false))?;
+    if !inner.is_empty() {
+        let text = format!(
+            "`{}` has {} folders, whose names are not looked at: pictures with known classes belong to `data`",
+            folder.display(),
+            inner.len()
+        );
+        observer.on_event(&Event::Warning(&text));
+    }
+    if paths.is_empty() {
+        let path = folder.to_path_buf();
+        let (first, n) = (skipped.first().cloned().map(Box::new), skipped.len());
+        return Err(setup::data(taper_data::Error::NoPictures { path, skipped: n, first }));
+    }
+    let sample = |path: std::path::PathBuf| {
+        let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+        Sample::from_file(format!("unlabelled/{name}"), 0, path)
+    };
+    Ok((paths.into_iter().map(sample).collect(), skipped))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "targets are of this precision")]
+fn probabilities(values: &[f64]) -> Result<Target> {
+    let values: Vec<f32> = values.iter().map(|value| *value as f32).collect();
+    let shape = vec![values.len()];
+    Array::new(values, shape).map(Target::Probabilities).map_err(setup::data)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use taper_data::sample_set;
+    use taper_model::Preprocess;
+
+    use super::*;
+    use crate::{Augment, Silent, fine_tune};
+
+    #[derive(Default)]
+    struct Told(Vec<String>, usize);
+
+    impl Observer for Told {
+        fn on_event(&mut self, event: &Event<'_>) {
+            match event {
+                Event::Warning(text) => self.0.push((*text).to_owned()),
+                Event::Planned(plan) => self.1 = plan.train_images,
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn pictures_without_labels_are_trained_with_by_what_the_teacher_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        sample_set::export(&data).unwrap();
+        // All but a few of the training pictures lose their labels.
+        let flat = dir.path().join("flat");
+        fs::create_dir(&flat).unwrap();
+        let mut moved = 0;
+        for class in fs::read_dir(data.join("train")).unwrap() {
+            let class = class.unwrap().path();
+            let mut files: Vec<_> =
+                fs::read_dir(&class).unwrap().map(|it| it.unwrap().path()).collect();
+            files.sort();
+            for file in &files[4..] {
+                fs::rename(file, flat.join(format!("{moved}.png"))).unwrap();
+                moved += 1;
+            }
+        }
+        fs::write(flat.join("notes.txt"), "no picture").unwrap();
+        let graph = taper_zoo::architecture("mobilenetv2_035").unwrap().graph(6).unwrap();
+        let preprocess = Preprocess { input_size: [32, 32], ..Preprocess::imagenet() };
+        let classes = sample_set::emoji6().unwrap().classes;
+        let teacher = dir.path().join("teacher.safetensors");
+        Model::random(graph, 5, preprocess, classes).unwrap().save(&teacher).unwrap();
+        let options = |name: &str| FineTuneOptions {
+            data: Some(data.clone()),
+            model: teacher.display().to_string(),
+            teacher: Some(teacher.display().to_string()),
+            unlabelled: Some(flat.clone()),
+            augment: Augment::None,
+            epochs: 1,
+            head_epochs: 0,
+            out: Some(dir.path().join(name)),
+            ..FineTuneOptions::default()
+        };
+        let (stop, mut told) = (AtomicBool::new(false), Told::default());
+        let report = fine_tune(&options("run"), &stop, &mut told).unwrap();
+        assert_eq!((told.1, moved), (425, 425 - 24));
+        assert!(report.val_top1.is_some() && report.review.is_some());
+        assert!(report.skipped_files.iter().any(|it| it.path.ends_with("notes.txt")));
+
+        let (folders, mut told) = (data.join("val"), Told::default());
+        let options_of = |folder: &Path, name: &str| FineTuneOptions {
+            unlabelled: Some(folder.to_path_buf()),
+            ..options(name)
+        };
+        fine_tune(&options_of(&folders, "folders"), &stop, &mut told).unwrap();
+        assert!(told.0.iter().any(|text| text.contains("6 folders")), "{:?}", told.0);
+        let empty = dir.path().join("empty");
+        fs::create_dir(&empty).unwrap();
+        let refused = fine_tune(&options_of(&empty, "none"), &stop, &mut Silent).unwrap_err();
+        assert!(refused.is_request() && !dir.path().join("none").exists(), "{refused}");
+        let alone = FineTuneOptions { teacher: None, ..options("alone") };
+        let refused = fine_tune(&alone, &stop, &mut Silent).unwrap_err();
+        assert!(matches!(refused, Error::Option { field: "unlabelled", .. }), "{refused}");
+    }
+}

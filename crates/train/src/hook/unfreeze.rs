@@ -1,0 +1,63 @@
+//! Gradual unfreezing: more and more of a network is trained, from the last layers to the first.
+//!
+//! Above: `hook`, `recipes`. Below: `layers::Network`. Not here: which parts a network has (`transfer`).
+//! Source: Howard & Ruder 2018 (`ULMFiT`), <https://arxiv.org/abs/1801.06146>, section 3.3.
+
+use std::collections::HashMap;
+
+use taper_layers::Network;
+
+use super::StepHook;
+use crate::error::{Error, Result};
+
+/// Holds the parameters of parts of a network until their turn comes: the first part is trained from the first epoch on, the second
+/// together with it after so many epochs, and so on. What belongs to no part is trained from the first epoch on.
+///
+/// What is held is as if it were frozen: it takes no time in the backward pass, its norms keep their statistics, and an optimizer begins its
+/// state with the first step that has a gradient of it. What is trained is a function of the epoch alone, so that a run goes on with the same
+/// bits.
+///
+/// # Examples
+/// ```
+/// use taper_train::{StepHook, Unfreeze};
+/// let parts = vec![vec!["classifier.weight".to_owned()], vec!["conv.weight".to_owned()]];
+/// let hook = Unfreeze::new(2, parts)?; // the convolution from the third epoch on
+/// assert_eq!(hook.describe(), "2 parts unfrozen, one after every 2 epochs");
+/// # Ok::<(), taper_train::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Unfreeze {
+    every: usize,
+    /// By parameter: the number of its part.
+    parts: HashMap<String, usize>,
+    count: usize,
+}
+
+impl Unfreeze {
+    /// Parts as names of parameters, the one that is trained first before the others.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if `every` is 0.
+    pub fn new(every: usize, parts: Vec<Vec<String>>) -> Result<Self> {
+        if every == 0 {
+            let (name, got) = ("every", every.to_string());
+            return Err(Error::Setting { name, got, expected: "1 epoch or more" });
+        }
+        let count = parts.len();
+        let numbered = parts.into_iter().zip(0..);
+        let parts = numbered.flat_map(|(names, part)| names.into_iter().map(move |it| (it, part)));
+        Ok(Self { every, parts: parts.collect(), count })
+    }
+}
+
+impl StepHook for Unfreeze {
+    fn describe(&self) -> String {
+        format!("{} parts unfrozen, one after every {} epochs", self.count, self.every)
+    }
+
+    fn before_epoch(&mut self, epoch: usize, network: &Network) -> Result<()> {
+        let last = epoch / self.every;
+        network.hold(|name| self.parts.get(name).is_some_and(|part| *part > last));
+        Ok(())
+    }
+}

@@ -1,0 +1,149 @@
+//! Ways to fine-tune from the command line: a rate that is found, parts that are trained, presets, several splits, several views, a class
+//! added later, pictures without labels, five pictures a class.
+
+use std::fs;
+use std::path::Path;
+
+use crate::pictures::{self, COLORS};
+use crate::taper::{Ran, arg, taper};
+
+/// A run on features of three classes with `count` pictures each, of which `--out` is `dir/NAME`.
+fn finetune(dir: &Path, count: u8, name: &str, more: &[&str]) -> Ran {
+    let data = arg(&pictures::folder(dir, 3, count));
+    let out = arg(&dir.join(name));
+    let args = ["finetune", "--data", &data, "--out", &out, "--image-size", "32", "--json"];
+    taper(&[&args[..], more].concat())
+}
+
+const HEAD: [&str; 6] = ["--freeze", "backbone", "--augment", "none", "--epochs", "2"];
+
+#[test]
+fn a_rate_is_found_drawn_and_trained_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let found = finetune(dir.path(), 6, "lr", &[&HEAD[..], &["--find-lr"]].concat()).succeeds();
+    let report = found.json();
+    let lr = report["lr"].as_f64().unwrap();
+    assert!(lr > 0.0 && report["steps"].as_array().unwrap().len() > 10, "{report}");
+    assert!(found.stderr.contains("suggested") && found.stderr.contains("use it: --lr"));
+    assert!(fs::read_to_string(dir.path().join("lr/lr.html")).unwrap().contains("<svg"));
+    assert!(!dir.path().join("lr/config.json").exists(), "nothing is trained");
+
+    let auto = finetune(dir.path(), 6, "auto", &[&HEAD[..], &["--lr", "auto"]].concat()).succeeds();
+    let config = fs::read_to_string(dir.path().join("auto/config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    assert_eq!(config["options"]["lr"].as_f64(), Some(lr));
+    assert!(auto.stderr.contains("learning rate: "), "{}", auto.stderr);
+    finetune(dir.path(), 6, "no", &["--lr", "fast"]).refuses(2, &["--lr", "a number, or auto"]);
+}
+
+#[test]
+fn presets_say_what_they_set_and_what_is_given_wins() {
+    let dir = tempfile::tempdir().unwrap();
+    let ran = finetune(dir.path(), 5, "quick", &["--preset", "quick", "--epochs", "3"]).succeeds();
+    assert_eq!(ran.json()["epochs"], 3);
+    let said = "preset quick: ";
+    let line = ran.stderr.lines().find(|line| line.starts_with(said)).unwrap();
+    assert!(line.contains("freeze backbone") && !line.contains("epochs"), "{line}");
+    let config = fs::read_to_string(dir.path().join("quick/config.json")).unwrap();
+    assert!(config.contains(r#""preset": "quick""#) && config.contains(r#""freeze": "backbone""#));
+    finetune(dir.path(), 5, "no", &["--preset", "fast"]).refuses(2, &["quick, default, best"]);
+}
+
+#[test]
+fn five_pictures_a_class_are_trained_on_in_parts_and_in_folds() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |name, more: &[&str]| finetune(dir.path(), 5, name, more);
+    let usual = ["--epochs", "2", "--head-epochs", "2", "--lr", "0.0003"];
+    run("all", &usual).succeeds();
+    run("gradual", &[&usual[..], &["--unfreeze-every", "1", "--norms", "freeze"]].concat())
+        .succeeds();
+    let surgical = run("part", &[&usual[..], &["--train", "blocks.6,head"]].concat()).succeeds();
+    assert!(surgical.stderr.contains("freeze all but blocks.6,head"), "{}", surgical.stderr);
+    run("no", &["--train", "blocks.77"]).refuses(2, &["blocks.77", "blocks.6"]);
+    run("no", &["--train", "head", "--freeze", "backbone"]).refuses(2, &["--train", "--freeze"]);
+
+    let folds = run("folds", &[&HEAD[..], &["--folds", "5"]].concat()).succeeds();
+    let report = folds.json();
+    assert_eq!(report["runs"].as_array().unwrap().len(), 5);
+    let top1 = &report["scores"]["top1"];
+    assert!(top1["interval"][0].as_f64() <= top1["mean"].as_f64(), "{report}");
+    assert!(folds.stderr.contains("on average"), "{}", folds.stderr);
+    let again =
+        taper(&["finetune", "--resume", &arg(&dir.path().join("folds")), "--json"]).succeeds();
+    assert_eq!(again.json()["scores"], report["scores"]);
+    run("no", &["--folds", "1"]).refuses(2, &["folds", "2 or more"]);
+    assert!(!dir.path().join("no").exists());
+}
+
+#[test]
+fn views_are_averaged_in_eval_and_predict_at_other_sizes_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let report = finetune(dir.path(), 8, "run", &HEAD);
+    let model = report.succeeds().json()["model"].as_str().unwrap().to_owned();
+    let data = arg(&dir.path().join("pictures"));
+    let eval = |more: &[&str]| {
+        let args = ["eval", "--model", &model, "--data", &data, "--json"];
+        taper(&[&args[..], more].concat()).succeeds().json()
+    };
+    let plain = eval(&[]);
+    assert_eq!(eval(&["--tta", "none"])["loss"], plain["loss"]);
+    for more in
+        [&["--tta", "flip"][..], &["--tta", "five"], &["--tta", "ten"], &["--image-size", "40"]]
+    {
+        let other = eval(more);
+        assert_eq!(other["images"], plain["images"]);
+        assert_ne!(other["loss"], plain["loss"], "{more:?}");
+    }
+    let picture = format!("{data}/red/000.png");
+    let predict = |more: &[&str]| {
+        let args = ["predict", "--model", &model, "--json", &picture];
+        let found = taper(&[&args[..], more].concat()).succeeds().json();
+        found["predictions"][0]["probability"].as_f64().unwrap()
+    };
+    assert!((predict(&[]) - predict(&["--tta", "ten"])).abs() > 1e-9);
+    taper(&["predict", "--model", &model, "--tta", "all", &picture]).refuses(2, &["--tta"]);
+    taper(&["predict", "--model", &model, "--image-size", "5", &picture])
+        .refuses(2, &["image_size"]);
+}
+
+#[test]
+fn a_class_is_added_to_a_model_file_without_the_pictures_of_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let report = finetune(dir.path(), 8, "run", &[&HEAD[..], &["--lr", "0.01"]].concat());
+    let model = report.succeeds().json()["model"].as_str().unwrap().to_owned();
+    let more = dir.path().join("more");
+    pictures::class(&more.join("white"), [250, 250, 250], 6);
+    let (data, out) = (arg(&more), arg(&dir.path().join("four")));
+    let args = ["finetune", "--model", &model, "--data", &data, "--out", &out, "--json"];
+    let ran = taper(&[&args[..], &["--keep"]].concat()).succeeds();
+    assert!(ran.stderr.contains("are kept: `blue`, `green`, `red`"), "{}", ran.stderr);
+    let new = ran.json()["model"].as_str().unwrap().to_owned();
+    let picture = format!("{data}/white/001.png");
+    let found = taper(&["predict", "--model", &new, "--json", &picture]).succeeds().json();
+    assert_eq!(found["predictions"].as_array().unwrap().len(), 4);
+    let alone = arg(&dir.path().join("alone"));
+    let args = ["finetune", "--model", &model, "--data", &data, "--out", &alone];
+    taper(&args).refuses(2, &["one class only", "white"]);
+    let zoo = ["finetune", "--data", &data, "--out", &alone, "--keep"];
+    taper(&zoo).refuses(2, &["keep", "--model FILE"]);
+    let class = COLORS[1];
+    pictures::class(&more.join(class.0), class.1, 6);
+    let args = ["finetune", "--model", &model, "--data", &data, "--out", &alone, "--json"];
+    let ran = taper(&[&args[..], &HEAD].concat()).succeeds();
+    assert!(ran.stderr.contains("are dropped: `blue`, `green`"), "{}", ran.stderr);
+}
+
+#[test]
+fn pictures_without_labels_need_a_teacher() {
+    let dir = tempfile::tempdir().unwrap();
+    let unsorted = dir.path().join("unsorted");
+    pictures::class(&unsorted, [120, 120, 120], 4);
+    let unsorted = arg(&unsorted);
+    finetune(dir.path(), 5, "no", &["--unlabelled", &unsorted]).refuses(2, &["--teacher"]);
+    let teacher = finetune(dir.path(), 5, "teacher", &HEAD).succeeds();
+    let teacher = teacher.json()["model"].as_str().unwrap().to_owned();
+    let taught =
+        ["--teacher", &teacher, "--unlabelled", &unsorted, "--epochs", "1", "--lr", "0.0003"];
+    let ran = finetune(dir.path(), 5, "run", &taught).succeeds();
+    assert!(ran.stderr.contains("16 pictures to train with"), "{}", ran.stderr);
+}
