@@ -94,12 +94,14 @@ fn the_model_file_says_every_option_that_made_it() {
         let of_cache = ["cache", "cache_size", "cache_dir"];
         let of_limits = ["max_minutes", "grad_checkpointing"];
         let of_files = ["report", "tensorboard"];
+        let of_ways = ["lr_auto", "preset", "unlabelled"];
         let is_place = ["data", "model", "teacher", "strict", "out", "threads", "trace"]
             .iter()
             .chain(&of_table)
             .chain(&of_cache)
             .chain(&of_limits)
             .chain(&of_files)
+            .chain(&of_ways)
             .any(|place| key == place);
         let said = said.replace(" with ", ", ");
         assert_eq!(

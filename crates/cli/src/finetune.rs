@@ -104,7 +104,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "NAME|FILE")]
     teacher: Option<String>,
     /// Folder of pictures without labels, which are trained with by what the teacher says of them
-    #[arg(long, value_name = "DIR", requires = "teacher")]
+    #[arg(long, value_name = "DIR")]
     unlabelled: Option<PathBuf>,
     /// Set of defaults for the options that are not given: a first look, the usual, better for more time, or from random weights
     #[arg(long, value_name = "quick|default|best|scratch", default_value_t = defaults().preset)]
