@@ -3,6 +3,7 @@
 //! Above: `run_report` and its parts, `compare`. Below: `options`, `taper_report::Unit`. Not here: what the terminal says (`cli`).
 
 use taper_report::Unit;
+use taper_transfer::Freeze;
 
 use crate::options::{FineTuneOptions, OptionValue};
 
@@ -94,6 +95,14 @@ fn command(options: &FineTuneOptions) -> String {
             ("out" | "trace" | "max_minutes" | "preset", _) | ("shards", "1") => {}
             ("lr_auto", _) if options.lr.is_some() => {}
             ("lr_auto", _) => words.push("--lr auto".to_owned()),
+            ("freeze", value) => match &options.freeze {
+                Freeze::AllBut(names) => {
+                    words.push(format!("--train {}", quoted(&names.join(","))))
+                }
+                Freeze::None | Freeze::Backbone | Freeze::Stage(_) => {
+                    words.push(format!("--freeze {}", quoted(value)));
+                }
+            },
             ("report", _) => words.push("--no-report".to_owned()),
             (_, "true") => words.push(format!("--{flag}")),
             (_, value) => words.push(format!("--{flag} {}", quoted(value))),
