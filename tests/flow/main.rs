@@ -15,6 +15,7 @@ mod bench;
 mod compare;
 mod cost;
 mod demo;
+mod doctor;
 mod embed;
 mod explain;
 mod families;

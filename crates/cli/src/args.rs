@@ -10,8 +10,8 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 use taper_recipes::{MAX_THREADS, TableColumns, TargetWord, Tta};
 
 use crate::{
-    bench, compare, cost, demo, embed, eval, explain, finetune, look, models, predict, prune,
-    ranks, report, similar,
+    bench, compare, cost, demo, doctor, embed, eval, explain, finetune, look, models, predict,
+    prune, ranks, report, similar,
 };
 
 /// Fine-tune, evaluate, use and measure efficient convolutional networks.
@@ -40,6 +40,8 @@ enum Command {
     Look(look::Flags),
     /// Try a model in the browser: a page of this machine that takes pictures
     Demo(demo::Flags),
+    /// Find faults in a folder of pictures: copies, wrong labels, strangers, damaged files
+    Doctor(Box<doctor::Flags>),
     /// Write what a network says of pictures before its classifier: a row of features each
     Embed(embed::Flags),
     /// Find the pictures of a folder that are most similar to one
@@ -160,6 +162,7 @@ impl Request {
             Command::Predict(flags) => predict::run(flags),
             Command::Look(flags) => look::run(flags),
             Command::Demo(flags) => demo::run(flags),
+            Command::Doctor(flags) => doctor::run(*flags),
             Command::Embed(flags) => embed::run(flags),
             Command::Similar(flags) => similar::run(flags),
             Command::Report(flags) => report::run(flags),

@@ -9,6 +9,7 @@ mod compare;
 mod confusion;
 mod cost;
 mod demo;
+mod doctor;
 mod download;
 mod embed;
 mod eval;

@@ -25,7 +25,6 @@ use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-#[cfg(any(feature = "bmp", feature = "gif"))]
 use ::image::metadata::Orientation;
 use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
@@ -140,6 +139,15 @@ pub fn read(path: &Path) -> Result<Image> {
 /// # fn main() {}
 /// ```
 pub fn decode(bytes: &[u8]) -> Result<Image> {
+    decode_turned(bytes).map(|(image, _)| image)
+}
+
+/// As [`decode`], and whether the file says (EXIF, XMP) that its pixels have to be turned or mirrored to be upright, as they were then:
+/// programs that pass that over see another picture.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_turned(bytes: &[u8]) -> Result<(Image, bool)> {
     guarded(|| {
         let (mut image, orientation) = match Format::of(bytes)? {
             Format::Jpeg => jpeg::decode(bytes)?,
@@ -153,7 +161,8 @@ pub fn decode(bytes: &[u8]) -> Result<Image> {
         };
         image.apply_orientation(orientation);
         let (width, height) = (image.width() as usize, image.height() as usize);
-        Image::new(height, width, rgb_on_white(image))
+        let is_turned = orientation != Orientation::NoTransforms;
+        Ok((Image::new(height, width, rgb_on_white(image))?, is_turned))
     })
 }
 
@@ -187,8 +196,11 @@ pub(crate) fn sniff(path: &Path) -> Result<()> {
     Format::of(&first_bytes(path, format::LONGEST_MAGIC)?).map(|_| ())
 }
 
-/// The bytes of a regular file of sensible length.
-pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>> {
+/// The bytes of a regular file of sensible length, whatever they are.
+///
+/// # Errors
+/// [`Error::Read`], [`Error::NotRegular`], [`Error::FileTooLong`].
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     let bytes = first_bytes(path, MAX_FILE_BYTES + 1)?;
     let got = bytes.len() as u64;
     if got > MAX_FILE_BYTES {

@@ -31,6 +31,7 @@ mod error;
 pub mod folder;
 pub mod idx;
 pub mod image;
+pub mod likeness;
 pub mod loader;
 pub mod mix;
 mod parallel;

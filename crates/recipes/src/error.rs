@@ -229,6 +229,14 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// A list of fixes that is not followed.
+    #[error("nothing was set aside by `{}`: {reason}", path.display())]
+    FixList {
+        /// The list.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A file that does not hold what is compared.
     #[error("`{}` holds no features of pictures that can be compared: {reason}", path.display())]
     NoEmbeddings {

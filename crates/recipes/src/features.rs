@@ -1,6 +1,6 @@
 //! What a network says of pictures before its classifier: one vector each.
 //!
-//! Above: `embed`, `similar`. Below: `taper_transfer::Features`, `taper_data`. Not here: features to train on
+//! Above: `embed`, `similar`, `doctor`, `evaluate::others`. Below: `taper_transfer::Features`, `taper_data`. Not here: features to train on
 //! (`tune::features`).
 
 use std::path::Path;

@@ -11,6 +11,7 @@ mod confidence;
 mod cost;
 mod data;
 mod demo;
+mod doctor;
 mod download;
 mod embed;
 mod error;
@@ -61,6 +62,10 @@ pub use cost::{
     write_costs_csv, write_ranks_csv,
 };
 pub use demo::Demo;
+pub use doctor::{
+    ApplyReport, ClassCount, ConfusedClasses, Copies, DoctorReport, LabelSuspect, OddShape, Shape,
+    Unlike, apply_fixes, doctor,
+};
 pub use embed::{EmbedReport, embed};
 pub use error::{Error, Result};
 pub use evaluate::{OthersReport, evaluate, evaluate_on};
@@ -74,10 +79,10 @@ pub use minutes::{FittedRun, fit_minutes};
 pub use observer::{Epoch, Event, Observer, RunPlan, Silent, Step};
 pub use options::{
     Augment, AugmentHelp, AugmentStep, BenchMode, BenchOptions, CacheKind, ClassWeights,
-    DemoOptions, EmbedOptions, EvaluateOptions, FineTuneOptions, Labels, LookOptions, LossKind,
-    MAX_THREADS, Norms, Numbers, OptimizerKind, OptionValue, PredictOptions, Preset, Pretrained,
-    Reduce, ReduceDtype, Role, Sampling, Scaling, ScheduleKind, SimilarOptions, TableColumns,
-    TargetWord, Tta,
+    DemoOptions, DoctorOptions, EmbedOptions, EvaluateOptions, FineTuneOptions, Labels,
+    LookOptions, LossKind, MAX_THREADS, Norms, Numbers, OptimizerKind, OptionValue, PredictOptions,
+    Preset, Pretrained, Reduce, ReduceDtype, Role, Sampling, Scaling, ScheduleKind, SimilarOptions,
+    TableColumns, TargetWord, Tta,
 };
 pub use predict::{predict, predict_observed};
 pub use ranks::{group, must_be_alone};

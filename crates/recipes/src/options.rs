@@ -8,6 +8,7 @@ mod augment;
 mod cache;
 mod choice;
 mod demo;
+mod doctor;
 mod embed;
 mod fine_tune;
 mod list;
@@ -32,6 +33,7 @@ pub use choice::{
     Reduce, ReduceDtype, Sampling, Scaling, ScheduleKind, TargetWord, Tta,
 };
 pub use demo::DemoOptions;
+pub use doctor::DoctorOptions;
 pub use embed::{EmbedOptions, SimilarOptions};
 pub use fine_tune::FineTuneOptions;
 pub use list::{OptionValue, Role};

@@ -1,0 +1,99 @@
+//! `taper doctor`: what it finds, what it sets aside, and what it refuses.
+
+use std::fs;
+use std::path::Path;
+
+use image::imageops;
+
+use crate::pictures;
+use crate::taper::{arg, small_model, taper};
+
+/// `DIR/data/{train,val}/{red,green}` of noise in two colors, no picture like another.
+fn made(dir: &Path) -> String {
+    let data = dir.join("data");
+    for (part, count) in [("train", 8), ("val", 4)] {
+        for (class, color) in [("red", [200u8, 40, 40]), ("green", [40, 190, 60])] {
+            let folder = data.join(part).join(class);
+            fs::create_dir_all(&folder).unwrap();
+            for number in 0..count {
+                let seed =
+                    number + if part == "val" { 100 } else { 0 } + u32::from(color[0]) * 1000;
+                drawn(color, seed).save(folder.join(format!("{number}.png"))).unwrap();
+            }
+        }
+    }
+    arg(&data)
+}
+
+/// Blocks of shades that the seed decides.
+fn drawn(color: [u8; 3], seed: u32) -> image::RgbImage {
+    image::RgbImage::from_fn(96, 80, |x, y| {
+        let block = (x / 16 + 7 * (y / 16)).wrapping_mul(2_654_435_761) ^ seed.wrapping_mul(40_503);
+        let shade = (block.wrapping_mul(2_246_822_519) >> 24) as u8 / 2;
+        image::Rgb(color.map(|channel| channel.saturating_sub(shade)))
+    })
+}
+
+#[test]
+fn copies_are_found_told_and_set_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, model) = (made(dir.path()), arg(&small_model(dir.path())));
+    let out = arg(&dir.path().join("out"));
+    let look = ["doctor", "--data", &data, "--model", &model, "--out", &out, "--json"];
+    let report = taper(&look).succeeds().json();
+    assert_eq!(
+        (report["images"].as_u64(), report["grave"].as_u64()),
+        (Some(24), Some(0)),
+        "{report}"
+    );
+
+    let of = |name: &str| Path::new(&data).join(name);
+    let original = drawn([200, 40, 40], 200_003);
+    let small = imageops::resize(&original, 48, 40, imageops::FilterType::Triangle);
+    small.save(of("val/red/smaller.jpg")).unwrap();
+    imageops::flip_horizontal(&drawn([40, 190, 60], 40_001))
+        .save(of("val/green/turned.png"))
+        .unwrap();
+    fs::write(of("val/green/broken.png"), b"\x89PNG\r\n\x1a\nno more").unwrap();
+    let ran = taper(&look).exits(1);
+    let report = ran.json();
+    let copies = report["copies"].as_array().unwrap();
+    let found = |a: &str, b: &str| {
+        copies.iter().any(|group| {
+            group["images"] == serde_json::json!([a, b]) && group["across_parts"] == true
+        })
+    };
+    assert!(found("val/red/smaller.jpg", "train/red/3.png"), "{report}");
+    assert!(found("val/green/turned.png", "train/green/1.png"), "{report}");
+    assert_eq!(report["unreadable"].as_array().unwrap().len(), 1);
+    assert!(
+        ran.stderr.contains("TRAIN AND VAL") && ran.stderr.contains("broken.png"),
+        "{}",
+        ran.stderr
+    );
+    let page = fs::read_to_string(report["page"].as_str().unwrap()).unwrap();
+    assert!(page.contains("smaller.jpg") && !page.contains("http"));
+
+    let list = report["list"].as_str().unwrap();
+    let applied = taper(&["doctor", "--apply", list, "--json"]).succeeds().json();
+    assert_eq!(applied["moved"], report["fixes"]);
+    let aside = Path::new(applied["folder"].as_str().unwrap()).join("train/red/3.png");
+    assert!(aside.is_file() && !of("train/red/3.png").exists());
+    taper(&look).succeeds();
+    taper(&["doctor", "--apply", list]).refuses(2, &["not there any more"]);
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = arg(&small_model(dir.path()));
+    let flat = dir.path().join("flat");
+    pictures::class(&flat, [200, 30, 30], 2);
+    let look = |data: &Path| taper(&["doctor", "--data", &arg(data), "--model", &model]);
+    look(&flat).refuses(2, &["flat"]);
+    look(&dir.path().join("absent")).refuses(2, &["absent"]);
+    taper(&["doctor"]).exits(2);
+    let list = arg(&dir.path().join("list.json"));
+    taper(&["doctor", "--apply", &list, "--out", "x"]).exits(2);
+    taper(&["doctor", "--apply", &list]).refuses(2, &["list.json"]);
+}
