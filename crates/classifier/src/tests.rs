@@ -224,7 +224,10 @@ fn pictures_of_other_things_are_told() {
         session.run(&xs, [1, 40, 56]).unwrap().to_vec()
     };
     let (red, blue) = (image([220, 20, 20]), image([10, 20, 230]));
-    let known = Familiarity::new(&features(&red), 16).unwrap();
+    let of_red = features(&red);
+    let length = of_red.iter().map(|x| x * x).sum::<f32>().sqrt();
+    let mean: Vec<f32> = of_red.iter().map(|x| x / length).collect();
+    let known = Familiarity::new(&mean, 16).unwrap();
     let between = f64::midpoint(known.score(&features(&red)), known.score(&features(&blue)));
     let known = known.with_threshold(between, 0.95).unwrap();
     let confidence = Confidence::new(1.0, 1).unwrap().with_familiarity(known);

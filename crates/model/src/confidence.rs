@@ -2,9 +2,9 @@
 //!
 //! Above: `model`, `file`, `taper-classifier`. Below: `tensor`. Not here: measuring them (`taper-recipes`).
 //! It belongs to the weights: passes that change weights drop it.
-//! Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", <https://arxiv.org/abs/1706.04599> (temperature). The cosine to
-//! the nearest class mean is the simplest of the distances between features, as Lee et al. 2018, <https://arxiv.org/abs/1807.03888>, and
-//! Sun et al. 2022, <https://arxiv.org/abs/2204.06507>, use them.
+//! Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", <https://arxiv.org/abs/1706.04599> (temperature). Distances between
+//! features tell pictures of other things in Lee et al. 2018, <https://arxiv.org/abs/1807.03888>, and between their directions in Sun et al.
+//! 2022, <https://arxiv.org/abs/2204.06507>; what was compared is in docs/data-doctor.md.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ use crate::{Error, Result, Tensor};
 /// # Examples
 /// ```
 /// use taper_model::{Confidence, Familiarity};
-/// let familiarity = Familiarity::new(&[1.0, 0.0, 0.0, 2.0], 2)?.with_threshold(0.8, 0.95)?;
+/// let familiarity = Familiarity::new(&[1.0, 0.0, 0.0, 1.0], 2)?.with_threshold(0.8, 0.95)?;
 /// let confidence = Confidence::new(1.5, 150)?.with_familiarity(familiarity);
 /// assert_eq!(confidence.temperature(), 1.5);
 /// let known = confidence.familiarity().map(|familiarity| [[3.0, 0.1], [1.0, 1.0]].map(|of| familiarity.is_known(&of)));
@@ -32,11 +32,14 @@ pub struct Confidence {
     familiarity: Option<Familiarity>,
 }
 
-/// Directions of features that pictures of the classes have, and how near to one of them a picture of them is.
+/// Where the features of the classes' pictures lie: their means, and the directions in which pictures of one class vary most. A picture that
+/// is far from all means in other directions is one of other things.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Familiarity {
-    /// `(means, width)`, each of length 1, to half precision.
+    /// `(means, width)`: of features of length 1, to half precision.
     means: Tensor,
+    /// `(directions, width)`: orthogonal, of length 1, to half precision; none if that was not measured.
+    directions: Tensor,
     threshold: f64,
     kept: f64,
 }
@@ -104,12 +107,12 @@ impl Confidence {
     }
 
     /// From a file, which may say anything.
-    pub(crate) fn read(card: &Card, means: Option<Tensor>) -> Result<Self> {
+    pub(crate) fn read(card: &Card, [means, directions]: [Option<Tensor>; 2]) -> Result<Self> {
         let confidence = Self::new(card.temperature, card.images)?;
         match (card.known_from, card.kept, means) {
             (Some(threshold), Some(kept), Some(means)) => {
-                let familiarity = Familiarity::read(means)?.with_threshold(threshold, kept)?;
-                Ok(confidence.with_familiarity(familiarity))
+                let familiarity = Familiarity::read(means, directions)?;
+                Ok(confidence.with_familiarity(familiarity.with_threshold(threshold, kept)?))
             }
             (None, None, None) => Ok(confidence),
             _ => {
@@ -121,43 +124,70 @@ impl Confidence {
 }
 
 impl Familiarity {
-    /// The directions of the classes' mean features, `(means, width)`; what has no direction is left out. Everything is known to it until
-    /// it has a threshold.
+    /// The classes' mean features, `(means, width)`, where a picture's features have length 1; a mean of 0 is left out. Everything is known to
+    /// it until it has a threshold.
     ///
     /// # Errors
     /// [`Error::Confidence`] for numbers that are none, or for no mean.
     pub fn new(means: &[f32], width: usize) -> Result<Self> {
-        let expected = "one vector or more, each with a direction";
+        let expected = "one vector or more, longer than 0 and not longer than 1";
         if width == 0 || !means.len().is_multiple_of(width) {
             return Err(refused("features", &means.len(), expected));
         }
-        let mut data = Vec::with_capacity(means.len());
-        for mean in means.chunks_exact(width) {
-            let length = dot(mean, mean).sqrt();
-            if !length.is_finite() {
-                return Err(refused("features", &length, "finite numbers"));
-            }
-            if length > 0.0 {
-                data.extend(mean.iter().map(|&value| unit(value, length)));
-            }
-        }
-        if data.is_empty() {
-            return Err(refused("features", &"none", expected));
-        }
+        let rows = means.chunks_exact(width).filter(|mean| mean.iter().any(|x| *x != 0.0));
+        let data: Vec<f32> = rows.flatten().map(|&x| f16::from_f32(x).to_f32()).collect();
         let shape = vec![data.len() / width, width];
-        Ok(Self { means: Tensor { shape, data }, threshold: f64::NEG_INFINITY, kept: 1.0 })
+        let directions = Tensor { shape: vec![0, width], data: Vec::new() };
+        let means = Tensor { shape, data };
+        Self { means, directions, threshold: f64::NEG_INFINITY, kept: 1.0 }.checked()
     }
 
-    /// From a file, which may say anything.
-    fn read(means: Tensor) -> Result<Self> {
-        let [(1..), width @ (1..)] = means.shape[..] else {
-            return Err(refused("shape", &format!("{:?}", means.shape), "(means, features)"));
+    /// The same with directions that do not count, `(directions, width)`: orthogonal to each other and of length 1.
+    ///
+    /// # Errors
+    /// [`Error::Confidence`] for vectors of another length.
+    pub fn with_directions(self, directions: &[f32]) -> Result<Self> {
+        let width = self.width();
+        let data: Vec<f32> = directions.iter().map(|&x| f16::from_f32(x).to_f32()).collect();
+        let shape = vec![data.len() / width.max(1), width];
+        Self { directions: Tensor { shape, data }, ..self }.checked()
+    }
+
+    /// Refuses what no measurement gives; a file may say anything.
+    fn checked(self) -> Result<Self> {
+        let width = self.width();
+        let lengths = |tensor: &Tensor| -> Vec<f64> {
+            tensor.data.chunks(width.max(1)).map(|row| dot(row, row).sqrt()).collect()
         };
-        let lengths = means.data.chunks_exact(width).map(|mean| dot(mean, mean).sqrt());
-        match lengths.into_iter().find(|length| !(0.99..1.01).contains(length)) {
-            Some(length) => Err(refused("length of a mean", &length, "1")),
-            None => Ok(Self { means, threshold: f64::NEG_INFINITY, kept: 1.0 }),
+        for tensor in [&self.means, &self.directions] {
+            let is_whole =
+                matches!(tensor.shape[..], [n, w] if w == width && n * w == tensor.data.len());
+            if !is_whole || width == 0 {
+                let got = format!("{:?} of {} numbers", tensor.shape, tensor.data.len());
+                return Err(refused("shape", &got, "(means or directions, features)"));
+            }
         }
+        let means = lengths(&self.means);
+        if means.is_empty() {
+            return Err(refused("features", &"none", "one mean or more"));
+        }
+        let is_mean = |length: &f64| *length > 0.0 && *length < 1.01;
+        if let Some(length) = means.iter().find(|length| !is_mean(length)) {
+            return Err(refused("length of a mean", length, "above 0, up to 1"));
+        }
+        let is_unit = |length: &f64| (0.99..1.01).contains(length);
+        match lengths(&self.directions).iter().find(|length| !is_unit(length)) {
+            Some(length) => Err(refused("length of a direction", length, "1")),
+            None => Ok(self),
+        }
+    }
+
+    /// From a file.
+    fn read(means: Tensor, directions: Option<Tensor>) -> Result<Self> {
+        let width = means.shape.last().copied().unwrap_or_default();
+        let none = || Tensor { shape: vec![0, width], data: Vec::new() };
+        let directions = directions.unwrap_or_else(none);
+        Self { means, directions, threshold: f64::NEG_INFINITY, kept: 1.0 }.checked()
     }
 
     /// The same where what scores below `threshold` is unknown, which keeps the share `kept` of held-out pictures.
@@ -174,16 +204,26 @@ impl Familiarity {
         Ok(Self { threshold, kept, ..self })
     }
 
-    /// The largest cosine between a picture's features (`pre_logits`) and a class's mean, from -1 to 1; -1 for other features.
+    /// How near a picture's features (`pre_logits`) are to the nearest class: 1 less half the squared distance of their direction to its mean,
+    /// where directions in which pictures of one class vary do not count. From -1 to 1; without such directions, and with means of length 1,
+    /// it is the cosine. -1 for other features.
     #[must_use]
     pub fn score(&self, features: &[f32]) -> f64 {
-        let length = dot(features, features).sqrt();
-        if features.len() != self.width() || !(length > 0.0 && length.is_finite()) {
+        let (width, length) = (self.width(), dot(features, features).sqrt());
+        if features.len() != width || !(length > 0.0 && length.is_finite()) {
             return -1.0;
         }
-        let means = self.means.data.chunks_exact(self.width());
-        let largest = means.map(|mean| dot(mean, features)).fold(f64::NEG_INFINITY, f64::max);
-        (largest / length).clamp(-1.0, 1.0)
+        let along = |vector: &[f32]| -> Vec<f64> {
+            self.directions.data.chunks_exact(width).map(|to| dot(to, vector)).collect()
+        };
+        let own: Vec<f64> = along(features).iter().map(|x| x / length).collect();
+        let nearness = |mean: &[f32]| {
+            let squared = 1.0 - 2.0 * dot(mean, features) / length + dot(mean, mean);
+            let varies: f64 = along(mean).iter().zip(&own).map(|(a, b)| (a - b).powi(2)).sum();
+            1.0 - 0.5 * (squared - varies)
+        };
+        let means = self.means.data.chunks_exact(width);
+        means.map(nearness).fold(-1.0, f64::max).min(1.0)
     }
 
     /// Whether a picture with these features is like those that the classes were learned from.
@@ -210,14 +250,10 @@ impl Familiarity {
         self.means.shape.last().copied().unwrap_or_default()
     }
 
-    pub(crate) fn means(&self) -> &Tensor {
-        &self.means
+    /// Means and directions.
+    pub(crate) fn tensors(&self) -> [&Tensor; 2] {
+        [&self.means, &self.directions]
     }
-}
-
-/// A coordinate of a vector of length 1, as a file keeps it.
-fn unit(value: f32, length: f64) -> f32 {
-    f16::from_f64(f64::from(value) / length).to_f32()
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f64 {
@@ -236,16 +272,20 @@ mod tests {
         let refused = |means: &[f32], width| Familiarity::new(means, width).is_err();
         assert!(refused(&[], 2) && refused(&[1.0; 3], 2) && refused(&[1.0], 0));
         assert!(refused(&[f32::NAN, 1.0], 2) && refused(&[f32::INFINITY, 1.0], 2));
-        assert!(refused(&[0.0; 4], 2), "no direction");
+        assert!(refused(&[0.0; 4], 2), "no mean");
+        assert!(refused(&[2.0, 0.0], 2), "too long");
         let known = Familiarity::new(&[1.0, 0.0, 0.0, 0.0], 2).unwrap();
-        assert_eq!(known.means().shape, [1, 2]);
+        assert_eq!(known.tensors()[0].shape, [1, 2]);
+        for directions in [&[2.0, 0.0][..], &[1.0], &[f32::NAN, 0.0]] {
+            assert!(known.clone().with_directions(directions).is_err(), "{directions:?}");
+        }
         assert!(known.clone().with_threshold(f64::NAN, 0.95).is_err());
         assert!(known.with_threshold(0.5, 1.5).is_err());
     }
 
     #[test]
     fn a_score_is_the_cosine_to_the_nearest_mean_and_other_features_are_unknown() {
-        let known = Familiarity::new(&[4.0, 0.0, 0.0, -1.0], 2).unwrap();
+        let known = Familiarity::new(&[1.0, 0.0, 0.0, -1.0], 2).unwrap();
         let known = known.with_threshold(0.9, 0.95).unwrap();
         assert!((known.score(&[0.0, -3.0]) - 1.0).abs() < 1e-6);
         assert!((known.score(&[3.0, 4.0]) - 0.6).abs() < 1e-3);
@@ -253,5 +293,17 @@ mod tests {
         for strange in [&[1.0][..], &[0.0, 0.0], &[f32::NAN, 1.0]] {
             assert!(!known.is_known(strange), "{strange:?}");
         }
+    }
+
+    #[test]
+    fn directions_in_which_a_class_varies_do_not_count() {
+        let plain = Familiarity::new(&[0.8, 0.0, 0.0], 3).unwrap();
+        let varied = plain.clone().with_directions(&[0.0, 1.0, 0.0]).unwrap();
+        let scores =
+            |known: &Familiarity| [[0.6, 0.8, 0.0], [0.6, 0.0, 0.8]].map(|of| known.score(&of));
+        let [along, across] = scores(&varied);
+        assert!((along - (1.0 - 0.5 * 0.04)).abs() < 1e-3, "{along}"); // (0.8 - 0.6)² is left
+        assert_eq!(across.to_bits(), scores(&plain)[1].to_bits());
+        assert!((across - (1.0 - 0.5 * 0.68)).abs() < 1e-3, "{across}");
     }
 }

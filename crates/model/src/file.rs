@@ -18,8 +18,8 @@ use crate::{Confidence, Error, Familiarity, KeyMap, Model, Result, Task};
 
 const VERSION: &str = "1";
 
-/// The tensor of [`Familiarity`], in half precision.
-const MEANS: &str = "taper.class_means";
+/// The tensors of [`Familiarity`], in half precision.
+const FAMILIARITY: [&str; 2] = ["taper.class_means", "taper.class_directions"];
 
 impl Model {
     /// The model file's bytes. With [`Precision::F16`], weights of convolutions and linear layers are rounded to half
@@ -35,7 +35,10 @@ impl Model {
             (spec.name.as_str(), tensor, kept)
         });
         let familiarity = self.confidence().and_then(Confidence::familiarity);
-        let means = familiarity.map(|it: &Familiarity| (MEANS, it.means(), Precision::F16));
+        let familiar = familiarity.into_iter().flat_map(|it: &Familiarity| {
+            let named = FAMILIARITY.into_iter().zip(it.tensors());
+            named.map(|(name, tensor)| (name, tensor, Precision::F16))
+        });
         let mut metadata = BTreeMap::from([
             ("taper.version", VERSION.to_owned()),
             ("taper.graph", self.graph().to_json()),
@@ -49,7 +52,7 @@ impl Model {
         if let Some(confidence) = self.confidence() {
             metadata.insert("taper.confidence", json("taper.confidence", &confidence.card())?);
         }
-        Ok(tensors::to_safetensors(entries.chain(means), &metadata))
+        Ok(tensors::to_safetensors(entries.chain(familiar), &metadata))
     }
 
     /// Writes the model file in `f32`, aside and then renamed: it is complete or absent.
@@ -94,7 +97,7 @@ impl Model {
         let confidence = match metadata.contains_key("taper.confidence") {
             true => {
                 let card: Card = parse(&metadata, "taper.confidence")?;
-                Some(Confidence::read(&card, tensors.remove(MEANS))?)
+                Some(Confidence::read(&card, FAMILIARITY.map(|name| tensors.remove(name)))?)
             }
             false => None,
         };

@@ -1,10 +1,11 @@
 //! What held-out pictures say about a trained classifier: its temperature, and how near to the classes' pictures its own are.
 //!
-//! Above: `tune`, `evaluate`. Below: `confidence::temperature`, `taper_model::Confidence`, `taper_engine`. Not here: using it
+//! Above: `tune`, `evaluate`. Below: `confidence::{directions, temperature}`, `taper_model::Confidence`, `taper_engine`. Not here: using it
 //! (`taper_classifier`).
 //! Means are of training pictures, temperature and threshold of held-out ones. The calibration error that is reported is cross-fitted: no
 //! picture is judged at a temperature that it took part in.
 
+mod directions;
 mod temperature;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +27,10 @@ const KEPT: f64 = 0.95;
 
 /// Training pictures of a class that its mean is of, at most: more move it by less than pictures differ.
 const PER_CLASS: usize = 50;
+
+/// Directions that do not count, at most: of 0, 8, 16, 32, 64 and 128 these tell other pictures best on emoji6, and 16 to 64 alike on
+/// hymenoptera (docs/data-doctor.md); 80 KB for MobileNetV2.
+const DIRECTIONS: usize = 32;
 
 /// Parts that held-out pictures are cut into, each of which is judged at the temperature of the others.
 const FOLDS: usize = 5;
@@ -212,25 +217,33 @@ fn calibration_error(val: &Seen, k: usize, at: impl Fn(usize) -> f64) -> Result<
     Ok(error.compute().unwrap_or_default())
 }
 
-/// The mean directions of the classes' training pictures, and the score that most held-out pictures reach.
+/// The means of the classes' training pictures, the directions in which these vary, and the score that most held-out pictures reach.
 fn familiarity(train: &Seen, val: &Seen) -> Result<Option<Familiarity>> {
     let width = train.width(&train.features);
-    let n_classes = train.classes.iter().max().map_or(0, |&class| class as usize + 1);
-    let mut sums = vec![0.0f64; n_classes * width];
-    for (&class, row) in train.classes.iter().zip(train.features.chunks_exact(width.max(1))) {
-        let length = row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
-        if length > 0.0 && length.is_finite() {
-            let sums = sums.chunks_exact_mut(width).nth(class as usize).unwrap_or_default();
-            sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x) / length);
-        }
+    let rows = train.classes.iter().zip(train.features.chunks_exact(width.max(1)));
+    let rows: Vec<(usize, Vec<f32>)> =
+        rows.filter_map(|(&class, row)| Some((class as usize, of_length_one(row)?))).collect();
+    let n_classes = rows.iter().map(|(class, _)| class + 1).max().unwrap_or_default();
+    let mut counts = vec![0.0f32; n_classes];
+    rows.iter().for_each(|(class, _)| counts[*class] += 1.0);
+    let mut means = vec![0.0f32; n_classes * width];
+    for (class, row) in &rows {
+        let mean = means[class * width..].iter_mut();
+        mean.zip(row).for_each(|(mean, x)| *mean += x / counts[*class]);
     }
-    if sums.iter().all(|&sum| sum == 0.0) {
+    if rows.is_empty() {
         return Ok(None); // no picture has a feature, as of a network that was not trained
     }
-    #[expect(clippy::cast_possible_truncation, reason = "kept to half precision")]
-    let means: Vec<f32> = sums.into_iter().map(|sum| sum as f32).collect();
     let model = |source| Error::Model { source };
+    let away = rows.iter().flat_map(|(class, row)| {
+        let mean = &means[class * width..(class + 1) * width];
+        row.iter().zip(mean).map(|(x, mean)| x - mean).collect::<Vec<_>>()
+    });
+    let away: Vec<f32> = away.collect();
+    let most = DIRECTIONS.min(width / 4).min(rows.len().saturating_sub(n_classes));
+    let directions = directions::of_most_variance(&away, width, most)?;
     let known = Familiarity::new(&means, width).map_err(model)?;
+    let known = known.with_directions(&directions).map_err(model)?;
     let rows = val.features.chunks_exact(width.max(1));
     let mut scores: Vec<f64> = rows.map(|row| known.score(row)).collect();
     scores.sort_by(f64::total_cmp);
@@ -242,6 +255,12 @@ fn familiarity(train: &Seen, val: &Seen) -> Result<Option<Familiarity>> {
     let left_out = ((1.0 - KEPT) * scores.len() as f64) as usize;
     let threshold = scores.get(left_out).copied().unwrap_or(-1.0);
     known.with_threshold(threshold, KEPT).map(Some).map_err(model)
+}
+
+/// A row scaled to length 1; nothing for what has no direction.
+fn of_length_one(row: &[f32]) -> Option<Vec<f32>> {
+    let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
+    (length > 0.0 && length.is_finite()).then(|| row.iter().map(|x| x / length).collect())
 }
 
 /// How often a picture of the first kind has a higher score than one of the second; equal ones count half. Nothing if there are none of a

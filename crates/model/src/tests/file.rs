@@ -49,8 +49,13 @@ fn with_features() -> Model {
 
 #[test]
 fn confidence_survives_the_file_in_any_precision_and_no_change_of_weights() {
-    let means: Vec<f32> = (0..9_u8).map(|i| (f32::from(i) * 0.7).sin()).collect();
-    let familiarity = Familiarity::new(&means, 3).unwrap().with_threshold(0.75, 0.95).unwrap();
+    let means: Vec<f32> = (0..9_u8).map(|i| (f32::from(i) * 0.7).sin() / 2.0).collect();
+    let familiarity = Familiarity::new(&means, 3)
+        .unwrap()
+        .with_directions(&[0.6, 0.0, 0.8])
+        .unwrap()
+        .with_threshold(0.75, 0.95)
+        .unwrap();
     let confidence = Confidence::new(1.25, 40).unwrap().with_familiarity(familiarity);
     let plain = Confidence::new(0.5, 8).unwrap();
     for confidence in [confidence.clone(), plain] {
@@ -67,7 +72,7 @@ fn confidence_survives_the_file_in_any_precision_and_no_change_of_weights() {
         let names = model.classes().to_vec();
         assert!(model.with_classes(names).unwrap().confidence().is_some());
     }
-    let other = Familiarity::new(&[1.0, 2.0], 2).unwrap();
+    let other = Familiarity::new(&[0.6, 0.8], 2).unwrap();
     let other = Confidence::new(1.0, 1).unwrap().with_familiarity(other);
     for model in [model(), with_features()] {
         let refused = model.with_confidence(Some(other.clone()));

@@ -103,7 +103,7 @@ fn a_calibrated_model_tells_what_it_does_not_know() {
     let first = |answer: &str| body(answer)["predictions"][0]["probability"].as_f64().unwrap();
     let plain = served(|address| first(&send(address, &upload(address, &ant()))));
     for (threshold, is_known) in [(1.0, false), (-1.0, true)] {
-        let familiarity = Familiarity::new(&vec![1.0; 1280], 1280).unwrap();
+        let familiarity = Familiarity::new(&vec![1280f32.sqrt().recip(); 1280], 1280).unwrap();
         let familiarity = familiarity.with_threshold(threshold, 0.95).unwrap();
         let confidence = Confidence::new(4.0, 10).unwrap().with_familiarity(familiarity);
         let file = dir.path().join("model.safetensors");
