@@ -97,7 +97,7 @@ fn command(options: &FineTuneOptions) -> String {
             ("lr_auto", _) => words.push("--lr auto".to_owned()),
             ("freeze", value) => match &options.freeze {
                 Freeze::AllBut(names) => {
-                    words.push(format!("--train {}", quoted(&names.join(","))))
+                    words.push(format!("--train {}", quoted(&names.join(","))));
                 }
                 Freeze::None | Freeze::Backbone | Freeze::Stage(_) => {
                     words.push(format!("--freeze {}", quoted(value)));
