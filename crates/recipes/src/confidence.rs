@@ -32,6 +32,9 @@ const PER_CLASS: usize = 50;
 /// hymenoptera (docs/data-doctor.md); 80 KB for MobileNetV2.
 const DIRECTIONS: usize = 32;
 
+/// Of so many training pictures, the one that is farthest from its class's mean makes no direction.
+const STRANGERS: usize = 20;
+
 /// Parts that held-out pictures are cut into, each of which is judged at the temperature of the others.
 const FOLDS: usize = 5;
 
@@ -235,11 +238,17 @@ fn familiarity(train: &Seen, val: &Seen) -> Result<Option<Familiarity>> {
         return Ok(None); // no picture has a feature, as of a network that was not trained
     }
     let model = |source| Error::Model { source };
-    let away = rows.iter().flat_map(|(class, row)| {
-        let mean = &means[class * width..(class + 1) * width];
-        row.iter().zip(mean).map(|(x, mean)| x - mean).collect::<Vec<_>>()
-    });
-    let away: Vec<f32> = away.collect();
+    let mut away: Vec<Vec<f32>> = rows
+        .iter()
+        .map(|(class, row)| {
+            let mean = &means[class * width..(class + 1) * width];
+            row.iter().zip(mean).map(|(x, mean)| x - mean).collect()
+        })
+        .collect();
+    // A stranger among the training pictures must not make a direction of its own familiar.
+    away.sort_by(|a, b| squared(a).total_cmp(&squared(b)));
+    away.truncate(away.len() - away.len() / STRANGERS);
+    let away = away.concat();
     let most = DIRECTIONS.min(width / 4).min(rows.len().saturating_sub(n_classes));
     let directions = directions::of_most_variance(&away, width, most)?;
     let known = Familiarity::new(&means, width).map_err(model)?;
@@ -255,6 +264,10 @@ fn familiarity(train: &Seen, val: &Seen) -> Result<Option<Familiarity>> {
     let left_out = ((1.0 - KEPT) * scores.len() as f64) as usize;
     let threshold = scores.get(left_out).copied().unwrap_or(-1.0);
     known.with_threshold(threshold, KEPT).map(Some).map_err(model)
+}
+
+fn squared(row: &[f32]) -> f32 {
+    row.iter().map(|x| x * x).sum()
 }
 
 /// A row scaled to length 1; nothing for what has no direction.
