@@ -85,3 +85,138 @@ fn a_cache_that_cannot_be_is_refused() {
         taper(&["finetune", "--resume", &run, "--cache=disk", "--cache-dir", &folder, "--json"]);
     assert_eq!(resumed.succeeds().json()["cache"]["kind"], "disk");
 }
+
+/// A tar file of these members, whose names are short.
+fn tar(members: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut all = Vec::new();
+    for (name, bytes) in members {
+        let mut header = [0; 512];
+        header[..name.len()].copy_from_slice(name.as_bytes());
+        header[124..135].copy_from_slice(format!("{:011o}", bytes.len()).as_bytes());
+        header[148..156].fill(b' ');
+        header[156] = b'0';
+        let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+        header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        all.extend(header);
+        all.extend(bytes);
+        all.resize(all.len().next_multiple_of(512), 0);
+    }
+    all.resize(all.len() + 1024, 0);
+    all
+}
+
+/// The pictures of a folder of two classes, by class.
+fn read(folder: &Path) -> Vec<Vec<(String, Vec<u8>)>> {
+    let class = |(name, _): &(&str, [u8; 3])| {
+        let entries = fs::read_dir(folder.join(name)).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> = entries.collect();
+        files.sort();
+        let stem = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
+        files
+            .iter()
+            .map(|path| (format!("{name}-{}", stem(path)), fs::read(path).unwrap()))
+            .collect()
+    };
+    pictures::COLORS[..2].iter().map(class).collect()
+}
+
+#[test]
+fn shards_train_and_are_evaluated_as_the_folder_that_they_were_made_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let by_class = read(&pictures::folder(dir.path(), 2, 10));
+    let shards = dir.path().join("shards");
+    fs::create_dir(&shards).unwrap();
+    let members =
+        |numbers: std::ops::Range<usize>, extension: &str, says: &dyn Fn(usize) -> String| {
+            let mut members = Vec::new();
+            for (label, pictures) in by_class.iter().enumerate() {
+                for (key, bytes) in &pictures[numbers.clone()] {
+                    members.push((format!("{key}.png"), bytes.clone()));
+                    members.push((format!("{key}.{extension}"), says(label).into_bytes()));
+                }
+            }
+            tar(&members)
+        };
+    let as_json = |label: usize| format!("{{\"label\": {label}}}");
+    fs::write(
+        shards.join("toy-train-000000.tar"),
+        members(0..5, "cls", &|label| label.to_string()),
+    )
+    .unwrap();
+    fs::write(shards.join("toy-train-000001.tar"), members(5..8, "json", &as_json)).unwrap();
+    fs::write(shards.join("toy-val-000000.tar"), members(8..10, "txt", &|label| label.to_string()))
+        .unwrap();
+    fs::write(shards.join("classes.txt"), "green\nred\n").unwrap();
+    let data = arg(&shards);
+    let cached = ["--cache=disk", "--cache-dir", &arg(&dir.path().join("kept"))].map(str::to_owned);
+    let cached: Vec<&str> = cached.iter().map(String::as_str).collect();
+    finetune(dir.path(), &data, "plain", &["--cache=none"]).succeeds();
+    let report = finetune(dir.path(), &data, "run", &cached).succeeds().json();
+    assert_eq!((&report["val_images"], &report["skipped"]), (&4.into(), &0.into()), "{report}");
+    assert_eq!(report["cache"]["pictures"], 20);
+    assert!(
+        file(dir.path(), "plain", "model.safetensors")
+            == file(dir.path(), "run", "model.safetensors")
+    );
+
+    let model = arg(&dir.path().join("run/model.safetensors"));
+    let evaluated = |data: &str| {
+        taper(&["eval", "--model", &model, "--data", data, "--json"]).succeeds().json()
+    };
+    let of_shards = evaluated(&data);
+    assert_eq!((&of_shards["images"], &of_shards["top1"]), (&4.into(), &report["best_val_top1"]));
+    let pattern = arg(&shards.join("toy-train-{000000..000001}.tar"));
+    assert_eq!(evaluated(&pattern)["images"], 16);
+    let missing = arg(&shards.join("toy-train-{000000..000002}.tar"));
+    finetune(dir.path(), &missing, "no", &[]).refuses(2, &["toy-train-000002.tar", "missing"]);
+}
+
+/// Pixels of a dark or a bright class, no two pictures alike.
+fn shade(label: &u8, at: usize) -> u8 {
+    200 * label + u8::try_from(at % 40).unwrap()
+}
+
+#[test]
+fn mnist_and_cifar_files_train_and_are_evaluated() {
+    let dir = tempfile::tempdir().unwrap();
+    let mnist = dir.path().join("MNIST/raw");
+    let cifar = dir.path().join("cifar-10-batches-bin");
+    fs::create_dir_all(&mnist).unwrap();
+    fs::create_dir_all(&cifar).unwrap();
+    for (part, batch, n) in [("train", "data_batch_1", 24_u8), ("t10k", "test_batch", 8)] {
+        let labels: Vec<u8> = (0..n).map(|i| i % 2).collect();
+        let gray = labels
+            .iter()
+            .enumerate()
+            .flat_map(|(i, label)| (0..64).map(move |at| shade(label, at * i)));
+        let images: Vec<u8> =
+            [0, 0, 8, 3, 0, 0, 0, n, 0, 0, 0, 8, 0, 0, 0, 8].into_iter().chain(gray).collect();
+        fs::write(mnist.join(format!("{part}-images-idx3-ubyte")), images).unwrap();
+        fs::write(
+            mnist.join(format!("{part}-labels-idx1-ubyte")),
+            [&[0, 0, 8, 1, 0, 0, 0, n], &labels[..]].concat(),
+        )
+        .unwrap();
+        let record = |(i, &label): (usize, &u8)| -> Vec<u8> {
+            std::iter::once(label).chain((0..3072).map(|at| shade(&label, at * i))).collect()
+        };
+        let records: Vec<Vec<u8>> = labels.iter().enumerate().map(record).collect();
+        fs::write(cifar.join(format!("{batch}.bin")), records.concat()).unwrap();
+    }
+    fs::write(cifar.join("batches.meta.txt"), "cat\ndog\n").unwrap();
+    for (data, out, classes) in
+        [(dir.path().join("MNIST"), "mnist", ["0", "1"]), (cifar.clone(), "cifar", ["cat", "dog"])]
+    {
+        let data = arg(&data);
+        let report = finetune(dir.path(), &data, out, &[]).succeeds().json();
+        assert_eq!(report["val_images"], 8);
+        let model = dir.path().join(out).join("model.safetensors");
+        assert_eq!(taper_model::Model::load(&model).unwrap().classes(), classes);
+        let again =
+            taper(&["eval", "--model", &arg(&model), "--data", &data, "--json"]).succeeds().json();
+        assert_eq!((&again["images"], &again["top1"]), (&8.into(), &report["best_val_top1"]));
+    }
+    fs::write(cifar.join("test_batch.bin"), [0; 5000]).unwrap();
+    finetune(dir.path(), &arg(&cifar), "no", &[])
+        .refuses(2, &["test_batch.bin", "5000 bytes", "3073"]);
+}

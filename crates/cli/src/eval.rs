@@ -25,7 +25,8 @@ pub(crate) struct Flags {
     model: String,
     #[command(flatten)]
     arch: Arch,
-    /// Folder of pictures: its val if it has one, otherwise all of it; or a table of pictures: .csv, .tsv, .jsonl
+    /// Folder of pictures: its val if it has one, otherwise all of it; a table of pictures: .csv, .tsv, .jsonl; MNIST's or CIFAR's binary
+    /// files; tar shards of WebDataset
     #[arg(long, value_name = "DIR|FILE")]
     data: PathBuf,
     #[command(flatten)]

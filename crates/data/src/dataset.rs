@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::parallel::{for_each, resolve_threads};
 use crate::targets::{Target, TargetKind, Targets};
 
+pub(crate) use sample::Layout;
 pub use sample::Sample;
 
 /// Pictures to train on and pictures to validate on.

@@ -414,6 +414,15 @@ pub enum Error {
         #[source]
         source: Box<crate::table::TableError>,
     },
+    /// Files that hold a data set cannot be used.
+    #[error("`{path}` is no usable data set")]
+    Source {
+        /// The folder, the shard or the pattern of shards.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<crate::source::SourceError>,
+    },
     /// Targets that cannot be mixed with others.
     #[error("targets that are a {got} cannot be mixed: leave out mixup and cutmix")]
     NotMixed {

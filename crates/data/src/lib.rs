@@ -37,6 +37,7 @@ pub mod mix;
 mod parallel;
 pub mod random;
 pub mod sample_set;
+pub mod source;
 #[cfg(feature = "table")]
 pub mod table;
 pub mod targets;
@@ -52,5 +53,6 @@ pub use image::Image;
 pub use loader::{Loader, LoaderOptions, Order};
 pub use mix::Mix;
 pub use parallel::MAX_THREADS;
+pub use source::Source;
 pub use targets::{Target, TargetKind, Targets};
 pub use transform::{EvalTransform, Interpolation, Normalize, Resize, TrainTransform, Transform};

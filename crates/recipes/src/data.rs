@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use taper_data::folder::Options;
 use taper_data::table::Table;
-use taper_data::{Cache, Dataset, ImageFolder, TargetKind, sample_set};
+use taper_data::{Cache, Dataset, Source, TargetKind, sample_set};
 use taper_model::{Model, Task};
 
 use crate::error::{Error, Result};
@@ -32,7 +32,7 @@ pub(crate) fn to_train(options: &FineTuneOptions, cache: &Cache) -> Result<Datas
         table(options.data.as_deref(), options.table.as_deref(), &options.columns())?;
     match (table, &options.data) {
         (Some(table), _) => Table::open(table, &options.columns().of(root, reading)).map_err(data),
-        (None, Some(path)) => ImageFolder::open(path, &reading).map_err(data),
+        (None, Some(path)) => Source::of(path).open(path, &reading).map_err(data),
         (None, None) => sample_set::emoji6().map_err(data),
     }
 }
@@ -78,9 +78,9 @@ pub(crate) fn of_ones_own(
 /// The folder that names of pictures are in: the one that is named, or that of a table which is named in its place.
 pub(crate) fn root<'a>(data: Option<&'a Path>, table: Option<&Path>) -> Option<&'a Path> {
     match table {
-        None => data.map(|data| match Table::is_one(data) && !data.is_dir() {
-            true => data.parent().unwrap_or(data),
-            false => data,
+        None => data.map(|data| match data.is_dir() {
+            true => data,
+            false => data.parent().unwrap_or(data), // a table, or shards
         }),
         Some(_) => data,
     }
@@ -104,7 +104,7 @@ pub(crate) fn to_evaluate(options: &EvaluateOptions, model: &Model) -> Result<Da
             said.likely = model.classes().to_vec();
             Table::open_to_evaluate(table, &said).map_err(data)
         }
-        (None, _) => ImageFolder::open_to_evaluate(path, &reading).map_err(data),
+        (None, _) => Source::of(path).open_to_evaluate(path, &reading).map_err(data),
     }
 }
 

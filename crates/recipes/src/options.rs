@@ -51,7 +51,8 @@ pub const MAX_THREADS: usize = Cpu::MOST_THREADS;
 pub struct EvaluateOptions {
     /// A name of the zoo, a model file, or what [`weights_of`](crate::weights_of) says.
     pub model: String,
-    /// A folder of pictures: its `val` if it has one, otherwise all of it; or a [table](taper_data::table) of pictures and their targets.
+    /// A folder of pictures: its `val` if it has one, otherwise all of it; a [table](taper_data::table) of pictures and their targets; or
+    /// another [source](taper_data::Source).
     pub data: PathBuf,
     /// A table of pictures that lie in the folder `data`.
     pub table: Option<PathBuf>,

@@ -35,7 +35,8 @@ impl Sample {
         write_target(&self.target, hash);
         hash.write(&self.bytes.to_le_bytes());
         match &self.contents {
-            Contents::File(_) | Contents::Static(_) => {}
+            Contents::File(_) | Contents::Static(_) | Contents::Member(_) => {}
+            Contents::Planes(planes) => hash.write(planes.values()),
             // A program may make other pictures under the same names and of the same size the next time it runs.
             Contents::Bytes(bytes) => hash.write(bytes),
             Contents::Image(image) => {

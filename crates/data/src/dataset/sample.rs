@@ -3,6 +3,8 @@
 //! Above: `dataset`, `loader`. Below: `image`, `cache`. Not here: many of them (`dataset`).
 
 use std::borrow::Cow;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -44,6 +46,77 @@ pub(super) enum Contents {
     Static(&'static [u8]),
     Bytes(Arc<[u8]>),
     Image(Arc<Image>),
+    Planes(Planes),
+    Member(Member),
+}
+
+/// A picture in an array of many: its gray values, or all its red, all its green and all its blue values.
+#[derive(Debug, Clone)]
+pub(super) struct Planes {
+    all: Arc<Vec<u8>>,
+    start: usize,
+    size: [usize; 2],
+    layout: Layout,
+}
+
+/// The values of a picture in an array.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Layout {
+    Gray,
+    Rgb,
+}
+
+impl Layout {
+    fn planes(self) -> usize {
+        match self {
+            Self::Gray => 1,
+            Self::Rgb => 3,
+        }
+    }
+}
+
+impl Planes {
+    pub(super) fn values(&self) -> &[u8] {
+        let length = self.layout.planes() * self.size[0] * self.size[1];
+        self.all.get(self.start..self.start + length).unwrap_or_default()
+    }
+
+    fn image(&self) -> Result<Image> {
+        let [height, width] = self.size;
+        let pixels = height * width;
+        let values = self.values();
+        let rgb = match self.layout {
+            Layout::Gray => values.iter().flat_map(|&gray| [gray; 3]).collect(),
+            Layout::Rgb => (0..pixels.min(values.len() / 3))
+                .flat_map(|at| [values[at], values[pixels + at], values[2 * pixels + at]])
+                .collect(),
+        };
+        Image::new(height, width, rgb)
+    }
+}
+
+/// An encoded picture in a file of many.
+#[derive(Debug, Clone)]
+pub(super) struct Member {
+    file: Arc<Path>,
+    offset: u64,
+    length: u64,
+}
+
+impl Member {
+    fn read(&self) -> Result<Vec<u8>> {
+        if self.length > image::MAX_FILE_BYTES {
+            return Err(Error::FileTooLong { got: self.length, limit: image::MAX_FILE_BYTES });
+        }
+        let read = || {
+            let mut file = File::open(&self.file)?;
+            file.seek(SeekFrom::Start(self.offset))?;
+            let mut bytes = Vec::new();
+            file.take(self.length).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        read().map_err(|source| Error::Read { path: self.file.to_path_buf(), source })
+    }
 }
 
 impl Sample {
@@ -87,6 +160,32 @@ impl Sample {
         Self::new(name.into(), target.into(), Contents::Image(image), length)
     }
 
+    /// A picture of `size`, `(h, w)`, in an array of many, from `start` on.
+    pub(crate) fn from_planes(
+        name: String,
+        class: u32,
+        all: &Arc<Vec<u8>>,
+        start: usize,
+        size: [usize; 2],
+        layout: Layout,
+    ) -> Self {
+        let contents = Contents::Planes(Planes { all: Arc::clone(all), start, size, layout });
+        Self::new(name, class.into(), contents, layout.planes() * size[0] * size[1])
+    }
+
+    /// An encoded picture of `length` bytes in a file of many.
+    #[cfg(feature = "webdataset")]
+    pub(crate) fn from_member(
+        name: String,
+        class: u32,
+        file: Arc<Path>,
+        offset: u64,
+        length: u64,
+    ) -> Self {
+        let contents = Contents::Member(Member { file, offset, length });
+        Self { bytes: length, ..Self::new(name, class.into(), contents, 0) }
+    }
+
     fn new(name: String, target: Target, contents: Contents, length: usize) -> Self {
         Self { name, target, contents, bytes: length as u64, kept: Kept::default() }
     }
@@ -120,14 +219,18 @@ impl Sample {
     pub fn path(&self) -> Option<&Path> {
         match &self.contents {
             Contents::File(path) => Some(path),
-            Contents::Static(_) | Contents::Bytes(_) | Contents::Image(_) => None,
+            Contents::Static(_)
+            | Contents::Bytes(_)
+            | Contents::Image(_)
+            | Contents::Planes(_)
+            | Contents::Member(_) => None,
         }
     }
 
     /// Whether its pixels are kept: in memory, or in a [`Cache`].
     #[must_use]
     pub fn is_kept(&self) -> bool {
-        matches!(self.contents, Contents::Image(_)) || self.kept.is_kept()
+        matches!(self.contents, Contents::Image(_) | Contents::Planes(_)) || self.kept.is_kept()
     }
 
     /// Lets a cache keep its pixels, unless one does.
@@ -147,8 +250,10 @@ impl Sample {
 
     /// The same, with memory that pixels from a file may be read into; it is taken then.
     pub(crate) fn image_in(&self, buffer: &mut Vec<u8>) -> Result<Arc<Image>> {
-        if let Contents::Image(image) = &self.contents {
-            return Ok(Arc::clone(image));
+        match &self.contents {
+            Contents::Image(image) => return Ok(Arc::clone(image)),
+            Contents::Planes(planes) => return planes.image().map(Arc::new),
+            Contents::File(_) | Contents::Static(_) | Contents::Bytes(_) | Contents::Member(_) => {}
         }
         if let Some(image) = self.kept.get(buffer) {
             return Ok(image);
@@ -164,13 +269,14 @@ impl Sample {
             Contents::File(path) => image::read_bytes(path).map(Cow::Owned),
             Contents::Static(bytes) => Ok(Cow::Borrowed(bytes)),
             Contents::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
-            Contents::Image(_) => Ok(Cow::Borrowed(&[])),
+            Contents::Member(member) => member.read().map(Cow::Owned),
+            Contents::Image(_) | Contents::Planes(_) => Ok(Cow::Borrowed(&[])),
         }
     }
 
     /// Reads it once as `check` says.
     pub(super) fn check(&mut self, check: Check) -> Result<()> {
-        if let Contents::Image(_) = self.contents {
+        if let Contents::Image(_) | Contents::Planes(_) = self.contents {
             return Ok(());
         }
         let encoded = self.encoded()?;

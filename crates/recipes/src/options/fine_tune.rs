@@ -38,8 +38,8 @@ options! {
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
     pub struct FineTuneOptions {
-        /// A folder of pictures, `DIR/<class>/*` or `DIR/train/<class>/*` with `DIR/val/<class>/*`, or a [table](taper_data::table) of pictures
-        /// and their targets; the embedded pictures when absent.
+        /// A folder of pictures, `DIR/<class>/*` or `DIR/train/<class>/*` with `DIR/val/<class>/*`, a [table](taper_data::table) of pictures
+        /// and their targets, or another [source](taper_data::Source); the embedded pictures when absent.
         data: Option<PathBuf> = None => Place,
         /// A table of pictures that lie in the folder `data`, in the place of folders of classes.
         #[serde(default)]
