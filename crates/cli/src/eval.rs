@@ -26,7 +26,7 @@ pub(crate) struct Flags {
     #[command(flatten)]
     arch: Arch,
     /// Folder of pictures: its val if it has one, otherwise all of it; a table of pictures: .csv, .tsv, .jsonl; MNIST's or CIFAR's binary
-    /// files; tar shards of WebDataset
+    /// files; tar shards, as webdataset writes them
     #[arg(long, value_name = "DIR|FILE")]
     data: PathBuf,
     #[command(flatten)]

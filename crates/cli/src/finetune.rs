@@ -87,7 +87,7 @@ Examples:
 Exit codes: 0 done; 1 the work failed; 2 the request was wrong; 130 stopped by Ctrl-C with everything saved")]
 pub(crate) struct Flags {
     /// Folder of pictures: DIR/<class>/*, or DIR/train/<class>/* and DIR/val/<class>/*; a table of pictures and what they show: .csv, .tsv,
-    /// .jsonl; MNIST's or CIFAR's binary files; tar shards of WebDataset, a folder or name-{000..012}.tar [default: the built-in pictures]
+    /// .jsonl; MNIST's or CIFAR's binary files; tar shards, as webdataset writes them, a folder or name-{000..012}.tar [default: the built-in pictures]
     #[arg(long, value_name = "DIR|FILE")]
     data: Option<PathBuf>,
     #[command(flatten)]
