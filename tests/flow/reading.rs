@@ -64,7 +64,7 @@ fn a_cache_that_cannot_be_is_refused() {
     let refusals: [(&[&str], &[&str]); 6] = [
         (
             &["--cache=ram", "--cache-size=900000GB"],
-            &["--cache-size is 900000 GB", "at most the ", "of memory that are free"],
+            &["--cache-size is 900000 GB", "at most the ", "of memory", "that are free"],
         ),
         (
             &["--cache=disk", "--cache-dir", &folder, "--cache-size=900000GB"],
