@@ -145,6 +145,7 @@ pub(crate) fn train(
         limits: Limits::default(),
         seed,
         save_every: Some(5),
+        keep_best: 0,
         out: RunFolder::new(out),
         config: BTreeMap::from([("task".to_owned(), format!("{task:?} {size:?}"))]),
     };

@@ -49,6 +49,10 @@ pub struct Transfer;
 pub struct Augmentation;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/data.md")]
+pub struct Pictures;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/distributed.md")]
 pub struct Distributed;
 

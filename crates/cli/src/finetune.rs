@@ -171,6 +171,12 @@ pub(crate) struct Flags {
     /// At the end save the mean of the best epochs, so many at most, that is no worse with each of them [default: none]
     #[arg(long, value_name = "K")]
     soup: Option<usize>,
+    /// Keep the models of the K best epochs in the run's folder, best/epoch-N.safetensors [default: the best one's alone]
+    #[arg(long, value_name = "K")]
+    keep_best: Option<usize>,
+    /// Before evaluating and saving, give norms exact statistics of so many training batches, in the place of moving ones [default: none]
+    #[arg(long, value_name = "BATCHES")]
+    precise_bn: Option<usize>,
     #[arg(long, value_name = "F", allow_negative_numbers = true, help = temperature_help())]
     distill_temperature: Option<f64>,
     #[arg(long, value_name = "F", allow_negative_numbers = true, help = weight_help())]
@@ -362,6 +368,8 @@ impl Flags {
             ema: self.ema,
             swa: self.swa,
             soup: self.soup,
+            keep_best: self.keep_best,
+            precise_bn: self.precise_bn,
             distill_temperature: self.distill_temperature,
             distill_weight: self.distill_weight,
             bn_l1: self.bn_l1,

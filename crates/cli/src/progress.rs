@@ -168,6 +168,11 @@ impl Observer for Progress {
                 "{reason}: back to the last checkpoint, in epoch {epoch}, and on at {scale} of the rate"
             )),
             Event::Warning(text) => self.warn(text),
+            Event::Soup { epochs, of, score } => {
+                let epochs = epochs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let score = scores::words(&score.name, score.value);
+                self.say(&format!("soup: of the {of} best epochs the mean of {epochs}: val {score}"));
+            }
             Event::Planned(plan) => self.planned(plan),
             Event::Skipped(skipped) => {
                 self.skipped += 1;

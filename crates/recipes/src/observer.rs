@@ -136,6 +136,15 @@ pub enum Event<'a> {
         /// Why.
         reason: &'a str,
     },
+    /// A soup of the best epochs was made at the end: its model is the best.
+    Soup {
+        /// Of which epochs, from 1, the best first; one alone if none made it better.
+        epochs: &'a [usize],
+        /// How many were tried.
+        of: usize,
+        /// What picks the best model.
+        score: NamedScore,
+    },
     /// An epoch is done and the held-out pictures have been looked at.
     Epoch(Epoch),
 }

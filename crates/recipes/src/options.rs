@@ -18,6 +18,7 @@ mod optimizer;
 mod preset;
 mod prune;
 mod schedule;
+mod sizes;
 mod sparsify;
 mod table;
 

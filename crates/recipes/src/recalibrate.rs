@@ -141,6 +141,38 @@ mod tests {
         assert_ne!(new, recalibrate(&model, &dataset, 3, &augmented).unwrap());
     }
 
+    /// Statistics that are those of the saved weights already stay what they are.
+    #[test]
+    fn a_run_with_precise_norms_saves_a_model_that_needs_no_recalibration() {
+        let (model, dataset) = small();
+        let dir = tempfile::tempdir().unwrap();
+        let start = dir.path().join("start.safetensors");
+        model.save(&start).unwrap();
+        let run = |precise_bn, name: &str| {
+            let options = FineTuneOptions {
+                model: start.display().to_string(),
+                epochs: 1,
+                head_epochs: 0,
+                lr: Some(1e-3),
+                precise_bn,
+                out: Some(dir.path().join(name)),
+                ..options()
+            };
+            let stop = std::sync::atomic::AtomicBool::new(false);
+            let few = Dataset {
+                train: dataset.train[..40].to_vec(),
+                val: dataset.val[..10].to_vec(),
+                ..dataset.clone()
+            };
+            let report = crate::fine_tune_on(&few, &options, &stop, &mut crate::Silent).unwrap();
+            let model = Model::load(report.model.unwrap()).unwrap();
+            let again = recalibrate(&model, &few, 3, &options).unwrap();
+            model.tensors() == again.tensors()
+        };
+        assert!(run(Some(3), "precise"));
+        assert!(!run(None, "moving"));
+    }
+
     #[test]
     fn requests_that_cannot_be_meant_are_refused() {
         let (model, dataset) = small();

@@ -119,6 +119,11 @@ impl taper_train::Observer for Relay<'_> {
             taper_train::Event::Recovered { epoch, scale, reason, .. } => {
                 self.observer.on_event(&Event::Recovered { epoch: epoch + 1, scale, reason });
             }
+            taper_train::Event::Soup { epochs, of, scores } => {
+                let epochs: Vec<usize> = epochs.iter().map(|epoch| epoch + 1).collect();
+                let score = self.score(scores.get("loss").unwrap_or(f64::NAN), &named(scores));
+                self.observer.on_event(&Event::Soup { epochs: &epochs, of, score });
+            }
             taper_train::Event::EpochEnd { epoch, ref train, val, is_best } => {
                 self.epochs_done = epoch + 1;
                 let scores = ClassificationScores::from(&val.scores);

@@ -1,6 +1,6 @@
 //! One run: what is planned, the optimizer, the loop, the report.
 //!
-//! Above: `fine_tune`. Below: `tune::{average, besides, clock, confide, features, lr_range, page}`, `ranks`, `taper_train::Fit`, `taper_transfer`, `taper_optim`. Not here: where the network
+//! Above: `fine_tune`. Below: `tune::{average, besides, clock, confide, features, lr_range, page, sizes}`, `ranks`, `taper_train::Fit`, `taper_transfer`, `taper_optim`. Not here: where the network
 //! and the pictures come from (`fine_tune`).
 
 mod average;
@@ -10,6 +10,7 @@ mod confide;
 mod features;
 mod lr_range;
 mod page;
+mod sizes;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -82,8 +83,7 @@ impl<'a> Tune<'a> {
             return Err(Error::option("freeze", &options.freeze, expected));
         }
         let [h, w] = prepared.model.preprocess().input_size;
-        let min_batch =
-            network.min_batch([h, w]).map_err(|source| Error::Train { source: source.into() })?;
+        let min_batch = sizes::min_batch(&network, [h, w], options)?;
         if options.batch_size < min_batch {
             let expected = format!(
                 "{min_batch} or more: batch norms of this network see maps of one position at {h}x{w} pixels, and one picture has no \
@@ -139,6 +139,15 @@ impl<'a> Tune<'a> {
         observer.on_event(&Event::Planned(&plan));
         let besides = self.take_besides();
         let once = self.sees_features(&besides);
+        let besides =
+            Besides { teacher: self.teacher.take(), hooks: std::mem::take(&mut self.hooks) };
+        // A teacher sees pictures, and hooks know the whole network.
+        let once = self.options.freeze == Freeze::Backbone
+            && self.options.augment == Augment::None
+            && !self.options.mixes()
+            && self.options.sampling == Sampling::Shuffle
+            && self.options.image_size_from.is_none()
+            && besides.is_empty();
         let mut relay = Relay::new(observer, &plan, self.prepared.skipped.take());
         let mut review = Review::new();
         let watch = (&mut review, stop, &mut relay, started);
@@ -177,7 +186,7 @@ impl<'a> Tune<'a> {
             return Ok(None);
         }
         let preprocess = self.prepared.model.preprocess();
-        let train = setup::train_loader(dataset, preprocess, self.min_batch, self.options)?;
+        let train = sizes::Growing::new(dataset, preprocess, self.min_batch, self.options)?;
         let transform = setup::eval_transform(preprocess)?;
         let val = setup::loader(&dataset.val, transform, self.options)?;
         let save = |network: &Network, path: &Path| {
@@ -295,6 +304,7 @@ impl<'a> Tune<'a> {
             limits: Limits { patience: options.patience, recoveries: options.recoveries },
             seed: options.seed,
             save_every: Some(SAVE_EVERY),
+            keep_best: options.keep_best.unwrap_or(0),
             out: job.run.folder.clone(),
             config: job.config.clone(),
         }

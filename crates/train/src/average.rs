@@ -15,6 +15,8 @@ use taper_layers::{Network, Parameter};
 
 use crate::error::{Error, Result, at};
 
+pub(crate) use soup::best_first;
+
 /// The exponent of timm's warm-up.
 const WARMUP_POWER: f64 = 2.0 / 3.0;
 
@@ -25,9 +27,17 @@ pub type Recalibrate<'a> =
 /// Which average.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
-    Ema { decay: f64 },
-    Swa { from_epoch: usize },
-    Soup { most: usize },
+    Ema {
+        decay: f64,
+    },
+    Swa {
+        from_epoch: usize,
+    },
+    Soup {
+        most: usize,
+    },
+    /// The weights as they are, with statistics of norms of their own.
+    PreciseNorms,
 }
 
 /// An average of all parameters and buffers of a network.
@@ -94,12 +104,25 @@ impl<'a> WeightAverage<'a> {
         Err(Error::Setting { name: "soup", got: most.to_string(), expected: "2 or more" })
     }
 
+    /// No average: the weights as they are, whose batch norms get exact statistics of these weights before they are evaluated and saved, in the
+    /// place of the moving ones, which lag behind them (Wu and Johnson 2021, <https://arxiv.org/abs/2105.07576>, section 3).
+    #[must_use]
+    pub fn precise_norms(
+        recalibrate: impl Fn(
+            &Network,
+        )
+            -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>
+        + 'a,
+    ) -> Self {
+        Self::of(Kind::PreciseNorms).recalibrated_by(recalibrate)
+    }
+
     fn of(kind: Kind) -> Self {
         Self { kind, values: Vec::new(), ingredients: Vec::new(), recalibrate: None }
     }
 
     /// The same whose norms get statistics of the averaged weights before these are evaluated: a mean over epochs has other activations
-    /// than any of them. A moving average needs none, it averages statistics, too.
+    /// than any of them. A moving average, which averages statistics, too, can do without.
     #[must_use]
     pub fn recalibrated_by(
         self,
@@ -118,7 +141,7 @@ impl<'a> WeightAverage<'a> {
         let warm = 1.0 - (1.0 + step as f64).powf(-WARMUP_POWER);
         match self.kind {
             Kind::Ema { decay } => warm.min(decay),
-            Kind::Swa { .. } | Kind::Soup { .. } => 1.0,
+            Kind::Swa { .. } | Kind::Soup { .. } | Kind::PreciseNorms => 1.0,
         }
     }
 
@@ -128,6 +151,7 @@ impl<'a> WeightAverage<'a> {
             Kind::Ema { decay } => format!("ema {decay}"),
             Kind::Swa { from_epoch } => format!("swa from epoch {from_epoch}"),
             Kind::Soup { most } => format!("soup of {most}"),
+            Kind::PreciseNorms => "precise norms".to_owned(),
         }
     }
 
@@ -135,7 +159,7 @@ impl<'a> WeightAverage<'a> {
     pub(crate) fn begin(&mut self, network: &Network) -> Result<()> {
         self.values = match self.kind {
             Kind::Ema { .. } => copies(network)?,
-            Kind::Swa { .. } | Kind::Soup { .. } => Vec::new(),
+            Kind::Swa { .. } | Kind::Soup { .. } | Kind::PreciseNorms => Vec::new(),
         };
         self.ingredients = Vec::new();
         Ok(())
@@ -145,7 +169,7 @@ impl<'a> WeightAverage<'a> {
     pub(crate) fn has_begun(&self) -> bool {
         match self.kind {
             Kind::Ema { .. } | Kind::Swa { .. } => !self.values.is_empty(),
-            Kind::Soup { .. } => true,
+            Kind::Soup { .. } | Kind::PreciseNorms => true,
         }
     }
 
@@ -161,7 +185,7 @@ impl<'a> WeightAverage<'a> {
                 let kept: f64 = steps.map(|step| self.decay_at(step)).product();
                 self.toward(network, 1.0 - kept)
             }
-            Kind::Swa { .. } | Kind::Soup { .. } => Ok(()),
+            Kind::Swa { .. } | Kind::Soup { .. } | Kind::PreciseNorms => Ok(()),
         }
     }
 
@@ -189,21 +213,23 @@ impl<'a> WeightAverage<'a> {
 
     /// Lets norms have the statistics of the averaged weights, which are the network's now.
     pub(crate) fn recalibrate(&self, network: &Network) -> Result<()> {
-        match (self.kind, &self.recalibrate) {
-            (Kind::Swa { .. } | Kind::Soup { .. }, Some(recalibrate)) => {
+        match &self.recalibrate {
+            Some(recalibrate) => {
                 recalibrate(network).map_err(|source| Error::Recalibration { source })
             }
-            (Kind::Ema { .. }, _) | (_, None) => Ok(()),
+            None => Ok(()),
         }
     }
 
     /// Puts the average, if there is one, in the place of the weights, which are returned.
     pub(crate) fn enter(&self, network: &Network) -> Result<Option<Weights>> {
-        if self.values.is_empty() {
+        if self.values.is_empty() && self.kind != Kind::PreciseNorms {
             return Ok(None);
         }
         let trained = Weights(copies(network)?);
-        set(network, &self.values)?;
+        if !self.values.is_empty() {
+            set(network, &self.values)?;
+        }
         Ok(Some(trained))
     }
 

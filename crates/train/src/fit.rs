@@ -1,10 +1,11 @@
 //! The run: epochs of steps, an evaluation after each, checkpoints, and stopping at any step.
 //!
-//! Above: `recipes`. Below: `fit::{average, epoch, recovery, settings, state}`, `parallel`, `log`. Not here: how settings are chosen (`recipes`), where
+//! Above: `recipes`. Below: `fit::{average, epoch, keeping, recovery, settings, state}`, `parallel`, `log`. Not here: how settings are chosen (`recipes`), where
 //! the run's files lie (`run_folder`).
 
 mod average;
 mod epoch;
+mod keeping;
 mod recovery;
 mod settings;
 mod state;
@@ -245,6 +246,7 @@ impl<'a, R: Rule> Fit<'a, R> {
         let mut next = Progress { epoch: epoch + 1, step, best, scores, recoveries, ..begins };
         if self.is_settled(step) {
             self.keep(&next)?;
+            self.keep_best(&next, observer)?;
         }
         self.cook(&mut next, log, observer)?;
         self.save(&mut next, log, observer)?;

@@ -40,6 +40,29 @@ impl RunFolder {
         self.path.join("model.safetensors")
     }
 
+    /// The models of the best epochs, where they are kept.
+    pub fn best(&self) -> PathBuf {
+        self.path.join("best")
+    }
+
+    /// The model of an epoch, counted from 0, among them; its name counts from 1, as reports do.
+    pub fn best_of(&self, epoch: usize) -> PathBuf {
+        self.best().join(format!("epoch-{:04}.safetensors", epoch + 1))
+    }
+
+    /// The epochs, counted from 0, whose models are among them, in their order.
+    pub fn best_epochs(&self) -> Vec<usize> {
+        let files = std::fs::read_dir(self.best()).into_iter().flatten().flatten();
+        let epoch = |name: &str| -> Option<usize> {
+            let number = name.strip_prefix("epoch-")?.strip_suffix(".safetensors")?;
+            number.parse::<usize>().ok()?.checked_sub(1)
+        };
+        let epochs = files.filter_map(|file| epoch(file.file_name().to_str()?));
+        let mut epochs: Vec<usize> = epochs.collect();
+        epochs.sort_unstable();
+        epochs
+    }
+
     /// The last checkpoint.
     pub fn checkpoint(&self) -> PathBuf {
         self.path.join("checkpoint").join("state.safetensors")

@@ -1,4 +1,4 @@
-//! Flags of reading pictures: where decoded ones are kept; and what that was good for, in words.
+//! Flags of reading pictures: how large, and where decoded ones are kept; and what that was good for, in words.
 //!
 //! Above: `finetune`. Below: `taper_recipes`. Not here: which pictures (`finetune`), how they change (`augment`).
 
@@ -14,6 +14,9 @@ fn defaults() -> FineTuneOptions {
 #[derive(Debug, Clone, Args)]
 #[group(skip)]
 pub(super) struct ReadingFlags {
+    /// Progressive resizing: training begins with pictures of so many pixels, which grow in steps of 32 to --image-size [default: none]
+    #[arg(long, value_name = "N")]
+    image_size_from: Option<usize>,
     /// Where decoded pictures are kept, so that each is decoded once: in memory, in files, or nowhere
     #[arg(long, value_name = "ram|disk|none", default_value_t = defaults().cache)]
     pub(super) cache: CacheKind,
@@ -29,6 +32,7 @@ impl ReadingFlags {
     /// The same options with what these flags say.
     pub(super) fn into_options(self, options: FineTuneOptions) -> FineTuneOptions {
         FineTuneOptions {
+            image_size_from: self.image_size_from,
             cache: self.cache,
             cache_size: self.cache_size,
             cache_dir: self.cache_dir,

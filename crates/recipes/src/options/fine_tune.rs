@@ -176,6 +176,14 @@ options! {
         /// Of how many of the best epochs a greedy soup is made at the end, 2 or more (Wortsman et al. 2022,
         /// <https://arxiv.org/abs/2203.05482>); none when absent.
         soup: Option<usize> = None => Recipe,
+        /// Of how many of the best epochs the models are kept, in the run's folder `best`, 1 or more; none when absent.
+        #[serde(default)]
+        keep_best: Option<usize> = None => Place,
+        /// Batches of training pictures, 1 or more, over which norms get exact statistics before the network is evaluated and saved, in the place of
+        /// moving ones (Wu and Johnson 2021, <https://arxiv.org/abs/2105.07576>); when absent, of means over epochs alone, over
+        /// [`FineTuneOptions::STATISTICS_BATCHES`].
+        #[serde(default)]
+        precise_bn: Option<usize> = None => Recipe,
         /// Temperature at which a student is compared with its teacher, above 0; [`FineTuneOptions::DISTILL_TEMPERATURE`] when absent.
         distill_temperature: Option<f64> = None => Recipe,
         /// Weight of the teacher against the targets, from 0 to 1; [`FineTuneOptions::DISTILL_WEIGHT`] when absent.
@@ -215,6 +223,10 @@ options! {
         norms: Norms = Norms::Train => Recipe,
         /// Height and width of the network's input, in pixels, 32 or more; the model's own when absent.
         image_size: Option<usize> = None => Recipe,
+        /// Height and width, in pixels, 32 or more, with which training begins, to grow in steps of 32 from epoch to epoch
+        /// ([`FineTuneOptions::image_sizes`]); evaluation is at the last. None when absent.
+        #[serde(default)]
+        image_size_from: Option<usize> = None => Recipe,
         /// Share of each class held out when the folder has no `val`, in `(0, 1)`.
         val_fraction: f64 = 0.2 => Recipe,
         /// Refuse a folder with files that are no pictures, instead of skipping them.
@@ -277,6 +289,9 @@ options! {
 }
 
 impl FineTuneOptions {
+    /// Batches of training pictures, at most, that the norms of averaged weights see: as many as norms see after a cut (`prune`).
+    pub const STATISTICS_BATCHES: usize = 16;
+
     /// The temperature of a teacher when none is given: that of Tian et al. 2020, <https://arxiv.org/abs/1910.10699>.
     pub const DISTILL_TEMPERATURE: f64 = 4.0;
 
@@ -358,6 +373,7 @@ impl FineTuneOptions {
         at_least("epochs", self.epochs, 1)?;
         at_least("batch_size", self.batch_size, 1)?;
         check_size(self.image_size)?;
+        self.check_sizes()?;
         if let Some(lr) = self.lr {
             require("lr", lr, positive(lr), "a positive number")?;
         }
@@ -375,6 +391,9 @@ impl FineTuneOptions {
         self.check_meetings()?;
         self.check_cache()?;
         self.check_freezing()?;
+        for (field, number) in [("keep_best", self.keep_best), ("precise_bn", self.precise_bn)] {
+            number.map_or(Ok(()), |number| at_least(field, number, 1))?;
+        }
         if let Some(patience) = self.patience {
             at_least("patience", patience, 1)?;
         }

@@ -51,7 +51,7 @@ impl WeightAverage<'_> {
 }
 
 /// Epochs by their scores; of equals the earlier first.
-fn best_first(mut epochs: Vec<usize>, scores: Scores<'_>) -> Vec<usize> {
+pub(crate) fn best_first(mut epochs: Vec<usize>, scores: Scores<'_>) -> Vec<usize> {
     let score = |epoch: usize| scores.values.get(epoch).copied().unwrap_or(f64::NAN);
     let worse = |epoch: usize| match (score(epoch), scores.better) {
         (score, _) if score.is_nan() => f64::INFINITY,

@@ -31,6 +31,8 @@ pub struct Settings {
     pub seed: u64,
     /// Saves a checkpoint after so many steps, besides the one after each epoch.
     pub save_every: Option<u64>,
+    /// Of how many of the best epochs the models are kept, in [`RunFolder::best`], beside the best one's; 0 for none.
+    pub keep_best: usize,
     /// Where the run's files lie; made if it is not there.
     pub out: RunFolder,
     /// What makes the run what it is, by name: settings and fingerprints of data and first model. A checkpoint is

@@ -56,10 +56,14 @@ impl<R: Rule> Fit<'_, R> {
         if !is_first(self.shared()) {
             return Ok(());
         }
-        let path = self.settings.out.model();
-        let failed = |source| Error::Model { path: path.clone(), source };
-        (self.save_model)(self.network, &path).map_err(failed)?;
-        observer.on_event(&Event::Saved { path: &path });
+        self.save_model(&self.settings.out.model(), observer)
+    }
+
+    /// Writes the network as it is.
+    pub(super) fn save_model(&self, path: &Path, observer: &mut dyn Observer) -> Result<()> {
+        let failed = |source| Error::Model { path: path.to_owned(), source };
+        (self.save_model)(self.network, path).map_err(failed)?;
+        observer.on_event(&Event::Saved { path });
         Ok(())
     }
 

@@ -119,6 +119,7 @@ fn settings(out: &Path, lr: f64) -> Settings {
         limits: Limits::default(),
         seed: 9,
         save_every: None,
+        keep_best: 0,
         out: RunFolder::new(out),
         config: BTreeMap::from([("lr".to_owned(), lr.to_string())]),
     }

@@ -108,6 +108,7 @@ fn settings(out: &Path) -> Settings {
         limits: Limits::default(),
         seed: 9,
         save_every: Some(3),
+        keep_best: 0,
         out: RunFolder::new(out),
         config: BTreeMap::from([("run".to_owned(), "a test".to_owned())]),
     }

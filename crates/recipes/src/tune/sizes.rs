@@ -1,0 +1,108 @@
+//! Pictures that grow from epoch to epoch: progressive resizing.
+//!
+//! Above: `tune`. Below: `setup`, `taper_train::Batches`. Not here: the sizes of an option (`options::sizes`).
+//! Early epochs on small pictures take a fraction of the time, and the last ones see what the network will see (Howard 2018,
+//! <https://www.fast.ai/posts/2018-08-10-fastai-diu-imagenet.html>; Tan and Le 2021, <https://arxiv.org/abs/2104.00298>, section 4).
+
+use taper_data::batch::Piece;
+use taper_data::{Batch, Dataset, Loader};
+use taper_layers::Network;
+use taper_model::Preprocess;
+use taper_train::Batches;
+
+use crate::error::{Error, Result};
+use crate::options::FineTuneOptions;
+use crate::setup;
+
+/// Training batches whose pictures have in each epoch a size of its own, in the same order and of the same samples as with one.
+pub(super) struct Growing {
+    /// One a size.
+    loaders: Vec<Loader>,
+    /// The loader of each epoch.
+    of_epoch: Vec<usize>,
+}
+
+impl Growing {
+    pub(super) fn new(
+        dataset: &Dataset,
+        preprocess: &Preprocess,
+        min_batch: usize,
+        options: &FineTuneOptions,
+    ) -> Result<Self> {
+        let sizes = options.image_sizes(preprocess.input_size[0]);
+        let mut distinct = sizes.clone();
+        distinct.dedup();
+        let loader = |&size: &usize| {
+            let preprocess = Preprocess { input_size: [size; 2], ..*preprocess };
+            setup::train_loader(dataset, &preprocess, min_batch, options)
+        };
+        let loaders = distinct.iter().map(loader).collect::<Result<_>>()?;
+        let place = |size: &usize| distinct.iter().position(|other| other == size).unwrap_or(0);
+        Ok(Growing { loaders, of_epoch: sizes.iter().map(place).collect() })
+    }
+
+    /// The loader of an epoch; behind the last, of the last.
+    fn of(&self, epoch: usize) -> &Loader {
+        let place = self.of_epoch.get(epoch).or(self.of_epoch.last()).copied().unwrap_or(0);
+        &self.loaders[place]
+    }
+}
+
+impl Batches for Growing {
+    fn n_samples(&self) -> usize {
+        self.of(0).images()
+    }
+
+    fn n_batches(&self) -> usize {
+        self.of(0).batches()
+    }
+
+    fn epoch(
+        &self,
+        epoch: usize,
+        start_batch: usize,
+    ) -> Box<dyn Iterator<Item = taper_train::Result<Batch>> + '_> {
+        Batches::epoch(self.of(epoch), epoch, start_batch)
+    }
+
+    fn pieces(
+        &self,
+        epoch: usize,
+        pieces: Vec<Piece>,
+    ) -> Box<dyn Iterator<Item = taper_train::Result<Batch>> + '_> {
+        Batches::pieces(self.of(epoch), epoch, pieces)
+    }
+}
+
+/// The fewest pictures of a step at any of the sizes that a run comes to.
+///
+/// # Errors
+/// [`Error::Option`] for sizes that do not grow, and for a network that takes pictures of one size alone.
+pub(super) fn min_batch(
+    network: &Network,
+    input_size: [usize; 2],
+    options: &FineTuneOptions,
+) -> Result<usize> {
+    let least =
+        |size| network.min_batch(size).map_err(|source| Error::Train { source: source.into() });
+    let Some(from) = options.image_size_from else { return least(input_size) };
+    let [height, width] = input_size;
+    if height != width {
+        let expected = format!(
+            "absent: this network takes pictures of {height}x{width} pixels, which are not square"
+        );
+        return Err(Error::option("image_size_from", &from, expected));
+    }
+    if from >= height {
+        let expected = format!("less than the {height} that pictures grow to");
+        return Err(Error::option("image_size_from", &from, expected));
+    }
+    let mut most = least(input_size)?;
+    for size in options.image_sizes(height) {
+        most = most.max(network.min_batch([size; 2]).map_err(|_other_size| {
+            let expected = format!("absent: this network takes pictures of {height}x{width} pixels alone, and none of {size}x{size}");
+            Error::option("image_size_from", &from, expected)
+        })?);
+    }
+    Ok(most)
+}
