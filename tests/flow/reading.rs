@@ -221,7 +221,7 @@ fn mnist_and_cifar_files_train_and_are_evaluated() {
 fn scores(dir: &Path, out: &str) -> Vec<f64> {
     let log = String::from_utf8(file(dir, out, "metrics.jsonl")).unwrap();
     let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    lines.filter_map(|line| line["val_loss"].as_f64()).collect()
+    lines.filter_map(|line| line["val"]["loss"].as_f64()).collect()
 }
 
 #[test]

@@ -430,9 +430,7 @@ pub enum Error {
         got: String,
     },
     /// A cache on disk would be larger than what is free.
-    #[error(
-        "a cache of {asked} bytes in `{folder}` is larger than what is free; {fits} bytes would fit"
-    )]
+    #[error("a cache of {asked} bytes in `{folder}` is too large; {fits} would fit")]
     CacheTooLarge {
         /// Where it would be.
         folder: PathBuf,

@@ -139,15 +139,6 @@ impl<'a> Tune<'a> {
         observer.on_event(&Event::Planned(&plan));
         let besides = self.take_besides();
         let once = self.sees_features(&besides);
-        let besides =
-            Besides { teacher: self.teacher.take(), hooks: std::mem::take(&mut self.hooks) };
-        // A teacher sees pictures, and hooks know the whole network.
-        let once = self.options.freeze == Freeze::Backbone
-            && self.options.augment == Augment::None
-            && !self.options.mixes()
-            && self.options.sampling == Sampling::Shuffle
-            && self.options.image_size_from.is_none()
-            && besides.is_empty();
         let mut relay = Relay::new(observer, &plan, self.prepared.skipped.take());
         let mut review = Review::new();
         let watch = (&mut review, stop, &mut relay, started);
@@ -171,6 +162,7 @@ impl<'a> Tune<'a> {
             && self.options.augment == Augment::None
             && !self.options.mixes()
             && self.options.sampling == Sampling::Shuffle
+            && self.options.image_size_from.is_none()
             && besides.is_empty()
     }
 

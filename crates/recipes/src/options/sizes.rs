@@ -1,6 +1,6 @@
 //! The sizes of pictures that grow while a network is trained.
 //!
-//! Above: `tune`. Below: `options::fine_tune`. Not here: batches of them (`tune::sizes`).
+//! Above: `tune`. Below: `error`. Not here: batches of them (`tune::sizes`).
 
 use super::{FineTuneOptions, at_least};
 use crate::error::{Error, Result};

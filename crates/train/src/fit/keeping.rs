@@ -1,6 +1,6 @@
 //! The models of the best epochs, as files beside the best one's.
 //!
-//! Above: `fit`. Below: `average::best_first`, `run_folder`. Not here: the weights that a soup is made of (`average`), which checkpoints hold.
+//! Above: `fit`. Below: `average::best_first`. Not here: the weights that a soup is made of (`average`), which checkpoints hold.
 
 use std::fs;
 
