@@ -35,10 +35,13 @@ const FLAT: f64 = 1.5;
 /// use taper_data::Image;
 /// use taper_data::likeness::Print;
 /// let drawn = |side: usize| {
-///     let level = |at: usize, channel: usize| ((at % side * 7 / side + at / side * 3 / side) * 20 + channel) as u8;
+///     let level = |at: usize, channel: usize| {
+///         let (x, y) = (at % side * 8 / side, at / side * 8 / side);
+///         ((31 * x * x + 17 * y * y + 23 * x * y) % 200 + channel) as u8
+///     };
 ///     Image::new(side, side, (0..side * side).flat_map(|at| [0, 1, 2].map(|channel| level(at, channel))).collect())
 /// };
-/// let (large, small) = (Print::of(&drawn(210)?), Print::of(&drawn(105)?));
+/// let (large, small) = (Print::of(&drawn(256)?), Print::of(&drawn(128)?));
 /// assert!(large.likeness(&small).is_some_and(|(likeness, is_mirrored)| likeness > 0.99 && !is_mirrored));
 /// # Ok::<(), taper_data::Error>(())
 /// ```

@@ -13,7 +13,7 @@ use crate::error::Result;
 /// use taper_recipes::DoctorOptions;
 ///
 /// let options = DoctorOptions::new("photos", "doctor");
-/// assert_eq!(options.model, "mobilenetv2_100");
+/// assert_eq!(options.model, "mobilenetv2_100.tv_in1k");
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct DoctorOptions {

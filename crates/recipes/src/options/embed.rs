@@ -13,7 +13,7 @@ use crate::error::Result;
 /// use taper_recipes::EmbedOptions;
 ///
 /// let options = EmbedOptions::new("photos", "photos.npy");
-/// assert_eq!(options.model, "mobilenetv2_100");
+/// assert_eq!(options.model, "mobilenetv2_100.tv_in1k");
 /// assert!(EmbedOptions { batch_size: 0, ..options }.check().is_err());
 /// ```
 #[derive(Debug, Clone, PartialEq)]
