@@ -47,6 +47,10 @@ pub(super) enum Contents {
     Bytes(Arc<[u8]>),
     Image(Arc<Image>),
     Planes(Planes),
+    #[cfg_attr(
+        not(feature = "webdataset"),
+        expect(dead_code, reason = "only shards are files of many")
+    )]
     Member(Member),
 }
 
