@@ -64,7 +64,7 @@ impl Pace {
 /// fit, 30 at most. `is_said` is asked by the names of fields which of `model` and `image_size` stay as they are.
 ///
 /// # Errors
-/// [`Error::Option`] if there is no time for one epoch of any; as [`bench`] and reading the pictures.
+/// [`Error::Option`] if there is no time for one epoch of any; as [`bench()`] and reading the pictures.
 pub fn fit_minutes(
     minutes: f64,
     options: &FineTuneOptions,
