@@ -13,8 +13,8 @@ mod tests;
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, TrySendError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -105,23 +105,29 @@ impl Demo {
     /// For a model that cannot be looked into; nothing that a visitor does is one.
     pub fn serve(&self, stop: &AtomicBool) -> Result<()> {
         let desk = Desk::new(&self.model, &self.options, self.address.port())?;
-        let (queue, visitors) = mpsc::sync_channel(WAITING);
+        let (queue, visitors) = mpsc::sync_channel(WORKERS + WAITING);
         let (door, too_many) = mpsc::sync_channel(WAITING);
         let [visitors, too_many] = [visitors, too_many].map(Mutex::new);
+        // Those who wait and those who are listened to: the queue does not know how soon its next one is taken.
+        let inside = AtomicUsize::new(0);
         thread::scope(|scope| {
             for _ in 0..WORKERS {
                 scope.spawn(|| {
-                    work(&visitors, stop, |visitor| connection::serve(visitor, &desk, stop));
+                    work(&visitors, stop, |visitor| {
+                        connection::serve(visitor, &desk, stop);
+                        inside.fetch_sub(1, Ordering::Relaxed);
+                    });
                 });
             }
             scope.spawn(|| work(&too_many, stop, |visitor| connection::send_away(visitor, stop)));
             while !stop.load(Ordering::Relaxed) {
                 match self.listener.accept().and_then(|(visitor, _)| blocking(visitor)) {
-                    Ok(visitor) => match queue.try_send(visitor) {
-                        Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-                        // If there are too many even of these, the connection ends without a word.
-                        Err(TrySendError::Full(visitor)) => drop(door.try_send(visitor)),
-                    },
+                    Ok(visitor) if inside.load(Ordering::Relaxed) < WORKERS + WAITING => {
+                        inside.fetch_add(1, Ordering::Relaxed);
+                        drop(queue.try_send(visitor)); // has room for all who are inside
+                    }
+                    // If there are too many even of these, the connection ends without a word.
+                    Ok(visitor) => drop(door.try_send(visitor)),
                     // Nobody there, or somebody who has left, or no more handles for now.
                     Err(_) => thread::sleep(PAUSE),
                 }

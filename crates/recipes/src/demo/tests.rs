@@ -214,11 +214,16 @@ fn whatever_is_wrong_is_said_and_a_thousand_of_them_leave_it_serving() {
 #[test]
 fn visitors_who_say_nothing_do_not_end_it() {
     served(|address| {
-        let silent: Vec<_> =
-            (0..WORKERS + WAITING).map(|_| TcpStream::connect(address).unwrap()).collect();
         let picture = upload(address, &vec![0; 1 << 20]);
-        let answers: Vec<String> = (0..4).map(|_| send(address, &picture)).collect();
-        assert!(answers.iter().any(|answer| status(answer) == "503"), "{answers:?}");
+        let mut silent = Vec::new();
+        // On a machine that is busy the first may have had their moment before the last has come.
+        let mut answers = (0..8).map(|_| {
+            let more = (0..WORKERS + WAITING).map(|_| TcpStream::connect(address).unwrap());
+            silent.extend(more);
+            send(address, &picture)
+        });
+        assert!(answers.any(|answer| status(&answer) == "503"));
+        drop(answers);
         drop(silent);
         let page = format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n");
         // Those who wait are found to have left one after the other.
