@@ -17,18 +17,20 @@ use crate::cpu::{Cpu, Packed, Part};
 use crate::simd::{Kernel, Simd};
 use crate::{ConvGradient, ConvShape, Sink, Source};
 
-/// See [`crate::Device::conv_backward`].
-pub(in crate::cpu) fn backward(
+/// See [`crate::Device::conv_backward`], and without `PARAMETERS` [`crate::Device::conv_input_gradient`].
+pub(in crate::cpu) fn backward<const PARAMETERS: bool>(
     cpu: &mut Cpu,
     kernel: BackwardKernel,
     s: &ConvShape,
     gradient: ConvGradient<'_, f32>,
     xs: Source<'_, f32>,
     weight: &[f32],
-    mut d_weight: Option<&mut [f32]>,
-    mut d_bias: Option<&mut [f32]>,
+    d_weight: Option<&mut [f32]>,
+    d_bias: Option<&mut [f32]>,
     mut dx: Option<Sink<'_, f32>>,
 ) {
+    let mut d_weight = d_weight.filter(|_| PARAMETERS);
+    let mut d_bias = d_bias.filter(|_| PARAMETERS);
     if let InputGradient::Flipped(forward) = kernel.input
         && let Some(flipped) = flipped_shape(s)
         && let Some(sink) = dx.take()
@@ -54,7 +56,7 @@ pub(in crate::cpu) fn backward(
     }
     for group in 0..s.groups {
         let first_panel = if sink.is_some() { group * pass.panels.len() } else { 0 };
-        pass.run(cpu, group, SendPtr(packed.data[first_panel..].as_ptr()));
+        pass.run::<PARAMETERS>(cpu, group, SendPtr(packed.data[first_panel..].as_ptr()));
         if let Some(d_weight) = d_weight.as_deref_mut() {
             let d_weight = if spread.is_empty() { d_weight } else { &mut spread[..] };
             let here = &mut d_weight[group * out * k..(group + 1) * out * k];
@@ -140,11 +142,11 @@ impl<'a> Pass<'a> {
     }
 
     /// Sums one group's gradients of weight and bias into the parts, and writes or scatters that of the input.
-    fn run(&self, cpu: &mut Cpu, group: usize, b: SendPtr<f32>) {
+    fn run<const PARAMETERS: bool>(&self, cpu: &mut Cpu, group: usize, b: SendPtr<f32>) {
         let Self { s, source, plain, gradient, sink, image, out, k_padded, c_padded, .. } = *self;
         let rows = Rows { shape: *s, source, plain, group };
         let [mut wants_weight, mut wants_bias] = self.wants;
-        if wants_weight && self.kernel.weight == WeightGradient::Bands {
+        if PARAMETERS && wants_weight && self.kernel.weight == WeightGradient::Bands {
             narrow::weight_gradient(cpu, rows, gradient, k_padded, wants_bias);
             (wants_weight, wants_bias) = (false, false);
             if sink.is_none() {
@@ -172,7 +174,7 @@ impl<'a> Pass<'a> {
                 part.d_bias.resize(out, 0.0);
             }
             let range = part_of(s.output_positions(), unit, p, parts);
-            let job = BackwardPart {
+            let job = BackwardPart::<PARAMETERS> {
                 kernel: self.kernel,
                 rows,
                 gradient,
@@ -242,7 +244,7 @@ fn reduce_weight(cpu: &mut Cpu, into: &mut [f32], [k, k_padded]: [usize; 2], tap
     });
 }
 
-struct BackwardPart<'a> {
+struct BackwardPart<'a, const PARAMETERS: bool> {
     kernel: BackwardKernel,
     rows: Rows,
     gradient: GradientView,
@@ -259,7 +261,7 @@ struct BackwardPart<'a> {
     part: &'a mut Part,
 }
 
-impl Kernel for BackwardPart<'_> {
+impl<const PARAMETERS: bool> Kernel for BackwardPart<'_, PARAMETERS> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let (s, k, out) = (self.rows.shape, self.rows.k(), self.out);
@@ -274,7 +276,7 @@ impl Kernel for BackwardPart<'_> {
                 let columns = [self.rows.group * out, out];
                 let to = dy.as_mut_ptr();
                 gather_gradient::<S>(&self.gradient, s.oc, columns, row..end, to, out_padded);
-                if self.wants_bias {
+                if PARAMETERS && self.wants_bias {
                     for (i, &g) in dy[..len * out_padded].iter().enumerate() {
                         if i % out_padded < out {
                             d_bias[i % out_padded] += f64::from(g);
@@ -282,7 +284,7 @@ impl Kernel for BackwardPart<'_> {
                     }
                 }
                 let dy = SendPtr(dy.as_ptr());
-                if self.wants_weight {
+                if PARAMETERS && self.wants_weight {
                     let (x, x_stride) =
                         weight_operand::<S>(self.kernel.weight, &self.rows, row..end, tile);
                     let factors = Factors {
