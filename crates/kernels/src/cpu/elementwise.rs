@@ -170,36 +170,66 @@ impl Kernel for SumPositions {
             unsafe {
                 let k = self.xs.channel::<S>(c, lanes);
                 let mut sums = [S::zero(); CHAINS];
-                let place = |p: usize| (self.image * self.positions + p) * self.c + c;
-                let mut strip = [S::zero(); STRIP];
-                let step = self.xs.strip(self.positions);
-                for first in (0..self.positions).step_by(step) {
-                    let end = (first + step).min(self.positions);
-                    if self.xs.is_curved() {
-                        for p in first..end {
-                            strip[p - first] = self.xs.read_straight::<S>(place(p), lanes, &k);
+                if self.xs.is_curved() {
+                    let mut strip = [S::zero(); STRIP];
+                    for first in (0..self.positions).step_by(STRIP) {
+                        let positions = first..(first + STRIP).min(self.positions);
+                        for (p, x) in positions.clone().zip(&mut strip) {
+                            *x = self.xs.read_straight::<S>(self.place(p, c), lanes, &k);
                         }
-                        let size = [end - first, S::LANES, S::LANES];
+                        let size = [positions.len(), S::LANES, S::LANES];
                         self.xs.activate_rows::<S>(strip.as_mut_ptr().cast(), size);
+                        self.add::<S>(positions, [c, lanes], &mut sums, |p| strip[p - first]);
                     }
-                    for p in first..end {
-                        let at = place(p);
-                        let mut x = if self.xs.is_curved() {
-                            strip[p - first]
-                        } else {
-                            self.xs.read_straight::<S>(at, lanes, &k)
-                        };
-                        if let Some(with) = self.with {
-                            x = S::mul(x, S::load_some(with.data.get().add(at), lanes));
-                        }
-                        sums[p % CHAINS] = S::add(sums[p % CHAINS], x);
-                    }
+                } else {
+                    self.add::<S>(0..self.positions, [c, lanes], &mut sums, |p| {
+                        self.xs.read_straight::<S>(self.place(p, c), lanes, &k)
+                    });
                 }
                 let sum = S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3]));
                 let sum = S::mul(sum, S::splat(self.scale));
                 S::store_some(self.to.get().add(self.image * self.c + c), sum, lanes);
             }
             c += S::LANES;
+        }
+    }
+}
+
+impl SumPositions {
+    /// Where channel `c` of a position lies.
+    #[inline(always)]
+    fn place(&self, p: usize, c: usize) -> usize {
+        (self.image * self.positions + p) * self.c + c
+    }
+
+    /// Adds what some positions have in some channels.
+    #[inline(always)]
+    unsafe fn add<S: Simd>(
+        &self,
+        positions: std::ops::Range<usize>,
+        [c, lanes]: [usize; 2],
+        sums: &mut [S::V; CHAINS],
+        read: impl Fn(usize) -> S::V,
+    ) {
+        // SAFETY: `with` has the positions and channels of `xs`; the rest needs nothing but the instruction set that runs this.
+        let value = |p: usize| unsafe {
+            match self.with {
+                Some(with) => {
+                    S::mul(read(p), S::load_some(with.data.get().add(self.place(p, c)), lanes))
+                }
+                None => read(p),
+            }
+        };
+        let whole = positions.len() / CHAINS * CHAINS;
+        for p in positions.clone().take(whole).step_by(CHAINS) {
+            for (chain, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: as above.
+                *sum = unsafe { S::add(*sum, value(p + chain)) };
+            }
+        }
+        for (p, sum) in positions.skip(whole).zip(sums) {
+            // SAFETY: as above.
+            *sum = unsafe { S::add(*sum, value(p)) };
         }
     }
 }
