@@ -71,6 +71,24 @@ fn a_folder_that_holds_a_run_is_not_overwritten() {
 }
 
 #[test]
+fn memory_that_holds_no_step_is_refused_with_the_least_that_would() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, model) = (arg(&pictures::folder(dir.path(), 2, 4)), arg(&small_model(dir.path())));
+    let out = arg(&dir.path().join("run"));
+    let args = ["finetune", "--data", &data, "--model", &model, "--epochs", "1", "--out", &out];
+    let within = |memory: &str| taper(&[&args[..], &["--memory", memory]].concat());
+    within("3 apples").refuses(2, &["3 apples", "--memory"]);
+    let refused = within("1MiB");
+    let words = refused.stderr.clone();
+    refused.refuses(2, &["--memory is 1MiB", "MiB or more", "however it is cut"]);
+    assert!(!dir.path().join("run").exists());
+    let least = words.split("must be ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    let ran = within(least).succeeds();
+    assert!(ran.stdout.contains("memory: at most"), "{}", ran.stdout);
+    taper(&["finetune", "--resume", &out, "--memory", "2GiB"]).succeeds();
+}
+
+#[test]
 fn going_on_needs_a_run_and_the_same_recipe() {
     let dir = tempfile::tempdir().unwrap();
     taper(&["finetune", "--resume", &arg(dir.path())]).refuses(2, &["no config.json"]);

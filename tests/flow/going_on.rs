@@ -92,7 +92,7 @@ fn the_model_file_says_every_option_that_made_it() {
     for (key, value) in config["options"].as_object().unwrap() {
         let of_table = ["table", "image_column", "target_columns", "targets"];
         let of_cache = ["cache", "cache_size", "cache_dir", "keep_best"];
-        let of_limits = ["max_minutes", "grad_checkpointing"];
+        let of_limits = ["max_minutes", "grad_checkpointing", "memory"];
         let of_files = ["report", "tensorboard"];
         let of_ways = ["lr_auto", "preset", "unlabelled"];
         let is_place = ["data", "model", "teacher", "strict", "out", "threads", "trace"]

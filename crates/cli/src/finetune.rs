@@ -44,7 +44,7 @@ use splits::SplitFlags;
 const MISTAKES: usize = 5;
 
 /// What may be said again together with `--resume`.
-const WITH_RESUME: [&str; 12] = [
+const WITH_RESUME: [&str; 13] = [
     "resume",
     "data",
     "model",
@@ -57,6 +57,7 @@ const WITH_RESUME: [&str; 12] = [
     "cache_size",
     "cache_dir",
     "grad_checkpointing",
+    "memory",
 ];
 
 /// What may be said again together with `--resume` of several splits.
@@ -415,6 +416,7 @@ fn resume_options(run: PathBuf, flags: Flags, matches: &ArgMatches) -> Result<Re
         cache_size: flags.reading.cache_size,
         cache_dir: flags.reading.cache_dir,
         grad_checkpointing: flags.memory.grad_checkpointing.then_some(true),
+        memory: flags.memory.memory,
         threads: is_given("threads").then_some(flags.shared.threads),
     })
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use taper_recipes::{Epoch, Event, LrReport, Observer, RunPlan, Step, TargetKind};
+use taper_recipes::{Epoch, Event, LrReport, MemoryPlan, Observer, RunPlan, Step, TargetKind};
 
 use crate::download::Download;
 use crate::finetune::find_lr;
@@ -173,6 +173,7 @@ impl Observer for Progress {
                 let score = scores::words(&score.name, score.value);
                 self.say(&format!("soup: of the {of} best epochs the mean of {epochs}: val {score}"));
             }
+            Event::Memory(plan) => self.say(&memory(plan)),
             Event::Planned(plan) => self.planned(plan),
             Event::Skipped(skipped) => {
                 self.skipped += 1;
@@ -205,6 +206,24 @@ impl Observer for Progress {
             _ => {}
         }
     }
+}
+
+/// How a run keeps to an amount of memory, and what that costs.
+fn memory(plan: &MemoryPlan) -> String {
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    let MemoryPlan { limit, needed, batch, shards, recomputed } = *plan;
+    let (share, each) = (100.0 * recomputed.unwrap_or(0.0), batch.div_ceil(shards));
+    let again = match recomputed {
+        Some(_) => format!("gradients are checkpointed ({share:.0} % more products)"),
+        None => "everything is kept for the way back".to_owned(),
+    };
+    let cut = match shards {
+        1 => format!("steps of {batch} pictures are whole"),
+        _ => format!(
+            "steps of {batch} pictures are cut into {shards} shards of {each}, each with batch statistics of its own"
+        ),
+    };
+    format!("memory: at most {} of {} MiB; {again}, {cut}", mib(needed), mib(limit))
 }
 
 /// What a run is going to do, with every option.

@@ -45,7 +45,8 @@ pub use count::{
 pub use error::{Error, Result};
 pub use latency::{Calibration, GradientTimes, LatencyModel, Prediction, Roof};
 pub use memory::{
-    InferenceMemory, TrainingMemory, inference_memory, training_memory, training_memory_of,
+    InferenceMemory, TrainingMemory, inference_memory, training_memory, training_memory_above,
+    training_memory_of,
 };
 pub use scope::ScopeCost;
 pub use timeline::{LiveTensor, Moment, Pass, Timeline};

@@ -5,7 +5,7 @@
 
 use taper_graph::{Graph, NodeId};
 use taper_plan::inference::ExecutionOrder;
-use taper_plan::{InferencePlan, TrainingPlan};
+use taper_plan::{InferencePlan, Recompute, TrainingPlan};
 
 use crate::timeline::Timeline;
 use crate::{Bytes, Error, Macs, Result, UnitCost, UnitKind, training_units};
@@ -194,6 +194,34 @@ pub fn training_memory_of(
         scratch: scratch.unwrap_or(Bytes(0)),
         timeline,
     })
+}
+
+/// [`training_memory`] of a trainer that begins above what `trained` leaves frozen, and bytes of the session that computes what it begins
+/// with: its packed weights, its arena, and what it gives. `slots` are the optimizer's; the session has so many `threads`.
+///
+/// # Errors
+/// As [`training_memory`].
+pub fn training_memory_above(
+    graph: &Graph,
+    (outputs, trained, recompute): (&[&str], &[bool], Recompute),
+    shape @ [n, h, w]: [usize; 3],
+    (slots, threads): (usize, usize),
+) -> Result<(TrainingMemory, Bytes)> {
+    let refused = |source| Error::Plan { h, w, source: Box::new(source) };
+    let (plan, nodes) = TrainingPlan::above(graph, outputs, trained).map_err(refused)?;
+    let memory = training_memory_of(graph, &plan.recomputing(recompute), shape, slots)?;
+    if nodes == [graph.input()] {
+        return Ok((memory, Bytes(0)));
+    }
+    let below = InferencePlan::new(graph, &nodes, [h, w]).map_err(refused)?;
+    let arena = below.elements(graph, [h, w], n, threads.max(1)).map_err(refused)?;
+    let ids: std::collections::BTreeSet<_> = below.fused.params().map(|id| id.index()).collect();
+    let extents = graph.extents(h, w).map_err(|source| refused(source.into()))?;
+    let given: Bytes =
+        nodes.iter().map(|node| Bytes::of_elements(extents[node.index()].len())).sum();
+    // The weights, packed, and those they were packed from.
+    let weights = params(graph, |param| ids.contains(&param)).times(2);
+    Ok((memory, Bytes::of_elements(arena) + weights + given.times(n)))
 }
 
 fn params(graph: &Graph, counts: impl Fn(usize) -> bool) -> Bytes {

@@ -9,7 +9,7 @@ use taper_graph::{Graph, ParamId};
 use taper_kernels::Cpu;
 use taper_model::{Model, Tensor};
 
-use crate::{Error, Result, Trainer};
+use crate::{Error, Recompute, Result, Trainer};
 
 /// Replaces the running statistics of a model's batch norms by averages over batches.
 ///
@@ -134,7 +134,8 @@ impl Averages {
         let outputs: Vec<&str> = graph.main_outputs().collect();
         let trained = vec![true; graph.params().len()];
         let trainer = Trainer::of_outputs(graph, &outputs, &trained, Cpu::new(threads))?;
-        let trainer = trainer.without_dropout();
+        // Nothing goes backward, so that nothing is computed again either.
+        let trainer = trainer.without_dropout().recomputing(Recompute::Segments);
         let tracked = trainer.tracked_counts();
         Ok(Self { trainer, tracked, sums: Vec::new(), batches: 0 })
     }

@@ -4,7 +4,7 @@
 //! (`taper_cost`), measuring a machine (`calibration`).
 
 mod assertion;
-mod budget;
+pub(crate) mod budget;
 pub(crate) mod csv;
 mod network;
 pub(crate) mod page;
@@ -204,7 +204,10 @@ impl<'a> Predictor<'a> {
         let roof = fitted.as_ref().map(|(model, _)| model.roof());
         let largest = match options.memory {
             None => None,
-            Some(bytes) => Some(largest_batch(graph, &outputs, &trained, (size, slots), bytes)?),
+            Some(bytes) => {
+                let recipe = FineTuneOptions { threads, ..options.recipe() };
+                Some(largest_batch(graph, &outputs, &trained, (size, &recipe), bytes)?)
+            }
         };
         Ok(report::report(&report::Parts {
             network,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
-use taper_data::Dataset;
+use taper_data::{Cache, Dataset};
 use taper_distributed::Group;
 use taper_model::Model;
 use taper_report::{Chart, Lines, Page, Scale, Series, Swept, Unit};
@@ -16,7 +16,7 @@ use taper_train::{DataParallel, LrRange};
 
 use crate::cost::page;
 use crate::error::{Error, Result};
-use crate::fine_tune::PreparedRun;
+use crate::fine_tune::{Begun, PreparedRun};
 use crate::inputs::{inputs, teacher};
 use crate::observer::{Event, Observer, Silent};
 use crate::options::FineTuneOptions;
@@ -115,7 +115,20 @@ fn look(
     let kept = Kept { teacher: teacher(&options, stop, observer)?, ..Kept::default() };
     let cache = options.open_cache(1)?;
     let (model, dataset) = inputs(dataset, &kept, &cache, stop, &options, observer)?;
-    let found = search((&model, &dataset, &kept), &options, stop, observer)?;
+    let (options, cache) = match options.memory {
+        None => (options, cache),
+        Some(_) => {
+            let options = FineTuneOptions { lr_auto: true, shards: 1, ..options };
+            let begins = (model.clone(), dataset.clone(), kept.clone());
+            let prepared = PreparedRun::with(begins.0, begins.1, begins.2, &options, &mut Silent)?;
+            let prepared = prepared.keeping(&cache);
+            let alone = (&Group::alone(), Begun::Before); // steps stay whole
+            let (prepared, fitted) = prepared.fitted(&options, alone, observer)?;
+            (fitted, prepared.cache)
+        }
+    };
+    let dataset = dataset.with_cache(&cache);
+    let found = search((model, dataset, kept), &options, stop, observer)?;
     let report = LrReport { out: out.path().to_path_buf(), ..found };
     let failed = |source| Error::File { action: "create", path: report.out.clone(), source };
     fs::create_dir_all(&report.out).map_err(failed)?;
@@ -124,17 +137,16 @@ fn look(
     Ok(report)
 }
 
-/// The rate of a run that asks for one: the first rank looks for it, on a batch as a whole, and tells the others.
+/// The rate of a run that asks for one and begins with this: the first rank looks for it, on a batch as a whole, and tells the others.
 pub(crate) fn found(
     parallel: &DataParallel,
-    begins: (&Model, &Dataset, &Kept),
-    options: &FineTuneOptions,
+    begins: Option<(Model, Dataset, Kept)>,
+    (options, cache): (&FineTuneOptions, &Cache),
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<Option<LrReport>> {
-    if !options.lr_auto || options.lr.is_some() {
-        return Ok(None);
-    }
+    let Some((model, dataset, kept)) = begins else { return Ok(None) };
+    let begins = (model, dataset.with_cache(cache), kept);
     let unreadable = |source| Error::Config { path: PathBuf::from(FILES[1]), source };
     let bytes = match parallel.group().is_first() {
         true => {
@@ -149,7 +161,7 @@ pub(crate) fn found(
 }
 
 fn search(
-    (model, dataset, kept): (&Model, &Dataset, &Kept),
+    (model, dataset, kept): (Model, Dataset, Kept),
     options: &FineTuneOptions,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
@@ -163,8 +175,7 @@ fn search(
         ..options.clone()
     };
     let parallel = ranks::share(Group::alone().into(), alone)?;
-    let begins = (model.clone(), dataset.clone(), kept.clone());
-    let prepared = PreparedRun::with(begins.0, begins.1, begins.2, alone, &mut Silent)?;
+    let prepared = PreparedRun::with(model, dataset, kept, alone, &mut Silent)?;
     let range = Tune::new(prepared, alone, &parallel)?.lr_range(stop, observer)?;
     Ok(LrReport::of(&range.ok_or(Error::Stopped)?, alone))
 }

@@ -1,7 +1,10 @@
 //! Fine-tuning: a folder of pictures and a pretrained network become a model file.
 //!
-//! Above: the binary, Rust users, `tune_from`. Below: `inputs`, `data`, `extend`, `find_lr`, `ranks`, `tune`, `run`. Not here: the steps (`taper_train`).
+//! Above: the binary, Rust users, `tune_from`. Below: `fine_tune::{fitting, network}`, `inputs`, `data`, `extend`, `find_lr`, `ranks`, `tune`, `run`. Not here: the steps (`taper_train`).
 //! The same options give the same model file, also when the run was stopped or killed and gone on with.
+
+mod fitting;
+mod network;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,9 +26,10 @@ use crate::options::{CacheKind, FineTuneOptions};
 use crate::ranks;
 use crate::report::FineTuneReport;
 use crate::run::{Kept, Run, RunConfig, fingerprint};
-use crate::setup;
 use crate::tune::{Tune, same_classes};
 use crate::unlabelled;
+pub(crate) use fitting::Begun;
+use network::{Head, prepare, saying};
 
 /// What to go on with, and what may differ from the run as it was begun.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +52,8 @@ pub struct ResumeOptions {
     pub cache_dir: Option<PathBuf>,
     /// Whether gradients are checkpointed from now on; the result has the same bits.
     pub grad_checkpointing: Option<bool>,
+    /// Bytes that the process may take from now on; shards stay what they are.
+    pub memory: Option<u64>,
     /// Another number of threads; sums are rounded otherwise then, and the result differs in its last bits.
     pub threads: Option<usize>,
 }
@@ -65,6 +71,7 @@ impl ResumeOptions {
             cache_size: None,
             cache_dir: None,
             grad_checkpointing: None,
+            memory: None,
             threads: None,
         }
     }
@@ -104,7 +111,7 @@ pub fn fine_tune(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<FineTuneReport> {
-    begin(Group::alone().into(), None, options, stop, observer)
+    begin(&Group::alone().into(), None, options, stop, observer)
 }
 
 /// [`fine_tune`] on a data set of your own, in memory or in files, instead of a folder: `options.data` must be absent. Pictures are
@@ -145,7 +152,7 @@ pub fn fine_tune_on(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<FineTuneReport> {
-    begin(Group::alone().into(), Some(dataset), options, stop, observer)
+    begin(&Group::alone().into(), Some(dataset), options, stop, observer)
 }
 
 /// [`fine_tune`] on several ranks, each of which calls it with its end of them: steps and evaluations are shared out, the first rank
@@ -186,22 +193,22 @@ pub fn fine_tune_on_ranks(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<FineTuneReport> {
-    begin(group.into(), None, options, stop, observer)
+    begin(&group.into(), None, options, stop, observer)
 }
 
 pub(crate) fn begin(
-    group: Arc<Group>,
+    group: &Arc<Group>,
     dataset: Option<&Dataset>,
     options: &FineTuneOptions,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<FineTuneReport> {
     let started = Instant::now();
-    let options = &ranks::with_shards(options, &group);
+    let options = &ranks::with_shards(options, group);
     let mut silent = Silent;
     let observer = if group.is_first() { observer } else { &mut silent };
-    ranks::ending_all(&group, options.check())?;
-    let parallel = &ranks::share(group, options)?;
+    ranks::ending_all(group, options.check())?;
+    let parallel = &ranks::share(group.clone(), options)?;
     let mut tuned = || {
         let folder = ranks::vacant(parallel, options.out.as_deref())?;
         let kept = Kept { teacher: teacher(options, stop, observer)?, ..Kept::default() };
@@ -218,15 +225,16 @@ pub(crate) fn begin(
             }
             None => (model, kept),
         };
-        let found = find_lr::found(parallel, (&model, &dataset, &kept), options, stop, observer)?;
-        let options = &found.as_ref().map_or_else(
-            || options.clone(),
-            |found| FineTuneOptions { lr: Some(found.lr), ..options.clone() },
-        );
+        let begins = options.tries_rates().then(|| (model.clone(), dataset.clone(), kept.clone()));
         let prepared = PreparedRun::with(model, dataset, kept, options, observer)?;
-        let prepared = PreparedRun { cache, ..prepared };
+        let prepared = prepared.keeping(&cache);
         prepared.agree(parallel)?;
-        let tune = Tune::new(prepared, options, parallel)?;
+        let (prepared, options) = prepared.fitted(options, (group, Begun::Now), observer)?;
+        let parallel = &ranks::share(group.clone(), &options)?;
+        let found = find_lr::found(parallel, begins, (&options, &prepared.cache), stop, observer)?;
+        let lr = found.as_ref().map_or(options.lr, |found| Some(found.lr));
+        let (options, prepared) = prepared.at_rate(lr, options);
+        let tune = Tune::new(prepared, &options, parallel)?;
         let run = tune.begin(folder)?;
         if let Some(found) = found.filter(|_| parallel.group().is_first()) {
             found.write(run.folder.path())?;
@@ -296,6 +304,8 @@ pub(crate) fn go_on(
         let (kept, cache) = (Kept::load(&run)?, asked.open_cache(parallel.group().size())?);
         let prepared = PreparedRun::read(dataset, kept, &cache, stop, &asked, observer)?;
         prepared.must_be(&run)?;
+        let began = (parallel.group(), Begun::Before);
+        let (prepared, asked) = prepared.fitted(&asked, began, observer)?;
         let tune = Tune::new(prepared, &asked, parallel)?.with_hooks(hooks);
         let report = tune.run(&run, stop, observer, started)?;
         ranks::write_trace(parallel, asked.trace.as_deref())?;
@@ -326,6 +336,7 @@ fn reopened(options: &ResumeOptions) -> Result<(Run, FineTuneOptions)> {
     asked.max_minutes = options.max_minutes;
     asked.trace.clone_from(&options.trace);
     asked.threads = options.threads.unwrap_or(asked.threads);
+    asked.memory = options.memory.or(asked.memory);
     asked.grad_checkpointing = options.grad_checkpointing.unwrap_or(asked.grad_checkpointing);
     asked.check()?;
     Ok((run, asked))
@@ -346,6 +357,8 @@ pub(crate) struct PreparedRun<'a> {
     data_print: String,
     /// Fingerprint of the model before it got a new head.
     model_print: String,
+    /// How the model was trained before.
+    before: Option<String>,
 }
 
 impl<'a> PreparedRun<'a> {
@@ -359,7 +372,12 @@ impl<'a> PreparedRun<'a> {
     ) -> Result<Self> {
         let (model, dataset) = inputs(dataset, &kept, cache, stop, options, observer)?;
         let prepared = PreparedRun::with(model, dataset, kept, options, observer)?;
-        Ok(PreparedRun { cache: cache.clone(), ..prepared })
+        Ok(prepared.keeping(cache))
+    }
+
+    /// The same with what keeps its pictures.
+    pub(crate) fn keeping(self, cache: &Cache) -> Self {
+        Self { dataset: self.dataset.with_cache(cache), cache: cache.clone(), ..self }
     }
 
     /// The network, with a new head unless it was kept, on these pictures.
@@ -385,6 +403,8 @@ impl<'a> PreparedRun<'a> {
         let model = prepare(model, head, &dataset, options)?;
         let dataset = unlabelled::taught(dataset, kept.teacher.as_ref(), options, observer)?;
         skipped.tell(&dataset.skipped, observer);
+        let before = model.provenance().training.clone();
+        let model = saying(model, before.clone(), options);
         let model = match &kept.teacher {
             Some(teacher) => {
                 let taught = format!("taught by {}", teacher.provenance().source);
@@ -394,7 +414,7 @@ impl<'a> PreparedRun<'a> {
             None => model,
         };
         let cache = Cache::none();
-        Ok(PreparedRun { dataset, model, kept, skipped, cache, data_print, model_print })
+        Ok(PreparedRun { dataset, model, kept, skipped, cache, data_print, model_print, before })
     }
 
     /// The configuration of a run that begins with this.
@@ -436,41 +456,6 @@ impl<'a> PreparedRun<'a> {
         }
         Ok(())
     }
-}
-
-/// What becomes of a model's head.
-#[derive(Debug, Clone, Copy)]
-enum Head {
-    New,
-    Kept,
-}
-
-/// The network that training begins with: with the asked input size, and with a new head or one of the same classes.
-fn prepare(
-    mut model: Model,
-    head: Head,
-    dataset: &Dataset,
-    options: &FineTuneOptions,
-) -> Result<Model> {
-    let transfer = |source| Error::Transfer { source };
-    model = setup::at_size(model, options.image_size)?;
-    let size = model.preprocess().input_size[0];
-    let options = &FineTuneOptions { image_size: Some(size), ..options.clone() };
-    let classes = &dataset.classes;
-    let model = match head {
-        Head::New => taper_transfer::replace_head(&model, classes, options.seed),
-        Head::Kept => same_classes("model", &model, dataset).map(|()| Ok(model))?,
-    };
-    let model = model.map_err(transfer)?;
-    let mut provenance = model.provenance().clone();
-    provenance.training = Some(training(provenance.training.take(), options));
-    Ok(model.with_provenance(provenance))
-}
-
-/// How the model is trained, in one line, after what was said before.
-fn training(before: Option<String>, options: &FineTuneOptions) -> String {
-    let before = before.map_or_else(String::new, |before| format!("{before}; "));
-    format!("{before}fine-tuned with {}", options.recipe())
 }
 
 #[cfg(test)]

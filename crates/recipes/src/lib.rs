@@ -76,7 +76,7 @@ pub use fine_tune::{
 };
 pub use look::{look, look_observed};
 pub use minutes::{FittedRun, fit_minutes};
-pub use observer::{Epoch, Event, Observer, RunPlan, Silent, Step};
+pub use observer::{Epoch, Event, MemoryPlan, Observer, RunPlan, Silent, Step};
 pub use options::{
     Augment, AugmentHelp, AugmentStep, BenchMode, BenchOptions, CacheKind, ClassWeights,
     DemoOptions, DoctorOptions, EmbedOptions, EvaluateOptions, FineTuneOptions, Labels,

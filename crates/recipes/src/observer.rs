@@ -30,6 +30,8 @@ impl Observer for Silent {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// A run with a limit of memory knows how it keeps to it.
+    Memory(&'a MemoryPlan),
     /// All is read and nothing computed yet.
     Planned(&'a RunPlan),
     /// A file of the folder is no picture, or could not be read any more while the run was under way. Each file once.
@@ -147,6 +149,21 @@ pub enum Event<'a> {
     },
     /// An epoch is done and the held-out pictures have been looked at.
     Epoch(Epoch),
+}
+
+/// How a run keeps to an amount of memory.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MemoryPlan {
+    /// Bytes that the process may take.
+    pub limit: u64,
+    /// Bytes that it takes at most, as predicted, without decoded pictures that are kept.
+    pub needed: u64,
+    /// Images a step.
+    pub batch: usize,
+    /// Shards of a step, one after the other.
+    pub shards: usize,
+    /// What is computed again, as a share of the multiply-accumulates of a whole step; none without gradient checkpointing.
+    pub recomputed: Option<f64>,
 }
 
 /// What a run is going to do.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use taper_data::augment::RandomErasing;
 use taper_data::{Dataset, Loader, LoaderOptions, Mix, Order, Sample, Transform};
+use taper_engine::Recompute;
 use taper_model::{Model, Preprocess};
 use taper_optim::{
     Adam, AdamW, Adan, Clip, Lamb, Lion, Lookahead, Muon, NAdam, ParamInfo, RmsProp, RmsPropTf,
@@ -102,6 +103,14 @@ pub(crate) fn loader(
 fn loader_options(options: &FineTuneOptions) -> LoaderOptions {
     let FineTuneOptions { batch_size, seed, threads, .. } = *options;
     LoaderOptions { batch_size, seed, threads, ..LoaderOptions::default() }
+}
+
+/// What is computed again on the way back.
+pub(crate) fn recompute(options: &FineTuneOptions) -> Recompute {
+    match options.grad_checkpointing {
+        true => Recompute::Segments,
+        false => Recompute::Nothing,
+    }
 }
 
 /// The optimizer's rule.

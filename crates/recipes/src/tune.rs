@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use candle_core::Device;
 use taper_data::batch::batch_ranges;
-use taper_layers::{Network, Parameter, Recompute};
+use taper_layers::{Network, Parameter};
 use taper_model::Model;
 use taper_optim::Optimizer;
 use taper_train::{
@@ -48,6 +48,7 @@ use crate::warm_head;
 const SAVE_EVERY: u64 = 50;
 
 pub(crate) use besides::same_classes;
+pub(crate) use sizes::min_batch;
 
 /// A run that is ready to go.
 pub(crate) struct Tune<'a> {
@@ -72,18 +73,13 @@ impl<'a> Tune<'a> {
         if options.norms == Norms::Recalibrate {
             prepared.model = besides::recalibrated(&prepared.model, &prepared.dataset, options)?;
         }
-        let mut network = new_network(&prepared.model, options)?;
-        options.freeze.apply(&mut network).map_err(|source| Error::Transfer { source })?;
-        match options.norms {
-            Norms::Train => {}
-            Norms::Freeze | Norms::Recalibrate => taper_transfer::freeze_norms(&mut network),
-        }
+        let network = frozen_network(&prepared.model, options)?;
         if network.trainable().is_empty() {
             let expected = "a part that leaves something to train";
             return Err(Error::option("freeze", &options.freeze, expected));
         }
         let [h, w] = prepared.model.preprocess().input_size;
-        let min_batch = sizes::min_batch(&network, [h, w], options)?;
+        let min_batch = min_batch(&network, [h, w], options)?;
         if options.batch_size < min_batch {
             let expected = format!(
                 "{min_batch} or more: batch norms of this network see maps of one position at {h}x{w} pixels, and one picture has no \
@@ -436,11 +432,18 @@ pub(crate) fn new_network(model: &Model, options: &FineTuneOptions) -> Result<Ne
     let network =
         Network::new(model, &Device::Cpu).and_then(|network| network.with_outputs(&[LOGITS]));
     let network = network.map_err(|source| Error::Train { source: source.into() })?;
-    let recompute = match options.grad_checkpointing {
-        true => Recompute::Segments,
-        false => Recompute::Nothing,
-    };
-    Ok(network.with_threads(options.threads).recomputing(recompute))
+    Ok(network.with_threads(options.threads).recomputing(setup::recompute(options)))
+}
+
+/// The network of a model with what is asked of it frozen.
+pub(crate) fn frozen_network(model: &Model, options: &FineTuneOptions) -> Result<Network> {
+    let mut network = new_network(model, options)?;
+    options.freeze.apply(&mut network).map_err(|source| Error::Transfer { source })?;
+    match options.norms {
+        Norms::Train => {}
+        Norms::Freeze | Norms::Recalibrate => taper_transfer::freeze_norms(&mut network),
+    }
+    Ok(network)
 }
 
 #[cfg(test)]

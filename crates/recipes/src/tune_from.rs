@@ -4,6 +4,7 @@
 //! Model, teacher and masks lie in the run's folder from before the first step on, so that it goes on without the program that made them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -13,7 +14,7 @@ use taper_model::Model;
 use taper_train::StepHook;
 
 use crate::error::Result;
-use crate::fine_tune::{PreparedRun, ResumeOptions, go_on};
+use crate::fine_tune::{Begun, PreparedRun, ResumeOptions, go_on};
 use crate::observer::Observer;
 use crate::options::{FineTuneOptions, Pretrained};
 use crate::ranks;
@@ -102,7 +103,9 @@ pub fn fine_tune_from(
     let kept = Kept { start: Some(model), teacher, masks };
     let cache = options.open_cache(1)?;
     let prepared = PreparedRun::read(dataset, kept, &cache, stop, &options, observer)?;
-    let parallel = ranks::share(Group::alone().into(), &options)?;
+    let group = Arc::new(Group::alone());
+    let (prepared, options) = prepared.fitted(&options, (&group, Begun::Now), observer)?;
+    let parallel = ranks::share(group, &options)?;
     let tune = Tune::new(prepared, &options, &parallel)?.with_hooks(hooks);
     let run = tune.begin(folder)?;
     tune.run(&run, stop, observer, started)

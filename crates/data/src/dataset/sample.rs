@@ -36,6 +36,8 @@ pub struct Sample {
     pub(super) contents: Contents,
     /// Length of the encoded picture.
     pub(super) bytes: u64,
+    /// Bytes of its pixels, once it was checked.
+    pixels: Option<u64>,
     kept: Kept,
 }
 
@@ -191,7 +193,7 @@ impl Sample {
     }
 
     fn new(name: String, target: Target, contents: Contents, length: usize) -> Self {
-        Self { name, target, contents, bytes: length as u64, kept: Kept::default() }
+        Self { name, target, contents, bytes: length as u64, pixels: None, kept: Kept::default() }
     }
 
     /// Its name within the data set, such as `train/bees/1.jpg`; `/` on every system.
@@ -210,6 +212,34 @@ impl Sample {
     #[must_use]
     pub fn with_target(self, target: impl Into<Target>) -> Self {
         Self { target: target.into(), ..self }
+    }
+
+    /// Bytes of its file, or of what is in memory of it; 0 of a file that was not read yet.
+    #[must_use]
+    pub fn encoded_bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Bytes of its pixels, as its header announces them where it is not decoded; 0 if that cannot be read.
+    #[must_use]
+    pub fn decoded_bytes(&self) -> u64 {
+        match &self.contents {
+            Contents::Image(_) => self.bytes,
+            Contents::Planes(Planes { size: [h, w], .. }) => 3 * (h * w) as u64,
+            Contents::File(_) | Contents::Static(_) | Contents::Bytes(_) | Contents::Member(_) => {
+                let of_header = || self.encoded().map_or(0, |encoded| announced(&encoded));
+                self.pixels.unwrap_or_else(of_header)
+            }
+        }
+    }
+
+    /// Bytes that it holds in memory itself, without what a [`Cache`] keeps.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        match &self.contents {
+            Contents::Bytes(_) | Contents::Image(_) | Contents::Planes(_) => self.bytes,
+            Contents::File(_) | Contents::Static(_) | Contents::Member(_) => 0,
+        }
     }
 
     /// The index of its class, if that is what the network should give.
@@ -288,7 +318,13 @@ impl Sample {
             Check::Headers => drop(image::header(&encoded)?),
             Check::Pixels => self.kept.check(&encoded)?,
         }
-        self.bytes = encoded.len() as u64;
+        let (length, pixels) = (encoded.len() as u64, announced(&encoded));
+        (self.bytes, self.pixels) = (length, Some(pixels));
         Ok(())
     }
+}
+
+/// Bytes of the pixels that a header announces.
+fn announced(encoded: &[u8]) -> u64 {
+    image::header(encoded).map_or(0, |(height, width)| 3 * (height * width) as u64)
 }

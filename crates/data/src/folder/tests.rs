@@ -65,6 +65,25 @@ fn classes_are_sorted_as_torchvision_sorts_them() {
 }
 
 #[test]
+fn a_picture_tells_the_bytes_of_its_pixels_checked_or_not() {
+    let dir = split_folder();
+    for check in [Check::Headers, Check::Pixels] {
+        let options = Options { check, ..Options::default() };
+        let dataset = ImageFolder::open(dir.path(), &options).unwrap();
+        let sample = &dataset.train[0];
+        let length = fs::metadata(sample.path().unwrap()).unwrap().len();
+        assert_eq!((sample.encoded_bytes(), sample.decoded_bytes()), (length, 3 * 9 * 8));
+        assert_eq!(sample.held_bytes(), 0);
+        let bytes = fs::read(sample.path().unwrap()).unwrap();
+        let unread = crate::Sample::from_file("unread", 0, sample.path().unwrap().to_owned());
+        assert_eq!((unread.encoded_bytes(), unread.decoded_bytes()), (0, 3 * 9 * 8));
+        let held = crate::Sample::from_bytes("held", 0, bytes);
+        assert_eq!((held.held_bytes(), held.decoded_bytes()), (length, 3 * 9 * 8));
+        assert_eq!(crate::Sample::from_bytes("none", 0, *b"none").decoded_bytes(), 0);
+    }
+}
+
+#[test]
 fn a_folder_of_classes_is_split_by_seed() {
     let files: Vec<String> = (0..20)
         .map(|i| if i < 10 { format!("cat/{i}.png") } else { format!("train/{i}.png") })

@@ -47,15 +47,16 @@ impl FineTuneOptions {
     pub(crate) fn open_cache(&self, ranks: usize) -> Result<Cache> {
         match self.cache {
             CacheKind::None => Ok(Cache::none()),
+            // What is left over is for it, once it is known.
+            CacheKind::Ram if self.memory.is_some() && self.cache_size.is_none() => {
+                Ok(Cache::none())
+            }
             CacheKind::Ram => match (self.cache_size, free_memory()) {
                 (Some(asked), Some(free)) if asked.saturating_mul(ranks.max(1) as u64) > free => {
                     Err(too_large(asked, free / ranks.max(1) as u64, "of memory for each process"))
                 }
                 (Some(asked), _) => Ok(Cache::in_memory(asked)),
-                (None, free) => {
-                    let share = free.map(|free| free / Self::CACHE_SHARE).unwrap_or(UNKNOWN);
-                    Ok(Cache::in_memory(share / ranks.max(1) as u64))
-                }
+                (None, _) => Ok(Cache::in_memory(Self::usual_cache(ranks))),
             },
             CacheKind::Disk => {
                 let folder = match &self.cache_dir {
@@ -70,6 +71,12 @@ impl FineTuneOptions {
                 })
             }
         }
+    }
+
+    /// Bytes of pictures that one of so many ranks keeps in memory when no size is given.
+    pub(crate) fn usual_cache(ranks: usize) -> u64 {
+        let share = free_memory().map_or(UNKNOWN, |free| free / Self::CACHE_SHARE);
+        share / ranks.max(1) as u64
     }
 
     /// What the cache was good for; none where there was nothing to keep.

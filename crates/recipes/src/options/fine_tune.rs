@@ -283,6 +283,10 @@ options! {
         /// <https://arxiv.org/abs/1604.06174>): the same bits from less memory, in more time.
         #[serde(default)]
         grad_checkpointing: bool = false => Place,
+        /// Bytes that the process may take: where it would take more, `grad_checkpointing` is switched on, and then `shards` are raised until it
+        /// does not; no limit when absent. The run remembers what was chosen, and pictures are kept in what is left. Of several ranks, each.
+        #[serde(default)]
+        memory: Option<u64> = None => Place,
         /// Threads of computing and of reading pictures; 0 for all there are.
         threads: usize = 0 => Place,
     }
@@ -322,6 +326,11 @@ impl FineTuneOptions {
         self.head_epochs > 0
             && self.pretrained == Pretrained::Yes
             && self.freeze != Freeze::Backbone
+    }
+
+    /// Whether a range test looks for the learning rate.
+    pub fn tries_rates(&self) -> bool {
+        self.lr_auto && self.lr.is_none()
     }
 
     /// The factor of this request: 10 for a new head over trained layers that was not trained alone first, for it has

@@ -57,7 +57,7 @@ fn tune(
 ) -> Vec<Result<FineTuneReport>> {
     let dataset = pictures();
     on_ranks(ranks, &|rank, group| {
-        begin(group, Some(&dataset), &of(rank), &AtomicBool::new(false), &mut Silent)
+        begin(&group, Some(&dataset), &of(rank), &AtomicBool::new(false), &mut Silent)
     })
 }
 
@@ -119,7 +119,7 @@ fn a_run_of_two_ranks_goes_on_with_one() {
     let dataset = pictures();
     on_ranks(2, &|rank, group| {
         let stop = AtomicBool::new(rank == 1); // before the first step
-        let report = begin(group, Some(&dataset), &options(&stopped), &stop, &mut Silent);
+        let report = begin(&group, Some(&dataset), &options(&stopped), &stop, &mut Silent);
         assert!(report.unwrap().stopped);
     });
     let never = AtomicBool::new(false);
@@ -141,7 +141,7 @@ fn a_run_of_two_ranks_that_rounds_goes_on_with_two_and_not_with_one() {
     let never = AtomicBool::new(false);
     on_ranks(2, &|rank, group| {
         let stop = AtomicBool::new(rank == 1);
-        begin(group, Some(&dataset), &of(&stopped), &stop, &mut Silent).unwrap()
+        begin(&group, Some(&dataset), &of(&stopped), &stop, &mut Silent).unwrap()
     });
     let resume = ResumeOptions::new(&stopped);
     let go_on = |group| go_on(group, Some(&dataset), &resume, Vec::new(), &never, &mut Silent);
@@ -169,7 +169,7 @@ fn ranks_that_were_asked_for_different_things_are_refused_by_name() {
     let fewer = Dataset { train: other.train[1..].to_vec(), ..pictures() };
     let all = on_ranks(2, &|rank, group| {
         let dataset = if rank == 1 { &fewer } else { &other };
-        begin(group, Some(dataset), &options(&out), &AtomicBool::new(false), &mut Silent)
+        begin(&group, Some(dataset), &options(&out), &AtomicBool::new(false), &mut Silent)
     });
     for error in all {
         let words = words(&error.unwrap_err());
@@ -259,7 +259,7 @@ fn a_trace_of_all_ranks_is_written_once() {
     std::thread::scope(|scope| {
         let of = |group: Arc<Group>| {
             let run =
-                || begin(group, Some(&dataset), &options, &AtomicBool::new(false), &mut Silent);
+                || begin(&group, Some(&dataset), &options, &AtomicBool::new(false), &mut Silent);
             run().unwrap()
         };
         let ranks: Vec<_> =

@@ -78,7 +78,7 @@ impl Batches for Growing {
 ///
 /// # Errors
 /// [`Error::Option`] for sizes that do not grow, and for a network that takes pictures of one size alone.
-pub(super) fn min_batch(
+pub(crate) fn min_batch(
     network: &Network,
     input_size: [usize; 2],
     options: &FineTuneOptions,

@@ -1,0 +1,258 @@
+//! How a run is made to fit into an amount of memory.
+//!
+//! Above: `fine_tune`, `find_lr`, `tune_from`. Below: `cost::budget`, `tune::{frozen_network, min_batch}`. Not here: how much a run needs (`cost::budget`).
+//! First gradients are checkpointed, which changes no bit. Then a step is cut into shards, twice as many each time, with the batch as it was:
+//! each has batch statistics of its own. What is left over is for decoded pictures.
+
+use std::collections::BTreeSet;
+
+use taper_data::{Cache, Sample};
+use taper_distributed::Group;
+use taper_engine::Recompute;
+use taper_graph::Graph;
+use taper_layers::{Network, Parameter};
+
+use crate::cost::budget::{self, Cut, Footprint};
+use crate::error::{Error, Result};
+use crate::observer::{Event, MemoryPlan, Observer};
+use crate::options::{CacheKind, FineTuneOptions};
+use crate::setup;
+use crate::task::LOGITS;
+use crate::tune::{frozen_network, min_batch};
+
+use super::PreparedRun;
+use super::network::saying;
+
+/// A cache of fewer bytes is none.
+const SMALLEST_CACHE: u64 = 1 << 20;
+
+/// How a run keeps to its memory.
+struct Fitted {
+    options: FineTuneOptions,
+    /// What is left for decoded pictures, if they are kept in memory and nobody said how many.
+    cache: Option<u64>,
+}
+
+/// Whether a run begins, or goes on with the shards that it has: its bits depend on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begun {
+    Now,
+    Before,
+}
+
+impl PreparedRun<'_> {
+    /// The same run within its [`memory`](FineTuneOptions::memory), and the options that make it so.
+    pub(crate) fn fitted(
+        self,
+        options: &FineTuneOptions,
+        began: (&Group, Begun),
+        observer: &mut dyn Observer,
+    ) -> Result<(Self, FineTuneOptions)> {
+        let Some(limit) = options.memory else { return Ok((self, options.clone())) };
+        let Fitted { options, cache } = fitted((&self, limit), options, began, observer)?;
+        let cache = match cache {
+            Some(0) => Cache::none(),
+            Some(bytes) => Cache::in_memory(bytes),
+            None => self.cache.clone(),
+        };
+        let model = saying(self.model, self.before.clone(), &options);
+        Ok((Self { model, ..self }.keeping(&cache), options))
+    }
+
+    /// The same run at a learning rate, and the options that say so.
+    pub(super) fn at_rate(
+        self,
+        lr: Option<f64>,
+        options: FineTuneOptions,
+    ) -> (FineTuneOptions, Self) {
+        let options = FineTuneOptions { lr, ..options };
+        let model = saying(self.model, self.before.clone(), &options);
+        (options, Self { model, ..self })
+    }
+}
+
+/// The options with which a run keeps to so many bytes, the same on all ranks.
+fn fitted(
+    (run, limit): (&PreparedRun<'_>, u64),
+    options: &FineTuneOptions,
+    (group, begun): (&Group, Begun),
+    observer: &mut dyn Observer,
+) -> Result<Fitted> {
+    let network = frozen_network(&run.model, options)?;
+    let min_batch = min_batch(&network, run.model.preprocess().input_size, options)?;
+    let stages = stages(&network, options)?;
+    drop(network);
+    let footprint = footprint(run, &stages, options, group.size());
+    let most = match begun {
+        Begun::Now => options.batch_size.min(run.dataset.train.len()) / min_batch.max(1),
+        Begun::Before => 0,
+    };
+    let (cut, needed) = choose(&footprint, &cuts(options, most), (group, limit))?;
+    tell(&footprint, cut, [limit, needed], observer)?;
+    let options = FineTuneOptions {
+        shards: cut.shards,
+        grad_checkpointing: cut.recompute == Recompute::Segments,
+        ..options.clone()
+    };
+    let is_open = options.cache == CacheKind::Ram && options.cache_size.is_none();
+    let left = limit.saturating_sub(needed);
+    let cache = is_open.then(|| left.min(FineTuneOptions::usual_cache(group.size())));
+    let cache = cache.map(|bytes| if bytes < SMALLEST_CACHE { 0 } else { bytes });
+    Ok(Fitted { options, cache })
+}
+
+/// What the run holds on one of so many ranks.
+fn footprint<'f>(
+    run: &'f PreparedRun<'_>,
+    stages: &'f [Vec<bool>],
+    options: &'f FineTuneOptions,
+    ranks: usize,
+) -> Footprint<'f> {
+    let samples = || run.dataset.train.iter().chain(&run.dataset.val);
+    let largest = |of: fn(&Sample) -> u64| samples().map(of).max().unwrap_or(0);
+    Footprint {
+        graph: run.model.graph(),
+        outputs: &[LOGITS],
+        stages,
+        size: run.model.preprocess().input_size,
+        options,
+        ranks,
+        largest: [largest(Sample::encoded_bytes), largest(Sample::decoded_bytes)],
+        pictures: samples().count(),
+        besides: besides(run, options),
+    }
+}
+
+/// What is trained at the same time: of a network that is unfrozen part by part, each stage has a plan of its own.
+fn stages(network: &Network, options: &FineTuneOptions) -> Result<Vec<Vec<bool>>> {
+    let trained = |is_held: &dyn Fn(&str) -> bool| -> Vec<bool> {
+        let is_trained = |param: &Parameter| param.is_trained() && !is_held(&param.name);
+        network.params().iter().map(is_trained).collect()
+    };
+    let Some(every) = options.unfreeze_every else { return Ok(vec![trained(&|_| false)]) };
+    let parts = taper_transfer::parts_from_the_end(network.graph());
+    let parts = parts.map_err(|source| Error::Transfer { source })?;
+    let last = (options.epochs.saturating_sub(1) / every.max(1)).min(parts.len());
+    let of = |stage: usize| {
+        let held: BTreeSet<&str> =
+            parts.iter().skip(stage + 1).flatten().map(String::as_str).collect();
+        trained(&|name| held.contains(name))
+    };
+    let mut stages: Vec<Vec<bool>> = (0..=last).map(of).collect();
+    stages.dedup();
+    stages.retain(|trained| trained.contains(&true));
+    Ok(stages)
+}
+
+/// What can be done about a step, in the order in which it is tried.
+fn cuts(options: &FineTuneOptions, most: usize) -> Vec<Cut> {
+    let (batch, shards) = (options.batch_size, options.shards.max(1));
+    let asked = Cut { batch, shards, recompute: setup::recompute(options) };
+    let mut cuts = vec![asked, Cut { recompute: Recompute::Segments, ..asked }];
+    // Shards that share statistics are held together, and of those that train alone each is one more network.
+    let may_cut = !options.sync_bn && options.sync_every == 1;
+    let mut more = shards.saturating_mul(2);
+    while may_cut && more <= most {
+        cuts.push(Cut { shards: more, ..asked });
+        cuts.push(Cut { shards: more, recompute: Recompute::Segments, ..asked });
+        more = more.saturating_mul(2);
+    }
+    cuts.dedup();
+    cuts
+}
+
+/// The first cut that fits on every rank, and what it needs on this one.
+fn choose(
+    footprint: &Footprint<'_>,
+    cuts: &[Cut],
+    (group, limit): (&Group, u64),
+) -> Result<(Cut, u64)> {
+    let mut needed = Vec::with_capacity(cuts.len());
+    for cut in cuts {
+        needed.push(footprint.bytes(*cut)?);
+        // The first that fits here is enough for one rank.
+        if group.is_alone() && needed.last().is_some_and(|&bytes| bytes <= limit) {
+            break;
+        }
+    }
+    // Ranks may have other numbers of threads, and with them need more or less.
+    let told = needed.iter().flat_map(|bytes| bytes.to_le_bytes()).collect();
+    let told = group.all_gather(told)?;
+    let most = |at: usize| {
+        let of_rank = |bytes: &Vec<u8>| bytes.as_chunks::<8>().0.get(at).copied();
+        let of_ranks = told.iter().filter_map(of_rank).map(u64::from_le_bytes);
+        of_ranks.max().unwrap_or(u64::MAX)
+    };
+    let fits = (0..needed.len()).find(|&at| most(at) <= limit);
+    match fits {
+        Some(at) => Ok((cuts[at], needed[at])),
+        None => {
+            let least = (0..needed.len()).map(most).min().unwrap_or(u64::MAX);
+            Err(too_little(footprint, limit, least))
+        }
+    }
+}
+
+fn too_little(footprint: &Footprint<'_>, limit: u64, least: u64) -> Error {
+    let mib = |bytes: u64| format!("{}MiB", bytes.div_ceil(1 << 20));
+    let (options, [h, w]) = (footprint.options, footprint.size);
+    let (batch_size, tries) = (options.batch_size, options.tries_rates());
+    let rate = if tries { ", or a rate that is given," } else { "" };
+    let expected = format!(
+        "{} or more: less than that holds no step of {batch_size} pictures of {h}x{w} pixels, however it is cut; a smaller `batch_size`, \
+         `image_size` or network{rate}, or more of it frozen, needs less",
+        mib(least)
+    );
+    Error::option("memory", &mib(limit), expected)
+}
+
+fn tell(
+    footprint: &Footprint<'_>,
+    cut: Cut,
+    [limit, needed]: [u64; 2],
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let recomputed = match (cut.recompute, footprint.stages.last()) {
+        (Recompute::Segments, Some(trained)) => {
+            let (memory, _) = footprint.step(trained, cut)?;
+            let passes = 3 * macs(footprint.graph, footprint.size)?;
+            let images = cut.batch.div_ceil(cut.shards).max(1) as f64;
+            Some(memory.recomputed.0 as f64 / (images * passes as f64).max(1.0))
+        }
+        (Recompute::Nothing | Recompute::Segments, _) => None,
+    };
+    let (batch, shards) = (cut.batch, cut.shards);
+    observer.on_event(&Event::Memory(&MemoryPlan { limit, needed, batch, shards, recomputed }));
+    Ok(())
+}
+
+/// Bytes of what the run holds beside its network: the teacher with its session, pictures, and a cache of a size that was asked for.
+fn besides(run: &PreparedRun<'_>, options: &FineTuneOptions) -> u64 {
+    let mut bytes = match options.cache {
+        CacheKind::Ram => options.cache_size.unwrap_or(0),
+        CacheKind::None | CacheKind::Disk => 0,
+    };
+    for sample in run.dataset.train.iter().chain(&run.dataset.val) {
+        bytes = bytes.saturating_add(sample.held_bytes());
+    }
+    let Some(teacher) = &run.kept.teacher else { return bytes };
+    // It sees the student's pictures, and before that those without labels as its own file says.
+    let mut session = 0;
+    for [h, w] in [run.model.preprocess().input_size, teacher.preprocess().input_size] {
+        let (shape, threads) = ([options.batch_size, h, w], budget::threads(options));
+        let memory = taper_cost::inference_memory(teacher.graph(), &[LOGITS], shape, threads);
+        // A teacher that does not take the student's pictures is refused when it comes to teach.
+        let Ok(memory) = memory else { continue };
+        let weights = memory.params.0.saturating_mul(3);
+        session = session.max(memory.arena.0 + 2 * memory.images.0 + weights);
+    }
+    bytes.saturating_add(session)
+}
+
+fn macs(graph: &Graph, [h, w]: [usize; 2]) -> Result<u64> {
+    let macs = taper_cost::macs(graph, h, w).map_err(|source| Error::Cost { source })?;
+    Ok(macs.0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,49 @@
+//! The network that training begins with, and what its file says of how it came to be.
+//!
+//! Above: `fine_tune`. Below: `taper_transfer`, `tune::same_classes`. Not here: where the model comes from (`source`).
+
+use taper_data::Dataset;
+use taper_model::Model;
+
+use crate::error::{Error, Result};
+use crate::options::FineTuneOptions;
+use crate::setup;
+use crate::tune::same_classes;
+
+/// What becomes of a model's head.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Head {
+    New,
+    Kept,
+}
+
+/// The network that training begins with: with the asked input size, and with a new head or one of the same classes.
+pub(super) fn prepare(
+    model: Model,
+    head: Head,
+    dataset: &Dataset,
+    options: &FineTuneOptions,
+) -> Result<Model> {
+    let model = setup::at_size(model, options.image_size)?;
+    let classes = &dataset.classes;
+    let model = match head {
+        Head::New => taper_transfer::replace_head(&model, classes, options.seed),
+        Head::Kept => same_classes("model", &model, dataset).map(|()| Ok(model))?,
+    };
+    model.map_err(|source| Error::Transfer { source })
+}
+
+/// The same with a line that says how it is trained, after what was said `before`.
+pub(super) fn saying(model: Model, before: Option<String>, options: &FineTuneOptions) -> Model {
+    let size = model.preprocess().input_size[0];
+    let options = &FineTuneOptions { image_size: Some(size), ..options.clone() };
+    let mut provenance = model.provenance().clone();
+    provenance.training = Some(training(before, options));
+    model.with_provenance(provenance)
+}
+
+/// How the model is trained, in one line, after what was said before.
+fn training(before: Option<String>, options: &FineTuneOptions) -> String {
+    let before = before.map_or_else(String::new, |before| format!("{before}; "));
+    format!("{before}fine-tuned with {}", options.recipe())
+}
