@@ -161,7 +161,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "F", allow_negative_numbers = true)]
     max_minutes: Option<f64>,
     /// Pick a network, a size of pictures and epochs that fit into so many minutes on this machine, where they are not given
-    #[arg(long, value_name = "F", allow_negative_numbers = true, conflicts_with_all = ["epochs", "max_minutes", "splits", "folds"])]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, conflicts_with_all = ["epochs", "max_minutes", "splits", "folds", "find_lr"])]
     minutes: Option<f64>,
     /// Evaluate and save an exponential moving average of the weights, which keeps this share of itself a step; 0.999 is usual [default: none]
     #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
@@ -295,7 +295,7 @@ pub(crate) fn run(flags: Flags, matches: &ArgMatches) -> Result<ExitCode> {
         None => {
             let minutes = flags.minutes;
             let options = flags.into_options(matches, &output);
-            let options = minutes::fitted(minutes, options, matches, &output)?;
+            let options = minutes::fitted(minutes, options, (matches, &output), &group)?;
             taper_recipes::fine_tune_on_ranks(group.clone(), &options, &stop, &mut progress)
         }
     };

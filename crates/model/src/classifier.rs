@@ -128,11 +128,11 @@ pub fn set_class(model: &Model, class: usize, weight: &[f32], bias: f32) -> Resu
     model.clone().with_tensors(tensors)
 }
 
-/// How long the weights of a class are, on average over all classes, in the logits.
+/// How long the weights of a class are in the logits, on average over some classes; zero of none.
 ///
 /// # Errors
 /// [`Error::NoClassifier`] if the logits are no linear layer and no sum of some.
-pub fn class_norm(model: &Model) -> Result<f64> {
+pub fn class_norm(model: &Model, of: &[usize]) -> Result<f64> {
     let mut sum: Vec<f64> = Vec::new();
     let (mut classes, graph) = (1, model.graph());
     for (id, gain) in gains(graph)? {
@@ -142,10 +142,11 @@ pub fn class_norm(model: &Model) -> Result<f64> {
         sum.resize(tensor.data.len(), 0.0);
         sum.iter_mut().zip(&tensor.data).for_each(|(sum, x)| *sum += gain * f64::from(*x));
     }
-    let rows = sum.chunks(sum.len().div_ceil(classes).max(1));
-    let norms: f64 = rows.map(|row| row.iter().map(|x| x * x).sum::<f64>().sqrt()).sum();
+    let rows: Vec<&[f64]> = sum.chunks(sum.len().div_ceil(classes).max(1)).collect();
+    let norms = of.iter().filter_map(|&class| rows.get(class));
+    let norms = norms.map(|row| row.iter().map(|x| x * x).sum::<f64>().sqrt());
     #[expect(clippy::cast_precision_loss, reason = "classes stay far below 2^53")]
-    Ok(norms / classes as f64)
+    Ok(norms.sum::<f64>() / of.len().max(1) as f64)
 }
 
 fn params_of_classifiers(graph: &Graph) -> Result<Vec<usize>> {

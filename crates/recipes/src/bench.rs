@@ -47,6 +47,11 @@ const LR: f64 = 1e-6;
 /// # Ok::<(), taper_recipes::Error>(())
 /// ```
 pub fn bench(options: &BenchOptions) -> Result<BenchReport> {
+    bench_of(options, &FineTuneOptions::default())
+}
+
+/// [`bench()`] of the training steps of a recipe: its optimizer, and what it freezes.
+pub(crate) fn bench_of(options: &BenchOptions, recipe: &FineTuneOptions) -> Result<BenchReport> {
     options.check()?;
     let source = ModelSource::resolve(&options.model)?;
     let model = match source.load_here()? {
@@ -54,7 +59,7 @@ pub fn bench(options: &BenchOptions) -> Result<BenchReport> {
         None => source.random(0)?,
     };
     let size = options.image_size.map_or(model.preprocess().input_size, |size| [size; 2]);
-    let (spread, runs) = measure(&model, size, options)?;
+    let (spread, runs) = measure_of(&model, size, options, recipe)?;
     Ok(BenchReport {
         median_ms: spread.median,
         p10_ms: spread.p10,
@@ -72,13 +77,22 @@ pub fn bench(options: &BenchOptions) -> Result<BenchReport> {
 /// Milliseconds of batches of images of `size`, and how many were run.
 pub(crate) fn measure(
     model: &Model,
+    size: [usize; 2],
+    options: &BenchOptions,
+) -> Result<(Spread, usize)> {
+    measure_of(model, size, options, &FineTuneOptions::default())
+}
+
+fn measure_of(
+    model: &Model,
     [h, w]: [usize; 2],
     options: &BenchOptions,
+    recipe: &FineTuneOptions,
 ) -> Result<(Spread, usize)> {
     let shape = [options.batch, h, w];
     let ms = match options.mode {
         BenchMode::Infer => infer(model, shape, options)?,
-        BenchMode::Train => train(model, shape, options)?,
+        BenchMode::Train => train(model, shape, options, recipe)?,
     };
     let spread = Spread::of(&ms).ok_or_else(|| Error::option("seconds", &0, "positive"))?;
     Ok((spread, ms.len()))
@@ -96,9 +110,13 @@ fn infer(model: &Model, shape: [usize; 3], options: &BenchOptions) -> Result<Vec
     })
 }
 
-fn train(model: &Model, shape: [usize; 3], options: &BenchOptions) -> Result<Vec<f64>> {
-    let recipe = FineTuneOptions::default();
-    let mut training = Training::new(model, shape, options.threads, &recipe)?;
+fn train(
+    model: &Model,
+    shape: [usize; 3],
+    options: &BenchOptions,
+    recipe: &FineTuneOptions,
+) -> Result<Vec<f64>> {
+    let mut training = Training::new(model, shape, options.threads, recipe)?;
     repeat(options.seconds, || training.step())
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use taper_data::folder::Options;
 use taper_data::table::Table;
-use taper_data::{Cache, Dataset, Source, TargetKind, sample_set};
+use taper_data::{Cache, Check, Dataset, Source, TargetKind, sample_set};
 use taper_model::{Model, Task};
 
 use crate::error::{Error, Result};
@@ -18,15 +18,23 @@ use crate::setup::data;
 
 /// The pictures to train with, kept in a cache.
 pub(crate) fn to_train(options: &FineTuneOptions, cache: &Cache) -> Result<Dataset> {
+    open(options, Options { cache: cache.clone(), ..Options::default() })
+}
+
+/// The pictures to train with, to be counted: none is decoded.
+pub(crate) fn to_count(options: &FineTuneOptions) -> Result<Dataset> {
+    open(options, Options { check: Check::Headers, ..Options::default() })
+}
+
+fn open(options: &FineTuneOptions, reading: Options) -> Result<Dataset> {
     let reading = Options {
         val_fraction: options.val_fraction,
         seed: options.seed,
         strict: options.strict,
         threads: options.threads,
-        cache: cache.clone(),
         // To what is kept, one class can be added.
         least_classes: if options.keep { 1 } else { 2 },
-        ..Options::default()
+        ..reading
     };
     let (table, root) =
         table(options.data.as_deref(), options.table.as_deref(), &options.columns())?;

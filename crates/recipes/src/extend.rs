@@ -1,22 +1,24 @@
 //! Classes that a model knows and classes of new pictures in one model: which rows of the head stay, where new ones begin.
 //!
-//! Above: `fine_tune`. Below: `taper_transfer::{Features, imprint}`, `taper_model::carry_classifier`, `setup`. Not here: training what comes of it (`tune`).
+//! Above: `fine_tune`. Below: `features`, `taper_transfer::imprint`, `taper_model::carry_classifier`, `setup`. Not here: training what comes of it (`tune`).
 //! Only a model file has classes to keep; a network of the zoo begins with a new head.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use taper_data::{Dataset, Sample, TargetKind};
+use taper_data::{Dataset, Skipped, TargetKind};
 use taper_model::{Model, Task, carry_classifier};
 use taper_train::{DataParallel, RunFolder};
-use taper_transfer::{Features, imprint, mean_features, usual_features};
+use taper_transfer::{imprint, mean_features, usual_features};
 
+use crate::data::{self, SkippedFiles};
 use crate::error::{Error, Result};
 use crate::evaluate::{judge, listed};
+use crate::features::{Batching, Embedded, embedded};
 use crate::observer::{Event, Observer};
 use crate::options::{EvaluateOptions, FineTuneOptions, Pretrained};
 use crate::report::FineTuneReport;
-use crate::run::{Run, RunConfig, fingerprint};
+use crate::run::{Kept, Run, RunConfig, fingerprint};
 use crate::{setup, source};
 
 /// Pictures of a class that its weights are made of, at most: the mean of so many is known well enough.
@@ -26,8 +28,18 @@ const PICTURES: usize = 64;
 pub(crate) struct Extended {
     /// Its classes are those of the data set, or, with old ones that are kept, those and these.
     pub(crate) model: Model,
-    /// Whether there are old classes without pictures, so that nothing can be trained without losing them.
+    /// Whether there are no old classes without pictures, so that training loses none.
     pub(crate) is_whole: bool,
+    /// Pictures that the new classes could not be made of.
+    pub(crate) skipped: Vec<Skipped>,
+}
+
+impl Extended {
+    /// What training begins with; the run's folder is to keep it.
+    pub(crate) fn begin(self, kept: Kept) -> (Model, Kept) {
+        let start = Some(self.model.clone());
+        (self.model, Kept { start, ..kept })
+    }
 }
 
 /// How the classes of a model and of pictures meet.
@@ -64,7 +76,8 @@ impl Meeting {
 /// The model with a head for the classes of the pictures, if it is a file that knows some of them, or is to keep what it knows.
 ///
 /// # Errors
-/// [`Error::Option`] for `keep` of a model without classes.
+/// [`Error::Option`] for `keep` of a model without classes, and with options of a training that there is none of; [`Error::Data`] for a new class of
+/// which no picture can be read.
 pub(crate) fn extend(
     model: &Model,
     dataset: &Dataset,
@@ -81,6 +94,9 @@ pub(crate) fn extend(
     };
     let Meeting { classes, added, missing } = &meeting;
     let is_whole = !options.keep || missing.is_empty();
+    if !is_whole {
+        check_untrained(options)?;
+    }
     tell(&meeting, is_whole, observer);
     let model = &setup::at_size(model.clone(), options.image_size)?;
     let mut new = carry_classifier(model, classes, options.seed).map_err(setup::model)?;
@@ -92,26 +108,31 @@ pub(crate) fn extend(
         })?),
         true => None,
     };
-    let of_classes = match added.is_empty() {
-        true => Vec::new(),
-        false => features(model, dataset, options, stop, observer)?,
+    let OfClasses { features, width, skipped } = match added.is_empty() {
+        true => OfClasses::default(),
+        false => of_classes(model, dataset, options, stop, observer)?,
     };
     let old: Vec<usize> =
         (0..classes.len()).filter(|&class| !added.contains(&classes[class])).collect();
-    for (class, name) in classes.iter().enumerate().filter(|(_, name)| added.contains(name)) {
-        let Some(at) = dataset.classes.iter().position(|it| it == name) else { continue };
-        let Some((features, c)) = of_classes.get(at).filter(|(features, _)| !features.is_empty())
-        else {
-            continue;
-        };
+    for (at, name) in dataset.classes.iter().enumerate().filter(|(_, name)| added.contains(name)) {
+        let Some(class) = classes.iter().position(|it| it == name) else { continue };
+        if features[at].is_empty() {
+            return Err(setup::data(taper_data::Error::EmptyClass {
+                path: options.data.clone().unwrap_or_default(),
+                class: name.clone(),
+                skipped: skipped.len(),
+                first: skipped.first().cloned().map(Box::new),
+            }));
+        }
         let others = others.clone().unwrap_or_else(|| {
-            let means = of_classes.iter().zip(0..).filter(|(_, other)| *other != at);
-            let means = means.flat_map(|((features, c), _)| mean_features(features, *c));
-            mean_features(&means.collect::<Vec<f32>>(), *c)
+            let means =
+                features.iter().enumerate().filter(|(other, it)| *other != at && !it.is_empty());
+            let means = means.flat_map(|(_, features)| mean_features(features, width));
+            mean_features(&means.collect::<Vec<f32>>(), width)
         });
-        new = imprint(&new, class, features, &others, &old).map_err(transfer)?;
+        new = imprint(&new, class, &features[at], &others, &old).map_err(transfer)?;
     }
-    Ok(Some(Extended { model: new, is_whole }))
+    Ok(Some(Extended { model: new, is_whole, skipped }))
 }
 
 /// Says which classes stay, come and go.
@@ -135,44 +156,63 @@ fn tell(Meeting { added, missing, .. }: &Meeting, is_whole: bool, observer: &mut
     }
 }
 
-/// By class of the data set, the features of its first training pictures that can be read, and how long one is.
-fn features(
+/// Features by class of the data set.
+#[derive(Default)]
+struct OfClasses {
+    /// Those of a class row by row, each of `width` numbers.
+    features: Vec<Vec<f32>>,
+    width: usize,
+    skipped: Vec<Skipped>,
+}
+
+/// The features of the first training pictures of each class that can be read.
+fn of_classes(
     model: &Model,
     dataset: &Dataset,
     options: &FineTuneOptions,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
-) -> Result<Vec<(Vec<f32>, usize)>> {
-    let transfer = |source| Error::Transfer { source };
-    let of_class = |class: u32| -> Vec<Sample> {
-        let samples = dataset.train.iter().filter(|sample| sample.class() == Some(class));
-        samples.take(PICTURES).cloned().collect()
+) -> Result<OfClasses> {
+    let mut counts = vec![0; dataset.classes.len()];
+    let mut is_among_first = |class: u32| {
+        let count = counts.get_mut(class as usize)?;
+        *count += 1;
+        (*count <= PICTURES).then_some(())
     };
-    let n = u32::try_from(dataset.classes.len()).unwrap_or(u32::MAX);
-    let total = (0..n).map(|class| of_class(class).len()).sum();
-    let (mut done, mut all) = (0, Vec::new());
-    for class in 0..n {
-        let transform = setup::eval_transform(model.preprocess())?;
-        let loader = setup::loader(&of_class(class), transform, options)?;
-        let mut features = Features::new(model, options.threads).map_err(transfer)?;
-        let mut count = 0;
-        for batch in loader.epoch(0, 0) {
-            let batch = batch.map_err(setup::data)?;
-            if stop.load(Ordering::Relaxed) {
-                return Err(Error::Stopped);
-            }
-            if !batch.indices.is_empty() {
-                features.extend(&batch.xs, batch.shape).map_err(transfer)?;
-            }
-            count += batch.indices.len();
-            done += batch.indices.len();
-            observer.on_event(&Event::Caching { done, total });
+    let samples =
+        dataset.train.iter().filter(|it| it.class().and_then(&mut is_among_first).is_some());
+    let samples: Vec<_> = samples.cloned().collect();
+    let batching = Batching { batch_size: options.batch_size, threads: options.threads };
+    let Embedded { vectors, width, indices, skipped } =
+        embedded(model, &samples, batching, stop, observer)?;
+    let mut features = vec![Vec::new(); dataset.classes.len()];
+    for (&index, row) in indices.iter().zip(vectors.chunks_exact(width.max(1))) {
+        if let Some(of_class) = samples[index].class().and_then(|it| features.get_mut(it as usize))
+        {
+            of_class.extend_from_slice(row);
         }
-        let features = features.finish();
-        let c = features.len() / count.max(1);
-        all.push((features, c));
     }
-    Ok(all)
+    Ok(OfClasses { features, width, skipped })
+}
+
+/// Refuses what would change a training, where there is none: it would be dropped without a word.
+fn check_untrained(options: &FineTuneOptions) -> Result<()> {
+    let FineTuneOptions { teacher, unlabelled, ema, max_minutes, lr_auto, .. } = options;
+    let asked: [(&'static str, Option<String>); 5] = [
+        ("teacher", teacher.clone()),
+        ("unlabelled", unlabelled.as_ref().map(|it| it.display().to_string())),
+        ("ema", ema.map(|it| it.to_string())),
+        ("max_minutes", max_minutes.map(|it| it.to_string())),
+        ("lr", lr_auto.then(|| "auto".to_owned())),
+    ];
+    match asked.into_iter().find_map(|(field, value)| Some((field, value?))) {
+        Some((field, value)) => Err(Error::option(
+            field,
+            &value,
+            "absent where `keep` keeps classes without pictures: nothing is trained then",
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Ends a run that trains nothing: writes the model, and says how it names the held-out pictures.
@@ -180,7 +220,7 @@ fn features(
 /// # Errors
 /// [`Error::Option`] on several ranks, which would all do the same.
 pub(crate) fn finish(
-    (model, dataset, folder): (Model, &Dataset, RunFolder),
+    (extended, dataset, folder): (Extended, &Dataset, RunFolder),
     parallel: &DataParallel,
     options: &FineTuneOptions,
     observer: &mut dyn Observer,
@@ -190,6 +230,10 @@ pub(crate) fn finish(
         let expected = "false on several ranks: nothing is trained that they could share";
         return Err(Error::option("keep", &true, expected));
     }
+    let Extended { model, skipped: gone, .. } = extended;
+    let mut skipped =
+        SkippedFiles::new(data::root(options.data.as_deref(), options.table.as_deref()));
+    skipped.tell(&gone, observer);
     let mut provenance = model.provenance().clone();
     let before = provenance.training.take().map_or_else(String::new, |it| format!("{it}; "));
     provenance.training =
@@ -200,8 +244,9 @@ pub(crate) fn finish(
         format!("{:016x}", dataset.fingerprint()),
         fingerprint(&model),
     );
+    // The model first: whoever is ended between both leaves a model, and no run that could not be gone on with.
+    model.save(folder.model()).map_err(setup::model)?;
     let run = Run::begin(folder, config)?;
-    model.save(run.folder.model()).map_err(setup::model)?;
     let judged = EvaluateOptions {
         data: options.data.clone().unwrap_or_default(),
         batch_size: options.batch_size,
@@ -209,6 +254,8 @@ pub(crate) fn finish(
         ..EvaluateOptions::of_model("")
     };
     let report = judge(dataset, &model, &judged, observer, started)?;
+    let mut skipped = skipped.into_files();
+    skipped.extend(report.skipped_files);
     Ok(FineTuneReport {
         task: report.task,
         val_top1: report.top1,
@@ -217,8 +264,8 @@ pub(crate) fn finish(
         best_val_scores: report.scores,
         val_loss: Some(report.loss),
         val_images: Some(report.images),
-        skipped: report.skipped_files.len(),
-        skipped_files: report.skipped_files,
+        skipped: skipped.len(),
+        skipped_files: skipped,
         epochs: 0,
         seconds: started.elapsed().as_secs_f64(),
         images_per_second: 0.0,

@@ -16,6 +16,7 @@ use taper_train::{DataParallel, LrRange};
 
 use crate::cost::page;
 use crate::error::{Error, Result};
+use crate::extend;
 use crate::fine_tune::{Begun, PreparedRun};
 use crate::inputs::{inputs, teacher};
 use crate::observer::{Event, Observer, Silent};
@@ -115,12 +116,21 @@ fn look(
     let kept = Kept { teacher: teacher(&options, stop, observer)?, ..Kept::default() };
     let cache = options.open_cache(1)?;
     let (model, dataset) = inputs(dataset, &kept, &cache, stop, &options, observer)?;
+    let (model, kept) = match extend::extend(&model, &dataset, &options, stop, observer)? {
+        Some(extended) if !extended.is_whole => {
+            let expected = "false where a rate is looked for: classes without pictures are kept, and nothing is trained";
+            return Err(Error::option("keep", &true, expected));
+        }
+        Some(extended) => extended.begin(kept),
+        None => (model, kept),
+    };
     let (options, cache) = match options.memory {
         None => (options, cache),
         Some(_) => {
             let options = FineTuneOptions { lr_auto: true, shards: 1, ..options };
             let begins = (model.clone(), dataset.clone(), kept.clone());
-            let prepared = PreparedRun::with(begins.0, begins.1, begins.2, &options, &mut Silent)?;
+            let prepared =
+                PreparedRun::with(begins.0, begins.1, begins.2, &options, stop, &mut Silent)?;
             let prepared = prepared.keeping(&cache);
             let alone = (&Group::alone(), Begun::Before); // steps stay whole
             let (prepared, fitted) = prepared.fitted(&options, alone, observer)?;
@@ -175,7 +185,7 @@ fn search(
         ..options.clone()
     };
     let parallel = ranks::share(Group::alone().into(), alone)?;
-    let prepared = PreparedRun::with(model, dataset, kept, alone, &mut Silent)?;
+    let prepared = PreparedRun::with(model, dataset, kept, alone, stop, &mut Silent)?;
     let range = Tune::new(prepared, alone, &parallel)?.lr_range(stop, observer)?;
     Ok(LrReport::of(&range.ok_or(Error::Stopped)?, alone))
 }

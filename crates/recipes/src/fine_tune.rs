@@ -14,11 +14,11 @@ use std::time::Instant;
 use taper_data::{Cache, Dataset};
 use taper_distributed::Group;
 use taper_model::Model;
-use taper_train::{DataParallel, StepHook};
+use taper_train::{DataParallel, Start, StepHook};
 
 use crate::data::{self, SkippedFiles};
 use crate::error::{Error, Result};
-use crate::extend::{self, Extended};
+use crate::extend;
 use crate::find_lr;
 use crate::inputs::{inputs, teacher};
 use crate::observer::{Observer, Silent};
@@ -27,7 +27,7 @@ use crate::ranks;
 use crate::report::FineTuneReport;
 use crate::run::{Kept, Run, RunConfig, fingerprint};
 use crate::tune::{Tune, same_classes};
-use crate::unlabelled;
+use crate::unlabelled::{self, Unlabelled};
 pub(crate) use fitting::Begun;
 use network::{Head, prepare, saying};
 
@@ -216,17 +216,14 @@ pub(crate) fn begin(
         let (model, dataset) = inputs(dataset, &kept, &cache, stop, options, observer)?;
         let (model, kept) = match extend::extend(&model, &dataset, options, stop, observer)? {
             Some(extended) if !extended.is_whole => {
-                let parts = (extended.model, &dataset, folder);
+                let parts = (extended, &dataset, folder);
                 return extend::finish(parts, parallel, options, observer, started);
             }
-            Some(Extended { model, .. }) => {
-                let start = Some(model.clone());
-                (model, Kept { start, ..kept })
-            }
+            Some(extended) => extended.begin(kept),
             None => (model, kept),
         };
         let begins = options.tries_rates().then(|| (model.clone(), dataset.clone(), kept.clone()));
-        let prepared = PreparedRun::with(model, dataset, kept, options, observer)?;
+        let prepared = PreparedRun::with(model, dataset, kept, options, stop, observer)?;
         let prepared = prepared.keeping(&cache);
         prepared.agree(parallel)?;
         let (prepared, options) = prepared.fitted(options, (group, Begun::Now), observer)?;
@@ -318,6 +315,12 @@ pub(crate) fn go_on(
 fn reopened(options: &ResumeOptions) -> Result<(Run, FineTuneOptions)> {
     let run = Run::open(&options.run)?;
     let mut asked = run.config.options.clone();
+    if asked.keep && run.start == Start::Fresh && run.folder.model().is_file() {
+        let reason =
+            "it has made a model of classes without training: there is nothing to go on with"
+                .to_owned();
+        return Err(Error::NoRun { path: options.run.clone(), reason });
+    }
     if options.data.is_some() {
         asked.data.clone_from(&options.data);
     }
@@ -353,7 +356,7 @@ pub(crate) struct PreparedRun<'a> {
     pub(crate) skipped: SkippedFiles<'a>,
     /// What keeps its pictures.
     pub(crate) cache: Cache,
-    /// Fingerprint of the pictures, before the teacher said anything of those without labels.
+    /// Fingerprint of the pictures, those without labels too, before the teacher said anything of them.
     data_print: String,
     /// Fingerprint of the model before it got a new head.
     model_print: String,
@@ -371,7 +374,7 @@ impl<'a> PreparedRun<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Self> {
         let (model, dataset) = inputs(dataset, &kept, cache, stop, options, observer)?;
-        let prepared = PreparedRun::with(model, dataset, kept, options, observer)?;
+        let prepared = PreparedRun::with(model, dataset, kept, options, stop, observer)?;
         Ok(prepared.keeping(cache))
     }
 
@@ -386,10 +389,14 @@ impl<'a> PreparedRun<'a> {
         dataset: Dataset,
         kept: Kept,
         options: &'a FineTuneOptions,
+        stop: &AtomicBool,
         observer: &mut dyn Observer,
     ) -> Result<Self> {
-        let (data_print, model_print) =
-            (format!("{:016x}", dataset.fingerprint()), fingerprint(&model));
+        let unlabelled = Unlabelled::find(&dataset, options, observer)?;
+        let print = unlabelled
+            .as_ref()
+            .map_or_else(|| dataset.fingerprint(), |it| it.fingerprint(&dataset));
+        let (data_print, model_print) = (format!("{print:016x}"), fingerprint(&model));
         let mut skipped =
             SkippedFiles::new(data::root(options.data.as_deref(), options.table.as_deref()));
         skipped.tell(&dataset.skipped, observer);
@@ -401,7 +408,12 @@ impl<'a> PreparedRun<'a> {
             same_classes("teacher", teacher, &dataset)?;
         }
         let model = prepare(model, head, &dataset, options)?;
-        let dataset = unlabelled::taught(dataset, kept.teacher.as_ref(), options, observer)?;
+        let dataset = match (unlabelled, &kept.teacher) {
+            (Some(unlabelled), Some(teacher)) => {
+                unlabelled::taught(dataset, unlabelled, teacher, options, stop, observer)?
+            }
+            _ => dataset,
+        };
         skipped.tell(&dataset.skipped, observer);
         let before = model.provenance().training.clone();
         let model = saying(model, before.clone(), options);

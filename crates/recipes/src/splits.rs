@@ -122,6 +122,15 @@ pub fn fine_tune_splits(
     observer: &mut dyn Observer,
 ) -> Result<SplitsReport> {
     options.check()?;
+    if options.keep {
+        let expected =
+            "false with several splits: what is made of classes without training is judged by one";
+        return Err(Error::option("keep", &true, expected));
+    }
+    if let Some(minutes) = options.max_minutes {
+        let expected = "absent with several splits: one that ends early is none of the recipe's";
+        return Err(Error::option("max_minutes", &minutes, expected));
+    }
     let (Splits::Folds(n) | Splits::Random(n)) = splits;
     at_least(if matches!(splits, Splits::Folds(_)) { "folds" } else { "splits" }, n, 2)?;
     let folder = run::vacant_for("splits", options.out.as_deref())?.path().to_path_buf();

@@ -26,7 +26,6 @@ use taper_train::{
     Batches, Checkpoint, DataParallel, Fit, Limits, Outcome, Review, RunFolder, Settings, Start,
     StepHook, Teacher,
 };
-use taper_transfer::Freeze;
 
 use crate::confidence::Calibrated;
 use crate::data;
@@ -35,7 +34,7 @@ use crate::event_file::EventFiles;
 use crate::fine_tune::PreparedRun;
 use crate::groups;
 use crate::observer::{Event, Observer, RunPlan};
-use crate::options::{Augment, FineTuneOptions, Norms, Sampling};
+use crate::options::{FineTuneOptions, Norms};
 use crate::ranks;
 use crate::relay::Relay;
 use crate::report::FineTuneReport;
@@ -154,12 +153,7 @@ impl<'a> Tune<'a> {
 
     /// Whether the frozen backbone's outputs are all that steps need: a teacher sees pictures, and hooks know the whole network.
     fn sees_features(&self, besides: &Besides<'_>) -> bool {
-        self.options.freeze == Freeze::Backbone
-            && self.options.augment == Augment::None
-            && !self.options.mixes()
-            && self.options.sampling == Sampling::Shuffle
-            && self.options.image_size_from.is_none()
-            && besides.is_empty()
+        self.options.may_see_features() && besides.is_empty()
     }
 
     /// Every step sees pictures; nothing if stopped before the first step.

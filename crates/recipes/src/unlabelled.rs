@@ -5,7 +5,8 @@
 //! <https://arxiv.org/abs/1911.04252>: the teacher sees pictures as they are, the student sees them changed.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use taper_data::folder::list_pictures;
 use taper_data::{Array, Dataset, Sample, Skipped, Target, TargetKind};
@@ -18,20 +19,57 @@ use crate::options::FineTuneOptions;
 use crate::setup;
 use crate::task::LOGITS;
 
-/// The data set with the pictures of the folder `unlabelled` besides those to train with, all with probabilities of classes: whole ones of
-/// classes that are known, and otherwise the teacher's.
+/// Pictures without labels, before anybody has said anything of them.
+pub(crate) struct Unlabelled {
+    samples: Vec<Sample>,
+    skipped: Vec<Skipped>,
+}
+
+impl Unlabelled {
+    /// Those of the folder `unlabelled`, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Option`] where pictures have no classes; [`Error::Data`] if there are none, and with `strict` if a file is none.
+    pub(crate) fn find(
+        dataset: &Dataset,
+        options: &FineTuneOptions,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Self>> {
+        let Some(folder) = &options.unlabelled else { return Ok(None) };
+        if dataset.kind() != TargetKind::Class {
+            let expected = "absent where pictures have no classes";
+            return Err(Error::option("unlabelled", &folder.display(), expected));
+        }
+        let (samples, skipped) = pictures(folder, observer)?;
+        if let (true, Some(first)) = (options.strict, skipped.first()) {
+            let name = format!("{}/{}", folder.display(), first.name);
+            let (count, reason) = (skipped.len(), first.reason.clone());
+            return Err(setup::data(taper_data::Error::Strict { count, name, reason }));
+        }
+        Ok(Some(Self { samples, skipped }))
+    }
+
+    /// What tells the data set with these pictures from others.
+    pub(crate) fn fingerprint(&self, dataset: &Dataset) -> u64 {
+        let train = dataset.train.iter().chain(&self.samples).cloned().collect();
+        Dataset { train, ..dataset.clone() }.fingerprint()
+    }
+}
+
+/// The data set with pictures without labels besides those to train with, all with probabilities of classes: whole ones of classes that are known,
+/// and otherwise the teacher's. The pictures go through `cache` on their way.
+///
+/// # Errors
+/// [`Error::Stopped`]; [`Error::Train`] if none can be read.
 pub(crate) fn taught(
     mut dataset: Dataset,
-    teacher: Option<&Model>,
+    unlabelled: Unlabelled,
+    teacher: &Model,
     options: &FineTuneOptions,
+    stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<Dataset> {
-    let (Some(folder), Some(teacher)) = (&options.unlabelled, teacher) else { return Ok(dataset) };
-    if dataset.kind() != TargetKind::Class {
-        let expected = "absent where pictures have no classes";
-        return Err(Error::option("unlabelled", &folder.display(), expected));
-    }
-    let (samples, mut skipped) = pictures(folder, observer)?;
+    let Unlabelled { samples, mut skipped } = unlabelled;
     let k = dataset.classes.len();
     let failed = |source| Error::Engine { source };
     let session = SessionOptions { threads: options.threads, outputs: vec![LOGITS.to_owned()] };
@@ -41,6 +79,9 @@ pub(crate) fn taught(
     let (mut done, total) = (0, samples.len());
     let mut all: Vec<Sample> = Vec::new();
     for batch in loader.epoch(0, 0) {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Error::Stopped);
+        }
         let mut batch = batch.map_err(setup::data)?;
         done += batch.indices.len() + batch.skipped.len();
         skipped.append(&mut batch.skipped);
@@ -68,17 +109,14 @@ pub(crate) fn taught(
     Ok(dataset)
 }
 
-/// The pictures that lie in a folder, and in the folders in it: their names are not looked at.
+/// The pictures that lie in a folder, and in all folders in it: their names are not looked at. Links to folders are not followed.
 fn pictures(folder: &Path, observer: &mut dyn Observer) -> Result<(Vec<Sample>, Vec<Skipped>)> {
-    let failed = |source| Error::File { action: "read", path: folder.to_path_buf(), source };
-    let mut inner = Vec::new();
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let is_hidden =
-            path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        if path.is_dir() && !is_hidden {
-            inner.push(path);
-        }
+    let mut inner = folders_in(folder)?;
+    let mut next = 0;
+    while let Some(path) = inner.get(next) {
+        let more = folders_in(path)?;
+        inner.extend(more);
+        next += 1;
     }
     inner.sort();
     let (mut paths, mut skipped) = (Vec::new(), Vec::new());
@@ -106,11 +144,25 @@ fn pictures(folder: &Path, observer: &mut dyn Observer) -> Result<(Vec<Sample>, 
         let (first, n) = (skipped.first().cloned().map(Box::new), skipped.len());
         return Err(setup::data(taper_data::Error::NoPictures { path, skipped: n, first }));
     }
-    let sample = |path: std::path::PathBuf| {
+    let sample = |path: PathBuf| {
         let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().replace('\\', "/");
         Sample::from_file(format!("unlabelled/{name}"), 0, path)
     };
     Ok((paths.into_iter().map(sample).collect(), skipped))
+}
+
+/// The folders in one, but for hidden ones and links.
+fn folders_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |source| Error::File { action: "read", path: folder.to_path_buf(), source };
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if entry.file_type().map_err(failed)?.is_dir() && !is_hidden {
+            folders.push(entry.path());
+        }
+    }
+    Ok(folders)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "targets are of this precision")]
@@ -122,13 +174,11 @@ fn probabilities(values: &[f64]) -> Result<Target> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
-
     use taper_data::sample_set;
     use taper_model::Preprocess;
 
     use super::*;
-    use crate::{Augment, Silent, fine_tune};
+    use crate::{Augment, ResumeOptions, Silent, fine_tune, resume};
 
     #[derive(Default)]
     struct Told(Vec<String>, usize);
@@ -184,6 +234,19 @@ mod tests {
         assert_eq!((told.1, moved), (425, 425 - 24));
         assert!(report.val_top1.is_some() && report.review.is_some());
         assert!(report.skipped_files.iter().any(|it| it.path.ends_with("notes.txt")));
+
+        // Another picture without a label is another run, wherever it lies.
+        let deep = flat.join("deeper/still");
+        fs::create_dir_all(&deep).unwrap();
+        fs::copy(flat.join("0.png"), deep.join("one.png")).unwrap();
+        let again = ResumeOptions::new(dir.path().join("run"));
+        let changed = resume(&again, &stop, &mut Silent).unwrap_err();
+        assert!(matches!(changed, Error::Changed { what: "data set", .. }), "{changed}");
+        fs::remove_dir_all(flat.join("deeper")).unwrap();
+        resume(&again, &stop, &mut Silent).unwrap();
+        let strict = FineTuneOptions { strict: true, ..options("strict") };
+        let refused = fine_tune(&strict, &stop, &mut Silent).unwrap_err().to_string();
+        assert!(refused.contains("notes.txt"), "{refused}");
 
         let (folders, mut told) = (data.join("val"), Told::default());
         let options_of = |folder: &Path, name: &str| FineTuneOptions {

@@ -95,6 +95,9 @@ impl<R: Rule> LrRangeTest<'_, R> {
         let mut epoch = 0;
         loop {
             let before = points.len();
+            for hook in &mut self.hooks {
+                hook.before_epoch(epoch, self.network)?;
+            }
             let train = self.train;
             for batch in train.epoch(epoch, 0) {
                 if stop.load(Ordering::Relaxed) {

@@ -81,7 +81,7 @@ fn normal_values() -> Vec<f32> {
 }
 
 /// The model with the weights of class `class` made of the features of its pictures, `(n, c)` row by row, against `others`, the mean
-/// features of all others: the mean of its features less these, as long as the weights of the other classes are, and a bias with which a
+/// features of all others: the mean of its features less these, as long as the weights of the classes `old` are, and a bias with which a
 /// picture half way between both means is as likely of this class as of the likeliest of the classes `old`, on average over its pictures.
 ///
 /// # Errors
@@ -113,7 +113,7 @@ pub fn imprint(
     #[expect(clippy::cast_precision_loss, reason = "pictures stay far below 2^53")]
     let level = logits.chunks_exact(k).map(likeliest).sum::<f64>() / n as f64;
     let level = if level.is_finite() { level } else { 0.0 };
-    let factor = class_norm(model)? / length;
+    let factor = class_norm(model, old)? / length;
     #[expect(clippy::cast_possible_truncation, reason = "parameters are of this precision")]
     let weight: Vec<f32> = direction.iter().map(|x| (factor * x) as f32).collect();
     let half_way =
@@ -162,6 +162,22 @@ mod tests {
         // The mean of what is positive of a normal distribution, 1 / sqrt(2 pi), and 3 where next to nothing is cut.
         assert!((usual[0] - 0.3989).abs() < 0.01, "{usual:?}");
         assert!((usual[11] - 3.0).abs() < 0.01, "{usual:?}");
+    }
+
+    /// Rows that are still random, those of other new classes, have no say.
+    #[test]
+    fn an_imprinted_class_depends_on_old_ones_alone() {
+        let model = test_net();
+        let (near, far) = (vec![0.2f32; 12], vec![4.0f32; 12]);
+        let other = set_class(&model, 1, &[100.0; 12], 7.0).unwrap();
+        let row = |model: &Model| {
+            let new = imprint(model, 2, &far, &near, &[0]).unwrap();
+            new.tensor("classifier.weight").unwrap().data[24..36].to_vec()
+        };
+        assert_eq!(row(&model), row(&other));
+        let length = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>().sqrt();
+        let old = length(&model.tensor("classifier.weight").unwrap().data[..12]);
+        assert!((length(&row(&model)) / old - 1.0).abs() < 1e-5);
     }
 
     #[test]

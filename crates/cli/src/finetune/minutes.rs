@@ -5,7 +5,7 @@
 use anyhow::Result;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use taper_recipes::{FineTuneOptions, FittedRun};
+use taper_recipes::{FineTuneOptions, FittedRun, Group};
 
 use crate::output::Output;
 
@@ -13,10 +13,15 @@ use crate::output::Output;
 pub(super) fn fitted(
     minutes: Option<f64>,
     options: FineTuneOptions,
-    matches: &ArgMatches,
-    output: &Output,
+    (matches, output): (&ArgMatches, &Output),
+    group: &Group,
 ) -> Result<FineTuneOptions> {
     let Some(minutes) = minutes else { return Ok(options) };
+    anyhow::ensure!(
+        group.is_alone(),
+        "--minutes times steps of one process, and this job has {}: give --model, --image-size and --epochs, and --max-minutes {minutes} to end it",
+        group.size()
+    );
     let is_said = |field: &str| matches.value_source(field) == Some(ValueSource::CommandLine);
     let (options, run) = taper_recipes::fit_minutes(minutes, &options, &is_said)?;
     let FittedRun { model, image_size, epochs, seconds } = run;

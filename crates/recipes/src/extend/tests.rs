@@ -9,7 +9,7 @@ use taper_transfer::Freeze;
 
 use super::*;
 use crate::options::Augment;
-use crate::{fine_tune, fine_tune_on};
+use crate::{ResumeOptions, Silent, Splits, fine_tune, fine_tune_on, fine_tune_splits, resume};
 
 /// Remembers warnings.
 #[derive(Default)]
@@ -122,6 +122,26 @@ fn classes_without_pictures_are_kept_when_asked_for_and_nothing_else_moves() {
         assert!(is_classifier || new == old, "{}", param.name);
     }
     assert!(told.0.join("").contains("`clothing`, `animal`, `zebra`"), "{:?}", told.0);
+    // A second time there is nothing to go on with, and the model stays.
+    let again = resume(&ResumeOptions::new(dir.path().join("run")), &stop, &mut told).unwrap_err();
+    assert!(again.to_string().contains("nothing to go on with"), "{again}");
+    assert!(dir.path().join("run/model.safetensors").is_file());
+    // What would be dropped without a word is refused, and leaves nothing behind.
+    let asked = |change: &dyn Fn(&mut FineTuneOptions)| {
+        let mut options =
+            FineTuneOptions { out: Some(dir.path().join("refused")), ..options.clone() };
+        change(&mut options);
+        let error = fine_tune(&options, &stop, &mut Silent).unwrap_err();
+        assert!(error.is_request() && !dir.path().join("refused").exists(), "{error}");
+        error.to_string()
+    };
+    assert!(asked(&|it| it.ema = Some(0.9)).contains("nothing is trained then"));
+    assert!(asked(&|it| it.max_minutes = Some(1.0)).contains("nothing is trained then"));
+    assert!(asked(&|it| it.lr_auto = true).contains("nothing is trained then"));
+    let folds = FineTuneOptions { out: Some(dir.path().join("folds")), ..options.clone() };
+    let refused = fine_tune_splits(Splits::Folds(2), &folds, &stop, &mut told).unwrap_err();
+    assert!(matches!(refused, Error::Option { field: "keep", .. }), "{refused}");
+    assert!(!dir.path().join("folds").exists());
     // Without it, one class is nothing to tell apart.
     let forgetting = FineTuneOptions { keep: false, ..options };
     assert!(fine_tune(&forgetting, &stop, &mut told).unwrap_err().is_request());

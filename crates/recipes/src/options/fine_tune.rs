@@ -315,6 +315,16 @@ impl FineTuneOptions {
         self.mixup > 0.0 || self.cutmix > 0.0
     }
 
+    /// Whether all that steps need of a picture is what a frozen backbone makes of it, always the same.
+    pub(crate) fn may_see_features(&self) -> bool {
+        let is_same = self.augment == Augment::None && self.image_size_from.is_none();
+        self.freeze == Freeze::Backbone
+            && is_same
+            && !self.mixes()
+            && self.sampling == Sampling::Shuffle
+            && self.teacher.is_none()
+    }
+
     /// Learning rate and momentum of the step in which shards that train alone meet; none where they share every step's gradient.
     pub fn outer_step(&self) -> Option<(f64, f64)> {
         let default = if self.outer_momentum > 0.0 { LocalSgd::DILOCO_LR } else { 1.0 };

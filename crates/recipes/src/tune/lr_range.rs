@@ -1,6 +1,6 @@
 //! The range test of learning rates, with the network, the pictures and the rule of a run.
 //!
-//! Above: `find_lr`. Below: `tune`, `taper_train::LrRangeTest`. Not here: what is made of its curve (`find_lr`).
+//! Above: `find_lr`. Below: `tune::{self, sizes}`, `taper_train::LrRangeTest`. Not here: what is made of its curve (`find_lr`).
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -9,6 +9,7 @@ use taper_layers::Network;
 use taper_optim::Optimizer;
 use taper_train::{Batches, LrRange, LrRangeTest};
 
+use super::sizes::Growing;
 use super::{Besides, Tune, new_network};
 use crate::error::{Error, Result};
 use crate::observer::{Event, Observer};
@@ -48,7 +49,7 @@ impl Tune<'_> {
         }
         let preprocess = self.prepared.model.preprocess();
         let dataset = &self.prepared.dataset;
-        let train = setup::train_loader(dataset, preprocess, self.min_batch, self.options)?;
+        let train = Growing::new(dataset, preprocess, self.min_batch, self.options)?;
         self.lr_range_on(&self.network, &train, besides, stop, &mut relay)
     }
 

@@ -86,7 +86,7 @@ fn train<'a>(
     let (skipped, epochs, batches) = (Vec::new(), Vec::new(), Vec::new());
     let mut listener = Listener { skipped, epochs, batches, stop, stop_after };
     let prepared =
-        PreparedRun::with(small_model(), dataset, Kept::default(), options, &mut listener);
+        PreparedRun::with(small_model(), dataset, Kept::default(), options, stop, &mut listener);
     let prepared = prepared.unwrap();
     let config = RunConfig::new(options.clone(), String::new(), String::new());
     let run = Run::begin(run::vacant(Some(&dir.join("run"))).unwrap(), config).unwrap();
