@@ -22,6 +22,10 @@ use disk::{Disk, Key};
 
 pub use room::{free_disk, free_memory};
 
+/// Names nothing in memory.
+#[cfg(not(feature = "disk-cache"))]
+type Key = std::convert::Infallible;
+
 /// Where decoded pictures are kept, and how many bytes of them at most. Copies are one cache.
 ///
 /// # Examples
@@ -97,7 +101,7 @@ impl Cache {
     ///
     /// Files are named for the contents of the pictures that they are of, so that a picture that changes is another one. They are written aside
     /// and renamed, and their length and checksum are compared when they are read: what is damaged is decoded again. Where there is no room,
-    /// those go that no program has read in the hour before this one began, or since.
+    /// those go that no program has read in the last hour, nor since this one began. A write that fails is not tried again for every picture.
     ///
     /// # Errors
     /// [`Error::CacheTooLarge`](crate::Error::CacheTooLarge) if less than `limit` is free; [`Error::Read`](crate::Error::Read),
@@ -191,49 +195,52 @@ impl Kept {
 
     /// The pixels of an encoded picture, from the cache if another program or another sample has put them there.
     pub(crate) fn decode(&self, encoded: &[u8], buffer: &mut Vec<u8>) -> Result<Arc<Image>> {
-        if self.is_known(encoded)
-            && let Some(found) = self.get(buffer)
-        {
+        let (is_known, key) = self.look_up(encoded);
+        if is_known && let Some(found) = self.get(buffer) {
             return Ok(found);
         }
+        self.decode_as(key, encoded)
+    }
+
+    fn decode_as(&self, key: Option<Key>, encoded: &[u8]) -> Result<Arc<Image>> {
         let image = Arc::new(image::decode(encoded)?);
         if let Some(shared) = &self.cache.0 {
             shared.decoded.fetch_add(1, Ordering::Relaxed);
-            self.put(shared, encoded, &image);
+            self.put(shared, key, &image);
         }
         Ok(image)
     }
 
     /// Makes sure that a picture can be decoded, and keeps it if there is room: whoever has put it into the cache has decoded it.
     pub(crate) fn check(&self, encoded: &[u8]) -> Result<()> {
-        match self.is_known(encoded) {
-            true => Ok(()),
-            false => self.decode(encoded, &mut Vec::new()).map(drop),
+        match self.look_up(encoded) {
+            (true, _) => Ok(()),
+            (false, key) => self.decode_as(key, encoded).map(drop),
         }
     }
 
-    /// Whether the cache has these contents already.
+    /// Whether the cache has these contents already, and what names them where that matters: they are long, and summed once.
     #[cfg(feature = "disk-cache")]
-    fn is_known(&self, encoded: &[u8]) -> bool {
+    fn look_up(&self, encoded: &[u8]) -> (bool, Option<Key>) {
         match self.cache.0.as_deref() {
             Some(shared @ Shared { place: Place::Disk(disk), .. }) => {
                 // Of these contents, whatever the picture's were when it was read before.
                 let key = Key::of(encoded);
                 let is_known = disk.find(&key);
-                *self.slot.key.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
+                *self.slot.key.lock().unwrap_or_else(PoisonError::into_inner) = Some(key.clone());
                 if is_known {
                     self.count(shared);
                 }
-                is_known
+                (is_known, Some(key))
             }
-            Some(Shared { place: Place::Memory { .. }, .. }) | None => false,
+            Some(Shared { place: Place::Memory { .. }, .. }) | None => (false, None),
         }
     }
 
     #[cfg(not(feature = "disk-cache"))]
     #[expect(clippy::unused_self, reason = "a cache on disk looks")]
-    fn is_known(&self, _: &[u8]) -> bool {
-        false
+    fn look_up(&self, _: &[u8]) -> (bool, Option<Key>) {
+        (false, None)
     }
 
     #[cfg(feature = "disk-cache")]
@@ -246,7 +253,7 @@ impl Kept {
         not(feature = "disk-cache"),
         expect(unused_variables, reason = "a file is named for its contents")
     )]
-    fn put(&self, shared: &Shared, encoded: &[u8], image: &Arc<Image>) {
+    fn put(&self, shared: &Shared, key: Option<Key>, image: &Arc<Image>) {
         let bytes = image.rgb().len() as u64;
         match &shared.place {
             Place::Memory { used } => {
@@ -260,7 +267,7 @@ impl Kept {
             }
             #[cfg(feature = "disk-cache")]
             Place::Disk(disk) => {
-                if disk.write(&Key::of(encoded), image, shared.limit) {
+                if key.is_some_and(|key| disk.write(&key, image, shared.limit)) {
                     self.count(shared);
                 }
             }

@@ -47,6 +47,8 @@ pub struct Trainer<T: Real, D: Device<T>> {
     /// By output.
     outputs: Vec<Vec<T>>,
     prepared: Option<Prepared>,
+    /// Of another shape, which was the one before.
+    spare: Option<Prepared>,
     seed: u64,
     ready: bool,
     /// Those of a [`Trainer::forward_synced`], if that was the last forward.
@@ -185,6 +187,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
             arena: AlignedBuf::default(),
             outputs: Vec::new(),
             prepared: None,
+            spare: None,
             seed: 0,
             ready: false,
             parts: Vec::new(),
@@ -269,8 +272,7 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         if shape[0] == 0 {
             return self.forward_nothing(given, shape);
         }
-        let last = self.prepared.take();
-        let prepared = self.prepared_for(last, shape)?;
+        let prepared = self.prepared_again(shape)?;
         self.arena.reserve(prepared.memory.total);
         self.seed = seed;
         let ran = self.run_forward(&prepared, params, given, done);
@@ -278,6 +280,17 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
         ran?;
         self.ready = true;
         Ok(self.first_output())
+    }
+
+    /// What follows from the shape of a batch. That of the last two shapes is kept, for the parts of a batch that cannot be shared out evenly have two.
+    fn prepared_again(&mut self, shape: [usize; 3]) -> Result<Prepared> {
+        let (last, spare) = (self.prepared.take(), self.spare.take());
+        let (kept, spare) = match &last {
+            Some(last_one) if last_one.memory.shape != shape => (spare, last),
+            _ => (last, spare),
+        };
+        self.spare = spare;
+        self.prepared_for(kept, shape)
     }
 
     /// What follows from the shape of a batch, which the last one may have had, too.
@@ -377,5 +390,38 @@ impl<T: Real, D: Device<T>> Trainer<T, D> {
     fn internal(&self, unit: usize, what: &'static str) -> Error {
         let node = self.graph.node(self.fused.units[unit].node);
         Error::Internal { node: node.name().to_owned(), what }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use taper_graph::{Bias, Conv, GraphBuilder};
+
+    use super::Trainer;
+    use crate::Reference;
+
+    #[test]
+    fn two_shapes_that_take_turns_are_laid_out_once() {
+        let mut b = GraphBuilder::new(1).unwrap();
+        let xs = b.conv("conv", b.input(), Conv::dense(1, 3, 1), Bias::Without).unwrap();
+        b.output("xs", xs).unwrap();
+        let graph = b.build().unwrap();
+        let mut trainer = Trainer::<f64, _>::new(&graph, "xs", &[true], Reference).unwrap();
+        let params = [&[0.5; 9][..]];
+        let mut step = |n: usize| {
+            let (xs, mut gradients) = (vec![1.0; 16 * n], [Vec::new()]);
+            trainer.forward(&params, &xs, [n, 4, 4], 0).unwrap();
+            trainer.backward(&params, &xs, &mut gradients).unwrap();
+            let place = |it: &Option<super::Prepared>| {
+                it.as_ref().map(|it| (it.memory.shape[0], it.kernels.as_ptr()))
+            };
+            ([place(&trainer.prepared), place(&trainer.spare)], gradients)
+        };
+        let [([three, none], _), ([two, _], of_two)] = [3, 2].map(&mut step);
+        assert_eq!((three.map(|it| it.0), two.map(|it| it.0), none), (Some(3), Some(2), None));
+        assert_eq!(step(3).0, [three, two], "the very same, in the same place");
+        assert_eq!(step(3).0, [three, two]);
+        assert_eq!(step(2), ([two, three], of_two));
+        assert_eq!(step(1).0[1], two);
     }
 }

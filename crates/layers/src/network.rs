@@ -1,11 +1,12 @@
 //! `Network`: a graph with its weights as candle variables, evaluated and trained by the engine.
 //!
-//! Above: `train`, `transfer`, users of candle. Below: `network::{evaluation, executor, observed, pixels, synced, training}`, `parameter`, `engine`.
+//! Above: `train`, `transfer`, users of candle. Below: `network::{evaluation, executor, memory, observed, pixels, synced, training}`, `parameter`, `engine`.
 //! Not here: losses (`loss`), which parameters to freeze (`transfer::Freeze`).
 //! Images are candle's `(n, c, h, w)`; one whose memory is channels-last is used as it is, any other is copied once.
 
 mod evaluation;
 mod executor;
+mod memory;
 mod min_batch;
 mod observed;
 mod pixels;

@@ -46,7 +46,7 @@ pub struct ResumeOptions {
     pub max_minutes: Option<f64>,
     /// Where decoded pictures are kept from now on, with size and folder; as before when absent.
     pub cache: Option<CacheKind>,
-    /// Bytes of them at most.
+    /// Bytes of them at most, as [`FineTuneOptions::cache_size`].
     pub cache_size: Option<u64>,
     /// The folder that they are kept in on disk.
     pub cache_dir: Option<PathBuf>,

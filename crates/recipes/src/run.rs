@@ -97,7 +97,20 @@ pub(crate) fn vacant_for(kind: &str, out: Option<&Path>) -> Result<RunFolder> {
             return Err(Error::OutExists { path: folder.path().to_path_buf() });
         }
     }
-    Ok(folder)
+    match holds_something(&folder.best())? {
+        true => Err(Error::OutExists { path: folder.path().to_path_buf() }),
+        false => Ok(folder),
+    }
+}
+
+/// Whether there is a folder that is not empty, or a file in its place.
+fn holds_something(path: &Path) -> Result<bool> {
+    match fs::read_dir(path) {
+        Ok(mut entries) => Ok(entries.next().is_some()),
+        Err(source) if source.kind() == ErrorKind::NotFound => Ok(false),
+        Err(source) if source.kind() == ErrorKind::NotADirectory => exists(path),
+        Err(source) => Err(Error::File { action: "look at", path: path.to_path_buf(), source }),
+    }
 }
 
 /// A run with its folder and its configuration, which lies there.
@@ -203,6 +216,20 @@ mod tests {
         let error = vacant(Some(dir.path())).unwrap_err();
         assert!(error.is_request());
         assert!(matches!(error, Error::OutExists { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_folder_with_models_of_epochs_is_not_used_for_another_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let best = dir.path().join("best");
+        fs::create_dir(&best).unwrap();
+        assert!(vacant(Some(dir.path())).is_ok());
+        fs::write(best.join("epoch-0003.safetensors"), "of somebody else").unwrap();
+        let error = vacant(Some(dir.path())).unwrap_err();
+        assert!(matches!(error, Error::OutExists { .. }), "{error}");
+        fs::remove_dir_all(&best).unwrap();
+        fs::write(&best, "a file").unwrap();
+        assert!(vacant(Some(dir.path())).unwrap_err().is_request());
     }
 
     #[test]

@@ -66,6 +66,9 @@ pub struct Progress {
     /// What the metric that picks the best model said of each epoch so far; nothing where it was no number.
     #[serde(default)]
     pub scores: Vec<Option<f64>>,
+    /// The epochs whose models are kept as those of the best, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<usize>,
     /// How often the run has diverged and gone on at half the rate.
     #[serde(default, skip_serializing_if = "is_none")]
     pub recoveries: u32,

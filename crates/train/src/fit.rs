@@ -239,14 +239,17 @@ impl<'a, R: Rule> Fit<'a, R> {
         }
         let (train, val, is_best) = self.judge(progress, log, observer)?;
         let Progress { epoch, step, recoveries, .. } = *progress;
-        let best = progress.best.take();
-        let mut scores = std::mem::take(&mut progress.scores);
-        scores.push(val.scores.get(&self.picking().0).filter(|score| score.is_finite()));
-        let begins = Progress::default();
-        let mut next = Progress { epoch: epoch + 1, step, best, scores, recoveries, ..begins };
+        let mut next = Progress {
+            epoch: epoch + 1,
+            step,
+            best: progress.best.take(),
+            scores: std::mem::take(&mut progress.scores),
+            kept: std::mem::take(&mut progress.kept),
+            recoveries,
+            ..Progress::default()
+        };
         if self.is_settled(step) {
             self.keep(&next)?;
-            self.keep_best(&next, observer)?;
         }
         self.cook(&mut next, log, observer)?;
         self.save(&mut next, log, observer)?;
@@ -265,40 +268,58 @@ impl<'a, R: Rule> Fit<'a, R> {
         let Progress { epoch, step, ref running, .. } = *progress;
         self.meet(step)?;
         let train = self.running_scores(running);
-        let val = self.averaged(|fit| fit.evaluate(epoch, observer))?;
-        finite("the validation loss", val.scores.get(LOSS).unwrap_or(0.0))?;
+        self.check_params()?;
         let is_best = self.is_settled(step);
-        if is_best {
-            self.check_params()?;
-            self.averaged(|fit| fit.save_best(observer))?;
-        }
+        let val = self.averaged(|fit| {
+            let val = fit.evaluate(epoch, observer)?;
+            finite("the validation loss", val.scores.get(LOSS).unwrap_or(0.0))?;
+            if is_best {
+                fit.save_best(observer)?;
+            }
+            Ok(val)
+        })?;
         let best = is_best.then(|| Best { epoch, scores: val.scores.clone() });
         observer.on_event(&Event::EpochEnd { epoch, train, val: &val, is_best });
         Ok((val, best))
     }
 
-    /// Evaluates, and keeps the model if it is the best of those that hooks take for settled.
+    /// Evaluates, and keeps the model if it is the best, or one of the best, of those that hooks take for settled. The average of weights stands in
+    /// their place once for all of it: its norms' statistics may take many batches.
     fn judge(
         &mut self,
         progress: &mut Progress,
         log: &mut Log,
         observer: &mut dyn Observer,
     ) -> Result<(Scores, Evaluation, bool)> {
+        self.compare_ranks()?;
+        self.check_params()?;
         let train = self.running_scores(&progress.running);
-        let val = self.averaged(|fit| fit.evaluate(progress.epoch, observer))?;
-        log.skipped(progress, &val.skipped)?;
-        finite("the validation loss", val.scores.get(LOSS).unwrap_or(0.0))?;
-        let Progress { epoch, step, .. } = *progress;
-        let is_settled = self.is_settled(step);
-        let best = progress.best.as_ref();
-        let is_best = is_settled && best.is_none_or(|best| self.beats(&val.scores, &best.scores));
-        log.write(&Line::Epoch { epoch, step, train: Train(&train), val: &val.scores, is_best })?;
-        if is_best {
-            self.compare_ranks()?;
-            self.check_params()?;
-            self.averaged(|fit| fit.save_best(observer))?;
-            progress.best = Some(Best { epoch, scores: val.scores.clone() });
-        }
+        let (val, is_best) = self.averaged(|fit| {
+            let val = fit.evaluate(progress.epoch, observer)?;
+            log.skipped(progress, &val.skipped)?;
+            finite("the validation loss", val.scores.get(LOSS).unwrap_or(0.0))?;
+            let Progress { epoch, step, .. } = *progress;
+            let is_settled = fit.is_settled(step);
+            let best = progress.best.as_ref();
+            let is_best =
+                is_settled && best.is_none_or(|best| fit.beats(&val.scores, &best.scores));
+            log.write(&Line::Epoch {
+                epoch,
+                step,
+                train: Train(&train),
+                val: &val.scores,
+                is_best,
+            })?;
+            progress.scores.push(val.scores.get(&fit.picking().0).filter(|it| it.is_finite()));
+            if is_best {
+                fit.save_best(observer)?;
+                progress.best = Some(Best { epoch, scores: val.scores.clone() });
+            }
+            if is_settled {
+                fit.keep_best(progress, observer)?;
+            }
+            Ok((val, is_best))
+        })?;
         Ok((train, val, is_best))
     }
 

@@ -50,19 +50,6 @@ impl RunFolder {
         self.best().join(format!("epoch-{:04}.safetensors", epoch + 1))
     }
 
-    /// The epochs, counted from 0, whose models are among them, in their order.
-    pub fn best_epochs(&self) -> Vec<usize> {
-        let files = std::fs::read_dir(self.best()).into_iter().flatten().flatten();
-        let epoch = |name: &str| -> Option<usize> {
-            let number = name.strip_prefix("epoch-")?.strip_suffix(".safetensors")?;
-            number.parse::<usize>().ok()?.checked_sub(1)
-        };
-        let epochs = files.filter_map(|file| epoch(file.file_name().to_str()?));
-        let mut epochs: Vec<usize> = epochs.collect();
-        epochs.sort_unstable();
-        epochs
-    }
-
     /// The last checkpoint.
     pub fn checkpoint(&self) -> PathBuf {
         self.path.join("checkpoint").join("state.safetensors")

@@ -20,7 +20,7 @@ pub(super) struct ReadingFlags {
     /// Where decoded pictures are kept, so that each is decoded once: in memory, in files, or nowhere
     #[arg(long, value_name = "ram|disk|none", default_value_t = defaults().cache)]
     pub(super) cache: CacheKind,
-    /// How much of them at most, such as 4GiB; a picture of 12 megapixels has 36 MB [default: a quarter of the memory or half of the disk that is free]
+    /// How much of them at most, such as 4GiB: in the memory of each process, or in the folder; a picture of 12 megapixels has 36 MB [default: a quarter of the free memory, shared by ranks, or half of the free disk and of what the folder holds]
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub(super) cache_size: Option<u64>,
     /// Folder for --cache disk, which several runs may share [default: taper/pictures in the user's cache directory]

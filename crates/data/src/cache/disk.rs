@@ -5,7 +5,7 @@
 //! else, little-endian) and the pixels. Nothing of it is trusted: neither a length nor a pixel.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -32,8 +32,11 @@ const CHUNK: usize = 1 << 17;
 /// A file that is being written, and has not changed for so long, is one of a program that was killed.
 const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long after its last use a file is still somebody's: longer than most epochs take to come back to a picture.
+/// How long after its last use a file is still somebody else's: longer than most epochs take to come back to a picture.
 const IN_USE: Duration = Duration::from_secs(60 * 60);
+
+/// How long it is taken for full when something found no room.
+const PAUSE: Duration = Duration::from_secs(5 * 60);
 
 /// How <https://bford.info/cachedir/> marks a folder that need not be saved.
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n# Decoded pictures, which taper makes again where they are missing.\n";
@@ -60,8 +63,7 @@ impl Key {
 #[derive(Debug)]
 pub(super) struct Disk {
     folder: PathBuf,
-    /// Files that were not used since are nobody's.
-    in_use_since: SystemTime,
+    opened: SystemTime,
     room: Mutex<Room>,
 }
 
@@ -70,33 +72,44 @@ pub(super) struct Disk {
 struct Room {
     /// In files, when the folder was looked at, and in those that were finished since.
     on_disk: u64,
-    /// In files that are being written.
-    in_flight: u64,
+    /// Files that are being written, which are not looked at: they count from their promise to their end.
+    in_flight: Vec<(Key, u64)>,
     /// That were finished since the folder was looked at: others add to it, too.
     added: u64,
-    /// So many found no room.
-    too_large: u64,
+    /// So many found no room, and when.
+    full: Option<(u64, SystemTime)>,
 }
 
 impl Room {
     fn used(&self) -> u64 {
-        self.on_disk.saturating_add(self.in_flight)
+        self.in_flight.iter().fold(self.on_disk, |used, (_, bytes)| used.saturating_add(*bytes))
     }
 
     fn fits(&self, bytes: u64, limit: u64) -> bool {
         self.used().saturating_add(bytes) <= limit
     }
+
+    /// Whether it is not worth a look whether there is room for so many bytes.
+    fn is_full_for(&self, bytes: u64, now: SystemTime) -> bool {
+        let is_recent = |at| now.duration_since(at).is_ok_and(|age| age < PAUSE);
+        self.full.is_some_and(|(most, at)| bytes >= most && is_recent(at))
+    }
+}
+
+/// Since when files that are somebody's were used: within the hour, or since the folder was opened, for an epoch may take longer and what this program
+/// keeps must not go for what it could not keep.
+fn in_use_since(opened: SystemTime, now: SystemTime) -> SystemTime {
+    now.checked_sub(IN_USE).unwrap_or(SystemTime::UNIX_EPOCH).min(opened)
 }
 
 impl Disk {
     /// Makes the folder, and says how much may be put into it.
     pub(super) fn open(folder: &Path, limit: Option<u64>) -> Result<(Self, u64)> {
         mark(folder)?;
-        let now = SystemTime::now();
-        let room = Room { on_disk: 0, in_flight: 0, added: 0, too_large: u64::MAX };
+        let room = Room { on_disk: 0, in_flight: Vec::new(), added: 0, full: None };
         let disk = Self {
             folder: folder.to_path_buf(),
-            in_use_since: now.checked_sub(IN_USE).unwrap_or(SystemTime::UNIX_EPOCH),
+            opened: SystemTime::now(),
             room: Mutex::new(room),
         };
         let used: u64 = disk.files()?.iter().map(|file| file.bytes).sum();
@@ -159,7 +172,7 @@ impl Disk {
         if is_damaged && fs::remove_file(&path).is_ok() {
             let mut room = self.room();
             self.look(&mut room);
-            room.too_large = u64::MAX;
+            room.full = None;
         }
         None
     }
@@ -167,23 +180,20 @@ impl Disk {
     /// Keeps a picture, if there is room for it.
     pub(super) fn write(&self, key: &Key, image: &Image, limit: u64) -> bool {
         let bytes = (HEADER + image.rgb().len()) as u64;
-        if !self.reserve(bytes, limit) {
+        if !self.reserve(key, bytes, limit) {
             return false;
         }
         let written = self.put(key, image);
         let mut room = self.room();
-        room.in_flight = room.in_flight.saturating_sub(bytes);
+        room.in_flight.retain(|(other, _)| other != key);
         match written {
             Ok(()) => {
                 room.on_disk = room.on_disk.saturating_add(bytes);
                 room.added = room.added.saturating_add(bytes);
                 true
             }
-            Err(error) => {
-                // A disk that is full is as a cache that is full.
-                if error.kind() == ErrorKind::StorageFull {
-                    room.too_large = room.too_large.min(bytes);
-                }
+            Err(_full_or_forbidden) => {
+                room.full = Some((0, SystemTime::now()));
                 false
             }
         }
@@ -204,15 +214,18 @@ impl Disk {
         })
     }
 
-    /// Counts bytes as used, if there is room for them: where there is none, what nobody uses goes, the oldest first.
-    fn reserve(&self, bytes: u64, limit: u64) -> bool {
-        let mut room = self.room();
-        if bytes >= room.too_large {
+    /// Counts a file's bytes as used, if there is room for them and no other thread writes it: where there is none, what nobody uses goes, the oldest
+    /// first.
+    fn reserve(&self, key: &Key, bytes: u64, limit: u64) -> bool {
+        let (mut room, now) = (self.room(), SystemTime::now());
+        let is_written = room.in_flight.iter().any(|(other, _)| other == key);
+        if is_written || room.is_full_for(bytes, now) {
             return false;
         }
         if room.added > limit / 16 || !room.fits(bytes, limit) {
             let mut files = self.look(&mut room);
-            files.retain(|file| file.modified < self.in_use_since);
+            let in_use_since = in_use_since(self.opened, now);
+            files.retain(|file| file.modified < in_use_since);
             files.sort_unstable_by_key(|file| file.modified);
             for file in files {
                 if room.fits(bytes, limit) {
@@ -224,16 +237,19 @@ impl Disk {
             }
         }
         if !room.fits(bytes, limit) {
-            room.too_large = bytes;
+            room.full = Some((bytes, now));
             return false;
         }
-        room.in_flight += bytes;
+        room.in_flight.push((key.clone(), bytes));
         true
     }
 
-    /// Counts the files again.
+    /// Counts the files again, without those that are being written: one may have its name already, and is counted when it is finished.
     fn look(&self, room: &mut Room) -> Vec<Found> {
-        let files = self.files().unwrap_or_default();
+        let mut files = self.files().unwrap_or_default();
+        let in_flight: Vec<PathBuf> =
+            room.in_flight.iter().map(|(key, _)| self.path(key)).collect();
+        files.retain(|file| !in_flight.contains(&file.path));
         room.on_disk = files.iter().map(|file| file.bytes).sum();
         room.added = 0;
         files
@@ -275,11 +291,14 @@ struct Found {
     modified: SystemTime,
 }
 
-/// Makes the folder, and marks one that is new as a cache; one in which other things lie is left as it is.
+/// Makes the folder, and marks one that is new as a cache; one in which other things lie is left as it is, if it can be written to.
 fn mark(folder: &Path) -> Result<()> {
     let wrap = |source| Error::Write { path: folder.to_path_buf(), source };
     fs::create_dir_all(folder).map_err(wrap)?;
     if fs::read_dir(folder).map_err(wrap)?.next().is_some() {
+        let probe = folder.join(format!(".taper-{}.probe", std::process::id()));
+        taper_files::replace_unsynced(&probe, |file| file.write_all(b"?")).map_err(wrap)?;
+        drop(fs::remove_file(&probe)); // another thread may have done it
         return Ok(());
     }
     let tag = folder.join("CACHEDIR.TAG");
@@ -310,10 +329,16 @@ enum Opened {
 
 impl Entry {
     fn open(path: &Path) -> Opened {
+        // A pipe would wait for somebody to write into it.
+        match fs::symlink_metadata(path) {
+            Ok(metadata) if !metadata.is_file() => return Opened::Damaged,
+            Ok(_) => (),
+            Err(_) => return Opened::Closed,
+        }
         let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
         let Ok((metadata, file)) = opened else { return Opened::Closed };
         let modified = metadata.modified().ok();
-        match metadata.is_file().then(|| Self::check(file, modified, metadata.len())).flatten() {
+        match Self::check(file, modified, metadata.len()) {
             Some(entry) => Opened::Whole(entry),
             None => Opened::Damaged,
         }
@@ -353,5 +378,50 @@ impl Entry {
             return None;
         }
         Image::new(self.height, self.width, rgb).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Between its new name and the count of it, a file was counted twice, and a cache could be full with one picture less.
+    #[test]
+    fn a_file_that_has_just_got_its_name_is_counted_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let image = Image::new(2, 2, vec![7; 12]).unwrap();
+        let bytes = (HEADER + 12) as u64;
+        let limit = 2 * bytes;
+        let (disk, _) = Disk::open(dir.path(), Some(limit)).unwrap();
+        let [first, second, third] = [b"1", b"2", b"3"].map(|picture| Key::of(picture));
+        assert!(disk.reserve(&first, bytes, limit));
+        disk.put(&first, &image).unwrap();
+        assert!(!disk.reserve(&first, bytes, limit), "another thread writes it");
+        let mut room = disk.room();
+        assert_eq!((disk.look(&mut room).len(), room.used()), (0, bytes));
+        drop(room);
+        assert!(disk.write(&second, &image, limit));
+        assert!(!disk.write(&third, &image, limit));
+        assert_eq!(disk.used(), limit);
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn what_was_used_in_the_hour_or_since_the_folder_was_opened_is_in_use() {
+        let opened = at(100_000);
+        assert_eq!(in_use_since(opened, opened), at(100_000 - 3600));
+        assert_eq!(in_use_since(opened, at(100_600)), at(100_600 - 3600));
+        assert_eq!(in_use_since(opened, at(200_000)), opened);
+    }
+
+    #[test]
+    fn what_was_full_is_looked_at_again_after_a_while_and_by_smaller_ones() {
+        let room = Room { on_disk: 0, in_flight: Vec::new(), added: 0, full: Some((10, at(1000))) };
+        let is_full = |bytes, seconds| room.is_full_for(bytes, at(seconds));
+        assert_eq!([is_full(10, 1000), is_full(11, 1299), is_full(9, 1000)], [true, true, false]);
+        assert_eq!([is_full(10, 1300), is_full(10, 999)], [false, false]);
     }
 }

@@ -224,6 +224,49 @@ fn a_cache_larger_than_the_disk_is_refused_with_what_would_fit() {
     assert!(matches!(error, Error::Write { .. }), "{error:?}");
 }
 
+/// The kernel's folder of processes, in which nothing can be made, by nobody.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_folder_that_is_there_and_cannot_be_written_is_refused() {
+    let error = Cache::on_disk(Path::new("/proc/self"), None).unwrap_err();
+    assert!(matches!(error, Error::Write { .. }), "{error:?}");
+}
+
+#[test]
+fn a_write_that_fails_closes_the_cache_and_no_probe_is_left() {
+    let (dir, kept) = (pictures(), tempfile::tempdir().unwrap());
+    let folder = kept.path().join("kept");
+    drop(Cache::on_disk(&folder, None).unwrap());
+    let cache = Cache::on_disk(&folder, None).unwrap();
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "its mark");
+    let dataset = opened(dir.path(), &cache, Check::Headers);
+    dataset.val[0].image().unwrap();
+    fs::remove_dir_all(&folder).unwrap();
+    fs::write(&folder, b"no folder").unwrap();
+    dataset.val[1].image().unwrap();
+    fs::remove_file(&folder).unwrap();
+    fs::create_dir(&folder).unwrap();
+    dataset.val[2..9].iter().for_each(|sample| drop(sample.image().unwrap()));
+    assert_eq!(files(&folder).len(), 0);
+    assert_eq!(cache.usage().decoded, 9);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_pipe_in_the_place_of_a_picture_is_put_right() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let (dir, kept) = (pictures(), tempfile::tempdir().unwrap());
+    let cache = Cache::on_disk(kept.path(), None).unwrap();
+    let dataset = opened(dir.path(), &cache, Check::Headers);
+    let pixels = dataset.val[0].image().unwrap();
+    let file = files(kept.path()).remove(0);
+    fs::remove_file(&file).unwrap();
+    mknodat(CWD, &file, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    assert!(!dataset.val[0].is_kept());
+    assert_eq!(dataset.val[0].image().unwrap(), pixels);
+    assert!(dataset.val[0].is_kept() && file.is_file());
+}
+
 #[test]
 fn programs_that_share_a_folder_take_nothing_from_each_other() {
     let (dir, kept) = (pictures(), tempfile::tempdir().unwrap());

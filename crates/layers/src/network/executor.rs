@@ -1,6 +1,6 @@
 //! The engine's trainer behind candle's types: made when first needed, and anew when other gradients are wanted.
 //!
-//! Above: `network`, `network::training`. Below: `executor::synced`, `engine::{Trainer, Session}`. Not here: the reverse pass (`engine`).
+//! Above: `network`, `network::{memory, training}`. Below: `executor::synced`, `engine::{Trainer, Session}`. Not here: the reverse pass (`engine`).
 
 mod synced;
 
@@ -146,6 +146,11 @@ impl Runner {
         let mut new = Self { recompute: *recompute, ..new };
         change(&mut new);
         new
+    }
+
+    /// Bytes that the executor keeps between passes; 0 before the first.
+    pub(super) fn arena_bytes(&self) -> usize {
+        lock(&self.executor).as_ref().map_or(0, |executor| executor.trainer.arena_bytes())
     }
 
     /// Calls `f` with an executor for the parameters as they are frozen now.

@@ -7,6 +7,7 @@ mod synced;
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Module, Tensor, Var};
+use taper_engine::Recompute;
 use taper_graph::blocks::{InvertedResidual, Names, Style, conv_norm_act};
 use taper_graph::{Activation, Bias, Conv, GraphBuilder, PoolKind};
 use taper_model::{Model, Preprocess};
@@ -245,4 +246,47 @@ fn a_value_that_is_no_number_is_found() {
     let (name, var) = network.trainable().swap_remove(1);
     var.set(&(var.as_tensor() * f64::INFINITY).unwrap()).unwrap();
     assert_eq!(network.first_not_finite().unwrap().unwrap().0, name);
+}
+
+/// Twelve convolutions with norms, and a classifier for three classes behind dropout.
+fn deep_net() -> Network {
+    let mut b = GraphBuilder::new(3).unwrap();
+    let mut xs = b.input();
+    for i in 0..12 {
+        xs = b.conv(&format!("conv{i}"), xs, Conv::dense(4, 3, 1), Bias::Without).unwrap();
+        xs = b.batch_norm(&format!("bn{i}"), xs, 1e-5, 0.1).unwrap();
+        xs = b.activation(&format!("act{i}"), xs, Activation::Silu).unwrap();
+    }
+    let xs = b.global_pool("pool", xs, PoolKind::Avg, true).unwrap();
+    let xs = b.dropout("drop", xs, 0.2).unwrap();
+    let logits = b.linear("classifier", xs, 3, Bias::With).unwrap();
+    b.output("logits", logits).unwrap();
+    let model = Model::random(b.build().unwrap(), 3, Preprocess::imagenet(), vec![]).unwrap();
+    Network::new(&model, &Device::Cpu).unwrap()
+}
+
+/// Whatever else is chosen before or after, and whatever is frozen.
+#[test]
+fn a_network_that_computes_again_needs_less_memory_for_the_same_gradients() {
+    let step = |mut network: Network, frozen: &str| {
+        network.set_frozen(|name| !frozen.is_empty() && name.starts_with(frozen));
+        assert_eq!(network.training_bytes(), 0);
+        let grads = value(&network, 3).grads;
+        let grads = network.trainable().into_iter().map(|(_, var)| flat(grads.get(&var).unwrap()));
+        (network.training_bytes(), grads.collect::<Vec<_>>())
+    };
+    let again = |network: Network| network.recomputing(Recompute::Segments);
+    for frozen in ["", "conv0", "bn"] {
+        let (kept, grads) = step(deep_net().with_threads(1), frozen);
+        let orders = [
+            again(deep_net()).with_threads(1),
+            again(deep_net().with_threads(1)),
+            again(deep_net()).with_threads(1).with_outputs(&["logits"]).unwrap(),
+        ];
+        for network in orders {
+            let (bytes, same) = step(network, frozen);
+            assert!(bytes < kept, "{bytes} of {kept}, {frozen} frozen");
+            assert!(same == grads);
+        }
+    }
 }

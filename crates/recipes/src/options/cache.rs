@@ -40,10 +40,10 @@ impl FineTuneOptions {
         }
     }
 
-    /// The cache that is asked for, of one of so many ranks.
+    /// The cache that is asked for, of one of so many ranks: a size is what each may use, for nobody knows how many of them are on this machine.
     ///
     /// # Errors
-    /// [`Error::Option`] if it is larger than what is free, with what would fit; [`Error::Data`] for a folder that cannot be written.
+    /// [`Error::Option`] if that alone is larger than what is free, with what would fit; [`Error::Data`] for a folder that cannot be written.
     pub(crate) fn open_cache(&self, ranks: usize) -> Result<Cache> {
         match self.cache {
             CacheKind::None => Ok(Cache::none()),
@@ -52,8 +52,8 @@ impl FineTuneOptions {
                 Ok(Cache::none())
             }
             CacheKind::Ram => match (self.cache_size, free_memory()) {
-                (Some(asked), Some(free)) if asked.saturating_mul(ranks.max(1) as u64) > free => {
-                    Err(too_large(asked, free / ranks.max(1) as u64, "of memory for each process"))
+                (Some(asked), Some(free)) if asked > free => {
+                    Err(too_large(asked, free, "of memory"))
                 }
                 (Some(asked), _) => Ok(Cache::in_memory(asked)),
                 (None, _) => Ok(Cache::in_memory(Self::usual_cache(ranks))),
@@ -133,7 +133,7 @@ mod tests {
             assert!(error.starts_with("`cache_size` is 1152921505 GB"), "{error}");
             assert!(
                 error.contains("it must be at most the ")
-                    && error.contains("of memory for each process"),
+                    && error.contains("of memory that are free"),
                 "{error}"
             );
         }
@@ -158,5 +158,14 @@ mod tests {
         let [one, four] = [1, 4].map(|ranks| options.open_cache(ranks).unwrap().usage().limit);
         assert!(four > 0 && four < one / 3, "{one} {four}");
         assert_eq!(options.cache_report(&options.open_cache(1).unwrap()), None);
+    }
+
+    /// Ranks may be on many machines, each with its own memory.
+    #[test]
+    fn a_size_is_what_each_of_any_number_of_ranks_may_use() {
+        let options = FineTuneOptions { cache_size: Some(1 << 30), ..FineTuneOptions::default() };
+        for ranks in [1, 1 << 20] {
+            assert_eq!(options.open_cache(ranks).unwrap().usage().limit, 1 << 30);
+        }
     }
 }

@@ -234,7 +234,8 @@ options! {
         /// Where decoded pictures are kept, so that each is decoded once; no bit depends on it.
         #[serde(default = "before::ram")]
         cache: CacheKind = CacheKind::Ram => Place,
-        /// Bytes of them at most; when absent, in memory a [share](Self::CACHE_SHARE) of what is free, on disk half of it.
+        /// Bytes of them at most: in memory of each process, on disk of the folder. When absent, in memory a [share](Self::CACHE_SHARE) of what is
+        /// free, which all ranks share; on disk half of what is free and of what the folder holds already.
         #[serde(default)]
         cache_size: Option<u64> = None => Place,
         /// The folder that they are kept in on disk, which several runs and ranks may share; one of the user's own when absent.

@@ -256,3 +256,18 @@ fn frozen_norms_keep_their_statistics_recalibrated_ones_have_those_of_the_pictur
     let gradual = run(Norms::Train, Some(1), "none");
     assert!(!same(&gradual, "conv_head.weight") && same(&gradual, "blocks.6.0.conv_pw.weight"));
 }
+
+#[test]
+fn gradient_checkpointing_reaches_the_network_and_saves_memory() {
+    let pictures = vec![0.5f32; 4 * 3 * 32 * 32];
+    let pictures =
+        candle_core::Tensor::from_vec(pictures, (4, 3, 32, 32), &candle_core::Device::Cpu);
+    let pictures = pictures.unwrap();
+    let bytes = [false, true].map(|grad_checkpointing| {
+        let options = FineTuneOptions { grad_checkpointing, ..FineTuneOptions::default() };
+        let network = super::new_network(&small_model(), &options).unwrap();
+        network.value_and_grad(&pictures, 0, |logits| logits.sqr()?.mean_all()).unwrap();
+        network.training_bytes()
+    });
+    assert!(bytes[1] < bytes[0], "{bytes:?}");
+}

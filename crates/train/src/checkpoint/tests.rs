@@ -24,6 +24,7 @@ fn example() -> Checkpoint {
             best: Some(Best { epoch: 1, scores }),
             log_bytes: 1234,
             scores: vec![Some(0.25), None, Some(1.0 / 3.0)],
+            kept: vec![0, 2],
             recoveries: 0,
         },
         config: BTreeMap::from([("seed".to_owned(), "0".to_owned())]),

@@ -11,7 +11,8 @@ use taper_optim::{Optimizer, split_by_decay};
 use super::super::{Fit, Outcome, Settings, Start};
 use super::{TRAIN, VAL, files, settings, sgd, test_net};
 use crate::{
-    Accuracy, Error, Event, LogLoss, Masks, Metric, Result, StepHook, WeightAverage, evaluate,
+    Accuracy, Checkpoint, Error, Event, LogLoss, Masks, Metric, Result, StepHook, WeightAverage,
+    evaluate,
 };
 
 /// A hook that writes down the weights after every step.
@@ -186,13 +187,22 @@ fn the_mean_of_the_last_epochs_is_saved_with_statistics_of_its_own_and_no_epoch_
 {
     let dir = tempfile::tempdir().unwrap();
     let mut settings = settings(&dir.path().join("swa"), 0.1);
-    settings.epochs = 4;
+    (settings.epochs, settings.keep_best, settings.best_by) = (4, 1, Some("loss".to_owned()));
+    // No epoch that this run keeps: it stays as it is, and takes no place.
+    std::fs::create_dir_all(settings.out.best()).unwrap();
+    std::fs::write(settings.out.best_of(0), b"of somebody else").unwrap();
     let (seen, asked) = (std::cell::RefCell::default(), std::cell::Cell::new(0));
     let hooks: Vec<Box<dyn StepHook>> = vec![Box::new(Seen(&seen))];
     let average = WeightAverage::swa(2).recalibrated_by(shifting(&asked));
     let (outcome, network) = run_with((hooks, Some(average)), &settings, Start::Fresh, u64::MAX);
     let best = outcome.unwrap().best.unwrap();
-    assert!(best.epoch >= 2 && asked.get() >= 2, "{best:?}");
+    assert!(best.epoch >= 2, "{best:?}");
+    assert_eq!(asked.get(), 2, "once an epoch that has an average");
+    assert_eq!(std::fs::read(settings.out.best_of(0)).unwrap(), b"of somebody else");
+    let kept = [1, 2, 3].map(|epoch| settings.out.best_of(epoch).is_file());
+    assert_eq!(kept, [false, best.epoch == 2, best.epoch == 3]);
+    let model = std::fs::read(settings.out.model()).unwrap();
+    assert!(std::fs::read(settings.out.best_of(best.epoch)).unwrap() == model);
     let ends: Vec<Vec<Vec<f32>>> =
         seen.into_inner().chunks(4).map(|epoch| epoch[3].clone()).collect();
     for (index, saved) in weights_saved(&settings).iter().enumerate() {
@@ -203,6 +213,43 @@ fn the_mean_of_the_last_epochs_is_saved_with_statistics_of_its_own_and_no_epoch_
             let expected = if param.name == "bn0.running_mean" { 0.0 } else { mean };
             let expected = if param.is_count() { [a, b][best.epoch - 2] } else { expected };
             assert!((got - expected).abs() < 1e-6 * (1.0 + expected.abs()), "{}[{i}]", param.name);
+        }
+    }
+}
+
+/// One evaluation, and all that is saved behind it, has the same statistics: they are computed once.
+#[test]
+fn precise_norms_are_computed_once_an_epoch_and_the_best_epochs_are_kept_over_stops() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = |settings: &Settings| -> Vec<String> {
+        let files = std::fs::read_dir(settings.out.best()).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    };
+    let of = |name: &str| {
+        let whole = settings(&dir.path().join(name), 0.1);
+        Settings { epochs: 4, keep_best: 2, ..whole }
+    };
+    let (asked, whole) = (std::cell::Cell::new(0), of("whole"));
+    let average = || Some(WeightAverage::precise_norms(shifting(&asked)));
+    run_with((vec![], average()), &whole, Start::Fresh, u64::MAX).0.unwrap();
+    assert_eq!(asked.get(), 4);
+    let kept = Checkpoint::read(&whole.out.checkpoint()).unwrap().progress.kept;
+    let expected: Vec<String> =
+        kept.iter().map(|epoch| format!("epoch-{:04}.safetensors", epoch + 1)).collect();
+    assert_eq!((kept.len(), names(&whole)), (2, expected));
+    for first in [3, 8, 12] {
+        let stopped = of(&first.to_string());
+        for (start, at) in [(Start::Fresh, first), (Start::Resume, u64::MAX)] {
+            run_with((vec![], average()), &stopped, start, at).0.unwrap();
+        }
+        assert!(files(&stopped) == files(&whole));
+        assert_eq!(names(&stopped), names(&whole));
+        for &epoch in &kept {
+            let [a, b] = [&stopped, &whole].map(|it| std::fs::read(it.out.best_of(epoch)).unwrap());
+            assert!(a == b, "epoch {epoch}");
         }
     }
 }
