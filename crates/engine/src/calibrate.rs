@@ -44,7 +44,7 @@ impl CalibrateOptions {
     /// What gives a good fit in half a minute.
     #[must_use]
     pub fn new(threads: usize) -> Self {
-        Self { threads, seed: 0, networks: 48, trained: 12, seconds: 0.02 }
+        Self { threads, seed: 0, networks: 48, trained: 24, seconds: 0.02 }
     }
 }
 
@@ -55,6 +55,9 @@ const LARGE: usize = 18;
 /// whose tensors lie in memory, and the largest would take seconds.
 const BATCHES: [(usize, usize); 4] =
     [(2, 4 * IMAGE), (32, 16 * IMAGE), (8, 8 * IMAGE), (16, 16 * IMAGE)];
+
+/// Bytes of a training step's arena at most: several times a cache, as those of usual batches are, and no more, since it takes as long as it is large.
+const ARENA: u64 = 512 << 20;
 
 /// Elements of a usual image.
 const IMAGE: usize = 224 * 224 * 3;
@@ -208,10 +211,15 @@ impl Modes {
         let trained: Vec<bool> = (0..graph.params().len()).map(|param| param >= frozen).collect();
         let (batch, elements) = BATCHES[index % BATCHES.len()];
         let most = (elements / (h * w * graph.input_channels())).max(2);
-        let shape = [batch.min(most), *h, *w];
         let plan = TrainingPlan::new(graph, &outputs, &trained)?;
-        let memory = plan.memory(graph, shape)?;
-        let around = around(graph, Bytes::of_elements(memory.total));
+        let mut shape = [batch.min(most), *h, *w];
+        let mut arena = Bytes::of_elements(plan.memory(graph, shape)?.total);
+        while arena.0 > ARENA && shape[0] > 2 {
+            shape[0] -= shape[0] / 4 + 1;
+            shape[0] = shape[0].max(2);
+            arena = Bytes::of_elements(plan.memory(graph, shape)?.total);
+        }
+        let around = around(graph, arena);
         let mut trainer = Trainer::of_outputs(graph, &outputs, &trained, Cpu::new(self.threads))?;
         let images = networks::image(graph, [*h, *w], shape[0]);
         let budget = Duration::from_secs_f64(2.0 * options.seconds);

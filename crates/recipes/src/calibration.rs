@@ -38,7 +38,7 @@ pub struct CalibrationOptions {
     pub out: Option<PathBuf>,
     /// Decides on the networks that are timed.
     pub seed: u64,
-    /// Networks that are timed for inference; a quarter as many are trained.
+    /// Networks that are timed for inference; half as many are trained.
     pub networks: usize,
 }
 
@@ -63,7 +63,7 @@ pub fn calibrate(
     let mut all = CalibrateOptions::new(threads);
     all.seed = options.seed;
     all.networks = options.networks.max(1);
-    all.trained = (all.networks / 4).max(1);
+    all.trained = (all.networks / 2).max(1);
     let timed = taper_engine::calibrate(&all, |done, count| {
         observe(0.9 * done as f64 / count as f64);
         !stop.load(Ordering::Relaxed)
@@ -73,9 +73,11 @@ pub fn calibrate(
         return Err(Error::Stopped);
     }
     let mut steps = Vec::new();
-    for index in 0..STEPS.min(all.networks) {
-        let index = all.networks + all.trained + index;
-        steps.extend(step_samples(options.seed, index, threads)?);
+    for model in &step_networks(options.seed, all.networks + all.trained)? {
+        steps.extend(step_samples(model, threads)?);
+        if stop.load(Ordering::Relaxed) {
+            return Err(Error::Stopped);
+        }
     }
     observe(1.0);
     let machine = taper_engine::machine();
@@ -114,22 +116,36 @@ fn keep_others(calibration: &mut Calibration, path: &Path) {
     }
 }
 
-/// What steps of a network take beside its units, with each optimizer.
-fn step_samples(seed: u64, index: usize, threads: usize) -> Result<Vec<StepSample>> {
+/// The networks of which whole steps are timed, from a number on: those of so many that compute least, since what a step takes beside its passes is a
+/// difference, which long passes hide.
+fn step_networks(seed: u64, first: usize) -> Result<Vec<Model>> {
     let engine = |source| Error::Engine { source };
-    let model = calibration_network(seed, index).map_err(engine)?;
+    let drawn = (0..2 * STEPS).map(|index| calibration_network(seed, first + index));
+    let mut models = drawn.collect::<taper_engine::Result<Vec<Model>>>().map_err(engine)?;
+    let work = |model: &Model| {
+        let [h, w] = model.preprocess().input_size;
+        taper_cost::macs(model.graph(), h, w).map_or(u64::MAX, |macs| macs.0)
+    };
+    models.sort_by_cached_key(work);
+    models.truncate(STEPS);
+    Ok(models)
+}
+
+/// What steps of a network take beside its units, with each optimizer.
+fn step_samples(model: &Model, threads: usize) -> Result<Vec<StepSample>> {
+    let engine = |source| Error::Engine { source };
     let [h, w] = model.preprocess().input_size;
     let shape = [BATCH, h, w];
-    let xs = images(&model, shape);
+    let xs = images(model, shape);
     let budget = Duration::from_millis(50);
+    let passes = time_passes(model, &xs, shape, threads, budget).map_err(engine)?;
     let mut samples = Vec::new();
     for optimizer in [OptimizerKind::Sgd, OptimizerKind::AdamW] {
         let options = FineTuneOptions { optimizer, ..FineTuneOptions::default() };
         let slots = setup::slots(&options);
-        let mut training = Training::new(&model, shape, threads, &options)?;
-        let passes = time_passes(&model, &xs, shape, threads, budget).map_err(engine)?;
+        let mut training = Training::new(model, shape, threads, &options)?;
         let step = training.median_seconds(budget)?;
-        samples.push(step_sample(&model, shape, threads, slots, step - passes));
+        samples.push(step_sample(model, shape, threads, slots, step - passes));
     }
     Ok(samples)
 }

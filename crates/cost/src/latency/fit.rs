@@ -1,8 +1,8 @@
 //! A kind of unit's time as a function of its sizes.
 //!
 //! Above: `inference`, `training`. Below: `calibration`. Not here: what units a network has.
-//! First a line: seconds a call, a multiply-accumulate, an element read, written and of weights, an exponential, none of them negative, by least squares
-//! of relative errors. Then what the line misses (a filter that vectors do not divide, a map that leaves a cache) from the
+//! First a line: seconds a call, a multiply-accumulate, an element read, written and of weights, an exponential, an element that may have left the caches,
+//! none of them negative, by least squares of relative errors. Then what the line misses (a filter that vectors do not divide, a map that leaves a cache) from the
 //! measured units nearest in size: the mean of their logarithmic errors, the nearer the heavier (Nadaraya and Watson 1964).
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use super::{BandSample, StepSample, UnitSample};
 use crate::{UnitKind, UnitShape};
 
 /// Terms of the line.
-const TERMS: usize = 6;
+const TERMS: usize = 7;
 
 /// Sizes in which units are near or far.
 const FEATURES: usize = 10;
@@ -32,6 +32,9 @@ const REACH: f64 = 1.2;
 /// The line's own word: as much as a neighbor's at a distance of 1.5 times the reach.
 const PRIOR: f64 = 0.3;
 
+/// Bytes about which networks leave the caches.
+const CACHES: f64 = (256 << 20) as f64;
+
 /// Passes over the terms until the line lies still.
 const PASSES: usize = 400;
 
@@ -49,15 +52,26 @@ struct Kind {
     line: [f64; TERMS],
     /// Sizes, and the logarithm of the time over the line's.
     points: Vec<([f64; FEATURES], f64)>,
+    /// From the middle of the times of such a unit to their mean.
+    smearing: f64,
+}
+
+/// What of a unit's possible times is predicted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Center {
+    /// The middle, as much above as below.
+    Middle,
+    /// The mean, which is what sums of many are made of: it lies above where times scatter, as those of training steps do.
+    Mean,
 }
 
 impl Fit {
-    pub(super) fn new(samples: &[UnitSample]) -> Self {
+    pub(super) fn new(samples: &[UnitSample], center: Center) -> Self {
         let mut of_kind: BTreeMap<Key, Vec<&UnitSample>> = BTreeMap::new();
         for sample in samples.iter().filter(|sample| sample.seconds > 0.0) {
             of_kind.entry((sample.shape.kind, sample.gradients)).or_default().push(sample);
         }
-        let kinds = of_kind.into_iter().map(|(key, samples)| (key, Kind::new(&samples)));
+        let kinds = of_kind.into_iter().map(|(key, samples)| (key, Kind::new(&samples, center)));
         Self { kinds: kinds.collect() }
     }
 
@@ -71,9 +85,9 @@ impl Fit {
 }
 
 impl Kind {
-    fn new(samples: &[&UnitSample]) -> Self {
+    fn new(samples: &[&UnitSample], center: Center) -> Self {
         let line = line(samples);
-        let mut kind = Self { line, points: Vec::new() };
+        let mut kind = Self { line, points: Vec::new(), smearing: 1.0 };
         let points = samples.iter().filter_map(|sample| {
             let base = kind.base(sample);
             (base > 0.0).then(|| (features(sample), (sample.seconds / base).ln()))
@@ -83,6 +97,9 @@ impl Kind {
         let mean = points.iter().map(|(_, error)| error).sum::<f64>() / points.len().max(1) as f64;
         points.iter_mut().for_each(|(_, error)| *error -= mean);
         kind.line.iter_mut().for_each(|weight| *weight *= mean.exp());
+        if center == Center::Mean {
+            kind.smearing = smearing(&points);
+        }
         kind.points = points;
         kind
     }
@@ -94,8 +111,20 @@ impl Kind {
     fn seconds(&self, unit: &UnitSample) -> f64 {
         let at = features(unit);
         let points = self.points.iter().map(|(point, error)| (distance(&at, point), *error));
-        self.base(unit) * weighted(points).exp()
+        self.base(unit) * weighted(points).exp() * self.smearing
     }
+}
+
+/// How far the mean lies above the middle, by what is left of each point when the others have told it (Duan 1983); few points do not say.
+fn smearing(points: &[([f64; FEATURES], f64)]) -> f64 {
+    if points.len() < 2 * TERMS {
+        return 1.0;
+    }
+    let left = |(index, (at, error)): (usize, &([f64; FEATURES], f64))| {
+        let others = points.iter().enumerate().filter(|(other, _)| *other != index);
+        (error - weighted(others.map(|(_, (point, error))| (distance(at, point), *error)))).exp()
+    };
+    points.iter().enumerate().map(left).sum::<f64>() / points.len() as f64
 }
 
 /// The mean of what the nearest say.
@@ -130,7 +159,13 @@ fn terms(unit: &UnitSample) -> [f64; TERMS] {
         shape.written as f64 * batch,
         shape.weights as f64,
         shape.exponentials as f64 * batch,
+        (shape.read + shape.written) as f64 * batch * coldness(unit.around),
     ]
+}
+
+/// How far the elements of a network so large are from the caches: what lies in between is read from memory the more often, the larger it is.
+fn coldness(around: u64) -> f64 {
+    around as f64 / (around as f64 + CACHES)
 }
 
 fn features(unit: &UnitSample) -> [f64; FEATURES] {
@@ -288,13 +323,13 @@ mod tests {
         let noisy = [(3136, 0.8), (3000, 1.2), (2900, 1.3), (3136, 0.9)];
         let few = noisy.map(|(positions, off)| unit(positions, 320, LAW, off));
         let small = unit(49, 24, LAW, 1.0);
-        let predicted = Fit::new(&few).seconds(&small).unwrap();
+        let predicted = Fit::new(&few, Center::Middle).seconds(&small).unwrap();
         assert!(predicted < 3.0 * small.seconds, "{predicted} for {}", small.seconds);
     }
 
     #[test]
     fn a_machine_that_follows_a_line_is_predicted_by_it() {
-        let fit = Fit::new(&samples(|_| 1.0));
+        let fit = Fit::new(&samples(|_| 1.0), Center::Middle);
         for (positions, channels) in [(60, 12), (1000, 100), (5000, 640)] {
             let there = unit(positions, channels, LAW, 1.0);
             let ratio = fit.seconds(&there).unwrap() / there.seconds;
@@ -306,7 +341,7 @@ mod tests {
     fn what_a_line_cannot_say_is_told_by_the_nearest() {
         // Narrow layers take three times as long.
         let off = |channels: usize| if channels < 16 { 3.0 } else { 1.0 };
-        let fit = Fit::new(&samples(off));
+        let fit = Fit::new(&samples(off), Center::Middle);
         let ratio = |channels| {
             let there = unit(300, channels, LAW, off(channels));
             fit.seconds(&there).unwrap() / there.seconds
@@ -316,14 +351,49 @@ mod tests {
     }
 
     #[test]
+    fn a_network_that_leaves_the_caches_takes_longer() {
+        let around = |unit: UnitSample, megabytes: u64| {
+            let elements = (unit.shape.read + unit.shape.written) as f64;
+            let cold = elements * 1e-9 * coldness(megabytes << 20);
+            UnitSample { around: megabytes << 20, seconds: unit.seconds + cold, ..unit }
+        };
+        let sizes = [10, 100, 1000];
+        let all = samples(|_| 1.0).into_iter().enumerate();
+        let all: Vec<UnitSample> = all.map(|(i, unit)| around(unit, sizes[i % 3])).collect();
+        let fit = Fit::new(&all, Center::Middle);
+        for megabytes in [30, 300, 3000] {
+            let there = around(unit(1000, 100, LAW, 1.0), megabytes);
+            let ratio = fit.seconds(&there).unwrap() / there.seconds;
+            assert!((ratio - 1.0).abs() < 0.05, "{megabytes}: {ratio}");
+        }
+    }
+
+    #[test]
+    fn sums_are_of_means() {
+        // Twice or half as long, which no size tells: 1 in the middle and 1.25 in the mean.
+        let mut turn = false;
+        let twice = || samples(|_| 1.0).into_iter().chain(samples(|_| 1.0));
+        let scattered = twice().map(|unit| {
+            turn = !turn;
+            UnitSample { seconds: unit.seconds * if turn { 2.0 } else { 0.5 }, ..unit }
+        });
+        let all: Vec<UnitSample> = scattered.collect();
+        let there = unit(300, 100, LAW, 1.0);
+        for (center, expected) in [(Center::Middle, 1.0), (Center::Mean, 1.25)] {
+            let ratio = Fit::new(&all, center).seconds(&there).unwrap() / there.seconds;
+            assert!((ratio / expected - 1.0).abs() < 0.15, "{center:?}: {ratio}");
+        }
+    }
+
+    #[test]
     fn kinds_that_were_not_measured_have_no_time() {
-        let fit = Fit::new(&samples(|_| 1.0));
+        let fit = Fit::new(&samples(|_| 1.0), Center::Middle);
         let there = unit(49, 8, LAW, 1.0);
         let shape = UnitShape { kind: UnitKind::Attention, ..there.shape };
         assert!(fit.seconds(&UnitSample { shape, ..there }).is_none());
         // Other gradients of a kind that was measured are better than nothing.
         assert!(fit.seconds(&UnitSample { gradients: [true, false], ..there }).is_some());
-        assert!(Fit::new(&[]).seconds(&there).is_none());
+        assert!(Fit::new(&[], Center::Middle).seconds(&there).is_none());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use taper_graph::{Graph, NodeId, ParamId};
 use taper_plan::inference::{BandPlan, ExecutionOrder, images_a_thread};
 use taper_plan::{InferenceMemory, InferencePlan};
 
-use super::fit::{BandFit, Fit};
+use super::fit::{BandFit, Center, Fit};
 use super::{Calibration, Mode, ModeSamples, UnitSample};
 use crate::{Bytes, Error, Result, Roof, Seconds, UnitCost, UnitKind, UnitShape, Work, units};
 
@@ -29,7 +29,11 @@ pub(super) struct Fitted<'a> {
 
 impl<'a> Fitted<'a> {
     pub(super) fn new(samples: &'a ModeSamples) -> Self {
-        let (units, bands) = (Fit::new(&samples.units), BandFit::new(&samples.bands));
+        let center = match samples.mode {
+            Mode::Together | Mode::ImageAThread => Center::Middle,
+            Mode::Forward | Mode::Backward => Center::Mean,
+        };
+        let (units, bands) = (Fit::new(&samples.units, center), BandFit::new(&samples.bands));
         Self { samples, units, bands }
     }
 }

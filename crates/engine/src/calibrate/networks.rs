@@ -20,6 +20,9 @@ const BATCH: usize = 2;
 const STAGES: usize = 4;
 const MOST_BLOCKS: usize = 3;
 
+/// Weights of a layer at most: more than caches hold, and drawn and packed in less than a second.
+const MOST_WEIGHTS: usize = 1 << 26;
+
 /// A network, and the size of its images.
 pub(super) struct Network {
     pub(super) graph: Graph,
@@ -215,7 +218,11 @@ impl Growing<'_> {
         let large = self.is_large && side <= 12;
         if large {
             let window = Window { padding: Padding::Valid, ..Window::square(side, 1) };
-            let out = self.draw.of(&[1024, 2048]);
+            let mut out = self.draw.of(&[1024, 2048]);
+            let weights = side * side * self.b.channels(xs);
+            while out * weights > MOST_WEIGHTS {
+                out /= 2;
+            }
             xs = self.conv(xs, Conv { out, window, groups: 1 }, Some(activation))?;
         }
         let name = self.name();
