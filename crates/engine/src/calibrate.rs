@@ -75,19 +75,22 @@ pub fn calibrate(
     let roof = measure_roof(threads, CopySizes::Few);
     let mut modes = Modes::new(threads, &roof);
     let all = options.networks + options.trained;
-    for index in 0..options.networks {
-        let weights = if index % LARGE == LARGE / 2 { Weights::Large } else { Weights::Usual };
-        let network = networks::random(options.seed, index as u64, weights)?;
-        modes.infer(&network, options)?;
-        if !observe(index + 1, all) {
-            return Ok(modes.finish());
+    let (mut inferred, mut trained) = (0, 0);
+    // By turns, so that a machine that is slow for a while is slow for both.
+    while inferred + trained < all {
+        if inferred * options.trained <= trained * options.networks && inferred < options.networks {
+            let is_large = inferred % LARGE == LARGE / 2;
+            let weights = if is_large { Weights::Large } else { Weights::Usual };
+            let network = networks::random(options.seed, inferred as u64, weights)?;
+            modes.infer(&network, options)?;
+            inferred += 1;
+        } else {
+            let number = (options.networks + trained) as u64;
+            let network = networks::random(options.seed, number, Weights::Usual)?;
+            modes.train(&network, options, trained)?;
+            trained += 1;
         }
-    }
-    for index in 0..options.trained {
-        let network =
-            networks::random(options.seed, (options.networks + index) as u64, Weights::Usual)?;
-        modes.train(&network, options, index)?;
-        if !observe(options.networks + index + 1, all) {
+        if !observe(inferred + trained, all) {
             break;
         }
     }
