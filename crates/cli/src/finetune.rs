@@ -323,9 +323,8 @@ impl Flags {
             field => is_given(field),
         };
         let taken: Vec<String> = preset
-            .sets()
+            .sets_beside(&is_said)
             .into_iter()
-            .filter(|(field, _)| !is_said(field))
             .map(|(field, value)| format!("{} {value}", field.replace('_', " ")))
             .collect();
         if !taken.is_empty() {

@@ -416,15 +416,7 @@ impl<'a> PreparedRun<'a> {
         };
         skipped.tell(&dataset.skipped, observer);
         let before = model.provenance().training.clone();
-        let model = saying(model, before.clone(), options);
-        let model = match &kept.teacher {
-            Some(teacher) => {
-                let taught = format!("taught by {}", teacher.provenance().source);
-                let provenance = model.provenance().clone().and(taught);
-                model.with_provenance(provenance)
-            }
-            None => model,
-        };
+        let model = saying(model, before.clone(), kept.teacher.as_ref(), options);
         let cache = Cache::none();
         Ok(PreparedRun { dataset, model, kept, skipped, cache, data_print, model_print, before })
     }

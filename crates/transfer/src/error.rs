@@ -10,7 +10,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// A name that is no part of the network.
-    #[error("there is no stage `{name}` to freeze; use `none`, `backbone`, or one of {}", known.join(", "))]
+    #[error("there is no stage `{name}`; use `none`, `backbone`, or one of {}", known.join(", "))]
     UnknownStage {
         /// The name given.
         name: String,

@@ -1,7 +1,7 @@
 //! The pictures of a data set divided anew: at random, again and again, or so that each validates once.
 //!
 //! Above: `recipes`. Below: `random`. Not here: the split of a folder that has none (`folder`).
-//! Both parts are put together first, in the order of classes and names, so that it does not matter how they were divided before.
+//! Both parts are put together first, in the order of classes and of the names that they have in them: pictures of which several have the same name in both parts keep the order of the parts.
 
 use super::{Dataset, Sample};
 use crate::error::{Error, Result};

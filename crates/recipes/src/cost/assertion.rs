@@ -48,14 +48,16 @@ const METRICS: [(&str, Metric); 10] = [
 
 /// Suffixes of numbers: counts and bytes in thousands, bytes in 1024, seconds.
 const COUNTS: [(&str, f64); 4] = [("k", 1e3), ("M", 1e6), ("G", 1e9), ("", 1.0)];
-const BYTES: [(&str, f64); 8] = [
+const BYTES: [(&str, f64); 10] = [
     ("KiB", 1024.0),
     ("MiB", 1_048_576.0),
     ("GiB", 1_073_741_824.0),
+    ("TiB", 1_099_511_627_776.0),
     ("kB", 1e3),
     ("KB", 1e3),
     ("MB", 1e6),
     ("GB", 1e9),
+    ("TB", 1e12),
     ("B", 1.0),
 ];
 /// Of a network, in bytes a second; networks are spoken of in bits.

@@ -55,7 +55,7 @@ impl PreparedRun<'_> {
             Some(bytes) => Cache::in_memory(bytes),
             None => self.cache.clone(),
         };
-        let model = saying(self.model, self.before.clone(), &options);
+        let model = saying(self.model, self.before.clone(), self.kept.teacher.as_ref(), &options);
         Ok((Self { model, ..self }.keeping(&cache), options))
     }
 
@@ -66,7 +66,7 @@ impl PreparedRun<'_> {
         options: FineTuneOptions,
     ) -> (FineTuneOptions, Self) {
         let options = FineTuneOptions { lr, ..options };
-        let model = saying(self.model, self.before.clone(), &options);
+        let model = saying(self.model, self.before.clone(), self.kept.teacher.as_ref(), &options);
         (options, Self { model, ..self })
     }
 }

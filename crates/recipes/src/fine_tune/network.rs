@@ -33,12 +33,20 @@ pub(super) fn prepare(
     model.map_err(|source| Error::Transfer { source })
 }
 
-/// The same with a line that says how it is trained, after what was said `before`.
-pub(super) fn saying(model: Model, before: Option<String>, options: &FineTuneOptions) -> Model {
+/// The same with a line that says how it is trained, after what was said `before`, and by whom it is taught.
+pub(super) fn saying(
+    model: Model,
+    before: Option<String>,
+    teacher: Option<&Model>,
+    options: &FineTuneOptions,
+) -> Model {
     let size = model.preprocess().input_size[0];
     let options = &FineTuneOptions { image_size: Some(size), ..options.clone() };
     let mut provenance = model.provenance().clone();
     provenance.training = Some(training(before, options));
+    if let Some(teacher) = teacher {
+        provenance = provenance.and(format!("taught by {}", teacher.provenance().source));
+    }
     model.with_provenance(provenance)
 }
 

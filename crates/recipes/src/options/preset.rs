@@ -59,6 +59,26 @@ impl Preset {
         let others = others.map(|(mine, _)| (mine.name, mine.value));
         others.filter(|(name, _)| *name != "preset").collect()
     }
+
+    /// Of [`Preset::sets`], what [`FineTuneOptions::under`] takes beside what is said.
+    #[must_use]
+    pub fn sets_beside(self, is_said: &dyn Fn(&str) -> bool) -> Vec<(&'static str, String)> {
+        self.sets().into_iter().filter(|(name, _)| !is_settled(name, is_said)).collect()
+    }
+}
+
+/// Whether an option is said, or goes with one that is: a rate is an optimizer's, one average is another's rival, and nothing is erased from pictures that are
+/// not changed.
+fn is_settled(name: &str, is_said: &dyn Fn(&str) -> bool) -> bool {
+    let with: &[&str] = match name {
+        "lr" => &["lr_auto", "optimizer"],
+        "lr_auto" => &["lr"],
+        "ema" | "soup" => &["ema", "swa", "soup"],
+        "nesterov" | "weight_decay" => &["optimizer"],
+        "erase" => &["augment"],
+        _ => &[],
+    };
+    is_said(name) || with.iter().any(|name| is_said(name))
 }
 
 impl FineTuneOptions {
@@ -74,16 +94,9 @@ impl FineTuneOptions {
     #[must_use]
     pub fn under(self, preset: Preset, is_said: &dyn Fn(&str) -> bool) -> Self {
         let of = preset.options();
-        let is_rate_said = is_said("lr") || is_said("lr_auto");
-        let is_average_said = ["ema", "swa", "soup"].iter().any(|name| is_said(name));
-        let is_said = &|name: &str| match name {
-            "lr" | "lr_auto" => is_rate_said,
-            "ema" | "soup" => is_average_said,
-            name => is_said(name),
-        };
         macro_rules! take {
             ($($field:ident),+) => {
-                Self { preset, $($field: if is_said(stringify!($field)) { self.$field } else { of.$field },)+ ..self }
+                Self { preset, $($field: if is_settled(stringify!($field), is_said) { self.$field } else { of.$field },)+ ..self }
             };
         }
         take!(
@@ -130,6 +143,19 @@ mod tests {
             (Some(0.5), false, Some(0.9), None)
         );
         best.check().unwrap();
+        // A rate, decay and Nesterov's momentum are those of the preset's optimizer.
+        let adam =
+            FineTuneOptions { optimizer: OptimizerKind::AdamW, ..FineTuneOptions::default() };
+        let plain = FineTuneOptions { augment: Augment::None, ..adam };
+        let is_said = |name: &str| ["optimizer", "augment"].contains(&name);
+        for word in Preset::WORDS {
+            let preset: Preset = word.parse().unwrap();
+            let options = plain.clone().under(preset, &is_said);
+            options.check().unwrap_or_else(|error| panic!("{word}: {error}"));
+            assert_eq!((options.lr, options.nesterov, options.erase), (None, false, 0.0), "{word}");
+            let beside = preset.sets_beside(&is_said);
+            assert!(beside.iter().all(|(name, _)| !["lr", "nesterov", "erase"].contains(name)));
+        }
         let auto = FineTuneOptions { lr_auto: true, ..FineTuneOptions::default() };
         let scratch = auto.under(Preset::Scratch, &|name| name == "lr");
         assert_eq!((scratch.lr, scratch.lr_auto), (None, true));

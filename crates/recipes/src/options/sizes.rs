@@ -13,6 +13,10 @@ impl FineTuneOptions {
     pub(super) fn check_sizes(&self) -> Result<()> {
         let Some(from) = self.image_size_from else { return Ok(()) };
         at_least("image_size_from", from, STEP)?;
+        if self.epochs == 1 {
+            let expected = "absent with one epoch, whose pictures have their size";
+            return Err(Error::option("image_size_from", &from, expected));
+        }
         match self.image_size {
             Some(size) if from >= size => {
                 let expected = format!("less than `image_size`, {size}");
@@ -50,6 +54,14 @@ mod tests {
     fn sizes(epochs: usize, from: Option<usize>, size: usize) -> Vec<usize> {
         FineTuneOptions { epochs, image_size_from: from, ..FineTuneOptions::default() }
             .image_sizes(size)
+    }
+
+    #[test]
+    fn one_epoch_has_no_time_to_grow() {
+        let options = FineTuneOptions { image_size_from: Some(128), ..FineTuneOptions::default() };
+        assert!(options.check_sizes().is_ok());
+        let error = FineTuneOptions { epochs: 1, ..options }.check_sizes().unwrap_err();
+        assert!(error.to_string().contains("one epoch"), "{error}");
     }
 
     #[test]

@@ -87,9 +87,16 @@ impl FineTuneOptions {
         if let Some(lambda) = self.bn_l1 {
             let is_fine = lambda.is_finite() && lambda > 0.0;
             require("bn_l1", lambda, is_fine, "a positive number")?;
-            if self.freeze == Freeze::Backbone || self.norms != Norms::Train {
+        }
+        let of_norms: [(&'static str, Option<&dyn std::fmt::Display>); 2] = [
+            ("bn_l1", self.bn_l1.as_ref().map(|it| it as _)),
+            ("precise_bn", self.precise_bn.as_ref().map(|it| it as _)),
+        ];
+        let is_frozen = self.freeze == Freeze::Backbone || self.norms != Norms::Train;
+        for (field, value) in of_norms {
+            if let (Some(value), true) = (value, is_frozen) {
                 let expected = "absent where the backbone, or all norms, are frozen";
-                return Err(Error::option("bn_l1", &lambda, expected));
+                return Err(Error::option(field, &value, expected));
             }
         }
         let Some(every) = self.unfreeze_every else { return Ok(()) };
