@@ -57,7 +57,7 @@ impl Unlabelled {
 }
 
 /// The data set with pictures without labels besides those to train with, all with probabilities of classes: whole ones of classes that are known,
-/// and otherwise the teacher's. The pictures go through `cache` on their way.
+/// and otherwise the teacher's, who sees each of them once.
 ///
 /// # Errors
 /// [`Error::Stopped`]; [`Error::Train`] if none can be read.
