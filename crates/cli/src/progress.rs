@@ -226,7 +226,7 @@ fn memory(plan: &MemoryPlan) -> String {
     format!("memory: at most {} of {} MiB; {again}, {cut}", mib(needed), mib(limit))
 }
 
-/// What a run is going to do, with every option.
+/// What a run is going to do, with the options that are other than by default.
 fn describe(plan: &RunPlan) -> Vec<String> {
     let options = &plan.options;
     let data = match &options.data {
@@ -248,9 +248,21 @@ fn describe(plan: &RunPlan) -> Vec<String> {
             "model: {}, pretrained {}, freeze {}: {} of {} parameters are trained, at {size}x{size} pixels{taught}",
             options.model, options.pretrained, options.freeze, plan.trained_params, plan.params
         ),
-        format!("recipe: {}", options.recipe()),
+        format!("recipe: {} (all options: config.json)", recipe(plan)),
         format!("run: {}", plan.out.display()),
     ]
+}
+
+/// What is other than by default, but for what is told of the model.
+fn recipe(plan: &RunPlan) -> String {
+    let is_told = |name| ["pretrained", "freeze", "image_size"].contains(&name);
+    let changes = plan.changes.iter().filter(|option| !is_told(option.name));
+    let words = changes.map(|option| format!("{} {}", option.name.replace('_', " "), option.value));
+    let words: Vec<String> = words.collect();
+    match words.is_empty() {
+        true => "the defaults".to_owned(),
+        false => format!("the defaults but for {}", words.join(", ")),
+    }
 }
 
 /// What is told of the pictures.

@@ -65,7 +65,8 @@ impl Pace {
 /// fit, 30 at most. `is_said` is asked by the names of fields which of `model` and `image_size` stay as they are.
 ///
 /// # Errors
-/// [`Error::Option`] if there is no time for one epoch of any; as [`bench()`] and reading the pictures.
+/// [`Error::Option`] if there is no time for the fewest epochs of any, if no size is left to pick, and with a teacher, whose time is not known; as [`bench()`]
+/// and reading the pictures.
 pub fn fit_minutes(
     minutes: f64,
     options: &FineTuneOptions,
@@ -73,15 +74,17 @@ pub fn fit_minutes(
 ) -> Result<(FineTuneOptions, FittedRun)> {
     let began = Instant::now();
     let options = FineTuneOptions { max_minutes: Some(minutes), ..options.clone() };
-    options.check()?;
+    check(&options)?;
+    let least = fewest_epochs(&options);
+    let sizes = sizes(&options, is_said("image_size"))?;
     let dataset = data::to_count(&options)?;
     let images = [dataset.train.len(), dataset.val.len()];
     let models = match is_said("model") {
         true => vec![options.model.clone()],
         false => family(&options.model)?,
     };
-    let sizes = sizes(&options, is_said("image_size"));
-    let picked = pick(60.0 * minutes * PLANNED, &models, &sizes, &mut |model, size| {
+    let seconds = 60.0 * minutes * PLANNED;
+    let picked = pick((seconds, least), &models, &sizes, &mut |model, size| {
         pace(model, size, images, &options)
     })?;
     let Some(fitted) = picked else {
@@ -91,7 +94,11 @@ pub fn fit_minutes(
                 "pictures: give more, or `--freeze backbone --augment none`, which takes seconds"
             }
         };
-        let expected = format!("enough for an epoch of {} {faster}", images[0]);
+        let epochs = match least {
+            1 => "an epoch".to_owned(),
+            _ => format!("the {least} epochs that this request needs,"),
+        };
+        let expected = format!("enough for {epochs} of {} {faster}", images[0]);
         return Err(Error::option("minutes", &minutes, expected));
     };
     // What has been spent on picking is spent.
@@ -107,10 +114,31 @@ pub fn fit_minutes(
     Ok((options, fitted))
 }
 
+/// Refuses what cannot be meant, and whose time is not known.
+fn check(options: &FineTuneOptions) -> Result<()> {
+    if let Some(teacher) = &options.teacher {
+        let expected = "absent with `minutes`, which knows nothing of a teacher's time: give `model`, `image_size` and `epochs`, and `max_minutes`";
+        return Err(Error::option("teacher", teacher, expected));
+    }
+    if let Some(swa) = options.swa.filter(|&swa| swa > MOST) {
+        let expected = format!("at most {MOST} with `minutes`, which picks no more epochs");
+        return Err(Error::option("swa", &swa, expected));
+    }
+    // Epochs are picked.
+    let epochs = fewest_epochs(options).max(options.epochs);
+    FineTuneOptions { epochs, ..options.clone() }.check()
+}
+
+/// Epochs that the request needs: pictures that grow have two sizes at least, and an average of epochs has as many as it is of.
+fn fewest_epochs(options: &FineTuneOptions) -> usize {
+    let growing = options.image_size_from.map_or(1, |_| 2);
+    growing.max(options.swa.unwrap_or(1))
+}
+
 /// The first of the models, at the largest of the sizes, that leaves time for enough epochs; the one with the most where none does, and nothing where
-/// there is no time for one.
+/// there is no time for the fewest.
 fn pick(
-    seconds: f64,
+    (seconds, least): (f64, usize),
     models: &[String],
     sizes: &[usize],
     pace: &mut dyn FnMut(&str, usize) -> Result<Pace>,
@@ -120,11 +148,11 @@ fn pick(
         for &image_size in sizes {
             let pace = pace(model, image_size)?;
             let epochs = pace.epochs_in(seconds);
-            if epochs > best.as_ref().map_or(0, |best| best.epochs) {
+            if epochs >= least && epochs > best.as_ref().map_or(0, |best| best.epochs) {
                 let model = model.clone();
                 best = Some(FittedRun { model, image_size, epochs, seconds: pace.seconds(epochs) });
             }
-            if epochs >= ENOUGH {
+            if epochs >= ENOUGH.max(least) {
                 return Ok(best);
             }
         }
@@ -133,12 +161,23 @@ fn pick(
 }
 
 /// The size that is said, or those that may be picked: larger than the one that pictures grow from.
-fn sizes(options: &FineTuneOptions, is_said: bool) -> Vec<usize> {
-    match options.image_size.filter(|_| is_said) {
-        Some(size) => vec![size],
-        None => {
-            let from = options.image_size_from.unwrap_or(0);
-            SIZES.into_iter().filter(|&size| size > from).collect()
+///
+/// # Errors
+/// [`Error::Option`] if there is none.
+fn sizes(options: &FineTuneOptions, is_said: bool) -> Result<Vec<usize>> {
+    if let Some(size) = options.image_size.filter(|_| is_said) {
+        return Ok(vec![size]);
+    }
+    let Some(from) = options.image_size_from else { return Ok(SIZES.to_vec()) };
+    let larger: Vec<usize> = SIZES.into_iter().filter(|&size| size > from).collect();
+    match larger.is_empty() {
+        false => Ok(larger),
+        true => {
+            let expected = format!(
+                "less than {}, the largest size that is picked, or with an `image_size` that is given",
+                SIZES[0]
+            );
+            Err(Error::option("image_size_from", &from, expected))
         }
     }
 }
@@ -202,15 +241,20 @@ mod tests {
             let epoch = size as f64 / if model == "large" { 10.0 } else { 40.0 };
             Ok(Pace { before: 0.0, epoch })
         };
-        let of = |seconds| {
-            let picked = pick(seconds, &models, &[200, 100], &mut { pace }).unwrap();
+        let at_least = |least, seconds| {
+            let picked = pick((seconds, least), &models, &[200, 100], &mut { pace }).unwrap();
             picked.map(|it| (it.model, it.image_size, it.epochs))
         };
+        let of = |seconds| at_least(1, seconds);
         assert_eq!(of(120.0), Some(("large".to_owned(), 200, 6)));
         assert_eq!(of(119.0), Some(("large".to_owned(), 100, 11)));
         assert_eq!(of(59.0), Some(("small".to_owned(), 200, 11)));
         assert_eq!(of(14.0), Some(("small".to_owned(), 100, 5)));
         assert_eq!(of(2.0), None);
+        // An average of more epochs than are enough takes a faster one, and fewer are none.
+        assert_eq!(at_least(8, 120.0), Some(("large".to_owned(), 100, 12)));
+        assert_eq!(at_least(6, 14.0), None);
+        assert_eq!((of(3.0).map(|it| it.2), at_least(2, 3.0)), (Some(1), None));
     }
 
     #[test]
@@ -223,7 +267,35 @@ mod tests {
         assert!(features.epoch <= 0.0 && features.before > 0.0);
         assert_eq!(features.epochs_in(1e6), MOST);
         let growing = FineTuneOptions { image_size_from: Some(128), ..FineTuneOptions::default() };
-        assert_eq!(sizes(&growing, false), [224, 192, 160]);
+        assert_eq!(sizes(&growing, false).unwrap(), [224, 192, 160]);
+        let largest = FineTuneOptions { image_size_from: Some(224), ..growing };
+        let refused = sizes(&largest, false).unwrap_err().to_string();
+        assert!(
+            refused.starts_with("`image_size_from` is 224, it must be less than 224"),
+            "{refused}"
+        );
+        let said = FineTuneOptions { image_size: Some(256), ..largest };
+        assert_eq!(sizes(&said, true).unwrap(), [256]);
+    }
+
+    #[test]
+    fn epochs_that_are_picked_are_no_fewer_than_the_request_needs() {
+        let usual = FineTuneOptions::default;
+        let growing = FineTuneOptions { image_size_from: Some(128), ..usual() };
+        let averaged = FineTuneOptions { swa: Some(9), ..growing.clone() };
+        assert_eq!([&usual(), &growing, &averaged].map(fewest_epochs), [1, 2, 9]);
+        // Six epochs, which nobody said, are too few for an average of nine.
+        assert!(averaged.check().is_err());
+        check(&averaged).unwrap();
+        let said = |name: &str| name == "model";
+        let none = FineTuneOptions { swa: Some(0), ..usual() };
+        assert!(fit_minutes(1.0, &none, &said).is_err());
+        let taught = FineTuneOptions { teacher: Some("resnet18".to_owned()), ..usual() };
+        let refused = fit_minutes(1.0, &taught, &said).unwrap_err();
+        assert!(matches!(refused, Error::Option { field: "teacher", .. }), "{refused}");
+        let many = FineTuneOptions { swa: Some(MOST + 1), ..usual() };
+        let refused = fit_minutes(1e6, &many, &said).unwrap_err();
+        assert!(matches!(refused, Error::Option { field: "swa", .. }), "{refused}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use taper_data::TargetKind;
 
 use crate::find_lr::LrReport;
-use crate::options::FineTuneOptions;
+use crate::options::{FineTuneOptions, OptionValue};
 use crate::report::Skipped;
 use crate::task::NamedScore;
 
@@ -171,6 +171,8 @@ pub struct MemoryPlan {
 pub struct RunPlan {
     /// All options, [resolved](FineTuneOptions::resolved), and with the `image_size`.
     pub options: FineTuneOptions,
+    /// Those of them that are other than by default ([`FineTuneOptions::changes`]).
+    pub changes: Vec<OptionValue>,
     /// What the pictures' targets are.
     pub targets: TargetKind,
     /// The classes, labels or numbers, in the order of their index.

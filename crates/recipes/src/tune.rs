@@ -302,6 +302,7 @@ impl<'a> Tune<'a> {
         };
         let train_images = dataset.train.len();
         RunPlan {
+            changes: self.options.changes(),
             targets: self.objective.kind(),
             classes: dataset.classes.clone(),
             train_images,

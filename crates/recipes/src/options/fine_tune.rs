@@ -382,6 +382,30 @@ impl FineTuneOptions {
         words.collect::<Vec<_>>().join(", ")
     }
 
+    /// The options of the [`recipe`](Self::recipe) that are other than by default, as they were given.
+    ///
+    /// # Examples
+    /// ```
+    /// use taper_recipes::FineTuneOptions;
+    /// assert!(FineTuneOptions::default().changes().is_empty());
+    /// let options = FineTuneOptions { epochs: 3, threads: 1, ..FineTuneOptions::default() };
+    /// let changes = options.changes();
+    /// assert_eq!((changes.len(), changes[0].name, &*changes[0].value), (1, "epochs", "3"));
+    /// ```
+    pub fn changes(&self) -> Vec<OptionValue> {
+        // One shard is what one rank has.
+        let given = Self { shards: if self.shards == 1 { 0 } else { self.shards }, ..self.clone() };
+        let mut changes = given.other_than_usual();
+        changes.retain(|option| option.role == Role::Recipe);
+        changes
+    }
+
+    /// The options that are other than by default.
+    pub(super) fn other_than_usual(&self) -> Vec<OptionValue> {
+        let both = self.list().into_iter().zip(Self::default().list());
+        both.filter(|(mine, usual)| mine.value != usual.value).map(|(mine, _)| mine).collect()
+    }
+
     /// Refuses what cannot be meant, before anything is read or written.
     ///
     /// # Errors

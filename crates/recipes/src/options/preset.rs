@@ -54,31 +54,42 @@ impl Preset {
     /// ```
     #[must_use]
     pub fn sets(self) -> Vec<(&'static str, String)> {
-        let (mine, usual) = (self.options().list(), FineTuneOptions::default().list());
-        let others = mine.into_iter().zip(usual).filter(|(mine, usual)| mine.value != usual.value);
-        let others = others.map(|(mine, _)| (mine.name, mine.value));
+        let others = self.options().other_than_usual().into_iter();
+        let others = others.map(|option| (option.name, option.value));
         others.filter(|(name, _)| *name != "preset").collect()
     }
 
     /// Of [`Preset::sets`], what [`FineTuneOptions::under`] takes beside what is said.
     #[must_use]
     pub fn sets_beside(self, is_said: &dyn Fn(&str) -> bool) -> Vec<(&'static str, String)> {
-        self.sets().into_iter().filter(|(name, _)| !is_settled(name, is_said)).collect()
+        self.sets().into_iter().filter(|(name, _)| !self.leaves(name, is_said)).collect()
     }
-}
 
-/// Whether an option is said, or goes with one that is: a rate is an optimizer's, one average is another's rival, and nothing is erased from pictures that are
-/// not changed.
-fn is_settled(name: &str, is_said: &dyn Fn(&str) -> bool) -> bool {
-    let with: &[&str] = match name {
-        "lr" => &["lr_auto", "optimizer"],
-        "lr_auto" => &["lr"],
-        "ema" | "soup" => &["ema", "swa", "soup"],
-        "nesterov" | "weight_decay" => &["optimizer"],
-        "erase" => &["augment"],
-        _ => &[],
-    };
-    is_said(name) || with.iter().any(|name| is_said(name))
+    /// Whether an option is said, or goes with one that is: a rate is an optimizer's, one average is another's rival, nothing is erased from pictures that are
+    /// not changed, not every loss takes targets that are smoothed or mixed, and where classes are kept there are weights and may be no training.
+    fn leaves(self, name: &str, is_said: &dyn Fn(&str) -> bool) -> bool {
+        let is_one_said = |names: &[&str]| names.iter().any(|name| is_said(name));
+        let of_another = || self.leaves("optimizer", is_said);
+        is_said(name)
+            || match name {
+                "optimizer" => {
+                    // One that takes what is said stays.
+                    let of = self.options().optimizer;
+                    (of.momentum().is_none() && is_said("momentum"))
+                        || (of.alpha().is_none() && is_said("alpha"))
+                        || (of != OptimizerKind::Sgd && is_said("nesterov"))
+                }
+                "lr" => is_said("lr_auto") || of_another(),
+                "nesterov" => is_said("momentum") || of_another(),
+                "weight_decay" => of_another(),
+                "lr_auto" => is_one_said(&["lr", "keep"]),
+                "ema" | "soup" => is_one_said(&["ema", "swa", "soup", "keep"]),
+                "pretrained" => is_said("keep"),
+                "erase" => is_said("augment"),
+                "label_smoothing" | "mixup" | "cutmix" => is_said("loss"),
+                _ => false,
+            }
+    }
 }
 
 impl FineTuneOptions {
@@ -96,7 +107,7 @@ impl FineTuneOptions {
         let of = preset.options();
         macro_rules! take {
             ($($field:ident),+) => {
-                Self { preset, $($field: if is_settled(stringify!($field), is_said) { self.$field } else { of.$field },)+ ..self }
+                Self { preset, $($field: if preset.leaves(stringify!($field), is_said) { self.$field } else { of.$field },)+ ..self }
             };
         }
         take!(
@@ -123,6 +134,7 @@ impl FineTuneOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::LossKind;
 
     #[test]
     fn all_that_a_preset_sets_is_taken_where_nothing_is_said_and_can_be_meant() {
@@ -159,5 +171,41 @@ mod tests {
         let auto = FineTuneOptions { lr_auto: true, ..FineTuneOptions::default() };
         let scratch = auto.under(Preset::Scratch, &|name| name == "lr");
         assert_eq!((scratch.lr, scratch.lr_auto), (None, true));
+    }
+    #[test]
+    fn a_momentum_a_loss_and_classes_that_are_kept_take_along_what_they_go_with() {
+        let under = |preset: Preset, said: FineTuneOptions, name: &'static str| {
+            let options = said.under(preset, &|field| field == name);
+            options.check().unwrap_or_else(|error| panic!("{preset} {name}: {error}"));
+            options
+        };
+        let usual = FineTuneOptions::default;
+        let heavy = || FineTuneOptions { momentum: Some(0.5), ..usual() };
+        let quick = under(Preset::Quick, heavy(), "momentum");
+        assert_eq!((quick.optimizer, quick.lr), (OptimizerKind::Sgd, None));
+        assert_eq!((quick.epochs, quick.momentum), (20, Some(0.5)));
+        let none = FineTuneOptions { momentum: Some(0.0), ..usual() };
+        let scratch = under(Preset::Scratch, none, "momentum");
+        assert_eq!((scratch.nesterov, scratch.lr), (false, Some(0.1)));
+        let nesterov = FineTuneOptions { nesterov: true, ..usual() };
+        assert_eq!(under(Preset::Quick, nesterov, "nesterov").optimizer, OptimizerKind::Sgd);
+        let focal = FineTuneOptions { loss: LossKind::Focal, ..usual() };
+        let scratch = under(Preset::Scratch, focal, "loss");
+        assert_eq!((scratch.label_smoothing, scratch.mixes(), scratch.erase), (0.0, false, 0.1));
+        let keep = || FineTuneOptions { keep: true, ..usual() };
+        let best = under(Preset::Best, keep(), "keep");
+        assert_eq!((best.lr_auto, best.soup, best.epochs), (false, None, 15));
+        let scratch = under(Preset::Scratch, keep(), "keep");
+        assert_eq!((scratch.pretrained, scratch.ema), (Pretrained::Yes, None));
+        for preset in [Preset::Quick, Preset::Best, Preset::Scratch] {
+            for name in ["momentum", "loss", "keep"] {
+                let taken = preset.sets_beside(&|field| field == name);
+                let of = usual().under(preset, &|field| field == name).list();
+                let is_taken = |(field, value): &(&str, String)| {
+                    of.iter().any(|option| option.name == *field && option.value == *value)
+                };
+                assert!(taken.iter().all(is_taken), "{preset} {name}: {taken:?}");
+            }
+        }
     }
 }

@@ -19,6 +19,21 @@ fn one_list_is_behind_the_configuration_and_the_line() {
 }
 
 #[test]
+fn what_is_other_than_by_default_is_told_alone() {
+    let names = |options: FineTuneOptions| -> Vec<&'static str> {
+        options.changes().iter().map(|option| option.name).collect()
+    };
+    let usual = FineTuneOptions::default;
+    // Places are no recipe, and one shard is what one rank has.
+    assert!(names(FineTuneOptions { out: Some("run".into()), shards: 1, ..usual() }).is_empty());
+    let changed = FineTuneOptions { freeze: Freeze::Backbone, lr: Some(0.1), shards: 2, ..usual() };
+    assert_eq!(names(changed), ["lr", "freeze", "shards"]);
+    // What follows from them is not told again.
+    let adam = FineTuneOptions { optimizer: OptimizerKind::AdamW, ..usual() };
+    assert_eq!(names(adam), ["optimizer"]);
+}
+
+#[test]
 fn what_depends_on_other_options_is_filled_in_once() {
     let options = FineTuneOptions { freeze: Freeze::Backbone, ..FineTuneOptions::default() };
     let resolved = options.resolved();
