@@ -117,7 +117,7 @@ pub(crate) fn to_evaluate(options: &EvaluateOptions, model: &Model) -> Result<Da
 }
 
 /// Files that were skipped, by their path, each once.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct SkippedFiles<'a> {
     root: Option<&'a Path>,
     files: Vec<Skipped>,

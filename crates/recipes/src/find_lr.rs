@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
-use taper_data::{Cache, Dataset};
+use taper_data::Dataset;
 use taper_distributed::Group;
-use taper_model::Model;
 use taper_report::{Chart, Lines, Page, Scale, Series, Swept, Unit};
 use taper_train::{DataParallel, LrRange};
 
@@ -19,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::extend;
 use crate::fine_tune::{Begun, PreparedRun};
 use crate::inputs::{inputs, teacher};
-use crate::observer::{Event, Observer, Silent};
+use crate::observer::{Event, Observer};
 use crate::options::FineTuneOptions;
 use crate::ranks;
 use crate::run::{self, Kept};
@@ -124,21 +123,11 @@ fn look(
         Some(extended) => extended.begin(kept),
         None => (model, kept),
     };
-    let (options, cache) = match options.memory {
-        None => (options, cache),
-        Some(_) => {
-            let options = FineTuneOptions { lr_auto: true, shards: 1, ..options };
-            let begins = (model.clone(), dataset.clone(), kept.clone());
-            let prepared =
-                PreparedRun::with(begins.0, begins.1, begins.2, &options, stop, &mut Silent)?;
-            let prepared = prepared.keeping(&cache);
-            let alone = (&Group::alone(), Begun::Before); // steps stay whole
-            let (prepared, fitted) = prepared.fitted(&options, alone, observer)?;
-            (fitted, prepared.cache)
-        }
-    };
-    let dataset = dataset.with_cache(&cache);
-    let found = search((model, dataset, kept), &options, stop, observer)?;
+    let options = FineTuneOptions { lr_auto: true, shards: 1, ..options };
+    let prepared = PreparedRun::with(model, dataset, kept, &options, stop, observer)?;
+    let alone = (&Group::alone(), Begun::Before); // steps stay whole
+    let (prepared, fitted) = prepared.keeping(&cache).fitted(&options, alone, observer)?;
+    let found = search(prepared, &fitted, stop, observer)?;
     let report = LrReport { out: out.path().to_path_buf(), ..found };
     let failed = |source| Error::File { action: "create", path: report.out.clone(), source };
     fs::create_dir_all(&report.out).map_err(failed)?;
@@ -147,16 +136,15 @@ fn look(
     Ok(report)
 }
 
-/// The rate of a run that asks for one and begins with this: the first rank looks for it, on a batch as a whole, and tells the others.
+/// The rate of a run that asks for one and is prepared: the first rank looks for it, on a batch as a whole, and tells the others.
 pub(crate) fn found(
     parallel: &DataParallel,
-    begins: Option<(Model, Dataset, Kept)>,
-    (options, cache): (&FineTuneOptions, &Cache),
+    begins: Option<PreparedRun<'_>>,
+    options: &FineTuneOptions,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<Option<LrReport>> {
-    let Some((model, dataset, kept)) = begins else { return Ok(None) };
-    let begins = (model, dataset.with_cache(cache), kept);
+    let Some(begins) = begins else { return Ok(None) };
     let unreadable = |source| Error::Config { path: PathBuf::from(FILES[1]), source };
     let bytes = match parallel.group().is_first() {
         true => {
@@ -170,8 +158,9 @@ pub(crate) fn found(
     Ok(Some(report))
 }
 
+/// The test on a run that is prepared, with steps that are whole.
 fn search(
-    (model, dataset, kept): (Model, Dataset, Kept),
+    prepared: PreparedRun<'_>,
     options: &FineTuneOptions,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
@@ -185,7 +174,6 @@ fn search(
         ..options.clone()
     };
     let parallel = ranks::share(Group::alone().into(), alone)?;
-    let prepared = PreparedRun::with(model, dataset, kept, alone, stop, &mut Silent)?;
     let range = Tune::new(prepared, alone, &parallel)?.lr_range(stop, observer)?;
     Ok(LrReport::of(&range.ok_or(Error::Stopped)?, alone))
 }
@@ -272,7 +260,7 @@ fn rounded(lr: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::options::Augment;
-    use crate::{Freeze, fine_tune};
+    use crate::{Freeze, Silent, fine_tune};
 
     fn options(dir: &Path, name: &str) -> FineTuneOptions {
         FineTuneOptions {
@@ -329,6 +317,56 @@ mod tests {
         let stopped = find_lr(&options("c"), &AtomicBool::new(true), &mut Silent);
         assert!(matches!(stopped, Err(Error::Stopped)));
         assert!(!dir.path().join("c").exists());
+    }
+
+    fn steps(options: &FineTuneOptions) -> Vec<TriedLr> {
+        find_lr(options, &AtomicBool::new(false), &mut Silent).unwrap().steps
+    }
+
+    #[test]
+    fn parts_that_wait_for_their_turn_are_frozen_in_a_test_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let with = |name: &str, freeze: Freeze, unfreeze_every| {
+            let small = "mobilenetv2_035".to_owned();
+            let pretrained = crate::Pretrained::None;
+            let usual = options(dir.path(), name);
+            steps(&FineTuneOptions { freeze, unfreeze_every, model: small, pretrained, ..usual })
+        };
+        let head = with("head", Freeze::AllBut(Vec::new()), None);
+        assert_eq!(with("late", Freeze::None, Some(1000)), head);
+        assert_ne!(with("all", Freeze::None, None), head);
+        // 425 pictures are 14 steps, after which a second part is trained.
+        let soon = with("soon", Freeze::None, Some(1));
+        assert_eq!(soon[..14], head[..14]);
+        assert_ne!(soon[15..], head[15..]);
+    }
+
+    #[test]
+    fn pictures_that_grow_have_in_a_test_the_size_of_the_first_epochs() {
+        let dir = tempfile::tempdir().unwrap();
+        let with = |name: &str, image_size, image_size_from, epochs| {
+            let usual = FineTuneOptions { freeze: Freeze::None, ..options(dir.path(), name) };
+            let usual = FineTuneOptions { head_epochs: 0, image_size_from, epochs, ..usual };
+            let pretrained = crate::Pretrained::None;
+            let model = "mobilenetv2_035".to_owned();
+            steps(&FineTuneOptions { image_size: Some(image_size), model, pretrained, ..usual })
+        };
+        let small = with("small", 32, None, 6);
+        assert_eq!(with("slowly", 64, Some(32), 1000), small);
+        let growing = with("growing", 64, Some(32), 2);
+        assert_eq!(growing[..14], small[..14]);
+        assert_ne!(growing[15..], small[15..]);
+    }
+
+    #[test]
+    fn rows_of_classes_that_a_model_file_knows_are_kept_in_a_test() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = options(dir.path(), "run");
+        trained(&run);
+        let model = dir.path().join("run/model.safetensors").display().to_string();
+        let known = steps(&FineTuneOptions { model, ..options(dir.path(), "known") });
+        let new = steps(&options(dir.path(), "new"));
+        assert!(known[0].loss < 0.9 * new[0].loss, "{} {}", known[0].loss, new[0].loss);
     }
 
     #[test]

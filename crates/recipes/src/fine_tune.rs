@@ -222,13 +222,13 @@ pub(crate) fn begin(
             Some(extended) => extended.begin(kept),
             None => (model, kept),
         };
-        let begins = options.tries_rates().then(|| (model.clone(), dataset.clone(), kept.clone()));
         let prepared = PreparedRun::with(model, dataset, kept, options, stop, observer)?;
         let prepared = prepared.keeping(&cache);
         prepared.agree(parallel)?;
         let (prepared, options) = prepared.fitted(options, (group, Begun::Now), observer)?;
         let parallel = &ranks::share(group.clone(), &options)?;
-        let found = find_lr::found(parallel, begins, (&options, &prepared.cache), stop, observer)?;
+        let begins = options.tries_rates().then(|| prepared.clone());
+        let found = find_lr::found(parallel, begins, &options, stop, observer)?;
         let lr = found.as_ref().map_or(options.lr, |found| Some(found.lr));
         let (options, prepared) = prepared.at_rate(lr, options);
         let tune = Tune::new(prepared, &options, parallel)?;
@@ -346,6 +346,7 @@ fn reopened(options: &ResumeOptions) -> Result<(Run, FineTuneOptions)> {
 }
 
 /// What a run begins with.
+#[derive(Clone)]
 pub(crate) struct PreparedRun<'a> {
     pub(crate) dataset: Dataset,
     /// With a new head for the data set's classes, unless it was handed over with its own.

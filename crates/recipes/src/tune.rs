@@ -46,7 +46,7 @@ use crate::warm_head;
 /// Steps between checkpoints, besides the one after each epoch: what a kill can cost.
 const SAVE_EVERY: u64 = 50;
 
-pub(crate) use besides::same_classes;
+pub(crate) use besides::{same_classes, unfreeze};
 pub(crate) use sizes::min_batch;
 
 /// A run that is ready to go.
@@ -132,6 +132,9 @@ impl<'a> Tune<'a> {
         let mut observer = EventFiles::new(observer, events.as_deref());
         let observer: &mut dyn Observer = &mut observer;
         observer.on_event(&Event::Planned(&plan));
+        if let Some(text) = besides::never_unfrozen(&self.network, self.options)? {
+            observer.on_event(&Event::Warning(&text));
+        }
         let besides = self.take_besides();
         let once = self.sees_features(&besides);
         let mut relay = Relay::new(observer, &plan, self.prepared.skipped.take());

@@ -180,6 +180,20 @@ mod tests {
     use super::*;
     use crate::{Augment, ResumeOptions, Silent, fine_tune, resume};
 
+    /// Puts a file that is no picture among those without labels as soon as the teacher has seen them all.
+    struct Spoiler<'a>(&'a Path, usize);
+
+    impl Observer for Spoiler<'_> {
+        fn on_event(&mut self, event: &Event<'_>) {
+            if let Event::Caching { done, total } = event
+                && done == total
+            {
+                fs::write(self.0.join("notes.txt"), "no picture").unwrap();
+                self.1 += 1;
+            }
+        }
+    }
+
     #[derive(Default)]
     struct Told(Vec<String>, usize);
 
@@ -244,6 +258,12 @@ mod tests {
         assert!(matches!(changed, Error::Changed { what: "data set", .. }), "{changed}");
         fs::remove_dir_all(flat.join("deeper")).unwrap();
         resume(&again, &stop, &mut Silent).unwrap();
+        // A rate is looked for on what the teacher has said already.
+        fs::remove_file(flat.join("notes.txt")).unwrap();
+        let auto = FineTuneOptions { strict: true, lr_auto: true, ..options("auto") };
+        let mut spoiler = Spoiler(&flat, 0);
+        fine_tune(&auto, &stop, &mut spoiler).unwrap();
+        assert_eq!(spoiler.1, 1);
         let strict = FineTuneOptions { strict: true, ..options("strict") };
         let refused = fine_tune(&strict, &stop, &mut Silent).unwrap_err().to_string();
         assert!(refused.contains("notes.txt"), "{refused}");

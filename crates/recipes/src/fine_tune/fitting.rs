@@ -1,10 +1,8 @@
 //! How a run is made to fit into an amount of memory.
 //!
-//! Above: `fine_tune`, `find_lr`, `tune_from`. Below: `cost::budget`, `tune::{frozen_network, min_batch}`. Not here: how much a run needs (`cost::budget`).
+//! Above: `fine_tune`, `find_lr`, `tune_from`. Below: `cost::budget`, `tune::{frozen_network, min_batch, unfreeze}`. Not here: how much a run needs (`cost::budget`).
 //! First gradients are checkpointed, which changes no bit. Then a step is cut into shards, twice as many each time, with the batch as it was:
 //! each has batch statistics of its own. What is left over is for decoded pictures.
-
-use std::collections::BTreeSet;
 
 use taper_data::{Cache, Sample};
 use taper_distributed::Group;
@@ -18,7 +16,7 @@ use crate::observer::{Event, MemoryPlan, Observer};
 use crate::options::{CacheKind, FineTuneOptions};
 use crate::setup;
 use crate::task::LOGITS;
-use crate::tune::{frozen_network, min_batch};
+use crate::tune::{frozen_network, min_batch, unfreeze};
 
 use super::PreparedRun;
 use super::network::saying;
@@ -129,16 +127,12 @@ fn stages(network: &Network, options: &FineTuneOptions) -> Result<Vec<Vec<bool>>
         let is_trained = |param: &Parameter| param.is_trained() && !is_held(&param.name);
         network.params().iter().map(is_trained).collect()
     };
-    let Some(every) = options.unfreeze_every else { return Ok(vec![trained(&|_| false)]) };
-    let parts = taper_transfer::parts_from_the_end(network.graph());
-    let parts = parts.map_err(|source| Error::Transfer { source })?;
-    let last = (options.epochs.saturating_sub(1) / every.max(1)).min(parts.len());
-    let of = |stage: usize| {
-        let held: BTreeSet<&str> =
-            parts.iter().skip(stage + 1).flatten().map(String::as_str).collect();
-        trained(&|name| held.contains(name))
+    let Some(unfreeze) = unfreeze(network.graph(), options)? else {
+        return Ok(vec![trained(&|_| false)]);
     };
-    let mut stages: Vec<Vec<bool>> = (0..=last).map(of).collect();
+    let epochs = 0..options.epochs.min(unfreeze.epochs());
+    let mut stages: Vec<Vec<bool>> =
+        epochs.map(|epoch| trained(&|name| unfreeze.holds(epoch, name))).collect();
     stages.dedup();
     stages.retain(|trained| trained.contains(&true));
     Ok(stages)

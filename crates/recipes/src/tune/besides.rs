@@ -12,6 +12,7 @@ use taper_layers::{Network, loss::Distillation};
 use taper_model::{Model, Preprocess, Task};
 use taper_train::{L1Penalty, Masks, StepHook, Teacher, Unfreeze};
 
+use super::sizes;
 use crate::error::{Error, Result};
 use crate::evaluate::listed;
 use crate::options::{Augment, FineTuneOptions, Norms};
@@ -49,8 +50,8 @@ pub(super) fn teacher(
     let Some((temperature, weight)) = options.distillation() else { return Ok(None) };
     let session = SessionOptions { threads: options.threads, outputs: vec![LOGITS.to_owned()] };
     let session = Session::new(model, &session).map_err(|source| Error::Engine { source })?;
-    let [h, w] = student.input_size;
-    if session.output_shapes([1, h, w]).is_err() {
+    let mut sizes = sizes::of_run(student.input_size, options).into_iter();
+    if let Some([h, w]) = sizes.find(|&[h, w]| session.output_shapes([1, h, w]).is_err()) {
         let expected =
             format!("a network that takes pictures of {h}x{w} pixels, as are trained with");
         return Err(Error::option(
@@ -96,13 +97,44 @@ pub(super) fn hooks<'a>(
         masks.check(network).map_err(|source| Error::Train { source })?;
         hooks.push(Box::new(masks));
     }
-    if let Some(every) = options.unfreeze_every {
-        let parts = taper_transfer::parts_from_the_end(network.graph())
-            .map_err(|source| Error::Transfer { source })?;
-        let unfreeze = Unfreeze::new(every, parts).map_err(|source| Error::Train { source })?;
+    if let Some(unfreeze) = unfreeze(network.graph(), options)? {
         hooks.push(Box::new(unfreeze));
     }
     Ok(hooks)
+}
+
+/// The hook that unfreezes a network part by part, if that is asked for.
+pub(crate) fn unfreeze(graph: &Graph, options: &FineTuneOptions) -> Result<Option<Unfreeze>> {
+    let Some(every) = options.unfreeze_every else { return Ok(None) };
+    let parts = taper_transfer::parts_from_the_end(graph);
+    let parts = parts.map_err(|source| Error::Transfer { source })?;
+    Unfreeze::new(every, parts).map(Some).map_err(|source| Error::Train { source })
+}
+
+/// What is to be said of a run that ends before each part that may be trained had its turn.
+pub(super) fn never_unfrozen(
+    network: &Network,
+    options: &FineTuneOptions,
+) -> Result<Option<String>> {
+    let Some(unfreeze) = unfreeze(network.graph(), options)? else { return Ok(None) };
+    let FineTuneOptions { epochs, unfreeze_every, .. } = options;
+    let of = |last: usize| {
+        let trained = network.params().iter().filter(|param| param.is_trained());
+        let held = trained.filter(|param| unfreeze.holds(last, &param.name));
+        held.map(|param| param.var.elem_count()).sum::<usize>()
+    };
+    let never = of(epochs.saturating_sub(1));
+    if never == 0 {
+        return Ok(None);
+    }
+    // Parts that are frozen in any case need no turn.
+    let enough = (*epochs..unfreeze.epochs()).find(|&last| of(last) == 0);
+    let enough = enough.map_or(unfreeze.epochs(), |last| last + 1);
+    let every = unfreeze_every.unwrap_or(1);
+    Ok(Some(format!(
+        "with one more part every {every} of {epochs} epochs (`unfreeze_every`), {never} parameters stay frozen to the end; all parts have their \
+         turn in {enough} `epochs`, or with a smaller `unfreeze_every`"
+    )))
 }
 
 /// The model with norms that have the statistics of the training pictures, as they are evaluated.
@@ -144,6 +176,30 @@ mod tests {
                 assert!((x * scale + shift - expected).abs() < 1e-5);
             }
         }
+    }
+
+    #[test]
+    fn epochs_that_are_too_few_for_all_parts_are_told_with_how_many_would_do() {
+        let graph = taper_zoo::architecture("mobilenetv2_035").unwrap().graph(6).unwrap();
+        let model = Model::random(graph, 1, Preprocess::imagenet(), Vec::new()).unwrap();
+        let told = |epochs, unfreeze_every, freeze: &str| {
+            let freeze = freeze.parse().unwrap();
+            let options =
+                FineTuneOptions { epochs, unfreeze_every, freeze, ..FineTuneOptions::default() };
+            let network = crate::tune::frozen_network(&model, &options).unwrap();
+            never_unfrozen(&network, &options).unwrap()
+        };
+        assert_eq!(told(1, None, "none"), None);
+        let text = told(6, Some(2), "none").unwrap();
+        assert!(text.contains("stay frozen to the end"), "{text}");
+        // Classifier, head, seven stages, stem: ten parts, the last after nine times two epochs.
+        assert!(text.contains("in 19 `epochs`"), "{text}");
+        assert!(told(18, Some(2), "none").is_some());
+        assert_eq!(told(19, Some(2), "none"), None);
+        // What is frozen in any case needs no turn.
+        let text = told(2, Some(1), "blocks.3").unwrap();
+        assert!(text.contains("in 5 `epochs`"), "{text}");
+        assert_eq!(told(5, Some(1), "blocks.3"), None);
     }
 
     #[test]

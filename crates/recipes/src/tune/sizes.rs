@@ -74,6 +74,16 @@ impl Batches for Growing {
     }
 }
 
+/// Height and width of the pictures that a run trains with, each once, in the order in which it comes to them.
+pub(super) fn of_run([height, width]: [usize; 2], options: &FineTuneOptions) -> Vec<[usize; 2]> {
+    if options.image_size_from.is_none() {
+        return vec![[height, width]];
+    }
+    let mut sizes = options.image_sizes(height);
+    sizes.dedup();
+    sizes.into_iter().map(|size| [size; 2]).collect()
+}
+
 /// The fewest pictures of a step at any of the sizes that a run comes to.
 ///
 /// # Errors
@@ -98,9 +108,9 @@ pub(crate) fn min_batch(
         return Err(Error::option("image_size_from", &from, expected));
     }
     let mut most = least(input_size)?;
-    for size in options.image_sizes(height) {
-        most = most.max(network.min_batch([size; 2]).map_err(|_other_size| {
-            let expected = format!("absent: this network takes pictures of {height}x{width} pixels alone, and none of {size}x{size}");
+    for [h, w] in of_run(input_size, options) {
+        most = most.max(network.min_batch([h, w]).map_err(|_other_size| {
+            let expected = format!("absent: this network takes pictures of {height}x{width} pixels alone, and none of {h}x{w}");
             Error::option("image_size_from", &from, expected)
         })?);
     }

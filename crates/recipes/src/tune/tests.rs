@@ -271,3 +271,43 @@ fn gradient_checkpointing_reaches_the_network_and_saves_memory() {
     });
     assert!(bytes[1] < bytes[0], "{bytes:?}");
 }
+
+#[test]
+fn a_teacher_has_to_see_pictures_of_each_size_that_they_grow_through() {
+    use taper_graph::{Bias, Conv, GraphBuilder, Padding, PoolKind, Window};
+    let dir = tempfile::tempdir().unwrap();
+    let dataset = pictures(dir.path());
+    let teach = |name: &str, kernel_size: usize| {
+        let mut b = GraphBuilder::new(3).unwrap();
+        let xs = b.input();
+        let xs = b.conv("conv", xs, Conv::dense(4, 3, 2), Bias::With).unwrap();
+        // Maps of 32x32 pixels, and of 16x16 on small pictures, where a window of 20 has no place.
+        let window = Window { padding: Padding::Valid, ..Window::square(kernel_size, 1) };
+        let xs = b.conv("wide", xs, Conv { window, ..Conv::pointwise(4) }, Bias::With).unwrap();
+        let xs = b.global_pool("pool", xs, PoolKind::Avg, true).unwrap();
+        let xs = b.linear("classifier", xs, dataset.classes.len(), Bias::With).unwrap();
+        b.output("logits", xs).unwrap();
+        let preprocess = Preprocess { input_size: [64, 64], ..Preprocess::imagenet() };
+        let teacher = Model::random(b.build().unwrap(), 3, preprocess, dataset.classes.clone());
+        let file = dir.path().join(format!("{name}.safetensors"));
+        teacher.unwrap().save(&file).unwrap();
+        let options = FineTuneOptions {
+            data: None,
+            teacher: Some(file.display().to_string()),
+            model: "mobilenetv2_035".to_owned(),
+            pretrained: crate::Pretrained::None,
+            image_size: Some(64),
+            image_size_from: Some(32),
+            report: false,
+            out: Some(dir.path().join(name)),
+            ..options(dir.path(), false)
+        };
+        let never = AtomicBool::new(false);
+        crate::fine_tune_on(&dataset, &options, &never, &mut crate::Silent)
+    };
+    let refused = teach("fixed", 20).unwrap_err();
+    assert!(matches!(refused, Error::Option { field: "teacher", .. }), "{refused}");
+    assert!(refused.to_string().contains("32x32"), "{refused}");
+    assert!(!dir.path().join("fixed").exists());
+    assert_eq!(teach("any", 3).unwrap().epochs, 2);
+}

@@ -48,6 +48,38 @@ impl Unfreeze {
         let parts = numbered.flat_map(|(names, part)| names.into_iter().map(move |it| (it, part)));
         Ok(Self { every, parts: parts.collect(), count })
     }
+
+    /// Whether a parameter is held in an epoch, counted from 0.
+    ///
+    /// # Examples
+    /// ```
+    /// use taper_train::Unfreeze;
+    /// let parts = [["classifier.weight"], ["conv.weight"]].map(|part| part.map(str::to_owned).to_vec());
+    /// let hook = Unfreeze::new(2, parts.to_vec())?;
+    /// assert!(hook.holds(1, "conv.weight") && !hook.holds(2, "conv.weight"));
+    /// assert!(!hook.holds(0, "classifier.weight") && !hook.holds(0, "of no part"));
+    /// # Ok::<(), taper_train::Error>(())
+    /// ```
+    #[must_use]
+    pub fn holds(&self, epoch: usize, name: &str) -> bool {
+        let last = epoch / self.every;
+        self.parts.get(name).is_some_and(|part| *part > last)
+    }
+
+    /// The fewest epochs of a run in which every part is trained: in the last of them nothing is held.
+    ///
+    /// # Examples
+    /// ```
+    /// use taper_train::Unfreeze;
+    /// let hook = Unfreeze::new(2, vec![vec!["classifier.weight".to_owned()], vec!["conv.weight".to_owned()]])?;
+    /// assert_eq!(hook.epochs(), 3);
+    /// assert!(hook.holds(1, "conv.weight") && !hook.holds(2, "conv.weight"));
+    /// # Ok::<(), taper_train::Error>(())
+    /// ```
+    #[must_use]
+    pub fn epochs(&self) -> usize {
+        self.count.saturating_sub(1).saturating_mul(self.every).saturating_add(1)
+    }
 }
 
 impl StepHook for Unfreeze {
@@ -56,8 +88,24 @@ impl StepHook for Unfreeze {
     }
 
     fn before_epoch(&mut self, epoch: usize, network: &Network) -> Result<()> {
-        let last = epoch / self.every;
-        network.hold(|name| self.parts.get(name).is_some_and(|part| *part > last));
+        network.hold(|name| self.holds(epoch, name));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_part_is_let_go_in_the_last_of_so_many_epochs_and_not_before() {
+        for (every, count) in [(1, 1), (1, 4), (3, 4), (5, 2)] {
+            let parts = (0..count).map(|part| vec![part.to_string()]).collect();
+            let hook = Unfreeze::new(every, parts).unwrap();
+            let is_free = |epoch| (0..count).all(|part| !hook.holds(epoch, &part.to_string()));
+            let last = hook.epochs() - 1;
+            assert!(is_free(last) && (0..last).all(|epoch| !is_free(epoch)), "{every} {count}");
+        }
+        assert_eq!(Unfreeze::new(2, Vec::new()).unwrap().epochs(), 1);
     }
 }
