@@ -78,7 +78,7 @@ fn what_cannot_be_compared_as_it_is_says_so() {
     let ran = taper(&["compare", &second, &third]).succeeds();
     assert!(ran.stderr.contains("different tasks (classification, regression)"), "{}", ran.stderr);
 
-    taper(&["compare", &first]).refuses(2, &["--runs is 1", "2 to 64 folders of runs"]);
+    taper(&["compare", &first]).refuses(2, &["one run is named", "from 2 to 64 folders of runs"]);
     taper(&["compare", &first, &arg(dir.path())]).refuses(2, &["holds no run"]);
     taper(&["compare"]).exits(2);
 }

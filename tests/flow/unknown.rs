@@ -47,6 +47,8 @@ fn a_finished_run_calibrates_its_model_and_knows_pictures_of_other_things() {
             ["eval", "--model", &model, "--data", &data, "--others", &arg(&others), "--json"];
         let report = taper(&eval).succeeds().json();
         assert_eq!(report["temperature"].as_f64(), Some(temperature));
+        taper(&[&eval[..], &["--tta", "flip"]].concat())
+            .refuses(2, &["--tta is flip", "none with `others`"]);
         let others = &report["others"];
         assert_eq!((others["images"].as_u64(), others["skipped"].as_u64()), (Some(1), Some(1)));
         let share = |name: &str| others[name].as_f64().unwrap();

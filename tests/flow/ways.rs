@@ -44,9 +44,18 @@ fn presets_say_what_they_set_and_what_is_given_wins() {
     let said = "preset quick: ";
     let line = ran.stderr.lines().find(|line| line.starts_with(said)).unwrap();
     assert!(line.contains("freeze backbone") && !line.contains("epochs"), "{line}");
+    let recipe = ran.stderr.lines().find(|line| line.starts_with("recipe: ")).unwrap();
+    assert!(recipe.contains("epochs 3, ") && recipe.contains("optimizer adamw"), "{recipe}");
+    assert!(!recipe.contains("weight decay") && recipe.len() < 200, "{recipe}");
     let config = fs::read_to_string(dir.path().join("quick/config.json")).unwrap();
     assert!(config.contains(r#""preset": "quick""#) && config.contains(r#""freeze": "backbone""#));
     finetune(dir.path(), 5, "no", &["--preset", "fast"]).refuses(2, &["quick|default|best"]);
+    let momentum = ["--preset", "quick", "--momentum", "0.5", "--epochs", "1"];
+    finetune(dir.path(), 5, "momentum", &momentum).succeeds();
+    let taught = ["--minutes", "1", "--teacher", "mobilenetv2_100"];
+    finetune(dir.path(), 5, "no", &taught).refuses(2, &["--teacher", "`minutes`"]);
+    let largest = ["finetune", "--minutes", "1", "--image-size-from", "224"];
+    taper(&largest).refuses(2, &["--image-size-from is 224", "less than 224"]);
 }
 
 #[test]
@@ -55,8 +64,9 @@ fn five_pictures_a_class_are_trained_on_in_parts_and_in_folds() {
     let run = |name, more: &[&str]| finetune(dir.path(), 5, name, more);
     let usual = ["--epochs", "2", "--head-epochs", "2", "--lr", "0.0003"];
     run("all", &usual).succeeds();
-    run("gradual", &[&usual[..], &["--unfreeze-every", "1", "--norms", "freeze"]].concat())
-        .succeeds();
+    let gradual = [&usual[..], &["--unfreeze-every", "1", "--norms", "freeze"]].concat();
+    let gradual = run("gradual", &gradual).succeeds();
+    assert!(gradual.stderr.contains("stay frozen to the end"), "{}", gradual.stderr);
     let surgical = run("part", &[&usual[..], &["--train", "blocks.6,head"]].concat()).succeeds();
     assert!(surgical.stderr.contains("freeze all but blocks.6,head"), "{}", surgical.stderr);
     run("no", &["--train", "blocks.77"]).refuses(2, &["blocks.77", "blocks.6"]);

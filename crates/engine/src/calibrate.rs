@@ -46,6 +46,23 @@ impl CalibrateOptions {
     pub fn new(threads: usize) -> Self {
         Self { threads, seed: 0, networks: 48, trained: 24, seconds: 0.02 }
     }
+
+    /// The same with so many networks for inference, one at least, and in proportion as many that are trained.
+    ///
+    /// # Examples
+    /// ```
+    /// use taper_engine::CalibrateOptions;
+    /// let usual = CalibrateOptions::new(1);
+    /// let few = usual.with_networks(usual.networks / 2);
+    /// assert_eq!(few.trained, usual.trained / 2);
+    /// assert_eq!(usual.with_networks(usual.networks), usual);
+    /// ```
+    #[must_use]
+    pub fn with_networks(self, networks: usize) -> Self {
+        let networks = networks.max(1);
+        let trained = (networks * self.trained / self.networks.max(1)).max(1);
+        Self { networks, trained, ..self }
+    }
 }
 
 /// One network in so many has weights that no cache holds.

@@ -59,7 +59,7 @@ pub(crate) fn bench_of(options: &BenchOptions, recipe: &FineTuneOptions) -> Resu
         None => source.random(0)?,
     };
     let size = options.image_size.map_or(model.preprocess().input_size, |size| [size; 2]);
-    let (spread, runs) = measure_of(&model, size, options, recipe)?;
+    let (spread, runs) = measure(&model, size, options, recipe)?;
     Ok(BenchReport {
         median_ms: spread.median,
         p10_ms: spread.p10,
@@ -74,16 +74,8 @@ pub(crate) fn bench_of(options: &BenchOptions, recipe: &FineTuneOptions) -> Resu
     })
 }
 
-/// Milliseconds of batches of images of `size`, and how many were run.
+/// Milliseconds of batches of images of a height and width, in training with the optimizer of a recipe and what it freezes; and how many were run.
 pub(crate) fn measure(
-    model: &Model,
-    size: [usize; 2],
-    options: &BenchOptions,
-) -> Result<(Spread, usize)> {
-    measure_of(model, size, options, &FineTuneOptions::default())
-}
-
-fn measure_of(
     model: &Model,
     [h, w]: [usize; 2],
     options: &BenchOptions,

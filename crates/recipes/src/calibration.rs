@@ -38,14 +38,14 @@ pub struct CalibrationOptions {
     pub out: Option<PathBuf>,
     /// Decides on the networks that are timed.
     pub seed: u64,
-    /// Networks that are timed for inference; half as many are trained.
+    /// Networks that are timed for inference; of those that are trained there are as many in proportion ([`CalibrateOptions::with_networks`]).
     pub networks: usize,
 }
 
 impl Default for CalibrationOptions {
     fn default() -> Self {
-        let networks = CalibrateOptions::new(0).networks;
-        Self { threads: 0, out: None, seed: 0, networks }
+        let CalibrateOptions { threads, seed, networks, .. } = CalibrateOptions::new(0);
+        Self { threads, out: None, seed, networks }
     }
 }
 
@@ -60,10 +60,8 @@ pub fn calibrate(
 ) -> Result<CalibrationReport> {
     let began = Instant::now();
     let threads = Cpu::new(options.threads).threads();
-    let mut all = CalibrateOptions::new(threads);
-    all.seed = options.seed;
-    all.networks = options.networks.max(1);
-    all.trained = (all.networks / 2).max(1);
+    let all = CalibrateOptions { seed: options.seed, ..CalibrateOptions::new(threads) };
+    let all = all.with_networks(options.networks);
     let timed = taper_engine::calibrate(&all, |done, count| {
         observe(0.9 * done as f64 / count as f64);
         !stop.load(Ordering::Relaxed)

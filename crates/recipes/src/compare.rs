@@ -122,7 +122,7 @@ struct Read {
 /// Lays runs side by side.
 ///
 /// # Errors
-/// [`Error::Option`] for fewer than two runs, [`Error::NoRun`] and [`Error::Config`] for a folder that holds none, [`Error::File`] if something cannot be
+/// [`Error::Runs`] for fewer than two runs, or too many, [`Error::NoRun`] and [`Error::Config`] for a folder that holds none, [`Error::File`] if something cannot be
 /// read or written.
 ///
 /// # Examples
@@ -152,7 +152,7 @@ struct Read {
 pub fn compare_runs(options: &CompareOptions) -> Result<CompareReport> {
     let n = options.runs.len();
     if !(2..=MOST).contains(&n) {
-        return Err(Error::option("runs", &n, format!("2 to {MOST} folders of runs")));
+        return Err(Error::Runs { got: n, most: MOST });
     }
     let names = names(&options.runs);
     let read = options.runs.iter().zip(names).map(|(path, name)| read(path, name));

@@ -29,6 +29,14 @@ pub enum Error {
         /// The list.
         expected: String,
     },
+    /// Runs are named that cannot be laid side by side: too few, or too many.
+    #[error("{} named: name from 2 to {most} folders of runs to compare", runs(*got))]
+    Runs {
+        /// How many are named.
+        got: usize,
+        /// How many may be.
+        most: usize,
+    },
     /// There is nothing to predict.
     #[error("no picture is named: give one or more files")]
     NoImages,
@@ -416,6 +424,15 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// How many runs are named.
+fn runs(got: usize) -> String {
+    match got {
+        0 => "no run is".to_owned(),
+        1 => "one run is".to_owned(),
+        _ => format!("{got} runs are"),
+    }
 }
 
 /// How many processes there are.

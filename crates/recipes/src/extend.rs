@@ -197,11 +197,17 @@ fn of_classes(
 
 /// Refuses what would change a training, where there is none: it would be dropped without a word.
 fn check_untrained(options: &FineTuneOptions) -> Result<()> {
-    let FineTuneOptions { teacher, unlabelled, ema, max_minutes, lr_auto, .. } = options;
-    let asked: [(&'static str, Option<String>); 5] = [
+    let FineTuneOptions { teacher, unlabelled, ema, swa, soup, keep_best, .. } = options;
+    let FineTuneOptions { max_minutes, lr_auto, tensorboard, .. } = options;
+    let number = |value: &Option<usize>| value.map(|it| it.to_string());
+    let asked: [(&'static str, Option<String>); 9] = [
         ("teacher", teacher.clone()),
         ("unlabelled", unlabelled.as_ref().map(|it| it.display().to_string())),
         ("ema", ema.map(|it| it.to_string())),
+        ("swa", number(swa)),
+        ("soup", number(soup)),
+        ("keep_best", number(keep_best)),
+        ("tensorboard", tensorboard.then(|| "true".to_owned())),
         ("max_minutes", max_minutes.map(|it| it.to_string())),
         ("lr", lr_auto.then(|| "auto".to_owned())),
     ];

@@ -101,10 +101,15 @@ impl EvaluateOptions {
     /// Refuses what cannot be meant.
     ///
     /// # Errors
-    /// [`Error::Option`] for a batch of nothing.
+    /// [`Error::Option`] for a batch of nothing, and for several views with `others`, whose familiarity is that of one.
     pub fn check(&self) -> Result<()> {
         check_threads(self.threads)?;
         check_size(self.image_size)?;
+        if self.others.is_some() && self.tta != Tta::None {
+            let expected =
+                "none with `others`: what is familiar is told from one view of a picture";
+            return Err(Error::option("tta", &self.tta, expected));
+        }
         at_least("batch_size", self.batch_size, 1)
     }
 }
@@ -278,6 +283,10 @@ mod tests {
             let error = BenchOptions { seconds, ..BenchOptions::new("a") }.check().unwrap_err();
             assert!(error.to_string().starts_with("`seconds` is "), "{error}");
         }
+        let others = EvaluateOptions { others: Some("c".into()), ..EvaluateOptions::new("a", "b") };
+        others.check().unwrap();
+        let error = EvaluateOptions { tta: Tta::Flip, ..others }.check().unwrap_err();
+        assert!(error.to_string().starts_with("`tta` is flip, it must be none with `others`"));
         let error = PredictOptions::new("a", Vec::new()).check().unwrap_err();
         assert!(error.is_request());
     }

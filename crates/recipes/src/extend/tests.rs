@@ -138,6 +138,14 @@ fn classes_without_pictures_are_kept_when_asked_for_and_nothing_else_moves() {
     assert!(asked(&|it| it.ema = Some(0.9)).contains("nothing is trained then"));
     assert!(asked(&|it| it.max_minutes = Some(1.0)).contains("nothing is trained then"));
     assert!(asked(&|it| it.lr_auto = true).contains("nothing is trained then"));
+    for change in [
+        |it: &mut FineTuneOptions| it.tensorboard = true,
+        |it: &mut FineTuneOptions| it.keep_best = Some(2),
+        |it: &mut FineTuneOptions| it.swa = Some(1),
+        |it: &mut FineTuneOptions| it.soup = Some(2),
+    ] {
+        assert!(asked(&change).contains("nothing is trained then"));
+    }
     let folds = FineTuneOptions { out: Some(dir.path().join("folds")), ..options.clone() };
     let refused = fine_tune_splits(Splits::Folds(2), &folds, &stop, &mut told).unwrap_err();
     assert!(matches!(refused, Error::Option { field: "keep", .. }), "{refused}");
