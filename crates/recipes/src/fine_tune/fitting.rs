@@ -4,6 +4,8 @@
 //! First gradients are checkpointed, which changes no bit. Then a step is cut into shards, twice as many each time, with the batch as it was:
 //! each has batch statistics of its own. What is left over is for decoded pictures.
 
+use std::collections::BTreeSet;
+
 use taper_data::{Cache, Sample};
 use taper_distributed::Group;
 use taper_engine::Recompute;
@@ -130,9 +132,10 @@ fn stages(network: &Network, options: &FineTuneOptions) -> Result<Vec<Vec<bool>>
     let Some(unfreeze) = unfreeze(network.graph(), options)? else {
         return Ok(vec![trained(&|_| false)]);
     };
-    let epochs = 0..options.epochs.min(unfreeze.epochs());
-    let mut stages: Vec<Vec<bool>> =
-        epochs.map(|epoch| trained(&|name| unfreeze.holds(epoch, name))).collect();
+    let turns = network.params().iter().map(|param| unfreeze.first_epoch(&param.name));
+    let turns: BTreeSet<usize> = turns.chain([0]).filter(|&epoch| epoch < options.epochs).collect();
+    let of = |epoch| trained(&|name| unfreeze.holds(epoch, name));
+    let mut stages: Vec<Vec<bool>> = turns.into_iter().map(of).collect();
     stages.dedup();
     stages.retain(|trained| trained.contains(&true));
     Ok(stages)

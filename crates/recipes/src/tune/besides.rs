@@ -118,18 +118,15 @@ pub(super) fn never_unfrozen(
 ) -> Result<Option<String>> {
     let Some(unfreeze) = unfreeze(network.graph(), options)? else { return Ok(None) };
     let FineTuneOptions { epochs, unfreeze_every, .. } = options;
-    let of = |last: usize| {
-        let trained = network.params().iter().filter(|param| param.is_trained());
-        let held = trained.filter(|param| unfreeze.holds(last, &param.name));
-        held.map(|param| param.var.elem_count()).sum::<usize>()
-    };
-    let never = of(epochs.saturating_sub(1));
+    // Parts that are frozen in any case need no turn.
+    let trained = || network.params().iter().filter(|param| param.is_trained());
+    let held = trained().filter(|param| unfreeze.holds(epochs.saturating_sub(1), &param.name));
+    let never: usize = held.map(|param| param.var.elem_count()).sum();
     if never == 0 {
         return Ok(None);
     }
-    // Parts that are frozen in any case need no turn.
-    let enough = (*epochs..unfreeze.epochs()).find(|&last| of(last) == 0);
-    let enough = enough.map_or(unfreeze.epochs(), |last| last + 1);
+    let last = trained().map(|param| unfreeze.first_epoch(&param.name)).max().unwrap_or(0);
+    let enough = last.saturating_add(1);
     let every = unfreeze_every.unwrap_or(1);
     Ok(Some(format!(
         "with one more part every {every} of {epochs} epochs (`unfreeze_every`), {never} parameters stay frozen to the end; all parts have their \

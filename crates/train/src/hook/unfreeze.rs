@@ -49,6 +49,25 @@ impl Unfreeze {
         Ok(Self { every, parts: parts.collect(), count })
     }
 
+    /// The epoch, counted from 0, from which on a parameter is trained.
+    ///
+    /// # Examples
+    /// ```
+    /// use taper_train::Unfreeze;
+    /// let hook = Unfreeze::new(2, vec![vec!["classifier.weight".to_owned()], vec!["conv.weight".to_owned()]])?;
+    /// assert_eq!(["classifier.weight", "conv.weight", "of no part"].map(|name| hook.first_epoch(name)), [0, 2, 0]);
+    /// # Ok::<(), taper_train::Error>(())
+    /// ```
+    #[must_use]
+    pub fn first_epoch(&self, name: &str) -> usize {
+        self.parts.get(name).map_or(0, |part| self.turn(*part))
+    }
+
+    /// The epoch, counted from 0, in which a part has its turn.
+    fn turn(&self, part: usize) -> usize {
+        part.saturating_mul(self.every)
+    }
+
     /// Whether a parameter is held in an epoch, counted from 0.
     ///
     /// # Examples
@@ -62,8 +81,7 @@ impl Unfreeze {
     /// ```
     #[must_use]
     pub fn holds(&self, epoch: usize, name: &str) -> bool {
-        let last = epoch / self.every;
-        self.parts.get(name).is_some_and(|part| *part > last)
+        epoch < self.first_epoch(name)
     }
 
     /// The fewest epochs of a run in which every part is trained: in the last of them nothing is held.
@@ -78,7 +96,7 @@ impl Unfreeze {
     /// ```
     #[must_use]
     pub fn epochs(&self) -> usize {
-        self.count.saturating_sub(1).saturating_mul(self.every).saturating_add(1)
+        self.turn(self.count.saturating_sub(1)).saturating_add(1)
     }
 }
 
