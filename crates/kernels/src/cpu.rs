@@ -153,16 +153,35 @@ impl Cpu {
         packed: &Packed,
         epilogue: Epilogue<'_, f32>,
         y: &mut [f32],
+    ) {
+        checks::conv(shape, &xs, &epilogue, y, None);
+        packed.check(self.isa, shape);
+        let kernel = ForwardKernel::of(shape, self.isa, self.threads(), Input::of(&xs));
+        self.run_forward::<false>(kernel, shape, xs, None, packed, epilogue, y, None);
+    }
+
+    /// [`Cpu::conv_packed`] that gathers the moments of `y` if asked.
+    fn convolve(
+        &mut self,
+        shape: &ConvShape,
+        xs: Source<'_, f32>,
+        packed: &Packed,
+        epilogue: Epilogue<'_, f32>,
+        y: &mut [f32],
         moments: Option<Moments<'_, f32>>,
     ) {
+        if moments.is_none() {
+            return self.conv_packed(shape, xs, packed, epilogue, y);
+        }
         checks::conv(shape, &xs, &epilogue, y, moments.as_ref());
         packed.check(self.isa, shape);
         let kernel = ForwardKernel::of(shape, self.isa, self.threads(), Input::of(&xs));
-        self.run_forward(kernel, shape, xs, None, packed, epilogue, y, moments);
+        self.run_forward::<true>(kernel, shape, xs, None, packed, epilogue, y, moments);
     }
 
-    /// Runs the kernel that was chosen for a shape and its input.
-    fn run_forward(
+    /// Runs the kernel that was chosen for a shape and its input. Without `COUNTED` there are no moments, and the code that gathers them
+    /// is not compiled in: a program that trains nothing goes without.
+    fn run_forward<const COUNTED: bool>(
         &mut self,
         kernel: ForwardKernel,
         shape: &ConvShape,
@@ -176,7 +195,9 @@ impl Cpu {
         let product = match kernel {
             ForwardKernel::Depthwise { row, operand, bands } => {
                 let chosen = (row, operand, bands);
-                return depthwise::forward(self, chosen, shape, xs, packed, epilogue, y, moments);
+                return depthwise::forward::<COUNTED>(
+                    self, chosen, shape, xs, packed, epilogue, y, moments,
+                );
             }
             ForwardKernel::Pointwise { operand, split } => {
                 Product { merged: 1, split, reads: Reads::Pointwise(operand) }
@@ -185,6 +206,7 @@ impl Cpu {
                 Product { merged, split, reads: Reads::Dense { bands } }
             }
         };
+        let moments = moments.filter(|_| COUNTED);
         matrix::forward(self, product, shape, xs, gate, packed, epilogue, y, moments);
     }
 
@@ -221,7 +243,7 @@ impl Cpu {
         checks::gate(shape, gate);
         packed.check(self.isa, shape);
         let kernel = ForwardKernel::of(shape, self.isa, self.threads(), Input::Gated);
-        self.run_forward(kernel, shape, xs, Some(gate), packed, epilogue, y, None);
+        self.run_forward::<false>(kernel, shape, xs, Some(gate), packed, epilogue, y, None);
     }
 
     /// Calls `work` with every item, each thread with items of its own: the first thread with the first `len / threads`, and so on.

@@ -62,17 +62,6 @@ pub trait Device<T: Real> {
         dx: Option<Sink<'_, T>>,
     );
 
-    /// What [`Device::conv_backward`] makes of the input alone: a program that trains nothing holds no more than that.
-    fn conv_input_gradient(
-        &mut self,
-        shape: &ConvShape,
-        gradient: ConvGradient<'_, T>,
-        weight: &[T],
-        dx: Sink<'_, T>,
-    ) {
-        self.conv_backward(shape, gradient, Source::plain(&[]), weight, None, None, Some(dx));
-    }
-
     /// `out = activation(a + b)`, channels `c`.
     fn add(
         &mut self,
@@ -246,7 +235,7 @@ pub trait Device<T: Real> {
         }
         let sink = Sink { out: y, accumulate: bias.is_some(), mask: None, tally: None };
         let gradient = ConvGradient { dz: xs, norm: None };
-        self.conv_input_gradient(shape, gradient, weight, sink);
+        self.conv_backward(shape, gradient, Source::plain(&[]), weight, None, None, Some(sink));
     }
 
     /// The backward pass of [`Device::conv_transpose`], whose `x` is `xs`: overwrites `d_weight` and `d_bias`, writes the gradient of `x`.

@@ -182,11 +182,11 @@ mod tests {
                 let mut cpu = Cpu::with_isa(2, isa).unwrap();
                 let packed = cpu.pack(&s, &weight);
                 let (mut whole, mut banded) = (vec![0.0; s.output_len()], vec![0.0; s.output_len()]);
-                cpu.conv_packed(&s, Source::plain(&xs), &packed, Epilogue::default(), &mut whole, None);
+                cpu.conv_packed(&s, Source::plain(&xs), &packed, Epilogue::default(), &mut whole);
                 for (i, y) in banded.chunks_mut(rows * s.ow * oc).enumerate() {
                     let (band, inputs) = s.band(i * rows..(i * rows + rows).min(s.oh));
                     let xs = Source::plain(&xs[inputs.start * w * c..inputs.end * w * c]);
-                    cpu.conv_packed(&band, xs, &packed, Epilogue::default(), y, None);
+                    cpu.conv_packed(&band, xs, &packed, Epilogue::default(), y);
                 }
                 prop_assert_eq!(&whole, &banded, "{:?}", isa);
             }

@@ -192,7 +192,7 @@ impl Bands {
         };
         let y = &mut y[(stage.rows.start - first) * row..][..stage.rows.len() * row];
         let epilogue = Epilogue { residual, ..epilogue };
-        cpu.conv_packed(&stage.shape, Source::plain(xs), weight, epilogue, y, None);
+        cpu.conv_packed(&stage.shape, Source::plain(xs), weight, epilogue, y);
     }
 }
 

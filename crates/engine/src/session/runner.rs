@@ -132,7 +132,7 @@ impl Runner {
                 let epilogue = Epilogue { bias, residual, activation };
                 match step.gated.map(|both| both.map(|v| source(v).data)) {
                     Some([map, gate]) => cpu.conv_gated(shape, map, gate, weight, epilogue, y),
-                    None => cpu.conv_packed(shape, xs, weight, epilogue, y, None),
+                    None => cpu.conv_packed(shape, xs, weight, epilogue, y),
                 }
             }
             (Kernel::Add, _) => cpu.add(c, xs, source(unit.inputs[1]), compiled.activation, y),

@@ -1,6 +1,6 @@
 //! Depthwise convolution: one filter per channel, forward and backward, any window, stride, dilation and padding.
 //!
-//! Above: `cpu`. Below: `depthwise::{forward, backward}`, `cpu::taps`, `simd`. Not here: a channel multiplier (`cpu::matrix`, by groups).
+//! Above: `cpu`. Below: `depthwise::{forward, backward, transpose}`, `cpu::taps`, `simd`. Not here: a channel multiplier (`cpu::matrix`, by groups).
 //! A task is one image and up to four vectors of channels. It walks down the image with a ring of rows in cache, normalized
 //! on the way in and padded with zeros on all sides, so that the inner loops know no borders. Coordinates with a `p` are
 //! padded: `ph = ih + top`, `pw = iw + left`.
@@ -10,9 +10,11 @@
 mod backward;
 mod forward;
 mod row;
+mod transpose;
 
 pub(super) use backward::backward;
 pub(super) use forward::{bands, forward};
+pub(super) use transpose::transpose;
 
 use super::pass::add_lanes;
 use super::views::SourceView;

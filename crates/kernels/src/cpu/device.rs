@@ -32,7 +32,7 @@ impl Device<f32> for Cpu {
         packed.fill(isa, shape, weight, |count, work| {
             self.for_parts(count, |_, tasks, _| tasks.for_each(work));
         });
-        self.conv_packed(shape, xs, &packed, epilogue, y, moments);
+        self.convolve(shape, xs, &packed, epilogue, y, moments);
         self.packed = packed;
     }
 
@@ -46,18 +46,29 @@ impl Device<f32> for Cpu {
         d_bias: Option<&mut [f32]>,
         dx: Option<Sink<'_, f32>>,
     ) {
-        conv_backward::<true>(self, shape, gradient, xs, weight, d_weight, d_bias, dx);
+        let (some_weight, some_bias) = (d_weight.as_deref(), d_bias.as_deref());
+        checks::conv_backward(shape, &gradient, &xs, weight, some_weight, some_bias, dx.as_ref());
+        let kernel = BackwardKernel::of(shape, self.isa, self.threads(), Input::of(&xs));
+        match kernel.input {
+            InputGradient::Depthwise => {
+                depthwise::backward(self, shape, gradient, xs, weight, d_weight, d_bias, dx);
+            }
+            InputGradient::Product | InputGradient::Flipped(_) | InputGradient::Scattered => {
+                matrix::backward(self, kernel, shape, gradient, xs, weight, d_weight, d_bias, dx);
+            }
+        }
     }
 
-    fn conv_input_gradient(
+    fn conv_transpose(
         &mut self,
         shape: &ConvShape,
-        gradient: ConvGradient<'_, f32>,
+        xs: &[f32],
         weight: &[f32],
-        dx: Sink<'_, f32>,
+        bias: Option<&[f32]>,
+        y: &mut [f32],
     ) {
-        let xs = Source::plain(&[]);
-        conv_backward::<false>(self, shape, gradient, xs, weight, None, None, Some(dx));
+        checks::conv_transpose(shape, xs, weight, bias, y);
+        matrix::transpose(self, shape, xs, weight, bias, y);
     }
 
     fn add(
@@ -425,32 +436,6 @@ impl Device<f32> for Cpu {
             if let Some(sink) = sink {
                 self.pass_all(c, g, Share::ALL, sink);
             }
-        }
-    }
-}
-
-/// Without `PARAMETERS` only the input's gradient can be asked for, and the code for those of weight and bias is not compiled in.
-fn conv_backward<const PARAMETERS: bool>(
-    cpu: &mut Cpu,
-    shape: &ConvShape,
-    gradient: ConvGradient<'_, f32>,
-    xs: Source<'_, f32>,
-    weight: &[f32],
-    d_weight: Option<&mut [f32]>,
-    d_bias: Option<&mut [f32]>,
-    dx: Option<Sink<'_, f32>>,
-) {
-    let (some_weight, some_bias) = (d_weight.as_deref(), d_bias.as_deref());
-    checks::conv_backward(shape, &gradient, &xs, weight, some_weight, some_bias, dx.as_ref());
-    let kernel = BackwardKernel::of(shape, cpu.isa, cpu.threads(), Input::of(&xs));
-    match kernel.input {
-        InputGradient::Depthwise => depthwise::backward::<PARAMETERS>(
-            cpu, shape, gradient, xs, weight, d_weight, d_bias, dx,
-        ),
-        InputGradient::Product | InputGradient::Flipped(_) | InputGradient::Scattered => {
-            matrix::backward::<PARAMETERS>(
-                cpu, kernel, shape, gradient, xs, weight, d_weight, d_bias, dx,
-            );
         }
     }
 }

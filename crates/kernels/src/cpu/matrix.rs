@@ -1,6 +1,6 @@
 //! Pointwise and dense convolution as matrix products over gathered rows, forward and backward.
 //!
-//! Above: `cpu`. Below: `matrix::{forward, backward, flipped, narrow, gate}`, `cpu::pack`. Not here: depthwise convolution
+//! Above: `cpu`. Below: `matrix::{forward, backward, flipped, scatter, narrow, gate}`, `cpu::pack`. Not here: depthwise convolution
 //! (`cpu::depthwise`).
 //! A part works through its rows a tile at a time: what the tile needs is normalized into scratch once, then used by every
 //! product over it. Pointwise layers without a pending norm are read where they lie.
@@ -11,11 +11,13 @@ mod flipped;
 mod forward;
 mod gate;
 mod narrow;
+mod scatter;
 
 pub(super) use backward::backward;
 pub(super) use flipped::flipped_shape;
 pub(super) use forward::{Product, Reads, bands_at_once, forward, split};
 pub(super) use narrow::is_narrow;
+pub(super) use scatter::transpose;
 
 use std::borrow::Cow;
 use std::ops::Range;

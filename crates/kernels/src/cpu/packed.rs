@@ -16,7 +16,7 @@ use crate::{AlignedBuf, ConvShape, Isa};
 /// let packed = cpu.pack(&ConvShape::linear(1, 2, 1).unwrap(), &[1.0, 10.0]);
 /// // Any batch will do, other channels will not.
 /// let (shape, mut y) = (ConvShape::linear(2, 2, 1).unwrap(), [0.0; 2]);
-/// cpu.conv_packed(&shape, Source::plain(&[1.0, 2.0, 3.0, 4.0]), &packed, Epilogue::default(), &mut y, None);
+/// cpu.conv_packed(&shape, Source::plain(&[1.0, 2.0, 3.0, 4.0]), &packed, Epilogue::default(), &mut y);
 /// assert_eq!(y, [21.0, 43.0]);
 /// ```
 #[derive(Debug)]

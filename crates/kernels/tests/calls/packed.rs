@@ -3,7 +3,7 @@
 //! Above: `main`. Below: `draw`. Not here: operations that every device has (`operations`).
 
 use taper_kernels::{
-    Activation, AlignedBuf, ConvShape, Cpu, Device, Epilogue, Isa, Moments, Reference, Source,
+    Activation, AlignedBuf, ConvShape, Cpu, Device, Epilogue, Isa, Reference, Source,
 };
 
 use super::draw::{Draw, wide};
@@ -52,9 +52,7 @@ fn use_packed(cpu: &mut Cpu, draw: &mut Draw) -> Option<[Result<Written, String>
     let weight = draw.values("weight", Some(packed_for.weight_len()));
     let mut y = draw.values("output", Some(shape.output_len()));
     let bias = draw.some_values("bias", Some(filter.oc));
-    let counted = bias.is_none() && !is_gated;
-    let mut moments = counted.then(|| [(); 2].map(|()| draw.values("moments", Some(filter.oc))));
-    let activation = if counted { Activation::Identity } else { Activation::Relu };
+    let activation = draw.pick(&[Activation::Identity, Activation::Relu]);
     let epilogue = Epilogue { bias: bias.as_deref(), residual: None, activation };
     let gate = is_gated.then(|| draw.values("gate", Some(sizes[0] * filter.c)));
     let mut xs = match gate {
@@ -62,15 +60,14 @@ fn use_packed(cpu: &mut Cpu, draw: &mut Draw) -> Option<[Result<Written, String>
         None => draw.tensor("input", Some(shape.input_len()), filter.c),
     };
     let fast = attempt(|| {
-        let (mut y, mut moments) = (y.clone(), moments.clone());
+        let mut y = y.clone();
         let packed = Cpu::with_isa(1, packed_on)?.pack(&packed_for, &weight);
         if let Some(gate) = &gate {
             cpu.conv_gated(&shape, &xs.data, gate, &packed, epilogue, &mut y);
         } else {
-            let to = moments.as_mut().map(|[mean, var]| Moments { mean, var });
-            cpu.conv_packed(&shape, xs.source(), &packed, epilogue, &mut y, to);
+            cpu.conv_packed(&shape, xs.source(), &packed, epilogue, &mut y);
         }
-        Some([y].iter().chain(moments.iter().flatten()).map(|v| wide(v)).collect())
+        Some(vec![wide(&y)])
     });
     if draw.is_illegal() {
         return Some([fast.map(Option::unwrap_or_default), Err(String::new())]);
@@ -79,10 +76,8 @@ fn use_packed(cpu: &mut Cpu, draw: &mut Draw) -> Option<[Result<Written, String>
         let image = i / (sizes[1] * sizes[1] * filter.c);
         *x *= gate.as_ref().map_or(1.0, |gate| gate[image * filter.c + i % filter.c]);
     }
-    let to = moments.as_mut().map(|[mean, var]| Moments { mean, var });
-    Reference.conv_forward(&shape, xs.source(), &weight, epilogue, &mut y, to);
-    let truth = [y].iter().chain(moments.iter().flatten()).map(|v| wide(v)).collect();
-    Some([fast.map(Option::unwrap_or_default), Ok(truth)])
+    Reference.conv_forward(&shape, xs.source(), &weight, epilogue, &mut y, None);
+    Some([fast.map(Option::unwrap_or_default), Ok(vec![wide(&y)])])
 }
 
 #[test]
@@ -115,7 +110,7 @@ fn a_refused_weight_says_what_it_was_packed_for_and_what_it_is_used_for() {
     let (xs, mut y) = ([0.0; 64], [0.0; 128]);
     let refused = attempt(|| {
         let xs = Source::plain(&xs);
-        cpu.conv_packed(&shape(4), xs, &packed, Epilogue::default(), &mut y, None);
+        cpu.conv_packed(&shape(4), xs, &packed, Epilogue::default(), &mut y);
     });
     let message = refused.unwrap_err();
     for words in ["Portable", "c: 2", "c: 4", "oc: 8", "[3, 3]", "groups: 1"] {

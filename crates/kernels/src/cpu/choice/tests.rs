@@ -101,7 +101,7 @@ proptest! {
             let taken = paths_of(|| match input {
                 Input::Gated => cpu.conv_gated(&s, &x, &gate, &packed, Epilogue::default(), &mut y),
                 Input::Stored | Input::Pending => {
-                    cpu.conv_packed(&s, xs, &packed, Epilogue::default(), &mut y, None);
+                    cpu.conv_packed(&s, xs, &packed, Epilogue::default(), &mut y);
                 }
             });
             prop_assert_eq!(without_shares(taken, kernel), expected(kernel, &s), "{:?} {:?}", kernel, s);

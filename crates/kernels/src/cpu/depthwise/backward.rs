@@ -17,8 +17,8 @@ use crate::simd::{Kernel, Simd};
 use crate::sizes::product;
 use crate::{ConvGradient, ConvShape, Sink, Source};
 
-/// See [`crate::Device::conv_backward`], and without `PARAMETERS` [`crate::Device::conv_input_gradient`].
-pub(in crate::cpu) fn backward<const PARAMETERS: bool>(
+/// See [`crate::Device::conv_backward`].
+pub(in crate::cpu) fn backward(
     cpu: &mut Cpu,
     s: &ConvShape,
     gradient: ConvGradient<'_, f32>,
@@ -52,7 +52,7 @@ pub(in crate::cpu) fn backward<const PARAMETERS: bool>(
         part.d_bias.clear();
         part.d_bias.resize(s.c, 0.0);
         for task in part_of(s.n * blocks, 1, p, parts) {
-            let job = BackwardTask::<PARAMETERS> {
+            let job = BackwardTask {
                 frame,
                 back,
                 source,
@@ -107,7 +107,7 @@ impl Back {
     }
 }
 
-struct BackwardTask<'a, const PARAMETERS: bool> {
+struct BackwardTask<'a> {
     frame: Frame,
     back: Back,
     source: SourceView,
@@ -121,7 +121,7 @@ struct BackwardTask<'a, const PARAMETERS: bool> {
     part: &'a mut Part,
 }
 
-impl<const PARAMETERS: bool> Kernel for BackwardTask<'_, PARAMETERS> {
+impl Kernel for BackwardTask<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(mut self) {
         let s = self.frame.s;
@@ -132,7 +132,7 @@ impl<const PARAMETERS: bool> Kernel for BackwardTask<'_, PARAMETERS> {
             let mut sums = [[S::zero(); BLOCK]; 2];
             for oh in 0..s.oh {
                 self.fill_gradient::<S>(oh, channels);
-                if PARAMETERS && self.wants_weight {
+                if self.wants_weight {
                     next_input = self.weight_gradient::<S>(oh, next_input, channels);
                 }
                 let Some(sink) = self.sink else { continue };
@@ -154,7 +154,7 @@ impl<const PARAMETERS: bool> Kernel for BackwardTask<'_, PARAMETERS> {
     }
 }
 
-impl<const PARAMETERS: bool> BackwardTask<'_, PARAMETERS> {
+impl BackwardTask<'_> {
     /// Where row `oh` begins in the gradient ring, which has `ring` rows of `width` pixels.
     #[inline(always)]
     fn gradient_row(&self, oh: usize, pixel: usize) -> usize {
@@ -184,7 +184,7 @@ impl<const PARAMETERS: bool> BackwardTask<'_, PARAMETERS> {
                     sum = S::add(sum, g);
                     S::store(to.add((back.left + ow) * pixel), g);
                 }
-                if PARAMETERS && self.wants_bias {
+                if self.wants_bias {
                     let to = self.part.d_bias.as_mut_ptr().add(channels.first + c);
                     add_lanes::<S>(sum, lanes, to);
                 }

@@ -22,7 +22,7 @@ pub(in crate::cpu) fn bands(s: &ConvShape, lanes: usize, threads: usize) -> usiz
 }
 
 /// See [`crate::Device::conv_forward`]; row kernel, operand and bands as in [`ForwardKernel::Depthwise`](crate::ForwardKernel).
-pub(in crate::cpu) fn forward(
+pub(in crate::cpu) fn forward<const COUNTED: bool>(
     cpu: &mut Cpu,
     (kernel, operand, bands): (DepthwiseRow, Operand, usize),
     s: &ConvShape,
@@ -32,6 +32,7 @@ pub(in crate::cpu) fn forward(
     y: &mut [f32],
     moments: Option<Moments<'_, f32>>,
 ) {
+    let moments = moments.filter(|_| COUNTED);
     let lanes = cpu.isa.lanes();
     let frame = Frame::new(s, lanes);
     let parts = cpu.team.threads();
@@ -46,7 +47,6 @@ pub(in crate::cpu) fn forward(
         low: low as f32,
         high: high as f32,
         activation: epilogue.activation,
-        counted: moments.is_some(),
     };
     let (source, weight) = (SourceView::new(xs), SendPtr(packed.data.as_ptr()));
     cpu.team.run(|p| {
@@ -56,7 +56,7 @@ pub(in crate::cpu) fn forward(
         for task in part_of(s.n * bands * blocks, 1, p, parts) {
             let (image, block) = (task / blocks, task % blocks);
             let rows = part_of(s.oh, 1, image % bands, bands);
-            let job = ForwardTask {
+            let job = ForwardTask::<COUNTED> {
                 frame,
                 source,
                 kernel,
@@ -86,10 +86,9 @@ struct Written {
     low: f32,
     high: f32,
     activation: Activation,
-    counted: bool,
 }
 
-struct ForwardTask<'a> {
+struct ForwardTask<'a, const COUNTED: bool> {
     frame: Frame,
     source: SourceView,
     kernel: DepthwiseRow,
@@ -102,7 +101,7 @@ struct ForwardTask<'a> {
     part: &'a mut Part,
 }
 
-impl Kernel for ForwardTask<'_> {
+impl<const COUNTED: bool> Kernel for ForwardTask<'_, COUNTED> {
     #[inline(always)]
     unsafe fn run<S: Simd>(mut self) {
         let channels = Channels::of::<S>(self.block, self.frame.s.c);
@@ -115,29 +114,27 @@ impl Kernel for ForwardTask<'_> {
             unsafe {
                 next = self.find_inputs::<S>(oh, next, channels);
                 for (v, c) in (0..channels.len).step_by(S::LANES).enumerate() {
-                    if self.output.counted {
-                        let before = [sums[0][v], sums[1][v]];
-                        let done = self.output_row::<S, true>(oh, c, channels, before);
+                    let before = [sums[0][v], sums[1][v]];
+                    let done = self.output_row::<S>(oh, c, channels, before);
+                    if COUNTED {
                         (sums[0][v], sums[1][v]) = (done.sum, done.squares);
-                    } else {
-                        self.output_row::<S, false>(oh, c, channels, [S::zero(); 2]);
                     }
                 }
                 pending += self.frame.s.ow;
-                if self.output.counted && pending >= SUM_POSITIONS {
+                if COUNTED && pending >= SUM_POSITIONS {
                     flush_block::<S>(&mut sums, channels, c_padded, &mut self.part.totals);
                     pending = 0;
                 }
             }
         }
-        if self.output.counted {
+        if COUNTED {
             // SAFETY: likewise.
             unsafe { flush_block::<S>(&mut sums, channels, c_padded, &mut self.part.totals) };
         }
     }
 }
 
-impl ForwardTask<'_> {
+impl<const COUNTED: bool> ForwardTask<'_, COUNTED> {
     /// Points `part.rows` at the input rows under the window of output row `oh`: in place, or in the ring, whose rows from
     /// `next` on are filled. Returns the next row to fill.
     #[inline(always)]
@@ -176,7 +173,7 @@ impl ForwardTask<'_> {
 
     /// Computes and writes row `oh` of the vector of channels `c` of the task's.
     #[inline(always)]
-    unsafe fn output_row<S: Simd, const COUNTED: bool>(
+    unsafe fn output_row<S: Simd>(
         &self,
         oh: usize,
         c: usize,

@@ -3,7 +3,8 @@
 //! Above: `cpu::matrix`. Below: `matrix::{flipped, narrow}`, `cpu::{gemm, pack}`. Not here: depthwise convolution (`cpu::depthwise`).
 
 use super::flipped::{flipped_shape, input_gradient};
-use super::{Merged, TILE, narrow, panel_of};
+use super::scatter::{pack_backward, scatter};
+use super::{Merged, TILE, narrow};
 use crate::cpu::choice::{BackwardKernel, InputGradient, WeightGradient};
 use crate::cpu::gemm::{
     Accumulate, Factors, IntoSink, ONE_RUN, ONE_SEGMENT, Overwrite, ROW_BLOCK, multiply,
@@ -13,24 +14,22 @@ use crate::cpu::pass::Share;
 use crate::cpu::team::{SendMutPtr, SendPtr, part_of};
 use crate::cpu::trace::{Path, took};
 use crate::cpu::views::{GradientView, SinkView, SourceView};
-use crate::cpu::{Cpu, Packed, Part};
+use crate::cpu::{Cpu, Part};
 use crate::simd::{Kernel, Simd};
 use crate::{ConvGradient, ConvShape, Sink, Source};
 
-/// See [`crate::Device::conv_backward`], and without `PARAMETERS` [`crate::Device::conv_input_gradient`].
-pub(in crate::cpu) fn backward<const PARAMETERS: bool>(
+/// See [`crate::Device::conv_backward`].
+pub(in crate::cpu) fn backward(
     cpu: &mut Cpu,
     kernel: BackwardKernel,
     s: &ConvShape,
     gradient: ConvGradient<'_, f32>,
     xs: Source<'_, f32>,
     weight: &[f32],
-    d_weight: Option<&mut [f32]>,
-    d_bias: Option<&mut [f32]>,
+    mut d_weight: Option<&mut [f32]>,
+    mut d_bias: Option<&mut [f32]>,
     mut dx: Option<Sink<'_, f32>>,
 ) {
-    let mut d_weight = d_weight.filter(|_| PARAMETERS);
-    let mut d_bias = d_bias.filter(|_| PARAMETERS);
     if let InputGradient::Flipped(forward) = kernel.input
         && let Some(flipped) = flipped_shape(s)
         && let Some(sink) = dx.take()
@@ -56,7 +55,7 @@ pub(in crate::cpu) fn backward<const PARAMETERS: bool>(
     }
     for group in 0..s.groups {
         let first_panel = if sink.is_some() { group * pass.panels.len() } else { 0 };
-        pass.run::<PARAMETERS>(cpu, group, SendPtr(packed.data[first_panel..].as_ptr()));
+        pass.run(cpu, group, SendPtr(packed.data[first_panel..].as_ptr()));
         if let Some(d_weight) = d_weight.as_deref_mut() {
             let d_weight = if spread.is_empty() { d_weight } else { &mut spread[..] };
             let here = &mut d_weight[group * out * k..(group + 1) * out * k];
@@ -142,11 +141,11 @@ impl<'a> Pass<'a> {
     }
 
     /// Sums one group's gradients of weight and bias into the parts, and writes or scatters that of the input.
-    fn run<const PARAMETERS: bool>(&self, cpu: &mut Cpu, group: usize, b: SendPtr<f32>) {
+    fn run(&self, cpu: &mut Cpu, group: usize, b: SendPtr<f32>) {
         let Self { s, source, plain, gradient, sink, image, out, k_padded, c_padded, .. } = *self;
         let rows = Rows { shape: *s, source, plain, group };
         let [mut wants_weight, mut wants_bias] = self.wants;
-        if PARAMETERS && wants_weight && self.kernel.weight == WeightGradient::Bands {
+        if wants_weight && self.kernel.weight == WeightGradient::Bands {
             narrow::weight_gradient(cpu, rows, gradient, k_padded, wants_bias);
             (wants_weight, wants_bias) = (false, false);
             if sink.is_none() {
@@ -174,7 +173,7 @@ impl<'a> Pass<'a> {
                 part.d_bias.resize(out, 0.0);
             }
             let range = part_of(s.output_positions(), unit, p, parts);
-            let job = BackwardPart::<PARAMETERS> {
+            let job = BackwardPart {
                 kernel: self.kernel,
                 rows,
                 gradient,
@@ -194,27 +193,6 @@ impl<'a> Pass<'a> {
             unsafe { isa.run(job) };
         });
     }
-}
-
-/// Packs the weight of each group, `oc / groups` by `k`.
-fn pack_backward(
-    cpu: &mut Cpu,
-    s: &ConvShape,
-    weight: &[f32],
-    panels: &Panels,
-    packed: &mut Packed,
-) {
-    packed.data.reserve(s.groups * panels.len());
-    let (taps, len) = (s.kernel[0] * s.kernel[1], panels.k * panels.n);
-    let to = SendMutPtr(packed.data.as_mut_ptr());
-    cpu.for_parts(s.groups * panels.count(), |_, tasks, _| {
-        for task in tasks {
-            let (group, i) = (task / panels.count(), task % panels.count());
-            // SAFETY: panels do not overlap, and every task has one of its own.
-            let panel = unsafe { panel_of(to, panels, group, i) };
-            panels.pack_backward(&weight[group * len..][..len], taps, i, panel);
-        }
-    });
 }
 
 /// Sums the parts' weight gradients in order, and puts taps last again.
@@ -244,7 +222,7 @@ fn reduce_weight(cpu: &mut Cpu, into: &mut [f32], [k, k_padded]: [usize; 2], tap
     });
 }
 
-struct BackwardPart<'a, const PARAMETERS: bool> {
+struct BackwardPart<'a> {
     kernel: BackwardKernel,
     rows: Rows,
     gradient: GradientView,
@@ -261,7 +239,7 @@ struct BackwardPart<'a, const PARAMETERS: bool> {
     part: &'a mut Part,
 }
 
-impl<const PARAMETERS: bool> Kernel for BackwardPart<'_, PARAMETERS> {
+impl Kernel for BackwardPart<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let (s, k, out) = (self.rows.shape, self.rows.k(), self.out);
@@ -276,7 +254,7 @@ impl<const PARAMETERS: bool> Kernel for BackwardPart<'_, PARAMETERS> {
                 let columns = [self.rows.group * out, out];
                 let to = dy.as_mut_ptr();
                 gather_gradient::<S>(&self.gradient, s.oc, columns, row..end, to, out_padded);
-                if PARAMETERS && self.wants_bias {
+                if self.wants_bias {
                     for (i, &g) in dy[..len * out_padded].iter().enumerate() {
                         if i % out_padded < out {
                             d_bias[i % out_padded] += f64::from(g);
@@ -284,7 +262,7 @@ impl<const PARAMETERS: bool> Kernel for BackwardPart<'_, PARAMETERS> {
                     }
                 }
                 let dy = SendPtr(dy.as_ptr());
-                if PARAMETERS && self.wants_weight {
+                if self.wants_weight {
                     let (x, x_stride) =
                         weight_operand::<S>(self.kernel.weight, &self.rows, row..end, tile);
                     let factors = Factors {
@@ -334,7 +312,8 @@ impl<const PARAMETERS: bool> Kernel for BackwardPart<'_, PARAMETERS> {
                     took(Path::Scattered);
                     let finish = Overwrite { c: SendMutPtr(tile.as_mut_ptr()), stride: k_padded };
                     multiply::<S, Overwrite>(&factors, 0..len, 0..self.panels, finish);
-                    scatter::<S>(&self.rows, row..end, tile.as_ptr(), k_padded, self.image);
+                    let columns = (tile.as_ptr(), k_padded);
+                    scatter::<S>(&s, self.rows.group, row..end, columns, self.image);
                 }
             }
             row = end;
@@ -363,45 +342,6 @@ unsafe fn weight_operand<S: Simd>(
                 let stride = rows.k().next_multiple_of(S::LANES);
                 rows.gather::<S>(range, tile.as_mut_ptr(), stride);
                 (SendPtr(tile.as_ptr()), stride)
-            }
-        }
-    }
-}
-
-/// Adds gathered columns back to the positions they came from.
-#[inline(always)]
-unsafe fn scatter<S: Simd>(
-    rows: &Rows,
-    range: std::ops::Range<usize>,
-    from: *const f32,
-    stride: usize,
-    image: SendMutPtr<f32>,
-) {
-    let s = &rows.shape;
-    let per_group = s.c / s.groups;
-    for (i, row) in range.enumerate() {
-        let (n, rest) = (row / (s.oh * s.ow), row % (s.oh * s.ow));
-        let (oh, ow) = (rest / s.ow, rest % s.ow);
-        for u in 0..s.kernel[0] {
-            let ih = (oh * s.stride[0] + u * s.dilation[0]).wrapping_sub(s.top);
-            for v in 0..s.kernel[1] {
-                let iw = (ow * s.stride[1] + v * s.dilation[1]).wrapping_sub(s.left);
-                if ih >= s.h || iw >= s.w {
-                    continue;
-                }
-                let to = ((n * s.h + ih) * s.w + iw) * s.c + rows.group * per_group;
-                let column = (u * s.kernel[1] + v) * per_group;
-                let mut c = 0;
-                while c < per_group {
-                    let lanes = S::LANES.min(per_group - c);
-                    // SAFETY: the position lies in the image, which belongs to this part; the column in the row.
-                    unsafe {
-                        let to = image.get().add(to + c);
-                        let g = S::load_some(from.add(i * stride + column + c), lanes);
-                        S::store_some(to, S::add(S::load_some(to, lanes), g), lanes);
-                    }
-                    c += S::LANES;
-                }
             }
         }
     }

@@ -1,10 +1,10 @@
 //! The input's gradient of a convolution with stride 1: a convolution of the gradient with the filters flipped.
 //!
-//! Above: `matrix::backward`. Below: `cpu::choice`, `matrix::pack_forward`. Not here: larger strides, whose gradients are scattered.
+//! Above: `matrix::{backward, scatter}`. Below: `cpu::{choice, packed}`. Not here: larger strides, whose gradients are scattered.
 //! `dx[ih, iw, i] = Σ_{o, u, v} dy[ih + top − u·d, iw + left − v·d, o] · w[o, i, u, v]`, which with `u' = kh − 1 − u` is a convolution
 //! padded by `d·(kh − 1) − top` before. It reads bands and writes each value once, where scattering adds `kh·kw` times.
 
-use super::{pack_forward, pass_rows};
+use super::pass_rows;
 use crate::cpu::choice::ForwardKernel;
 use crate::cpu::pass::Share;
 use crate::cpu::team::{SendMutPtr, SendPtr};
@@ -16,7 +16,13 @@ use crate::{ConvGradient, ConvShape, Epilogue, Sink, Source};
 
 /// The convolution from the gradient of the output to that of the input; `None` where strides or paddings do not allow it.
 pub(in crate::cpu) fn flipped_shape(s: &ConvShape) -> Option<ConvShape> {
-    if s.is_pointwise() || s.stride != [1, 1] {
+    // One product needs no second packing.
+    if s.is_pointwise() { None } else { flip(s) }
+}
+
+/// [`flipped_shape`] of pointwise convolutions too.
+pub(super) fn flip(s: &ConvShape) -> Option<ConvShape> {
+    if s.stride != [1, 1] {
         return None;
     }
     let before =
@@ -63,12 +69,12 @@ pub(super) fn input_gradient(
     };
     let (xs, epilogue) = (Source::plain(dy), Epilogue::default());
     if !sink.accumulate && sink.mask.is_none() && sink.tally.is_none() {
-        cpu.run_forward(kernel, flipped, xs, None, &packed, epilogue, sink.out, None);
+        cpu.run_forward::<false>(kernel, flipped, xs, None, &packed, epilogue, sink.out, None);
     } else {
         let mut image = std::mem::take(&mut cpu.image);
         image.reserve(s.input_len());
         let dx = &mut image[..s.input_len()];
-        cpu.run_forward(kernel, flipped, xs, None, &packed, epilogue, dx, None);
+        cpu.run_forward::<false>(kernel, flipped, xs, None, &packed, epilogue, dx, None);
         let (view, rows) = (SinkView::new(&mut sink), s.n * s.h * s.w);
         pass_rows(cpu, SendPtr(image.as_ptr()), Share::ALL, view, s.c, rows);
         if let Some(tally) = sink.tally {
@@ -80,7 +86,7 @@ pub(super) fn input_gradient(
 }
 
 /// Packs the filters flipped: what was `(o, i, t)` of a group is `(i, o, taps − 1 − t)`.
-fn pack_flipped(
+pub(super) fn pack_flipped(
     cpu: &mut Cpu,
     s: &ConvShape,
     flipped: &ConvShape,
@@ -104,7 +110,7 @@ fn pack_flipped(
             }
         }
     });
-    pack_forward(cpu.isa, flipped, &round[..weight.len()], packed, |count, work| {
+    packed.fill(cpu.isa, flipped, &round[..weight.len()], |count, work| {
         cpu.for_parts(count, |_, tasks, _| tasks.for_each(work));
     });
     cpu.flipped = round;
