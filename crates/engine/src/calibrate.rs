@@ -38,16 +38,19 @@ pub struct CalibrateOptions {
     pub trained: usize,
     /// Seconds for each network in each mode.
     pub seconds: f64,
+    /// Seconds after which no further network begins, unless fewer than a quarter of them are done.
+    pub most_seconds: f64,
 }
 
 impl CalibrateOptions {
-    /// What gives a good fit in half a minute.
+    /// What gives a good fit in half a minute; slower machines time fewer networks.
     #[must_use]
     pub fn new(threads: usize) -> Self {
-        Self { threads, seed: 0, networks: 48, trained: 24, seconds: 0.02 }
+        Self { threads, seed: 0, networks: 48, trained: 24, seconds: 0.02, most_seconds: 22.0 }
     }
 
-    /// The same with so many networks for inference, one at least, and in proportion as many that are trained.
+    /// The same with so many networks for inference, one at least, and in proportion as many that are trained; more have more
+    /// time.
     ///
     /// # Examples
     /// ```
@@ -61,9 +64,14 @@ impl CalibrateOptions {
     pub fn with_networks(self, networks: usize) -> Self {
         let networks = networks.max(1);
         let trained = (networks * self.trained / self.networks.max(1)).max(1);
-        Self { networks, trained, ..self }
+        let more = (networks as f64 / self.networks.max(1) as f64).max(1.0);
+        let most_seconds = self.most_seconds * more;
+        Self { networks, trained, most_seconds, ..self }
     }
 }
+
+/// Of the networks, those that are timed however long they take.
+const LEAST_DONE: f64 = 0.25;
 
 /// One network in so many has weights that no cache holds.
 const LARGE: usize = 18;
@@ -79,15 +87,16 @@ const ARENA: u64 = 512 << 20;
 /// Elements of a usual image.
 const IMAGE: usize = 224 * 224 * 3;
 
-/// Times units of inference and of training on so many threads; tells `observe` how many networks of how many are done,
-/// and stops when it returns `false`.
+/// Times units of inference and of training on so many threads; tells `observe` how much is done, from 0 to 1, and stops when it
+/// returns `false`.
 ///
 /// # Errors
 /// Never for the networks made here, short of a bug.
 pub fn calibrate(
     options: &CalibrateOptions,
-    mut observe: impl FnMut(usize, usize) -> bool,
+    mut observe: impl FnMut(f64) -> bool,
 ) -> Result<Vec<ModeSamples>> {
+    let began = Instant::now();
     let threads = Cpu::new(options.threads).threads();
     let roof = measure_roof(threads, CopySizes::Few);
     let mut modes = Modes::new(threads, &roof);
@@ -107,7 +116,10 @@ pub fn calibrate(
             modes.train(&network, options, trained)?;
             trained += 1;
         }
-        if !observe(inferred + trained, all) {
+        let done = (inferred + trained) as f64 / all as f64;
+        let spent = began.elapsed().as_secs_f64() / options.most_seconds;
+        let is_late = spent >= 1.0 && done >= LEAST_DONE && trained > 0;
+        if !observe(if is_late { 1.0 } else { done.max(spent.min(1.0)) }) || is_late {
             break;
         }
     }
@@ -317,10 +329,12 @@ fn whole_run(
     Ok(median(&mut seconds))
 }
 
-/// The middle of some numbers; zero of none.
+/// The middle of some numbers, the mean of both middles of an even count; zero of none.
 pub(crate) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
+    let [low, high] = [values.len().saturating_sub(1) / 2, values.len() / 2];
+    let at = |i: usize| values.get(i).copied().unwrap_or(0.0);
+    f64::midpoint(at(low), at(high))
 }
 
 /// Runs `once` until the time is spent, three times at least and a hundred times at most.
@@ -333,4 +347,37 @@ pub(crate) fn rounds(budget: Duration, mut once: impl FnMut() -> Result<()>) -> 
         once()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many networks were timed, and what was told last.
+    fn timed(most_seconds: f64, networks: usize) -> (usize, f64) {
+        let usual = CalibrateOptions { seconds: 1e-4, ..CalibrateOptions::new(1) };
+        let options = CalibrateOptions { most_seconds, ..usual.with_networks(networks) };
+        let (mut count, mut last) = (0, 0.0);
+        let modes = calibrate(&options, |done| {
+            (count, last) = (count + 1, done);
+            true
+        });
+        let all = [Mode::Together, Mode::Forward, Mode::Backward];
+        assert_eq!(modes.unwrap().iter().map(|mode| mode.mode).collect::<Vec<_>>(), all);
+        (count, last)
+    }
+
+    #[test]
+    fn the_median_of_two_is_not_the_larger() {
+        let of = |values: &[f64]| median(&mut values.to_vec());
+        assert_eq!([of(&[]), of(&[3.0]), of(&[4.0, 2.0])], [0.0, 3.0, 3.0]);
+        assert_eq!([of(&[9.0, 1.0, 2.0]), of(&[9.0, 1.0, 2.0, 4.0])], [2.0, 3.0]);
+    }
+
+    #[test]
+    fn a_machine_that_is_slow_times_fewer_networks_and_some_of_each_kind() {
+        assert_eq!(timed(0.0, 1), (2, 1.0));
+        assert_eq!(timed(0.0, 8), (3, 1.0)); // a quarter of 12
+        assert_eq!(timed(f64::INFINITY, 4), (6, 1.0));
+    }
 }

@@ -62,8 +62,8 @@ pub fn calibrate(
     let threads = Cpu::new(options.threads).threads();
     let all = CalibrateOptions { seed: options.seed, ..CalibrateOptions::new(threads) };
     let all = all.with_networks(options.networks);
-    let timed = taper_engine::calibrate(&all, |done, count| {
-        observe(0.9 * done as f64 / count as f64);
+    let timed = taper_engine::calibrate(&all, |done| {
+        observe(0.9 * done);
         !stop.load(Ordering::Relaxed)
     });
     let modes = timed.map_err(|source| Error::Engine { source })?;
