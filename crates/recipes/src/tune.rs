@@ -181,6 +181,8 @@ impl<'a> Tune<'a> {
         let job = Job { run, save: &save, config: BTreeMap::new() };
         let watch = (review, stop, relay, started);
         let outcome = self.fit(&self.network, [&train, &val], &job, besides, watch)?;
+        // What comes now has memory of its own.
+        self.network.free_training_bytes();
         let calibrated = self.confide_images(run, &outcome, &val, stop)?;
         Ok(Some((outcome, calibrated)))
     }

@@ -153,6 +153,11 @@ impl Runner {
         lock(&self.executor).as_ref().map_or(0, |executor| executor.trainer.arena_bytes())
     }
 
+    /// Frees them, until the next pass.
+    pub(super) fn free_arena(&self) {
+        *lock(&self.executor) = None;
+    }
+
     /// Calls `f` with an executor for the parameters as they are frozen now.
     pub(super) fn with_executor<R>(
         &self,

@@ -21,6 +21,9 @@ const KEPT_FREE: u64 = 64 << 20;
 /// What a decoder holds for one of a picture's bytes: coefficients of 16 bits of a progressive JPEG, and the pixels that they become.
 const DECODING: u64 = 3;
 
+/// Bytes of the file and of the pixels of a photograph as phones take it, of 12 megapixels, where the pictures are not known.
+const PHOTOGRAPH: [u64; 2] = [4 << 20, 3 * 4032 * 3024];
+
 /// Batches of pictures at once: one in use, two that are ready, one in the making.
 const BATCHES: u64 = 4;
 
@@ -212,7 +215,7 @@ pub fn largest_batch(
         size,
         options,
         ranks: 1,
-        largest: [0; 2],
+        largest: PHOTOGRAPH,
         pictures: 0,
         besides: 0,
     };
