@@ -288,22 +288,3 @@ fn threads(options: &CostOptions, calibration: Option<&Calibration>) -> usize {
 
 /// The prediction of inference and of a training step, and on what.
 type Predicted = (Prediction, Prediction, String);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_step_that_is_measured_is_the_one_that_is_predicted() {
-        let measured = |freeze: Freeze| {
-            let (image_size, measure) = (Some([96, 96]), Measure::Yes);
-            let usual = CostOptions::new("mobilenetv2_035");
-            let options =
-                CostOptions { freeze, image_size, measure, batch: 8, threads: 1, ..usual };
-            cost(&options).unwrap().measured_training_ms.unwrap()
-        };
-        // Nothing goes back through a frozen backbone: about a third of the time.
-        let (whole, frozen) = (measured(Freeze::None), measured(Freeze::Backbone));
-        assert!(frozen < 0.8 * whole, "{frozen} {whole}");
-    }
-}
