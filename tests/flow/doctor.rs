@@ -1,4 +1,4 @@
-//! `taper doctor`: what it finds, what it sets aside, and what it refuses.
+//! `taper doctor`: what it finds in folders and tables, what it sets aside, and what it refuses.
 
 use std::fs;
 use std::path::Path;
@@ -83,6 +83,69 @@ fn copies_are_found_told_and_set_aside() {
     taper(&look).succeeds();
 }
 
+/// The table `pictures.csv` beside the pictures of `made`, with windows' ends of lines, a column that nobody reads, and more rows.
+fn table(data: &str, more: &str) -> String {
+    let mut text = "split,image,label,\"by, whom\"\r\n".to_owned();
+    for (part, count) in [("train", 8), ("val", 4)] {
+        for class in ["red", "green"] {
+            for number in 0..count {
+                text.push_str(&format!("{part},{part}/{class}/{number}.png,{class},\"a, b\"\r\n"));
+            }
+        }
+    }
+    let path = Path::new(data).join("pictures.csv");
+    fs::write(&path, text + more).unwrap();
+    arg(&path)
+}
+
+#[test]
+fn faults_of_a_table_are_found_and_its_pictures_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, model) = (made(dir.path()), arg(&small_model(dir.path())));
+    let of = |name: &str| Path::new(&data).join(name);
+    fs::copy(of("train/red/3.png"), of("again.png")).unwrap();
+    fs::write(of("broken.png"), b"\x89PNG\r\n\x1a\nno more").unwrap();
+    let more = "val,again.png,red,c\r\ntrain,broken.png,red,d\r\ntrain,gone.png,green,e\r\n";
+    let table = table(&data, more);
+    let out = arg(&dir.path().join("out"));
+    let look = ["doctor", "--data", &table, "--model", &model, "--out", &out, "--json"];
+    let ran = taper(&look).exits(1);
+    let report = ran.json();
+    assert_eq!((&report["table"], report["images"].as_u64()), (&(*table).into(), Some(25)));
+    let copies = report["copies"].as_array().unwrap();
+    let group = serde_json::json!(["again.png", "train/red/3.png"]);
+    assert!(
+        copies.iter().any(|it| it["images"] == group && it["across_parts"] == true),
+        "{report}"
+    );
+    let unreadable: Vec<&str> = report["unreadable"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["path"].as_str().unwrap())
+        .collect();
+    assert_eq!(unreadable, [arg(&of("broken.png")), arg(&of("gone.png"))]);
+    assert!(
+        ran.stderr.contains("TRAIN AND VAL") && ran.stderr.contains("rows in"),
+        "{}",
+        ran.stderr
+    );
+
+    let list = report["list"].as_str().unwrap();
+    taper(&["doctor", "--apply", list])
+        .refuses(2, &["pictures.csv", "stay where they are", "by hand"]);
+    for name in ["again.png", "broken.png", "train/red/3.png"] {
+        assert!(of(name).is_file(), "{name} was touched");
+    }
+    assert!(!dir.path().join("data.set-aside").exists());
+    // Other columns, by the flags of `finetune`.
+    let look = ["doctor", "--data", &data, "--table", &table, "--model", &model, "--out", &out];
+    let columns = ["--image-column", "image", "--target-columns", "split,label"];
+    taper(&[&look[..], &columns].concat()).refuses(2, &["pictures.csv"]);
+    taper(&[&look[..], &columns[..2], &["--targets", "labels"]].concat())
+        .refuses(2, &["a table of labels", "`targets` class"]);
+}
+
 #[test]
 fn what_cannot_be_looked_at_is_refused() {
     let dir = tempfile::tempdir().unwrap();
@@ -95,5 +158,8 @@ fn what_cannot_be_looked_at_is_refused() {
     taper(&["doctor"]).exits(2);
     let list = arg(&dir.path().join("list.json"));
     taper(&["doctor", "--apply", &list, "--out", "x"]).exits(2);
+    taper(&["doctor", "--apply", &list, "--data", "x", "--image-column", "path"]).exits(2);
+    taper(&["doctor", "--data", &arg(&flat), "--image-column", "path"])
+        .refuses(2, &["--image-column", "without a table"]);
     taper(&["doctor", "--apply", &list]).refuses(2, &["list.json"]);
 }

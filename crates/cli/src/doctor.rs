@@ -1,4 +1,4 @@
-//! `taper doctor`: faults in a folder of pictures, and setting them aside.
+//! `taper doctor`: faults in a folder or a table of pictures, and setting them aside.
 //!
 //! Above: `args`. Below: `taper_recipes::{doctor, apply_fixes}`. Not here: what is a fault (`taper_recipes`).
 
@@ -10,7 +10,7 @@ use anyhow::Result;
 use clap::Args;
 use taper_recipes::{Copies, DoctorOptions, DoctorReport};
 
-use crate::args::{Arch, Shared};
+use crate::args::{Arch, Shared, TableFlags};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::signals;
@@ -26,22 +26,27 @@ fn defaults() -> DoctorOptions {
 #[command(after_help = "\
 Example: taper doctor --data photos/
          taper doctor --apply doctor/fixes.json
+         taper doctor --data photos.csv
 
 Writes doctor.html, one page with small pictures of all that was found, and fixes.json, a list of files to set aside, to be read
 and edited. --apply moves them into a folder beside the data (photos.set-aside), under the same names, if none of them has changed
-since; nothing is deleted.
+since; nothing is deleted. Of a table, fixes.json names rows to leave out or to label otherwise; that is done by hand, and no
+picture of a table is moved.
 
 Exit codes: 0 nothing grave was found; 1 something was (a picture to train on and to validate on, one in two classes, files that
 cannot be read); 2 the request was wrong. Labels to look at are no fault until somebody has looked.
 
-With --json: {\"images\",\"classes\",\"copies\",\"labels\",\"unlike\",\"shapes\",\"unreadable\",\"confused\",\"rare\",\"agreement\",\
+With --json: {\"data\",\"table\",\"images\",\"classes\",\"copies\",\"labels\",\"unlike\",\"shapes\",\"unreadable\",\"confused\",\"rare\",\"agreement\",\
 \"grave\",\"fixes\",\"page\",\"list\"}, with --apply {\"moved\",\"folder\"}")]
 pub(crate) struct Flags {
-    /// Folder of pictures in classes, with train and val or without; with --apply where it is now, if it was moved
-    #[arg(long, value_name = "DIR", required_unless_present = "apply")]
+    /// Folder of pictures in classes, with train and val or without, or table of pictures with a class a row: .csv, .tsv, .jsonl; with
+    /// --apply where it is now, if it was moved
+    #[arg(long, value_name = "DIR|FILE", required_unless_present = "apply")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableFlags,
     /// Set aside the files of a list that this command wrote
-    #[arg(long, value_name = "FIXES.json", conflicts_with_all = ["out", "model", "batch_size"])]
+    #[arg(long, value_name = "FIXES.json", conflicts_with_all = ["out", "model", "batch_size", "table", "image_column", "target_columns", "targets"])]
     apply: Option<PathBuf>,
     /// Folder for the page and the list; files of the same names are replaced
     #[arg(long, value_name = "DIR", default_value_os_t = defaults().out)]
@@ -70,6 +75,8 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
     }
     let options = DoctorOptions {
         model: flags.arch.of(flags.model),
+        table: flags.table.table.clone(),
+        columns: flags.table.into_columns(),
         batch_size: flags.batch_size,
         threads: flags.shared.threads,
         ..DoctorOptions::new(flags.data.unwrap_or_default(), flags.out)
@@ -106,13 +113,19 @@ fn words(report: &DoctorReport) -> String {
         confused.map(|it| format!("{:.0} % of {} for {}", 100.0 * it.share, it.class, it.called));
     listed(&mut lines, "classes taken for others", confused.collect());
     listed(&mut lines, "classes with few pictures beside the others", report.rare.clone());
+    let fixes = match report.table {
+        Some(_) => ["rows", ""],
+        None => ["files", ", which `taper doctor --apply` sets aside"],
+    };
     lines.push(format!(
-        "{} pictures of {} classes; {} grave; {} files in {}, which `taper doctor --apply` sets aside",
+        "{} pictures of {} classes; {} grave; {} {} in {}{}",
         report.images,
         report.classes.len(),
         report.grave,
         report.fixes,
-        report.list.display()
+        fixes[0],
+        report.list.display(),
+        fixes[1]
     ));
     lines.push(format!("everything: {}", report.page.display()));
     lines.join("\n")

@@ -88,7 +88,7 @@ impl Table {
     /// ```
     pub fn open(path: &Path, options: &TableOptions) -> Result<Dataset> {
         folder::check_options(&options.reading)?;
-        let rows = Rows::read(path, options)?;
+        let rows = Rows::read(path, options, Use::Train)?;
         let wrong = |source| Error::Table { path: path.to_path_buf(), source: Box::new(source) };
         let Parts { mut train, mut val, mut skipped } = rows.parts(path, options, Use::Train)?;
         if train.is_empty() {
@@ -120,7 +120,7 @@ impl Table {
     /// As [`Table::open`].
     pub fn open_to_evaluate(path: &Path, options: &TableOptions) -> Result<Dataset> {
         check_threads(options.reading.threads)?;
-        let rows = Rows::read(path, options)?;
+        let rows = Rows::read(path, options, Use::Evaluate)?;
         let Parts { train, mut val, skipped } = rows.parts(path, options, Use::Evaluate)?;
         if rows.columns.split.is_none() {
             val = train;
@@ -130,6 +130,42 @@ impl Table {
             return Err(Error::Table { path: path.to_path_buf(), source });
         }
         Ok(Dataset { classes: rows.names, train: Vec::new(), val, skipped })
+    }
+
+    /// Opens all pictures of a table: its rows to train on and its rows to validate on, or all as pictures to train on where it does not
+    /// say. One class, and one that only a part has, are not errors here. What is skipped are pictures alone: rows for tests are not told
+    /// of, and are looked at only where no other rows validate.
+    ///
+    /// # Errors
+    /// As [`Table::open`].
+    ///
+    /// # Examples
+    /// ```
+    /// use taper_data::sample_set;
+    /// use taper_data::table::{Table, TableOptions};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// sample_set::export(dir.path())?;
+    /// let table = dir.path().join("things.csv");
+    /// std::fs::write(&table, "file_name,label,split\n\
+    ///     train/vehicle/anchor.png,anchor,train\n\
+    ///     train/vehicle/gone.png,anchor,train\n\
+    ///     val/vehicle/airplane.png,airplane,val\n")?;
+    /// assert!(Table::open(&table, &TableOptions::default()).is_err(), "no airplane to train on");
+    /// let dataset = Table::open_whole(&table, &TableOptions::default())?;
+    /// assert_eq!((dataset.train.len(), dataset.val.len()), (1, 1));
+    /// assert_eq!(dataset.skipped[0].name, "train/vehicle/gone.png");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn open_whole(path: &Path, options: &TableOptions) -> Result<Dataset> {
+        check_threads(options.reading.threads)?;
+        let rows = Rows::read(path, options, Use::Whole)?;
+        let Parts { train, val, skipped } = rows.parts(path, options, Use::Whole)?;
+        if train.is_empty() && val.is_empty() {
+            let source = Box::new(TableError::empty("train", &skipped));
+            return Err(Error::Table { path: path.to_path_buf(), source });
+        }
+        Ok(Dataset { classes: rows.names, train, val, skipped })
     }
 }
 
@@ -146,6 +182,7 @@ struct Rows {
 enum Use {
     Train,
     Evaluate,
+    Whole,
 }
 
 /// The samples of each part that can be used.
@@ -156,18 +193,25 @@ struct Parts {
 }
 
 impl Rows {
-    fn read(path: &Path, options: &TableOptions) -> Result<Self> {
+    fn read(path: &Path, options: &TableOptions, to: Use) -> Result<Self> {
         let understood = || {
-            let records = Records::read(path)?;
-            let columns = Columns::of(&records, options)?;
-            let (kind, names, targets) = values::targets(&records, &columns, options)?;
-            let rows = columns.rows(&records, targets)?;
-            Ok(Self { columns, kind, names, rows })
+            let rows = Self::of(&Records::read(path)?, options)?;
+            match (rows.kind, rows.names.as_slice()) {
+                (TargetKind::Class | TargetKind::Probabilities, [class]) if to != Use::Whole => {
+                    Err(TableError::OneClass { class: class.clone() })
+                }
+                _ => Ok(rows),
+            }
         };
-        understood().map_err(|source: TableError| Error::Table {
-            path: path.to_path_buf(),
-            source: Box::new(source),
-        })
+        let wrong = |source| Error::Table { path: path.to_path_buf(), source: Box::new(source) };
+        understood().map_err(wrong)
+    }
+
+    fn of(records: &Records, options: &TableOptions) -> std::result::Result<Self, TableError> {
+        let columns = Columns::of(records, options)?;
+        let (kind, names, targets) = values::targets(records, &columns, options)?;
+        let rows = columns.rows(records, targets)?;
+        Ok(Self { columns, kind, names, rows })
     }
 
     /// Checks the pictures; without a column that says it, all are for training.
@@ -189,7 +233,7 @@ impl Rows {
         if to == Use::Evaluate && self.columns.split.is_some() {
             train.clear(); // nobody looks at them
         }
-        if val.is_empty() && tests > 0 && (to == Use::Evaluate || !train.is_empty()) {
+        if val.is_empty() && tests > 0 && (to != Use::Train || !train.is_empty()) {
             // As in a folder: what is for tests validates where nothing else does.
             let of_tests = self.rows.iter().filter(|row| row.part == Part::Test);
             val.extend(of_tests.map(|row| {
@@ -205,7 +249,7 @@ impl Rows {
             let (name, reason) = (first.name.clone(), first.reason.clone());
             return Err(Error::Strict { count: skipped.len(), name, reason });
         }
-        if tests > 0 {
+        if tests > 0 && to != Use::Whole {
             let reason = format!(
                 "{tests} rows are set aside: a model is neither trained nor chosen on them"
             );

@@ -1,6 +1,6 @@
 //! Folders of pictures, or the embedded ones, as data sets; and what a model makes of them.
 //!
-//! Above: `fine_tune`, `evaluate`. Below: `taper_data`. Not here: transforms and batches (`setup`).
+//! Above: `fine_tune`, `evaluate`, `doctor`. Below: `taper_data`. Not here: transforms and batches (`setup`).
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ fn open(options: &FineTuneOptions, reading: Options) -> Result<Dataset> {
 }
 
 /// The table that is meant, and the folder that its pictures lie in unless it is its own.
-fn table<'a>(
+pub(crate) fn table<'a>(
     data: Option<&'a Path>,
     table: Option<&'a Path>,
     columns: &TableColumns,

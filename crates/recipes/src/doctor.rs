@@ -1,37 +1,33 @@
-//! Looking for faults in a folder of pictures before somebody trains on it, and setting them aside.
+//! Looking for faults in a folder or a table of pictures before somebody trains on it, and setting them aside.
 //!
-//! Above: the binary, Rust users. Below: `doctor::{gather, twins, labels, ridge, findings, fixes, page}`, `features`. Not here: faults that
-//! end a run (`taper_data`).
+//! Above: the binary, Rust users. Below: `doctor::{opening, gather, twins, labels, ridge, findings, fixes, page}`, `features`. Not here:
+//! faults that end a run (`taper_data`).
 
 mod findings;
 mod fixes;
 mod gather;
 mod labels;
+mod opening;
 mod page;
 mod ridge;
 mod twins;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
-
-use taper_data::folder::Options;
-use taper_data::image::read_bytes;
-use taper_data::{Check, Dataset, ImageFolder};
 
 use crate::error::{Error, Result};
 use crate::features::Batching;
 use crate::observer::Observer;
 use crate::options::DoctorOptions;
 use crate::report::Skipped;
-use crate::setup;
 use crate::source::ModelSource;
 pub use findings::{
     ClassCount, ConfusedClasses, Copies, DoctorReport, LabelSuspect, OddShape, Shape, Unlike,
 };
+use fixes::FixList;
 pub use fixes::{ApplyReport, apply_fixes};
-use fixes::{Fix, FixList};
-use gather::{Gathered, file_print};
+use gather::Gathered;
+use opening::Origin;
 
 /// A shorter side below which a picture is tiny, pixels: what networks of ImageNet reduce to a single position.
 const TINY: usize = 32;
@@ -42,9 +38,10 @@ const LONG: usize = 3;
 /// A class is rare that has less than this share of the median class's pictures.
 const RARE: f64 = 1.0 / 3.0;
 
-/// Looks at every picture of a folder in classes and finds the same picture more than once, labels that are likely to be wrong, pictures
-/// that are unlike their class, files that cannot be read, odd sizes and shapes, rare classes and such as are confused; writes
-/// `doctor.html` and `fixes.json` into [`DoctorOptions::out`]. Nothing else is touched; [`apply_fixes`] sets aside what the list names.
+/// Looks at every picture of a folder in classes, or of a table with a class a row, and finds the same picture more than once, labels that
+/// are likely to be wrong, pictures that are unlike their class, files that cannot be read, odd sizes and shapes, rare classes and such as
+/// are confused; writes `doctor.html` and `fixes.json` into [`DoctorOptions::out`]. Nothing else is touched; [`apply_fixes`] sets aside
+/// what the list of a folder names.
 ///
 /// # Errors
 /// [`Error::is_request`] tells a wrong request from work that failed; [`Error::Stopped`] when `stop` is set.
@@ -71,26 +68,20 @@ pub fn doctor(
 ) -> Result<DoctorReport> {
     options.check()?;
     let source = ModelSource::resolve(&options.model)?;
-    let reading = Options { check: Check::Headers, threads: options.threads, ..Options::default() };
-    let dataset = ImageFolder::open_whole(&options.data, &reading).map_err(setup::data)?;
+    let (dataset, origin) = opening::opened(options)?;
     let model = source.load(stop, observer)?;
     let counts = [&dataset.train, &dataset.val].map(|part| dataset.count_by_class(part));
-    let set_aside = |skipped: &taper_data::Skipped| !skipped.name.contains('/');
-    let dataset = Dataset {
-        // Folders that are no part of the data are no faults of files.
-        skipped: dataset.skipped.into_iter().filter(|skipped| !set_aside(skipped)).collect(),
-        ..dataset
-    };
     let batching = Batching { batch_size: options.batch_size, threads: options.threads };
     let gathered = gather::gather(&model, dataset, batching, stop, observer)?;
     if gathered.subjects.is_empty() {
         return Err(Error::NothingLeft { path: options.data.clone() });
     }
-    let mut report = found(&gathered, &counts, options)?;
-    let fixes = fixes(&report, &gathered, &options.data);
-    report.fixes = fixes.len();
-    FixList::new(&options.data, fixes).write(&report.list)?;
-    let html = page::page(&report, &gathered, &options.data).to_html();
+    let mut report = found(&gathered, &counts, options, &origin)?;
+    let faults = faults(&report, &gathered);
+    let list = FixList::new(origin, faults, &gathered);
+    report.fixes = list.len();
+    list.write(&report.list)?;
+    let html = page::page(&report, &gathered).to_html();
     let html = html.map_err(|source| Error::Draw { source })?;
     let page = report.page.clone();
     taper_files::replace(&page, |file| file.write_all(html.as_bytes()))
@@ -102,6 +93,7 @@ fn found(
     gathered: &Gathered,
     [train, val]: &[Vec<usize>; 2],
     options: &DoctorOptions,
+    origin: &Origin,
 ) -> Result<DoctorReport> {
     let groups = twins::groups(gathered);
     let labels = labels::disputed(gathered, &groups)?;
@@ -110,7 +102,7 @@ fn found(
     let unreadable: Vec<Skipped> = gathered
         .unreadable
         .iter()
-        .map(|it| Skipped { path: options.data.join(&it.name), reason: it.reason.clone() })
+        .map(|it| Skipped { path: origin.root.join(&it.name), reason: it.reason.clone() })
         .collect();
     let grave = copies.iter().filter(|it| it.across_parts || it.across_classes).count();
     let counts = gathered.classes.iter().zip(train.iter().zip(val));
@@ -119,6 +111,7 @@ fn found(
         .collect();
     Ok(DoctorReport {
         data: options.data.clone(),
+        table: origin.table.as_ref().map(|table| table.path.clone()),
         images: gathered.subjects.len(),
         rare: rare(&classes),
         classes,
@@ -168,10 +161,19 @@ fn shapes(gathered: &Gathered) -> Vec<OddShape> {
     found
 }
 
-/// What would be set aside, each file once: copies but the one to keep, all of a picture in several classes, labels that are likely to be
-/// wrong, and files that cannot be read.
-fn fixes(report: &DoctorReport, gathered: &Gathered, data: &Path) -> Vec<Fix> {
-    let mut reasons: BTreeMap<String, String> = BTreeMap::new();
+/// A picture that is not to be left as it is.
+#[derive(Debug)]
+struct Fault {
+    image: String,
+    reason: String,
+    /// The class that it looks like, where its label is likely to be wrong and nothing else is.
+    suggested: Option<String>,
+}
+
+/// What is not to be left as it is, each picture once: copies but the one to keep, all of a picture in several classes, labels that are
+/// likely to be wrong, and files that cannot be read.
+fn faults(report: &DoctorReport, gathered: &Gathered) -> Vec<Fault> {
+    let mut found: BTreeMap<&str, Fault> = BTreeMap::new();
     for copies in &report.copies {
         let kept = copies.images.first().cloned().unwrap_or_default();
         let (skip, reason) = match copies.across_classes {
@@ -181,29 +183,23 @@ fn fixes(report: &DoctorReport, gathered: &Gathered, data: &Path) -> Vec<Fix> {
             false => (1, format!("a copy of {kept}")),
         };
         for image in copies.images.iter().skip(skip) {
-            reasons.entry(image.clone()).or_insert_with(|| reason.clone());
+            let fault = Fault { image: image.clone(), reason: reason.clone(), suggested: None };
+            found.entry(image).or_insert(fault);
         }
     }
     for suspect in report.labels.iter().filter(|suspect| suspect.likely) {
-        let reason = || format!("labelled {}, looks like {}", suspect.class, suspect.suggested);
-        reasons.entry(suspect.image.clone()).or_insert_with(reason);
+        found.entry(&suspect.image).or_insert_with(|| Fault {
+            image: suspect.image.clone(),
+            reason: format!("labelled {}, looks like {}", suspect.class, suspect.suggested),
+            suggested: Some(suspect.suggested.clone()),
+        });
     }
-    let prints: BTreeMap<&str, &gather::FilePrint> =
-        gathered.subjects.iter().map(|subject| (subject.name(), &subject.file)).collect();
-    let of_pictures = reasons.iter().filter_map(|(image, reason)| {
-        let print = prints.get(image.as_str())?;
-        Some(Fix::new(image, reason.clone(), (*print).clone()))
+    let unreadable = gathered.unreadable.iter().map(|skipped| Fault {
+        image: skipped.name.clone(),
+        reason: format!("cannot be used: {}", skipped.reason),
+        suggested: None,
     });
-    // What cannot even be read as a file stays where it is.
-    let of_others = gathered.unreadable.iter().filter_map(|skipped| {
-        let bytes = read_bytes(&data.join(&skipped.name)).ok()?;
-        Some(Fix::new(
-            &skipped.name,
-            format!("cannot be used: {}", skipped.reason),
-            file_print(&bytes),
-        ))
-    });
-    of_pictures.chain(of_others).collect()
+    found.into_values().chain(unreadable).collect()
 }
 
 #[cfg(test)]

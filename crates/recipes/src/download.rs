@@ -19,7 +19,7 @@ pub(crate) fn hub() -> Result<Hub> {
     Hub::new(environment()?).map_err(of_hub)
 }
 
-fn of_hub(source: taper_zoo::hub::Error) -> Error {
+pub(crate) fn of_hub(source: taper_zoo::hub::Error) -> Error {
     zoo(taper_zoo::Error::Hub { source: Box::new(source) })
 }
 

@@ -50,12 +50,16 @@ pub(super) struct Records {
 }
 
 impl Records {
+    /// What the file at `path` holds.
     pub(super) fn read(path: &Path) -> Result<Self> {
         let format = Format::of(path).ok_or(TableError::Format)?;
-        let text = text(path)?;
+        Self::of(format, text(&bytes(path)?)?)
+    }
+
+    pub(super) fn of(format: Format, text: &str) -> Result<Self> {
         let records = match format {
-            Format::Csv => csv(&text)?,
-            Format::JsonLines => json_lines(&text)?,
+            Format::Csv => csv(text)?,
+            Format::JsonLines => json_lines(text)?,
         };
         if records.records.is_empty() {
             return Err(TableError::Empty { what: "rows" });
@@ -64,8 +68,7 @@ impl Records {
     }
 }
 
-/// The file as text, without a byte-order mark.
-fn text(path: &Path) -> Result<String> {
+fn bytes(path: &Path) -> Result<Vec<u8>> {
     let read = |source| TableError::Read { source };
     let metadata = fs::metadata(path).map_err(read)?;
     if metadata.len() > LIMIT {
@@ -73,7 +76,12 @@ fn text(path: &Path) -> Result<String> {
     }
     let mut bytes = Vec::new();
     File::open(path).map_err(read)?.take(LIMIT).read_to_end(&mut bytes).map_err(read)?;
-    let hint = match bytes.as_slice() {
+    Ok(bytes)
+}
+
+/// Bytes as text, without a byte-order mark.
+pub(super) fn text(bytes: &[u8]) -> Result<&str> {
+    let hint = match bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => " but looks like UTF-16",
         bytes if bytes.contains(&0) => " text: it has zero bytes",
         _ => "",
@@ -81,10 +89,10 @@ fn text(path: &Path) -> Result<String> {
     if !hint.is_empty() {
         return Err(TableError::Encoding { line: 1, hint });
     }
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
+    match str::from_utf8(bytes) {
+        Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
         Err(error) => {
-            let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let valid = &bytes[..error.valid_up_to()];
             let line = 1 + valid.iter().filter(|&&byte| byte == b'\n').count();
             Err(TableError::Encoding { line, hint: "" })
         }
@@ -119,7 +127,7 @@ fn csv(text: &str) -> Result<Records> {
 }
 
 /// The separator that the first line has most of, outside of quotes.
-fn delimiter(text: &str) -> u8 {
+pub(super) fn delimiter(text: &str) -> u8 {
     let header = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("");
     let mut quoted = false;
     let mut counts = [(b',', 0), (b';', 0), (b'\t', 0)];

@@ -326,3 +326,30 @@ fn objects_of_names_and_numbers_are_probabilities() {
     let dataset = open("t.jsonl", text).unwrap();
     assert_eq!((dataset.kind(), dataset.classes.len()), (TargetKind::Probabilities, 2));
 }
+
+#[test]
+fn all_of_a_table_is_opened_whatever_it_lacks_to_be_trained_on() {
+    let whole = |text: &str| {
+        let (_dir, table) = made("t.csv", text);
+        Table::open_whole(&table, &TableOptions::default())
+    };
+    // A class of one part alone, pictures that are not there, and rows for tests.
+    let cells = ["x,train", "y,val", "x,val", "x,val", "z,train", "x,test"];
+    let text = rows("file,class,split", cells).replace("abacus", "gone");
+    let dataset = whole(&text).unwrap();
+    assert_eq!(dataset.classes, ["x", "y", "z"]);
+    assert_eq!(
+        (names(&dataset.train), names(&dataset.val)),
+        (vec![PICTURES[0]], PICTURES[1..4].to_vec())
+    );
+    let skipped: Vec<&str> = dataset.skipped.iter().map(|skipped| &*skipped.name).collect();
+    assert_eq!(skipped, ["train/tool/gone.png"], "no word of tests");
+    // No column of parts, and one class.
+    let dataset = whole(&rows("file,class", ["x"; 6])).unwrap();
+    assert_eq!((dataset.train.len(), dataset.val.len(), dataset.classes.len()), (6, 0, 1));
+    // Tests alone.
+    let dataset = whole(&rows("file,class,split", ["x,test"; 6])).unwrap();
+    assert_eq!((dataset.train.len(), dataset.val.len()), (0, 6));
+    let reason = refused(whole(&rows("file,class", ["x"; 6]).replace(".png", ".jpg")));
+    assert!(reason.contains("6 were skipped"), "{reason}");
+}

@@ -42,9 +42,6 @@ pub(super) fn targets(
         }
         (TargetKind::Numbers, several) => each(several, table, number, Target::Numbers)?,
     };
-    if let (TargetKind::Class | TargetKind::Probabilities, [class]) = (kind, names.as_slice()) {
-        return Err(TableError::OneClass { class: class.clone() });
-    }
     Ok((kind, names, targets))
 }
 

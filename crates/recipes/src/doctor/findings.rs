@@ -1,7 +1,7 @@
-//! What was found in a folder of pictures.
+//! What was found in a folder or a table of pictures.
 //!
 //! Above: `doctor`, the binary, which prints it. Below: `serde`. Not here: finding it (`doctor::{twins, labels, shapes}`).
-//! Pictures are named by their path within the folder, with `/` on every system.
+//! Pictures are named by their path within the folder, with `/` on every system, or as their table names them.
 
 use std::path::PathBuf;
 
@@ -12,8 +12,11 @@ use crate::report::Skipped;
 /// What looking for faults came to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DoctorReport {
-    /// The folder that was looked at.
+    /// The folder that was looked at, or what was named in its place.
     pub data: PathBuf,
+    /// The table of the pictures, where one says what they show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<PathBuf>,
     /// Pictures that could be read.
     pub images: usize,
     /// Pictures of each class.
@@ -37,7 +40,7 @@ pub struct DoctorReport {
     pub agreement: Option<f64>,
     /// What cannot be left as it is: copies across parts or classes, and files that cannot be read.
     pub grave: usize,
-    /// Files that the list of fixes would set aside.
+    /// Files that the list of fixes would set aside; pictures of a table whose rows it would leave out, or label otherwise.
     pub fixes: usize,
     /// The page with all of it.
     pub page: PathBuf,

@@ -1,81 +1,64 @@
-//! The list of fixes: files that are to be set aside, and doing so.
+//! The list of fixes: what is not to be left as it is, and doing something about it.
 //!
-//! Above: `doctor`, the binary. Below: `serde_json`, `taper_files`. Not here: which files (`doctor`).
-//! A list may have been edited, or made by somebody else: nothing of it is done before all of it has been checked. A file is moved within
-//! its file system, under the same name, into a folder beside the data; nothing is deleted and nothing overwritten. Links are not
-//! followed, so that nothing outside of the data is touched.
+//! Above: `doctor`, the binary. Below: `fixes::{files, rows}`, `serde_json`, `taper_files`. Not here: what is a fault (`doctor`).
+//! A list may have been edited, or made by somebody else: nothing of it is done before all of it has been checked.
 
-use std::collections::BTreeSet;
+mod files;
+mod rows;
+
 use std::fs;
-use std::io::ErrorKind;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
-use taper_data::image::read_bytes;
 
-use super::gather::{FilePrint, file_print};
+use super::Fault;
+use super::gather::Gathered;
+use super::opening::Origin;
 use crate::error::{Error, Result};
+pub use files::ApplyReport;
+use files::FileList;
+use rows::RowList;
 
 /// Version of the list.
 const VERSION: u32 = 1;
 
-/// What is behind the data folder's name in that of the folder that files are set aside in.
-const ASIDE: &str = ".set-aside";
-
 /// A list of fixes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct FixList {
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(super) enum FixList {
+    /// Of a folder.
+    Files(FileList),
+    /// Of a table.
+    Rows(RowList),
+}
+
+/// What tells the one from the other.
+#[derive(Deserialize)]
+struct Beginning {
     version: u32,
-    /// The folder that paths are in.
-    data: PathBuf,
-    pub(crate) fixes: Vec<Fix>,
-}
-
-/// One file to be set aside.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Fix {
-    action: Action,
-    /// Within the folder, with `/`.
-    pub(crate) path: String,
-    /// For people.
-    reason: String,
-    /// Length of the file.
-    bytes: u64,
-    /// Of its content, in hexadecimal.
-    sha256: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Action {
-    Move,
-}
-
-/// What came of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ApplyReport {
-    /// Files that were set aside.
-    pub moved: usize,
-    /// Where they are, under the same names.
-    pub folder: PathBuf,
-}
-
-impl Fix {
-    pub(crate) fn new(path: &str, reason: String, FilePrint { bytes, sha256 }: FilePrint) -> Self {
-        Self { action: Action::Move, path: path.to_owned(), reason, bytes, sha256 }
-    }
+    table: Option<IgnoredAny>,
 }
 
 impl FixList {
-    pub(crate) fn new(data: &Path, fixes: Vec<Fix>) -> Self {
-        let data = fs::canonicalize(data).unwrap_or_else(|_| data.to_path_buf());
-        Self { version: VERSION, data, fixes }
+    /// What would be done about the faults: files of a folder are set aside, rows of a table are left out, or have another label.
+    pub(super) fn new(origin: Origin, faults: Vec<Fault>, gathered: &Gathered) -> Self {
+        match origin.table {
+            Some(table) => FixList::Rows(RowList::new(table, faults)),
+            None => FixList::Files(FileList::of(&origin.root, faults, gathered)),
+        }
     }
 
-    /// Writes the list, a line a file, to be read and edited.
-    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+    /// How many fixes.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            FixList::Files(list) => list.fixes.len(),
+            FixList::Rows(list) => list.fixes.len(),
+        }
+    }
+
+    /// Writes the list, to be read and edited.
+    pub(super) fn write(&self, path: &Path) -> Result<()> {
         let failed = |source| Error::File { action: "write", path: path.to_path_buf(), source };
         let text = serde_json::to_string_pretty(self).map_err(|error| failed(error.into()))?;
         taper_files::replace(path, |file| writeln!(file, "{text}")).map_err(failed)
@@ -84,125 +67,40 @@ impl FixList {
     fn read(path: &Path) -> Result<Self> {
         let failed = |source| Error::File { action: "read", path: path.to_path_buf(), source };
         let text = fs::read_to_string(path).map_err(failed)?;
-        let list: Self = serde_json::from_str(&text)
-            .map_err(|error| refused(path, &format!("it is no list of fixes: {error}")))?;
-        if list.version != VERSION {
-            let reason = format!("it is of version {}, and {VERSION} is read", list.version);
+        let beginning: Beginning = parsed(path, &text)?;
+        if beginning.version != VERSION {
+            let reason = format!("it is of version {}, and {VERSION} is read", beginning.version);
             return Err(refused(path, &reason));
         }
-        Ok(list)
+        match beginning.table {
+            Some(_) => parsed(path, &text).map(FixList::Rows),
+            None => parsed(path, &text).map(FixList::Files),
+        }
     }
+}
+
+fn parsed<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
+    serde_json::from_str(text)
+        .map_err(|error| refused(path, &format!("it is no list of fixes: {error}")))
 }
 
 fn refused(list: &Path, reason: &str) -> Error {
     Error::FixList { path: list.to_path_buf(), reason: reason.to_owned() }
 }
 
-/// Sets aside the files of a list that [`doctor`](super::doctor) wrote: `DIR/train/bees/1.jpg` becomes
+/// Sets aside the files of a list that [`doctor`](super::doctor) wrote of a folder: `DIR/train/bees/1.jpg` becomes
 /// `DIR.set-aside/train/bees/1.jpg`. All of them or none: first every file is compared with what the list says of it, and if one cannot
 /// be moved, those that were are moved back. `data` is where the folder is now, if it was moved since.
 ///
 /// # Errors
 /// [`Error::FixList`] for a list that is none, has paths that lead out of the folder or through links, or whose files have changed, are
-/// gone, or are in the folder of what was set aside already; [`Error::File`] if a file cannot be moved.
+/// gone, or are in the folder of what was set aside already, and for one of a table, which is not followed; [`Error::File`] if a file
+/// cannot be moved.
 pub fn apply_fixes(list: &Path, data: Option<&Path>) -> Result<ApplyReport> {
-    let fixes = FixList::read(list)?;
-    let data = data.unwrap_or(&fixes.data);
-    let root = fs::canonicalize(data).map_err(|source| Error::File {
-        action: "look at",
-        path: data.to_path_buf(),
-        source,
-    })?;
-    let (Some(name), Some(parent)) = (root.file_name(), root.parent()) else {
-        return Err(refused(list, "the folder has no name beside which files could be set aside"));
-    };
-    let mut aside = name.to_owned();
-    aside.push(ASIDE);
-    let folder = parent.join(aside);
-    let mut seen = BTreeSet::new();
-    let mut moves = Vec::new();
-    for fix in &fixes.fixes {
-        let reason = |reason: &str| refused(list, &format!("`{}` {reason}", fix.path));
-        let relative = relative(&fix.path).ok_or_else(|| reason("is no path within the folder"))?;
-        if !seen.insert(relative.clone()) {
-            return Err(reason("is in it twice"));
-        }
-        let from = unlinked(&root, &relative).map_err(|why| reason(&why))?;
-        let bytes = read_bytes(&from).map_err(|error| reason(&error.chain()))?;
-        let print = file_print(&bytes);
-        if (print.bytes, &print.sha256) != (fix.bytes, &fix.sha256.to_lowercase()) {
-            return Err(reason("has changed since; look again with `taper doctor`"));
-        }
-        let to = folder.join(&relative);
-        if fs::symlink_metadata(&to).is_ok() {
-            return Err(reason(&format!("was set aside already, as `{}`", to.display())));
-        }
-        moves.push((from, to));
+    match FixList::read(list)? {
+        FixList::Files(fixes) => files::set_aside(list, &fixes, data),
+        FixList::Rows(fixes) => Err(refused(list, &fixes.by_hand())),
     }
-    // The folder itself and those in it must be no links either.
-    for (_, to) in &moves {
-        let within = to.strip_prefix(&folder).unwrap_or(to);
-        // A separator at the end of a path would follow a link.
-        let named = |part: &&Path| !part.as_os_str().is_empty();
-        let parents = within.ancestors().skip(1).filter(named).map(|part| folder.join(part));
-        for part in parents.chain([folder.clone()]) {
-            if fs::symlink_metadata(&part).is_ok_and(|it| !it.is_dir()) {
-                return Err(refused(list, &format!("`{}` is no folder", part.display())));
-            }
-        }
-    }
-    move_all(&moves)?;
-    Ok(ApplyReport { moved: moves.len(), folder })
-}
-
-/// A path of names alone.
-fn relative(path: &str) -> Option<PathBuf> {
-    let parts: Option<PathBuf> = Path::new(path)
-        .components()
-        .map(|part| match part {
-            Component::Normal(name) => Some(name),
-            Component::Prefix(_)
-            | Component::RootDir
-            | Component::CurDir
-            | Component::ParentDir => None,
-        })
-        .collect();
-    parts.filter(|path| !path.as_os_str().is_empty())
-}
-
-/// A regular file below `root` that is reached through no link.
-fn unlinked(root: &Path, relative: &Path) -> std::result::Result<PathBuf, String> {
-    let mut path = root.to_path_buf();
-    for part in relative.components() {
-        path.push(part);
-        match fs::symlink_metadata(&path) {
-            Ok(metadata) if metadata.is_symlink() => {
-                return Err("is a link, or lies behind one, and links are not followed".to_owned());
-            }
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err("is not there any more".to_owned());
-            }
-            Err(error) => return Err(error.to_string()),
-        }
-    }
-    Ok(path)
-}
-
-/// Moves all files, or none: after a failure those that were moved go back.
-fn move_all(moves: &[(PathBuf, PathBuf)]) -> Result<()> {
-    for (done, (from, to)) in moves.iter().enumerate() {
-        let parent = to.parent().unwrap_or(to);
-        let moved = fs::create_dir_all(parent).and_then(|()| taper_files::rename(from, to));
-        if let Err(source) = moved {
-            for (from, to) in moves[..done].iter().rev() {
-                // The first error is the one to report; a file that does not come back is in the folder that the message names.
-                drop(fs::rename(to, from));
-            }
-            return Err(Error::File { action: "set aside", path: from.clone(), source });
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

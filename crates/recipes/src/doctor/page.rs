@@ -3,8 +3,6 @@
 //! Above: `doctor`. Below: `taper_report`. Not here: the page's markup (`taper_report`), finding it (`doctor`).
 //! So many pictures are shown at most that the page stays below 3 MB; all are in the report and most in the list of fixes.
 
-use std::path::Path;
-
 use taper_data::transform::{Interpolation, Rect, Resampler};
 use taper_report::{Block, Cell, Figure, Page, Picture, Section, Table, Unit};
 
@@ -54,7 +52,7 @@ impl Thumbs<'_> {
 }
 
 /// The page.
-pub(super) fn page(report: &DoctorReport, gathered: &Gathered, data: &Path) -> Page {
+pub(super) fn page(report: &DoctorReport, gathered: &Gathered) -> Page {
     let mut thumbs = Thumbs { gathered, resampler: Resampler::default() };
     let sections = [
         Some(classes(report)),
@@ -64,9 +62,20 @@ pub(super) fn page(report: &DoctorReport, gathered: &Gathered, data: &Path) -> P
         shapes(report, &mut thumbs),
         unreadable(report),
     ];
+    let (data, fixes) = match &report.table {
+        Some(table) => (
+            table,
+            "rows in the list of fixes, to be left out of the table or labelled otherwise by hand: read it, and leave as it is what you \
+             disagree with; no picture is touched",
+        ),
+        None => (
+            &report.data,
+            "files in the list of fixes: read it, take out what you disagree with, and let “taper doctor --apply” set the rest aside; \
+             nothing is deleted",
+        ),
+    };
     let note = format!(
-        "{} pictures of {} classes in {}. {} files in the list of fixes: read it, take out what you disagree with, and let \
-         “taper doctor --apply” set the rest aside; nothing is deleted.",
+        "{} pictures of {} classes in {}. {} {fixes}.",
         report.images,
         report.classes.len(),
         data.display(),

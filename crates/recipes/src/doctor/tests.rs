@@ -1,6 +1,7 @@
-//! Folders with faults that were put there.
+//! Folders and tables with faults that were put there.
 
 use std::fs;
+use std::path::Path;
 
 use super::*;
 use crate::observer::Silent;
@@ -97,4 +98,108 @@ fn one_class_and_one_picture_a_class_are_looked_at_and_nothing_is_refused() {
     }
     let report = looked(&data).unwrap();
     assert_eq!((report.classes.len(), report.agreement, report.labels.len()), (3, None, 0));
+}
+
+/// A table of the pictures of two classes, with quotes around what needs none; its text.
+fn tabled(data: &Path) -> String {
+    let mut text = "image,split,label\n".to_owned();
+    for part in ["train", "val"] {
+        for class in ["face", "food"] {
+            let folder = fs::read_dir(data.join(part).join(class)).unwrap().flatten();
+            let mut names: Vec<_> =
+                folder.map(|it| it.file_name().into_string().unwrap()).collect();
+            names.sort();
+            for name in names {
+                text.push_str(&format!("{part}/{class}/{name},{part},\"{class}\"\n"));
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn faults_of_a_table_are_those_of_a_folder_and_no_picture_is_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = emoji(dir.path());
+    let text = tabled(&data);
+    let table = data.join("pictures.csv");
+    let rows: Vec<&str> = text.lines().filter(|row| row.starts_with("train/food")).collect();
+    // Five wrong labels, a copy beside the table that is to validate on, a picture that is damaged, one that is not there, and one of tests.
+    let wrong: Vec<&str> = rows[3..8].iter().map(|row| row.split(',').next().unwrap()).collect();
+    let mut text = text.clone();
+    for name in &wrong {
+        text = text.replace(&format!("{name},train,\"food\""), &format!("{name},train,face"));
+    }
+    let first = rows[0].split(',').next().unwrap();
+    fs::copy(data.join(first), data.join("copy.png")).unwrap();
+    let bytes = fs::read(data.join(first)).unwrap();
+    fs::write(data.join("cut.png"), &bytes[..bytes.len() / 2]).unwrap();
+    text.push_str("copy.png,val,food\ncut.png,train,food\ngone.png,train,food\ntest,test,food\n");
+    fs::write(&table, &text).unwrap();
+
+    let report = looked(&table).unwrap();
+    assert_eq!(report.table.as_ref(), Some(&table));
+    let unreadable: Vec<&Path> = report.unreadable.iter().map(|it| it.path.as_path()).collect();
+    assert_eq!(unreadable, [data.join("cut.png"), data.join("gone.png")]);
+    let copies = report.copies.iter().find(|copies| copies.exact).unwrap();
+    assert_eq!(copies.images, ["copy.png", first]);
+    assert!(copies.across_parts && !copies.across_classes);
+    let likely: Vec<&str> =
+        report.labels.iter().filter(|it| it.likely).map(|it| it.image.as_str()).collect();
+    assert!(wrong.iter().filter(|name| likely.contains(name)).count() >= 3, "{likely:?}");
+    let is_grave = |copies: &&Copies| copies.across_parts || copies.across_classes;
+    assert_eq!(report.grave, 2 + report.copies.iter().filter(is_grave).count());
+    let page = fs::read_to_string(&report.page).unwrap();
+    assert!(page.contains("rows in the list of fixes") && page.contains("gone.png"));
+
+    let list = fs::read_to_string(&report.list).unwrap();
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let fixes = list["fixes"].as_array().unwrap();
+    let fix = |path: &str| fixes.iter().find(|fix| fix["path"] == path).unwrap();
+    assert_eq!(fixes.len(), report.fixes);
+    for path in [first, "cut.png", "gone.png"] {
+        assert_eq!(fix(path)["action"], "leave-out");
+    }
+    let suspect = wrong.iter().find(|name| likely.contains(name)).unwrap();
+    assert_eq!(
+        (&fix(suspect)["action"], &fix(suspect)["label"]),
+        (&"relabel".into(), &"food".into())
+    );
+}
+
+#[test]
+fn the_table_of_a_folder_elsewhere_is_looked_at_by_its_columns() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = emoji(dir.path());
+    let table = dir.path().join("elsewhere.csv");
+    fs::write(&table, tabled(&data).replace("image,split,label", "a,split,b")).unwrap();
+    let said = |table: Option<&Path>| DoctorOptions {
+        table: table.map(Path::to_path_buf),
+        columns: crate::TableColumns {
+            image: Some("a".to_owned()),
+            targets: Some("b".to_owned()),
+            kind: None,
+        },
+        ..DoctorOptions::new(&data, dir.path().join("out"))
+    };
+    let look = |options: &DoctorOptions| doctor(options, &AtomicBool::new(false), &mut Silent);
+    let report = look(&said(Some(&table))).unwrap();
+    assert_eq!((report.classes.len(), report.unreadable.len()), (2, 0));
+    assert_eq!(report.table, Some(table));
+    let error = look(&said(None)).unwrap_err();
+    assert!(error.is_request() && error.to_string().contains("without a table"), "{error}");
+}
+
+#[test]
+fn tables_of_other_targets_are_refused_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = emoji(dir.path());
+    let table = data.join("tags.csv");
+    fs::write(&table, tabled(&data).replace("label\n", "tags\n")).unwrap();
+    let error = looked(&table).unwrap_err();
+    let words = error.to_string();
+    assert!(error.is_request() && words.contains("tags.csv"), "{words}");
+    assert!(words.contains("a table of labels") && words.contains("`targets` class"), "{words}");
+    let error = looked(&data.join("absent.csv")).unwrap_err();
+    assert!(error.is_request() && error.to_string().contains("absent.csv"), "{error}");
 }

@@ -1,10 +1,10 @@
-//! What looking for faults in a folder of pictures needs to know.
+//! What looking for faults in a folder or a table of pictures needs to know.
 //!
 //! Above: `doctor`, the binary's flags. Below: `at_least`. Not here: how it is done (`doctor`).
 
 use std::path::PathBuf;
 
-use super::{FineTuneOptions, at_least, check_threads};
+use super::{FineTuneOptions, TableColumns, at_least, check_threads};
 use crate::error::Result;
 
 /// What looking for faults needs to know.
@@ -20,8 +20,13 @@ pub struct DoctorOptions {
     /// A name of the zoo, a model file, or what [`weights_of`](crate::weights_of) says: whose features pictures are compared by. One that
     /// was trained on the pictures themselves has learned their wrong labels, too.
     pub model: String,
-    /// A folder of pictures in classes, with parts to train and to validate on or without.
+    /// A folder of pictures in classes, with parts to train and to validate on or without; or a [table](taper_data::table) of pictures
+    /// with a class a row.
     pub data: PathBuf,
+    /// A table of pictures that lie in the folder `data`.
+    pub table: Option<PathBuf>,
+    /// The table's columns; what is not said is told from their names and values.
+    pub columns: TableColumns,
     /// A folder for the page and the list of fixes; it is made, and files of the same names in it are replaced.
     pub out: PathBuf,
     /// Pictures a batch, 1 or more.
@@ -36,6 +41,8 @@ impl DoctorOptions {
         DoctorOptions {
             model: FineTuneOptions::default().model,
             data: data.into(),
+            table: None,
+            columns: TableColumns::default(),
             out: out.into(),
             batch_size: 32,
             threads: 0,

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use taper_data::TargetKind;
 use taper_data::folder::Options;
 use taper_data::table::TableOptions;
@@ -12,13 +13,17 @@ use super::FineTuneOptions;
 use super::choice::TargetWord;
 
 /// Which columns of a table are what, as far as it is said; the rest is told from their names and values.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct TableColumns {
     /// The column of the pictures' paths.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// The columns of the targets, between commas.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub targets: Option<String>,
     /// What the targets are.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<TargetWord>,
 }
 
@@ -54,6 +59,17 @@ impl From<TargetWord> for TargetKind {
             TargetWord::Labels => TargetKind::Labels,
             TargetWord::Probabilities => TargetKind::Probabilities,
             TargetWord::Numbers => TargetKind::Numbers,
+        }
+    }
+}
+
+impl From<TargetKind> for TargetWord {
+    fn from(kind: TargetKind) -> Self {
+        match kind {
+            TargetKind::Class => TargetWord::Class,
+            TargetKind::Labels => TargetWord::Labels,
+            TargetKind::Probabilities => TargetWord::Probabilities,
+            TargetKind::Numbers => TargetWord::Numbers,
         }
     }
 }

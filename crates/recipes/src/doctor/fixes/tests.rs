@@ -1,6 +1,10 @@
 //! Lists that are followed, and lists that ask for something else.
 
+use std::path::PathBuf;
+
+use super::files::Fix;
 use super::*;
+use crate::doctor::gather::file_print;
 
 struct Place {
     dir: tempfile::TempDir,
@@ -25,8 +29,8 @@ impl Place {
         let fix = |(path, content): &(&str, &str)| {
             Fix::new(path, "why".to_owned(), file_print(content.as_bytes()))
         };
-        let list = FixList::new(&self.path("photos"), fixes.iter().map(fix).collect());
-        list.write(&self.path("fixes.json")).unwrap();
+        let list = FileList::new(&self.path("photos"), fixes.iter().map(fix).collect());
+        FixList::Files(list).write(&self.path("fixes.json")).unwrap();
         apply_fixes(&self.path("fixes.json"), None)
     }
 
