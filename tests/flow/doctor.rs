@@ -132,12 +132,32 @@ fn faults_of_a_table_are_found_and_its_pictures_stay() {
     );
 
     let list = report["list"].as_str().unwrap();
-    taper(&["doctor", "--apply", list])
-        .refuses(2, &["pictures.csv", "stay where they are", "by hand"]);
+    // One picture is to be kept, whatever the list says of it.
+    let mut fixes: serde_json::Value = serde_json::from_slice(&fs::read(list).unwrap()).unwrap();
+    let rows = fixes["fixes"].as_array_mut().unwrap();
+    rows.retain(|fix| fix["action"] == "leave-out" && fix["path"] != "gone.png");
+    rows.push(serde_json::json!(
+        {"action": "relabel", "path": "train/red/0.png", "label": "green", "reason": "it is"}
+    ));
+    fs::write(list, fixes.to_string()).unwrap();
+    let before = fs::read_to_string(&table).unwrap();
+    let applied = taper(&["doctor", "--apply", list, "--json"]).succeeds().json();
+    assert_eq!((&applied["left_out"], &applied["relabelled"]), (&2.into(), &1.into()));
+    let fixed = applied["table"].as_str().unwrap();
+    assert_eq!(fixed, arg(&of("pictures.fixed.csv")));
+    let expected = before
+        .replace("train,train/red/3.png,red,\"a, b\"\r\n", "")
+        .replace("train,broken.png,red,d\r\n", "")
+        .replace("train/red/0.png,red,", "train/red/0.png,green,");
+    assert_eq!(fs::read_to_string(fixed).unwrap(), expected);
+    assert_eq!(fs::read_to_string(&table).unwrap(), before);
     for name in ["again.png", "broken.png", "train/red/3.png"] {
         assert!(of(name).is_file(), "{name} was touched");
     }
     assert!(!dir.path().join("data.set-aside").exists());
+    taper(&["doctor", "--apply", list]).refuses(2, &["pictures.fixed.csv", "is there already"]);
+    fs::write(&table, before + "train,more.png,red,f\r\n").unwrap();
+    taper(&["doctor", "--apply", list]).refuses(2, &["pictures.csv", "has changed since"]);
     // Other columns, by the flags of `finetune`.
     let look = ["doctor", "--data", &data, "--table", &table, "--model", &model, "--out", &out];
     let columns = ["--image-column", "image", "--target-columns", "split,label"];

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
-use taper_recipes::{Copies, DoctorOptions, DoctorReport};
+use taper_recipes::{ApplyReport, Copies, DoctorOptions, DoctorReport};
 
 use crate::args::{Arch, Shared, TableFlags};
 use crate::output::Output;
@@ -30,14 +30,15 @@ Example: taper doctor --data photos/
 
 Writes doctor.html, one page with small pictures of all that was found, and fixes.json, a list of files to set aside, to be read
 and edited. --apply moves them into a folder beside the data (photos.set-aside), under the same names, if none of them has changed
-since; nothing is deleted. Of a table, fixes.json names rows to leave out or to label otherwise; that is done by hand, and no
-picture of a table is moved.
+since; nothing is deleted. Of a table, fixes.json names rows to leave out (\"leave-out\") or to label otherwise (\"relabel\"), and
+--apply writes photos.fixed.csv beside photos.csv, if that has not changed since; every other byte is the same, and neither the table
+nor a picture is touched.
 
 Exit codes: 0 nothing grave was found; 1 something was (a picture to train on and to validate on, one in two classes, files that
 cannot be read); 2 the request was wrong. Labels to look at are no fault until somebody has looked.
 
 With --json: {\"data\",\"table\",\"images\",\"classes\",\"copies\",\"labels\",\"unlike\",\"shapes\",\"unreadable\",\"confused\",\"rare\",\"agreement\",\
-\"grave\",\"fixes\",\"page\",\"list\"}, with --apply {\"moved\",\"folder\"}")]
+\"grave\",\"fixes\",\"page\",\"list\"}, with --apply {\"moved\",\"folder\"} or {\"table\",\"left_out\",\"relabelled\"}")]
 pub(crate) struct Flags {
     /// Folder of pictures in classes, with train and val or without, or table of pictures with a class a row: .csv, .tsv, .jsonl; with
     /// --apply where it is now, if it was moved
@@ -45,7 +46,7 @@ pub(crate) struct Flags {
     data: Option<PathBuf>,
     #[command(flatten)]
     table: TableFlags,
-    /// Set aside the files of a list that this command wrote
+    /// Follow a list that this command wrote: set aside its files, or write the table without its rows
     #[arg(long, value_name = "FIXES.json", conflicts_with_all = ["out", "model", "batch_size", "table", "image_column", "target_columns", "targets"])]
     apply: Option<PathBuf>,
     /// Folder for the page and the list; files of the same names are replaced
@@ -69,7 +70,7 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
     let output = Output::stopping(flags.shared.json, Arc::clone(&stop));
     if let Some(list) = &flags.apply {
         let report = taper_recipes::apply_fixes(list, flags.data.as_deref())?;
-        output.say(format!("{} files set aside in {}", report.moved, report.folder.display()));
+        output.say(applied(&report));
         output.json(&report)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -88,6 +89,18 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
     output.say(words(&report));
     output.json(&report)?;
     Ok(if report.grave == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn applied(report: &ApplyReport) -> String {
+    match report {
+        ApplyReport::SetAside { moved, folder } => {
+            format!("{moved} files set aside in {}", folder.display())
+        }
+        ApplyReport::Written { table, left_out, relabelled } => format!(
+            "{left_out} rows left out and {relabelled} labelled otherwise in {}",
+            table.display()
+        ),
+    }
 }
 
 fn words(report: &DoctorReport) -> String {
@@ -114,7 +127,9 @@ fn words(report: &DoctorReport) -> String {
     listed(&mut lines, "classes taken for others", confused.collect());
     listed(&mut lines, "classes with few pictures beside the others", report.rare.clone());
     let fixes = match report.table {
-        Some(_) => ["rows", ""],
+        Some(_) => {
+            ["rows", ", without or with other labels in a table that `taper doctor --apply` writes"]
+        }
         None => ["files", ", which `taper doctor --apply` sets aside"],
     };
     lines.push(format!(

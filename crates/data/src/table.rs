@@ -1,10 +1,11 @@
 //! A table of pictures and what they show to a data set: CSV, TSV or JSON Lines.
 //!
-//! Above: `recipes`. Below: `table::{records, columns, values}`, `folder::split`, `dataset`. Not here: folders whose names are the classes (`folder`).
+//! Above: `recipes`. Below: `table::{records, columns, values, edit}`, `folder::split`, `dataset`. Not here: folders whose names are the classes (`folder`).
 //! A row names a picture; its other columns say its class, the labels that hold, probabilities, or numbers, and perhaps which part it
 //! belongs to. What is not said is told from the columns' names and values.
 
 mod columns;
+mod edit;
 mod error;
 mod records;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use crate::targets::TargetKind;
 use columns::{Columns, Part};
 use records::Records;
 
+pub use edit::{EditedTable, RowChange};
 pub use error::TableError;
 
 /// How a table is read.

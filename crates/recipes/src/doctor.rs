@@ -41,7 +41,7 @@ const RARE: f64 = 1.0 / 3.0;
 /// Looks at every picture of a folder in classes, or of a table with a class a row, and finds the same picture more than once, labels that
 /// are likely to be wrong, pictures that are unlike their class, files that cannot be read, odd sizes and shapes, rare classes and such as
 /// are confused; writes `doctor.html` and `fixes.json` into [`DoctorOptions::out`]. Nothing else is touched; [`apply_fixes`] sets aside
-/// what the list of a folder names.
+/// what the list of a folder names, or writes the table that the list of a table asks for.
 ///
 /// # Errors
 /// [`Error::is_request`] tells a wrong request from work that failed; [`Error::Stopped`] when `stop` is set.

@@ -252,7 +252,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// A list of fixes that is not followed.
-    #[error("nothing was set aside by `{}`: {reason}", path.display())]
+    #[error("nothing was changed by `{}`: {reason}", path.display())]
     FixList {
         /// The list.
         path: PathBuf,

@@ -109,9 +109,7 @@ impl Columns {
         for (record, target) in table.records.iter().zip(targets) {
             let path = self.path(record)?;
             let part = self.part(record)?;
-            // `./a.png` is `a.png`.
-            let parts = Path::new(&path).components();
-            let key: PathBuf = parts.filter(|part| *part != Component::CurDir).collect();
+            let key = key(&path);
             let Some(&(at, line)) = first.get(&key) else {
                 first.insert(key, (rows.len(), record.line));
                 rows.push(Row { path, target, part });
@@ -129,7 +127,7 @@ impl Columns {
         Ok(rows)
     }
 
-    fn path(&self, record: &Record) -> Result<String> {
+    pub(super) fn path(&self, record: &Record) -> Result<String> {
         match record.fields.get(&self.image) {
             Some(Value::String(path)) if !path.is_empty() => Ok(path.clone()),
             other => Err(wrong(record, &self.image, other, "path of a picture")),
@@ -159,6 +157,11 @@ impl Columns {
             None => Err(wrong(record, split, value, "`train`, `val` or `test`")),
         }
     }
+}
+
+/// What a path is known by: `./a.png` is `a.png`.
+pub(super) fn key(path: &str) -> PathBuf {
+    Path::new(path).components().filter(|part| *part != Component::CurDir).collect()
 }
 
 /// The column that says what rows are for, which is none of those `taken`. Words that may mean something else do so unless all their fields

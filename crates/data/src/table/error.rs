@@ -126,6 +126,33 @@ pub enum TableError {
         /// The class or label.
         name: String,
     },
+    /// A table of JSON Lines, whose rows are not changed.
+    #[error(
+        "rows of JSON Lines are not changed by where their bytes are, those of .csv and .tsv are; change them by hand"
+    )]
+    NotEdited,
+    /// A change of a picture that the table does not have.
+    #[error("it has no row of the picture `{path}`, which is to be changed")]
+    NoRow {
+        /// The picture.
+        path: String,
+    },
+    /// A picture is to be changed in two ways.
+    #[error("the rows of `{path}` are to be changed twice")]
+    ChangedTwice {
+        /// The picture.
+        path: String,
+    },
+    /// A picture is to have a class that no row has.
+    #[error("`{path}` is to have the class `{class}`, which is none of the table's: {known}")]
+    UnknownClass {
+        /// The picture.
+        path: String,
+        /// The class.
+        class: String,
+        /// Those of the table.
+        known: String,
+    },
     /// No usable picture is left in a part.
     #[error("no picture in `{part}` can be used{}", because(*skipped, first.as_deref()))]
     NoPictures {

@@ -7,7 +7,7 @@ mod files;
 mod rows;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,6 @@ use super::Fault;
 use super::gather::Gathered;
 use super::opening::Origin;
 use crate::error::{Error, Result};
-pub use files::ApplyReport;
 use files::FileList;
 use rows::RowList;
 
@@ -88,18 +87,43 @@ fn refused(list: &Path, reason: &str) -> Error {
     Error::FixList { path: list.to_path_buf(), reason: reason.to_owned() }
 }
 
-/// Sets aside the files of a list that [`doctor`](super::doctor) wrote of a folder: `DIR/train/bees/1.jpg` becomes
-/// `DIR.set-aside/train/bees/1.jpg`. All of them or none: first every file is compared with what the list says of it, and if one cannot
-/// be moved, those that were are moved back. `data` is where the folder is now, if it was moved since.
+/// What came of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum ApplyReport {
+    /// Files of a folder are elsewhere.
+    SetAside {
+        /// How many.
+        moved: usize,
+        /// Where they are, under the same names.
+        folder: PathBuf,
+    },
+    /// A table was written beside another, which is as it was.
+    Written {
+        /// The new one.
+        table: PathBuf,
+        /// Rows that it lacks.
+        left_out: usize,
+        /// Rows that have another label in it.
+        relabelled: usize,
+    },
+}
+
+/// Does what a list that [`doctor`](super::doctor) wrote says. `data` is where the folder or the table is now, if it was moved since.
+///
+/// - *Of a folder*: sets files aside. `DIR/train/bees/1.jpg` becomes `DIR.set-aside/train/bees/1.jpg`. All of them or none: first every
+///   file is compared with what the list says of it, and if one cannot be moved, those that were are moved back.
+/// - *Of a table*: writes `NAME.fixed.csv` beside `NAME.csv`, without the rows that are to be left out and with other labels in those that
+///   are to have them; every other byte is as it was. No picture is touched, nor the table.
 ///
 /// # Errors
-/// [`Error::FixList`] for a list that is none, has paths that lead out of the folder or through links, or whose files have changed, are
-/// gone, or are in the folder of what was set aside already, and for one of a table, which is not followed; [`Error::File`] if a file
-/// cannot be moved.
+/// [`Error::FixList`] for a list that is none, has paths that lead out of the folder or through links, or whose files or table have
+/// changed, are gone, or are in the folder of what was set aside already, and where there is a `NAME.fixed.csv`; [`Error::Data`] if the
+/// table lacks a row or a label that the list names, or is one of JSON Lines; [`Error::File`] if a file cannot be moved or written.
 pub fn apply_fixes(list: &Path, data: Option<&Path>) -> Result<ApplyReport> {
     match FixList::read(list)? {
         FixList::Files(fixes) => files::set_aside(list, &fixes, data),
-        FixList::Rows(fixes) => Err(refused(list, &fixes.by_hand())),
+        FixList::Rows(fixes) => rows::write_fixed(list, &fixes, data),
     }
 }
 

@@ -65,8 +65,8 @@ pub(super) fn page(report: &DoctorReport, gathered: &Gathered) -> Page {
     let (data, fixes) = match &report.table {
         Some(table) => (
             table,
-            "rows in the list of fixes, to be left out of the table or labelled otherwise by hand: read it, and leave as it is what you \
-             disagree with; no picture is touched",
+            "rows in the list of fixes: read it, take out what you disagree with, and let “taper doctor --apply” write a table beside \
+             this one, without some of them and with other labels in the others; no picture is touched",
         ),
         None => (
             &report.data,

@@ -59,11 +59,13 @@ fn faults_that_were_put_into_a_folder_are_found_and_set_aside() {
     assert!(page.contains("twice.png") && page.contains("notes.txt") && !page.contains("http"));
     assert!(page.len() < 3_000_000);
 
-    let applied = apply_fixes(&report.list, None).unwrap();
-    assert_eq!(applied.moved, report.fixes);
+    let ApplyReport::SetAside { moved, .. } = apply_fixes(&report.list, None).unwrap() else {
+        panic!("files of a folder");
+    };
+    assert_eq!(moved, report.fixes);
     let again = looked(&data).unwrap();
     assert_eq!((again.unreadable.len(), again.grave), (0, 0), "{again:?}");
-    assert_eq!(again.images + applied.moved, report.images + report.unreadable.len());
+    assert_eq!(again.images + moved, report.images + report.unreadable.len());
 }
 
 #[test]
@@ -164,6 +166,24 @@ fn faults_of_a_table_are_those_of_a_folder_and_no_picture_is_touched() {
     assert_eq!(
         (&fix(suspect)["action"], &fix(suspect)["label"]),
         (&"relabel".into(), &"food".into())
+    );
+
+    let applied = apply_fixes(&report.list, None).unwrap();
+    let ApplyReport::Written { table: written, left_out, relabelled } = applied else {
+        panic!("rows of a table");
+    };
+    assert_eq!(
+        (written.file_name().unwrap(), left_out + relabelled),
+        ("pictures.fixed.csv".as_ref(), report.fixes)
+    );
+    assert_eq!(fs::read_to_string(&table).unwrap(), text);
+    let after = fs::read_to_string(&written).unwrap();
+    assert!(after.contains(&format!("{suspect},train,food\n")) && !after.contains("gone.png"));
+    let again = looked(&written).unwrap();
+    assert_eq!(
+        (again.grave, again.images),
+        (0, report.images - left_out + 2),
+        "two were unreadable"
     );
 }
 

@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use taper_data::image::read_bytes;
 
-use super::{VERSION, refused};
+use super::{ApplyReport, VERSION, refused};
 use crate::doctor::Fault;
 use crate::doctor::gather::{FilePrint, Gathered, file_print};
 use crate::error::{Error, Result};
@@ -49,15 +49,6 @@ pub(super) struct Fix {
 #[serde(rename_all = "kebab-case")]
 enum Action {
     Move,
-}
-
-/// What came of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ApplyReport {
-    /// Files that were set aside.
-    pub moved: usize,
-    /// Where they are, under the same names.
-    pub folder: PathBuf,
 }
 
 impl Fix {
@@ -135,7 +126,7 @@ pub(super) fn set_aside(list: &Path, fixes: &FileList, data: Option<&Path>) -> R
         }
     }
     move_all(&moves)?;
-    Ok(ApplyReport { moved: moves.len(), folder })
+    Ok(ApplyReport::SetAside { moved: moves.len(), folder })
 }
 
 /// A path of names alone.

@@ -3,8 +3,20 @@
 use std::path::PathBuf;
 
 use super::files::Fix;
+use super::rows::RowFix;
 use super::*;
 use crate::doctor::gather::file_print;
+use crate::doctor::opening::TableOrigin;
+use crate::options::TableColumns;
+
+/// How many files were set aside, and where.
+#[track_caller]
+fn set_aside(report: ApplyReport) -> (usize, PathBuf) {
+    match report {
+        ApplyReport::SetAside { moved, folder } => (moved, folder),
+        ApplyReport::Written { .. } => panic!("{report:?}"),
+    }
+}
 
 struct Place {
     dir: tempfile::TempDir,
@@ -34,6 +46,17 @@ impl Place {
         apply_fixes(&self.path("fixes.json"), None)
     }
 
+    /// The list of a table with this content, the changes of which are these.
+    fn of_table(&self, name: &str, content: &str, fixes: Vec<RowFix>) -> PathBuf {
+        let (path, file) = (self.path(name), file_print(content.as_bytes()));
+        fs::write(&path, content).unwrap();
+        let columns = TableColumns::default();
+        let mut list = RowList::new(TableOrigin { path, columns, file }, Vec::new());
+        list.fixes = fixes;
+        FixList::Rows(list).write(&self.path("fixes.json")).unwrap();
+        self.path("fixes.json")
+    }
+
     #[track_caller]
     fn refuses(&self, fixes: &[(&str, &str)], word: &str) {
         let error = self.apply(fixes).unwrap_err();
@@ -49,7 +72,7 @@ fn files_are_set_aside_under_their_names_and_the_others_stay() {
     let place = Place::new();
     let report = place.apply(&[("train/bees/1", "1"), ("train/bees/3", "3")]).unwrap();
     let folder = fs::canonicalize(place.path("photos.set-aside")).unwrap();
-    assert_eq!((report.moved, &report.folder), (2, &folder));
+    assert_eq!(set_aside(report), (2, folder.clone()));
     assert_eq!(fs::read_to_string(folder.join("train/bees/3")).unwrap(), "3");
     let left: Vec<_> = fs::read_dir(place.path("photos/train/bees")).unwrap().collect();
     assert_eq!(left.len(), 1);
@@ -62,8 +85,8 @@ fn files_are_set_aside_under_their_names_and_the_others_stay() {
     fs::rename(place.path("photos"), place.path("moved")).unwrap();
     let list = place.path("fixes.json");
     assert!(apply_fixes(&list, None).is_err());
-    let report = apply_fixes(&list, Some(&place.path("moved"))).unwrap();
-    assert!(report.folder.ends_with("moved.set-aside") && report.moved == 1);
+    let (moved, folder) = set_aside(apply_fixes(&list, Some(&place.path("moved"))).unwrap());
+    assert!(folder.ends_with("moved.set-aside") && moved == 1);
 }
 
 #[test]
@@ -126,5 +149,70 @@ fn what_is_no_list_is_refused() {
     }
     assert!(apply_fixes(&place.path("absent.json"), None).unwrap_err().is_request());
     fs::write(&file, list(1, "")).unwrap();
-    assert_eq!(apply_fixes(&file, None).unwrap().moved, 0);
+    assert_eq!(set_aside(apply_fixes(&file, None).unwrap()).0, 0);
+}
+
+const TABLE: &str = "path,label\r\n1.png,ant\r\n2.png,\"bee\"\r\n3.png,ant\r\n";
+
+fn leave_out(path: &str) -> RowFix {
+    RowFix::LeaveOut { path: path.to_owned(), reason: String::new() }
+}
+
+fn relabel(path: &str, label: &str) -> RowFix {
+    let (path, label) = (path.to_owned(), label.to_owned());
+    RowFix::Relabel { path, label, reason: String::new() }
+}
+
+#[test]
+fn a_table_is_written_beside_the_one_that_stays_as_it_is() {
+    let place = Place::new();
+    let list = place.of_table("a.b.csv", TABLE, vec![leave_out("1.png"), relabel("2.png", "ant")]);
+    let report = apply_fixes(&list, None).unwrap();
+    let table = std::path::absolute(place.path("a.b.fixed.csv")).unwrap();
+    assert_eq!(report, ApplyReport::Written { table: table.clone(), left_out: 1, relabelled: 1 });
+    let written = fs::read_to_string(&table).unwrap();
+    assert_eq!(written, "path,label\r\n2.png,\"ant\"\r\n3.png,ant\r\n");
+    assert_eq!(fs::read_to_string(place.path("a.b.csv")).unwrap(), TABLE);
+    // Once more: it is there; nothing is written over, not even what a broken link leads to.
+    let error = apply_fixes(&list, None).unwrap_err();
+    assert!(error.is_request() && error.to_string().contains("is there already"), "{error}");
+    fs::remove_file(&table).unwrap();
+    // It has been moved since.
+    fs::rename(place.path("a.b.csv"), place.path("moved.tsv")).unwrap();
+    assert!(apply_fixes(&list, None).unwrap_err().is_request());
+    apply_fixes(&list, Some(&place.path("moved.tsv"))).unwrap();
+    assert_eq!(fs::read_to_string(place.path("moved.fixed.tsv")).unwrap(), written);
+}
+
+#[test]
+fn a_table_that_has_changed_and_a_list_that_asks_for_what_is_not_there_write_nothing() {
+    let place = Place::new();
+    let refuses = |fixes: Vec<RowFix>, word: &str| {
+        let list = place.of_table("t.csv", TABLE, fixes);
+        let error = apply_fixes(&list, None).unwrap_err();
+        let words = crate::error::chain(&error);
+        assert!(error.is_request() && words.contains(word), "{word}: {words}");
+        assert!(!place.path("t.fixed.csv").exists());
+    };
+    refuses(vec![leave_out("1.png"), leave_out("4.png")], "no row of the picture `4.png`");
+    refuses(vec![leave_out("1.png"), relabel("1.png", "bee")], "twice");
+    refuses(vec![relabel("1.png", "wasp")], "`ant`, `bee`");
+    refuses(["1.png", "2.png", "3.png"].map(leave_out).to_vec(), "no rows that stay");
+    let list = place.of_table("t.jsonl", "{\"path\":\"a\",\"label\":\"x\"}\n", Vec::new());
+    assert!(crate::error::chain(&apply_fixes(&list, None).unwrap_err()).contains("JSON Lines"));
+
+    let list = place.of_table("t.csv", TABLE, vec![leave_out("1.png")]);
+    for changed in [TABLE.replace("ant", "bee"), TABLE.replace("ant", "wasp")] {
+        fs::write(place.path("t.csv"), changed).unwrap();
+        let error = apply_fixes(&list, None).unwrap_err();
+        assert!(error.is_request() && error.to_string().contains("has changed since"), "{error}");
+    }
+    let error = apply_fixes(&list, Some(place.dir.path())).unwrap_err();
+    assert!(error.is_request(), "{error}");
+    let text = fs::read_to_string(&list).unwrap();
+    for (of, with) in [("leave-out", "delete"), ("\"reason\"", "\"label\"")] {
+        fs::write(&list, text.replace(of, with)).unwrap();
+        let error = apply_fixes(&list, None).unwrap_err();
+        assert!(error.to_string().contains("no list of fixes"), "{error}");
+    }
 }
