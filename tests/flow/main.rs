@@ -24,6 +24,7 @@ mod going_on;
 mod look;
 mod models;
 mod pictures;
+mod predict;
 mod prune;
 mod prune_sweep;
 mod ranks;

@@ -88,7 +88,7 @@ fn a_cache_that_cannot_be_is_refused() {
 }
 
 /// A tar file of these members, whose names are short.
-fn tar(members: &[(String, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn tar(members: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut all = Vec::new();
     for (name, bytes) in members {
         let mut header = [0; 512];

@@ -33,6 +33,7 @@ fn requests(dir: &Path) -> Vec<Vec<String>> {
         &["models", "--json"],
         &["predict", "--model", &model, &picture, &picture],
         &["predict", "--model", &model, "--json", &picture, &picture],
+        &["predict", "--model", &model, "--data", &data],
         &["eval", "--model", &model, "--data", &data, "--labels", "order"],
         &["eval", "--model", &model, "--data", &data, "--labels", "order", "--json"],
         &["bench", "--model", &model, "--seconds", "0"],

@@ -70,6 +70,13 @@ fn evaluated(table: &Path, report: &serde_json::Value, metric: &str) -> serde_js
     ran.json()
 }
 
+/// What is said of the pictures of a table that validate, by `predict`, which asks for no more than `eval` does.
+fn predicted(table: &Path, report: &serde_json::Value) -> Vec<serde_json::Value> {
+    let model = report["model"].as_str().unwrap();
+    let ran = taper(&["predict", "--model", model, "--data", &arg(table), "--json"]).succeeds();
+    ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 fn labels(dir: &Path) -> PathBuf {
     let colors = [("blue", [20, 20, 220]), ("green", [20, 200, 20]), ("red", [220, 20, 20])];
     table(dir, "labels.csv", "tags", 48, |i| {
@@ -114,6 +121,8 @@ fn many_labels_a_picture_are_learned_evaluated_and_predicted() {
         .map(|it| number(&it["probability"]))
         .collect();
     assert!(likely.len() == 3 && likely.iter().all(|it| *it > 0.5), "{found}");
+    let all = predicted(&data, &report);
+    assert!(all.len() == 16 && all.contains(&found), "{all:?}");
     // It has labels and no classes.
     taper(&["prune", "--model", model, "--data", &arg(&data), "--target-macs", "0.5"])
         .refuses(2, &["multi-label", "classes are needed"]);
@@ -150,6 +159,8 @@ fn a_number_is_predicted_in_its_own_unit() {
     let found = taper(&["predict", "--model", model, "--json", &picture]).succeeds().json();
     assert_eq!(found["numbers"][0]["name"], "brightness");
     assert!((number(&found["numbers"][0]["value"]) - 1300.5).abs() < 100.0, "{found}");
+    let all = predicted(&data, &report);
+    assert_eq!((all.len(), &all[0]["numbers"][0]["name"]), (20, &"brightness".into()));
 }
 
 #[test]

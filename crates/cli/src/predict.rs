@@ -8,17 +8,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use taper_recipes::{PredictOptions, Prediction};
 
-use crate::args::{Arch, Shared, Views};
+use crate::args::{Arch, Shared, TableFlags, Views};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::signals;
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("pictures").args(["images", "data"]).required(true).multiple(true))]
 #[command(after_help = "\
-Example: taper predict --model my-model/model.safetensors --top 3 picture.jpg
+Examples: taper predict --model my-model/model.safetensors --top 3 picture.jpg
+          taper predict --model my-model/model.safetensors --data photos.csv --json
 
 With --json, each picture is one line {\"image\",\"predictions\":[{\"class\",\"index\",\"probability\"}…]},
 of a model that predicts numbers {\"image\",\"predictions\":[],\"numbers\":[{\"name\",\"value\"}…]},
@@ -39,8 +41,14 @@ pub(crate) struct Flags {
     unknown: bool,
     #[command(flatten)]
     views: Views,
+    /// Pictures as `taper eval` takes them, those that validate if there are such: a folder; a table, in which a column says what they show,
+    /// though nobody compares; MNIST's or CIFAR's binary files; tar shards
+    #[arg(long, value_name = "DIR|FILE")]
+    data: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableFlags,
     /// Pictures, and folders of pictures
-    #[arg(value_name = "IMAGE", required = true)]
+    #[arg(value_name = "IMAGE")]
     images: Vec<PathBuf>,
     #[command(flatten)]
     shared: Shared,
@@ -51,6 +59,9 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
     let stop = signals::stop_flag()?;
     let output = Output::stopping(flags.shared.json, Arc::clone(&stop));
     let options = PredictOptions {
+        data: flags.data,
+        table: flags.table.table.clone(),
+        columns: flags.table.into_columns(),
         top: flags.top,
         unknown: flags.unknown,
         image_size: flags.views.image_size,
@@ -61,8 +72,9 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
     let mut progress = Progress::new(output.clone());
     let predictions = taper_recipes::predict_observed(&options, &stop, &mut progress);
     progress.end();
-    let mut failed = 0;
+    let (mut failed, mut looked_at) = (0, 0);
     for prediction in predictions? {
+        looked_at += 1;
         output.check()?;
         if stop.load(Ordering::Relaxed) {
             return Ok(ExitCode::from(signals::STOPPED));
@@ -79,6 +91,11 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
                 output.warn(format!("error: {:#}", anyhow::Error::from(error)));
             }
         }
+    }
+    let skipped = progress.skipped();
+    if skipped > 0 || (failed > 0 && looked_at > 1) {
+        let failed = format!("{failed} of {looked_at} pictures could not be read");
+        output.warn(format!("{failed}, {skipped} skipped"));
     }
     output.check()?;
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

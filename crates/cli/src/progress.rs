@@ -52,6 +52,11 @@ impl Progress {
         }
     }
 
+    /// Files that were skipped so far.
+    pub(crate) fn skipped(&self) -> usize {
+        self.skipped
+    }
+
     /// Takes the bar away.
     pub(crate) fn end(&mut self) {
         self.download.end();

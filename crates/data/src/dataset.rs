@@ -197,6 +197,8 @@ pub struct Skipped {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Check {
+    /// Nothing is read: whether a picture is one is found out by whoever reads it.
+    Nothing,
     /// The header is read: finds files that are no pictures, not those that are damaged further on.
     Headers,
     /// Every picture is decoded once, and put into the [`Cache`] if there is one.

@@ -1,18 +1,18 @@
 //! Folders of pictures, or the embedded ones, as data sets; and what a model makes of them.
 //!
-//! Above: `fine_tune`, `evaluate`, `doctor`. Below: `taper_data`. Not here: transforms and batches (`setup`).
+//! Above: `fine_tune`, `evaluate`, `predict`, `doctor`. Below: `taper_data`. Not here: transforms and batches (`setup`).
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use taper_data::folder::Options;
 use taper_data::table::Table;
-use taper_data::{Cache, Check, Dataset, Source, TargetKind, sample_set};
+use taper_data::{Cache, Check, Dataset, Sample, Source, TargetKind, sample_set};
 use taper_model::{Model, Task};
 
 use crate::error::{Error, Result};
 use crate::observer::{Event, Observer};
-use crate::options::{EvaluateOptions, FineTuneOptions, TableColumns};
+use crate::options::{EvaluateOptions, FineTuneOptions, PredictOptions, TableColumns};
 use crate::report::{Confusion, Mistake, Review, Skipped};
 use crate::setup::data;
 
@@ -95,13 +95,30 @@ pub(crate) fn root<'a>(data: Option<&'a Path>, table: Option<&Path>) -> Option<&
 }
 
 /// The pictures to evaluate with, all in `val`.
-///
-/// What is not said of a table's columns is told from the model.
 pub(crate) fn to_evaluate(options: &EvaluateOptions, model: &Model) -> Result<Dataset> {
     let reading =
         Options { strict: options.strict, threads: options.threads, ..Options::default() };
-    let EvaluateOptions { data: path, table: given, columns, .. } = options;
-    match table(Some(path), given.as_deref(), columns)? {
+    judged(&options.data, options.table.as_deref(), &options.columns, reading, model)
+}
+
+/// The pictures of the source at `path` to look at, all in `val`: those that [`to_evaluate`] gives, none of which is read yet.
+pub(crate) fn to_predict(path: &Path, options: &PredictOptions, model: &Model) -> Result<Dataset> {
+    let (check, cache, threads) = (Check::Nothing, Cache::none(), options.threads);
+    let reading = Options { check, cache, threads, ..Options::default() };
+    judged(path, options.table.as_deref(), &options.columns, reading, model)
+}
+
+/// What validates in a source, else all of it, in `val`.
+///
+/// What is not said of a table's columns is told from the model.
+fn judged(
+    path: &Path,
+    given: Option<&Path>,
+    columns: &TableColumns,
+    reading: Options,
+    model: &Model,
+) -> Result<Dataset> {
+    match table(Some(path), given, columns)? {
         (Some(table), root) => {
             let mut said = columns.of(root, reading);
             said.kind = said.kind.or(match model.task() {
@@ -152,6 +169,11 @@ impl<'a> SkippedFiles<'a> {
     }
 }
 
+/// What a picture is called to its owner: its file, or its name in a file of many.
+pub(crate) fn path_or_name(sample: &Sample) -> &Path {
+    sample.path().unwrap_or_else(|| Path::new(sample.name()))
+}
+
 /// A review of `dataset.val` with names instead of indices. The model's classes are `classes`.
 pub(crate) fn review(
     review: &taper_train::Review,
@@ -163,10 +185,7 @@ pub(crate) fn review(
     let class = |index: usize| classes.get(index).cloned().unwrap_or_default();
     let mistakes = review.mistakes().iter().map(|mistake| {
         let sample = dataset.val.get(mistake.index);
-        let image = sample.map(|sample| match sample.path() {
-            Some(path) => path.display().to_string(),
-            None => sample.name().to_owned(),
-        });
+        let image = sample.map(|sample| path_or_name(sample).display().to_string());
         Mistake {
             image: image.unwrap_or_default(),
             actual: class(mistake.target),

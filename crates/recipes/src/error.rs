@@ -239,7 +239,7 @@ pub enum Error {
     /// A picture cannot be looked at.
     #[error("cannot look at `{}`", path.display())]
     Picture {
-        /// The file.
+        /// The file, or its name in a file of many.
         path: PathBuf,
         /// Why.
         #[source]

@@ -291,18 +291,7 @@ mod tests {
     use taper_data::{Check, ImageFolder, sample_set};
 
     use super::*;
-
-    /// Remembers what was skipped.
-    #[derive(Default)]
-    struct Told(Vec<PathBuf>);
-
-    impl Observer for Told {
-        fn on_event(&mut self, event: &crate::observer::Event<'_>) {
-            if let crate::observer::Event::Skipped(skipped) = event {
-                self.0.push(skipped.path.clone());
-            }
-        }
-    }
+    use crate::observer::SkippedPaths;
 
     fn evaluated(spoil: impl FnOnce(&Dataset)) -> (Result<EvaluateReport>, Vec<PathBuf>) {
         let dir = tempfile::tempdir().unwrap();
@@ -316,7 +305,7 @@ mod tests {
             ..EvaluateOptions::new("", dir.path())
         };
         spoil(&dataset);
-        let mut told = Told::default();
+        let mut told = SkippedPaths::default();
         let report = judge(&dataset, &small, &options, &mut told, Instant::now());
         (report, told.0)
     }

@@ -26,6 +26,20 @@ impl Observer for Silent {
     fn on_event(&mut self, _: &Event<'_>) {}
 }
 
+/// Remembers the paths of what was skipped.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub(crate) struct SkippedPaths(pub(crate) Vec<PathBuf>);
+
+#[cfg(test)]
+impl Observer for SkippedPaths {
+    fn on_event(&mut self, event: &Event<'_>) {
+        if let Event::Skipped(skipped) = event {
+            self.0.push(skipped.path.clone());
+        }
+    }
+}
+
 /// One thing that happened.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -121,6 +121,13 @@ pub struct PredictOptions {
     pub model: String,
     /// Files to look at; in the place of a folder, the files that lie in it, by name.
     pub images: Vec<PathBuf>,
+    /// Pictures besides, as [`EvaluateOptions::data`] says them: what validates if there is such, otherwise all; also a folder of pictures
+    /// without classes. A table and shards say what pictures show as they do for evaluating, though nobody compares.
+    pub data: Option<PathBuf>,
+    /// A table of pictures that lie in the folder `data`.
+    pub table: Option<PathBuf>,
+    /// The table's columns; what is not said is told from the model and the columns.
+    pub columns: TableColumns,
     /// Classes to name for each picture, 1 or more; fewer if the model has fewer.
     pub top: usize,
     /// Whether pictures of other things are told as such, for which the model file has to have a threshold.
@@ -139,6 +146,9 @@ impl PredictOptions {
         PredictOptions {
             model: model.into(),
             images,
+            data: None,
+            table: None,
+            columns: TableColumns::default(),
             top: 5,
             unknown: false,
             image_size: None,
@@ -150,10 +160,16 @@ impl PredictOptions {
     /// Refuses what cannot be meant.
     ///
     /// # Errors
-    /// [`Error::Option`] for no classes, [`Error::NoImages`] for no pictures.
+    /// [`Error::Option`] for no classes, and for a table or its columns without `data`; [`Error::NoImages`] for neither `images` nor `data`.
     pub fn check(&self) -> Result<()> {
-        if self.images.is_empty() {
-            return Err(Error::NoImages);
+        if self.data.is_none() {
+            let said = self.table.is_some().then_some("table").or(self.columns.first());
+            if let Some(name) = said {
+                return Err(Error::option(name, &"given", "absent without `data`"));
+            }
+            if self.images.is_empty() {
+                return Err(Error::NoImages);
+            }
         }
         check_threads(self.threads)?;
         check_size(self.image_size)?;
@@ -287,8 +303,17 @@ mod tests {
         others.check().unwrap();
         let error = EvaluateOptions { tta: Tta::Flip, ..others }.check().unwrap_err();
         assert!(error.to_string().starts_with("`tta` is flip, it must be none with `others`"));
-        let error = PredictOptions::new("a", Vec::new()).check().unwrap_err();
-        assert!(error.is_request());
+        let nothing = PredictOptions::new("a", Vec::new());
+        assert!(nothing.check().unwrap_err().is_request());
+        let data = PredictOptions { data: Some("b".into()), ..nothing.clone() };
+        data.check().unwrap();
+        let table = PredictOptions { table: Some("c.csv".into()), ..data };
+        table.check().unwrap();
+        let error = PredictOptions { data: None, ..table }.check().unwrap_err();
+        assert_eq!(error.to_string(), "`table` is given, it must be absent without `data`");
+        let columns = TableColumns { image: Some("d".to_owned()), ..TableColumns::default() };
+        let error = PredictOptions { columns, ..nothing }.check().unwrap_err();
+        assert!(error.to_string().starts_with("`image_column` is given"), "{error}");
     }
 
     #[test]

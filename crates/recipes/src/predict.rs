@@ -6,10 +6,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use taper_classifier::{Classifier, ClassifierOptions, eval_views};
+use taper_classifier::{Classifier, ClassifierOptions, Input, eval_views};
+use taper_data::Sample;
 use taper_data::folder::{Listing, list_pictures};
-use taper_model::Task;
+use taper_model::{Model, Task};
 
+use crate::data::{self, SkippedFiles};
 use crate::error::{Error, Result};
 use crate::observer::{Observer, Silent};
 use crate::options::PredictOptions;
@@ -17,11 +19,12 @@ use crate::report::{PredictedNumber, Prediction};
 use crate::setup;
 use crate::source::ModelSource;
 
-/// Loads a model and returns what it sees in each picture, one after the other as the iterator is drawn. Weights that are not
-/// on this machine are downloaded without a word; [`predict_observed`] tells of it.
+/// Loads a model and returns what it sees in each picture, one after the other as the iterator is drawn: in the files first, then in the
+/// pictures of `data`. Weights that are not on this machine are downloaded without a word, and what a source leaves out by itself, such as
+/// a part for tests, is not told; [`predict_observed`] tells of both.
 ///
 /// # Errors
-/// For the request as a whole; a picture that cannot be read is an error of its own item.
+/// For the request as a whole, such as a source that cannot be opened; a picture that cannot be read is [`Error::Picture`] of its own item.
 ///
 /// # Examples
 /// ```
@@ -42,7 +45,7 @@ pub fn predict(
     predict_observed(options, &AtomicBool::new(false), &mut Silent)
 }
 
-/// As [`predict`], and tells an observer when weights have to be downloaded, which ends when `stop` is set.
+/// As [`predict`], and tells an observer when weights have to be downloaded, which ends when `stop` is set, and what a source leaves out.
 ///
 /// # Errors
 /// As [`predict`]; [`Error::Stopped`].
@@ -61,12 +64,16 @@ pub fn predict_observed(
     if options.unknown && !can_tell {
         return Err(setup::classifier(taper_classifier::Error::NoFamiliarity));
     }
-    let (images, top, unknown) = (files(&options.images)?, options.top, options.unknown);
-    Ok(images.into_iter().map(move |path| look_at(&classifier, &path, top, unknown)))
+    let mut samples = files(&options.images)?;
+    if let Some(path) = &options.data {
+        samples.append(&mut of_source(path, options, &model, observer)?);
+    }
+    let (top, unknown) = (options.top, options.unknown);
+    Ok(samples.into_iter().map(move |sample| look_at(&classifier, &sample, top, unknown)))
 }
 
 /// The files as they are, and in the place of a folder what lies in it, by name; what is no picture will say so.
-fn files(images: &[PathBuf]) -> Result<Vec<PathBuf>> {
+fn files(images: &[PathBuf]) -> Result<Vec<Sample>> {
     let mut files = Vec::new();
     for path in images {
         if !path.is_dir() {
@@ -78,10 +85,48 @@ fn files(images: &[PathBuf]) -> Result<Vec<PathBuf>> {
         pictures.sort_unstable();
         files.append(&mut pictures);
     }
-    Ok(files)
+    let sample = |path: PathBuf| Sample::from_file(path.display().to_string(), 0, path);
+    Ok(files.into_iter().map(sample).collect())
 }
 
-fn look_at(classifier: &Classifier, path: &Path, top: usize, unknown: bool) -> Result<Prediction> {
+/// The pictures of a source, each of which will say whether it is one; what the source leaves out is told at once.
+fn of_source(
+    path: &Path,
+    options: &PredictOptions,
+    model: &Model,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Sample>> {
+    let dataset = match data::to_predict(path, options, model) {
+        Err(Error::Data { source: taper_data::Error::FlatFolder { path: flat, .. } }) => {
+            return files(&[flat]);
+        }
+        opened => opened?,
+    };
+    let root = data::root(Some(path), options.table.as_deref());
+    SkippedFiles::new(root).tell(&dataset.skipped, observer);
+    Ok(dataset.val)
+}
+
+/// What a picture shows.
+fn look_at(
+    classifier: &Classifier,
+    sample: &Sample,
+    top: usize,
+    unknown: bool,
+) -> Result<Prediction> {
+    let path = data::path_or_name(sample);
+    let refused = |source| Error::Picture { path: path.to_path_buf(), source };
+    let image;
+    let input: Input<'_> = match sample.path() {
+        Some(file) => file.into(),
+        None => {
+            image = sample.image().map_err(|error| match error {
+                taper_data::Error::Sample { source, .. } => refused(*source),
+                error => refused(error),
+            })?;
+            (&*image).into()
+        }
+    };
     let plain = Prediction {
         image: path.display().to_string(),
         predictions: Vec::new(),
@@ -91,7 +136,7 @@ fn look_at(classifier: &Classifier, path: &Path, top: usize, unknown: bool) -> R
     };
     let found = match classifier.task() {
         Task::Classification | Task::MultiLabel if unknown => {
-            classifier.recognize(path, top).map(|found| Prediction {
+            classifier.recognize(input, top).map(|found| Prediction {
                 predictions: found.predictions,
                 familiarity: Some(found.familiarity),
                 unknown: Some(!found.is_known),
@@ -99,10 +144,10 @@ fn look_at(classifier: &Classifier, path: &Path, top: usize, unknown: bool) -> R
             })
         }
         Task::Classification | Task::MultiLabel => {
-            let found = classifier.classify(path, top);
+            let found = classifier.classify(input, top);
             found.map(|predictions| Prediction { predictions, ..plain })
         }
-        Task::Regression => classifier.logits(path).map(|values| {
+        Task::Regression => classifier.logits(input).map(|values| {
             let named = classifier.classes().iter().cloned().zip(values);
             let numbers =
                 named.map(|(name, value)| PredictedNumber { name, value: f64::from(value) });
@@ -111,9 +156,7 @@ fn look_at(classifier: &Classifier, path: &Path, top: usize, unknown: bool) -> R
     };
     match found {
         Ok(prediction) => Ok(prediction),
-        Err(taper_classifier::Error::Picture { source, .. }) => {
-            Err(Error::Picture { path: path.to_path_buf(), source: *source })
-        }
+        Err(taper_classifier::Error::Picture { source, .. }) => Err(refused(*source)),
         Err(error) => Err(setup::classifier(error)),
     }
 }
@@ -123,6 +166,60 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::observer::SkippedPaths;
+
+    #[test]
+    fn a_source_is_looked_at_picture_by_picture() {
+        let dir = tempfile::tempdir().unwrap();
+        let record = |label: u8| [&[label][..], &[label * 20; 3072]].concat();
+        fs::write(dir.path().join("data_batch_1.bin"), record(0)).unwrap();
+        fs::write(dir.path().join("test_batch.bin"), [record(1), record(0)].concat()).unwrap();
+        fs::write(dir.path().join("batches.meta.txt"), "airplane\nautomobile\n").unwrap();
+        let of = |data: &Path| PredictOptions {
+            data: Some(data.to_path_buf()),
+            ..PredictOptions::new("mobilenetv2_100", Vec::new())
+        };
+        let found = predict(&of(dir.path())).unwrap().map(|found| found.unwrap().image);
+        let found: Vec<String> = found.collect();
+        assert_eq!(found, ["test_batch/00000", "test_batch/00001"], "those of the test file");
+    }
+
+    #[test]
+    fn a_broken_picture_has_its_turn_and_what_is_set_aside_has_none() {
+        let dir = tempfile::tempdir().unwrap();
+        taper_data::sample_set::export(&dir.path().join("all")).unwrap();
+        let pictures = fs::read_dir(dir.path().join("all/val/food")).unwrap();
+        let picture = pictures.map(|entry| entry.unwrap().path()).min().unwrap();
+        let photos = dir.path().join("photos");
+        for part in ["train", "val", "test"] {
+            let class = photos.join(part).join("food");
+            fs::create_dir_all(&class).unwrap();
+            fs::copy(&picture, class.join("b.png")).unwrap();
+        }
+        let food = photos.join("val/food");
+        fs::write(food.join("a.png"), "no picture").unwrap();
+        // As parts, as classes, and as a folder without classes.
+        for (data, set_aside) in
+            [(&photos, vec![photos.join("test")]), (&photos.join("val"), vec![]), (&food, vec![])]
+        {
+            let options = PredictOptions {
+                data: Some(data.clone()),
+                ..PredictOptions::new("mobilenetv2_100", vec![picture.clone()])
+            };
+            let mut told = SkippedPaths::default();
+            let found = predict_observed(&options, &AtomicBool::new(false), &mut told).unwrap();
+            let found: Vec<_> = found
+                .map(|found| match found {
+                    Ok(found) => (PathBuf::from(found.image), true),
+                    Err(Error::Picture { path, .. }) => (path, false),
+                    Err(error) => panic!("{error}"),
+                })
+                .collect();
+            let expected =
+                [(picture.clone(), true), (food.join("a.png"), false), (food.join("b.png"), true)];
+            assert_eq!((&found[..], told.0), (&expected[..], set_aside), "{}", data.display());
+        }
+    }
 
     #[test]
     fn a_folder_stands_for_the_files_in_it() {

@@ -119,6 +119,11 @@ fn broken_files_are_skipped_by_name_or_refused() {
     assert_eq!(dataset.skipped[3].reason, "it is a folder with the name of a picture");
     assert_eq!(dataset.count_by_class(&dataset.train), [2, 2]);
 
+    let unread = Options { check: Check::Nothing, ..Options::default() };
+    let dataset = ImageFolder::open(dir.path(), &unread).unwrap();
+    assert_eq!((dataset.train.len(), dataset.skipped.len()), (7, 1), "files are files");
+    assert!(dataset.train[2].image().is_ok() && dataset.train[4].image().is_err());
+
     let strict = Options { strict: true, ..Options::default() };
     let error = ImageFolder::open(dir.path(), &strict).unwrap_err().to_string();
     assert!(error.contains("4 of the files") && error.contains("train/bee/cut.png"), "{error}");
