@@ -241,6 +241,9 @@ fn steps_on_ranks_are_predicted_and_impossible_networks_refused() {
     for word in ["sums exact in f32", "10Gb", "all ranks together", "efficiency"] {
         assert!(table.stdout.contains(word), "no {word} in {}", table.stdout);
     }
+    let local = asked(&["--ranks", "2", "--network", "1Gb", "--sync-every", "8"]).succeeds();
+    assert!(local.stdout.contains("in f32 every 8 steps"), "{}", local.stdout);
+    asked(&["--ranks", "2", "--sync-every", "0"]).refuses(2, &["--sync-every is 0"]);
     asked(&["--ranks", "2..x"]).refuses(2, &["`2..x` is no number of ranks", "2..64"]);
     asked(&["--ranks", "2", "--network", "10GB"])
         .refuses(2, &["`10GB` is no network", "20us:25Gb"]);

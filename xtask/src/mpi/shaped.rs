@@ -35,7 +35,9 @@ pub(super) fn shaped() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let machine = dir.path().join("machine.json");
     run(taper_command(&taper, "cost --calibrate --threads 1 --out").arg(&machine))?;
-    println!("network  predicted stall, ms  measured stall, ms  predicted over measured");
+    println!(
+        "network  predicted stall, ms  measured stall, ms  predicted over measured  with waiting for the later rank, ms"
+    );
     for (rate, name) in RATES {
         let _link = Link::new(rate)?;
         let measured = measure(&taper, &dir.path().join(name))?;
@@ -44,14 +46,25 @@ pub(super) fn shaped() -> Result<()> {
         cost.args(["--batch", &BATCH.to_string(), "--network", name]).arg("--on").arg(&machine);
         let predicted: Value = serde_json::from_str(&run(cost.arg("--model").arg(model))?)?;
         let predicted = predicted["ranks"]["rows"][0]["stall_ms"].as_f64().context("no stall")?;
-        println!("{name:>7}  {predicted:>19.1}  {measured:>18.1}  {:>23.2}", predicted / measured);
+        let Stall { link, rank } = measured;
+        println!(
+            "{name:>7}  {predicted:>19.1}  {link:>18.1}  {:>23.2}  {rank:>34.1}",
+            predicted / link
+        );
     }
     Ok(())
 }
 
-/// Milliseconds that a rank waits in a step: the median of an epoch's, because ranks on few cores are not equally fast in every one, and the mean of
-/// both ranks, because whoever is late waits less.
-fn measure(taper: &Path, out: &Path) -> Result<f64> {
+/// Milliseconds that a rank waits in a step: medians over all steps.
+struct Stall {
+    /// Of the rank that waits less in a step, which is the one that came later: it waits for the link alone, as the prediction does, which takes
+    /// ranks to be equally fast.
+    link: f64,
+    /// Of both ranks. Where they share cores, one also waits until the other has had its turn.
+    rank: f64,
+}
+
+fn measure(taper: &Path, out: &Path) -> Result<Stall> {
     let agent = out.with_extension("agent");
     let (far, _) = ENDS[1];
     // As `ssh HOST COMMAND`, into the other namespace.
@@ -87,18 +100,22 @@ fn measure(taper: &Path, out: &Path) -> Result<f64> {
         "oob_tcp_if_include",
         NET,
     ]);
-    job.arg(taper).args("finetune --epochs 1 --head-epochs 0 --freeze none --threads 1".split(' '));
+    job.arg(taper).args("finetune --epochs 4 --head-epochs 0 --freeze none --threads 1".split(' '));
     job.args(["--batch-size", &(2 * BATCH).to_string()]).arg("--out").arg(out);
     let trace = out.with_extension("trace");
     run(job.arg("--trace").arg(&trace))?;
     let trace: Value = serde_json::from_str(&std::fs::read_to_string(trace)?)?;
     let events = trace["traceEvents"].as_array().context("no events")?;
-    let median = |rank: u64| {
-        let mut waits = waits(events, rank);
-        waits.sort_by(f64::total_cmp);
-        waits.get(waits.len() / 2).copied().context("no step was taken")
-    };
-    Ok((median(0)? + median(1)?) / 2.0)
+    let [first, second] = [0, 1].map(|rank| waits(events, rank));
+    ensure!(first.len() == second.len(), "ranks took {} and {} steps", first.len(), second.len());
+    let later = first.iter().zip(&second).map(|(first, second)| first.min(*second));
+    let link = median(later.collect())?;
+    Ok(Stall { link, rank: median([first, second].concat())? })
+}
+
+fn median(mut values: Vec<f64>) -> Result<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().context("no step was taken")
 }
 
 /// Milliseconds that a rank has waited for sums, step by step: each ends with the optimizer.

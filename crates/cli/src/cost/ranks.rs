@@ -32,6 +32,9 @@ pub(super) struct RanksFlags {
     /// What travels when they are
     #[arg(long, value_name = "f32|bf16", requires = "ranks", default_value_t = ReduceDtype::F32)]
     reduce_dtype: ReduceDtype,
+    /// Ranks share their weights every so many steps instead of every step's gradients (see `taper finetune`)
+    #[arg(long, value_name = "H", requires = "ranks", default_value_t = 1)]
+    sync_every: usize,
 }
 
 impl RanksFlags {
@@ -48,6 +51,7 @@ impl RanksFlags {
             scaling: self.scaling,
             reduce: self.reduce,
             reduce_dtype: self.reduce_dtype,
+            sync_every: self.sync_every,
         }))
     }
 }
@@ -73,8 +77,12 @@ pub(super) fn table(cost: &RanksCost) -> String {
         Scaling::Weak => "the batch is that of each rank",
         Scaling::Strong => "the batch is that of all ranks together",
     };
+    let when = match cost.sync_every {
+        1 => String::new(),
+        steps => format!(" every {steps} steps"),
+    };
     let mut text = format!(
-        "ranks, sums {} in {}; {batch}; one process takes {:.1} ms a step\n{:>12}  {:>5}  {:>5}  {:>9}  {:>9}  {:>9}  {:>9}  {:>6}  {:>9}  {:>10}",
+        "ranks, sums {} in {}{when}; {batch}; one process takes {:.1} ms a step\n{:>12}  {:>5}  {:>5}  {:>9}  {:>9}  {:>9}  {:>9}  {:>6}  {:>9}  {:>10}",
         cost.reduce,
         cost.reduce_dtype,
         cost.alone_ms,

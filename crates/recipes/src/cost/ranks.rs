@@ -16,7 +16,7 @@ use taper_graph::Graph;
 
 use super::{CostNetwork, CostOptions, Predictor, csv};
 use crate::error::{Error, Result};
-use crate::options::{Reduce, ReduceDtype, Scaling};
+use crate::options::{Reduce, ReduceDtype, Scaling, at_least};
 use crate::ranks::reduce_options;
 
 pub use link::{NetworkLink, parse_link, parse_ranks};
@@ -41,6 +41,8 @@ pub struct RanksCostOptions {
     pub reduce: Reduce,
     /// What travels.
     pub reduce_dtype: ReduceDtype,
+    /// Steps that ranks take alone before they share what their weights have become, 1 or more; 1 shares every step's gradients.
+    pub sync_every: usize,
 }
 
 /// What a step costs on ranks.
@@ -52,6 +54,8 @@ pub struct RanksCost {
     pub reduce: Reduce,
     /// What travels.
     pub reduce_dtype: ReduceDtype,
+    /// Steps between two meetings.
+    pub sync_every: usize,
     /// Milliseconds of a step of one process, with the batch that was asked for.
     pub alone_ms: f64,
     /// Network by network, and number by number.
@@ -71,11 +75,11 @@ pub struct RanksRow {
     pub step_ms: f64,
     /// Of that, what a rank computes.
     pub compute_ms: f64,
-    /// Of that, what it waits for sums after its reverse pass.
+    /// Of that, what it waits for sums after its reverse pass; of ranks that meet every so many steps, a step's share.
     pub stall_ms: f64,
     /// Of that, what ranks tell each other about samples and answers.
     pub exchange_ms: f64,
-    /// Bytes that a rank sends for sums.
+    /// Bytes that a rank sends for sums, likewise.
     pub sent_bytes: usize,
     /// Share of the bytes of gradients and statistics that are summed when the reverse pass ends.
     pub hidden_share: f64,
@@ -97,6 +101,7 @@ pub fn ranks_cost(
     asked: &RanksCostOptions,
 ) -> Result<RanksCost> {
     options.check()?;
+    at_least("sync_every", asked.sync_every, 1)?;
     let predictor = Predictor::new(options, calibration)?;
     let step = |batch| Step::new(&predictor, network, &CostOptions { batch, ..options.clone() });
     let alone = step(options.batch)?;
@@ -127,8 +132,8 @@ pub fn ranks_cost(
             rows.push(RanksRow { images_per_second, efficiency, ..row });
         }
     }
-    let RanksCostOptions { scaling, reduce, reduce_dtype, .. } = *asked;
-    Ok(RanksCost { scaling, reduce, reduce_dtype, alone_ms: alone.seconds.ms(), rows })
+    let RanksCostOptions { scaling, reduce, reduce_dtype, sync_every, .. } = *asked;
+    Ok(RanksCost { scaling, reduce, reduce_dtype, sync_every, alone_ms: alone.seconds.ms(), rows })
 }
 
 /// A step of one rank, as far as the others are concerned.
@@ -183,20 +188,26 @@ impl Step {
         };
         let how = (ranks, reduce_options(asked.reduce, asked.reduce_dtype));
         let after: &[usize] = if self.statistics > 0 { &[self.statistics] } else { &[] };
-        let sums = self.buckets.forecast(&self.final_at, after, how, link)?;
+        let steps = asked.sync_every;
+        let sums = match steps {
+            1 => self.buckets.forecast(&self.final_at, after, how, link)?,
+            // Where ranks meet, all weights are there at once, and nothing is computed beside their sums.
+            _ => self.buckets.forecast(&vec![0.0; self.final_at.len()], after, how, link)?,
+        };
+        let stalled = sums.stalled / steps as f64;
         // How many samples there are before a step, and what is said of them after it.
         let exchange = link.all_gather(ranks, PLACE_BYTES)
             + link.all_gather(ranks, self.batch * (self.answer_bytes + PLACE_BYTES));
-        let step = self.seconds.0 + sums.stalled + exchange;
+        let step = self.seconds.0 + stalled + exchange;
         Ok(RanksRow {
             network: name.clone(),
             ranks,
             batch: self.batch,
             step_ms: 1e3 * step,
             compute_ms: self.seconds.ms(),
-            stall_ms: 1e3 * sums.stalled,
+            stall_ms: 1e3 * stalled,
             exchange_ms: 1e3 * exchange,
-            sent_bytes: sums.sent_bytes,
+            sent_bytes: sums.sent_bytes.div_ceil(steps),
             hidden_share: sums.hidden_bytes as f64 / sums.reduced_bytes.max(1) as f64,
             images_per_second: 0.0,
             efficiency: 0.0,

@@ -43,6 +43,7 @@ fn asked(ranks: &str, networks: &[&str]) -> RanksCostOptions {
         scaling: Scaling::Weak,
         reduce: Reduce::Exact,
         reduce_dtype: ReduceDtype::F32,
+        sync_every: 1,
     }
 }
 
@@ -105,6 +106,26 @@ fn a_slower_network_costs_more_and_bf16_sends_half() {
     let statistics =
         bf16.rows[0].sent_bytes as f64 / of(&asked("8", &["1Gb"])).rows[0].sent_bytes as f64;
     assert!((0.5..0.53).contains(&statistics), "{statistics}: statistics are not rounded");
+}
+
+#[test]
+fn ranks_that_meet_every_eight_steps_send_an_eighth_and_hide_nothing() {
+    let calibration = calibration();
+    let network = CostNetwork::open("mobilenetv2_035").unwrap();
+    let every = |sync_every| {
+        let asked = RanksCostOptions { sync_every, ..asked("4", &["100Mb"]) };
+        ranks_cost(&network, &options(2), Some(&calibration), &asked)
+    };
+    let [one, two, eight] = [1, 2, 8].map(|steps| every(steps).unwrap().rows[0].clone());
+    assert_eq!(eight.sent_bytes, one.sent_bytes.div_ceil(8));
+    assert!((two.stall_ms - 4.0 * eight.stall_ms).abs() < 1e-9 * two.stall_ms);
+    // All at once waits no less than what was hidden behind the reverse pass, and never more than all of it.
+    let whole = 8.0 * eight.stall_ms;
+    assert!(whole >= one.stall_ms && whole <= one.stall_ms + one.compute_ms, "{whole}");
+    assert!(eight.hidden_share.abs() < 1e-12 && one.hidden_share > 0.0);
+    assert!((eight.compute_ms, eight.exchange_ms) == (one.compute_ms, one.exchange_ms));
+    let none = every(0).unwrap_err();
+    assert!(none.to_string().starts_with("`sync_every` is 0"), "{none}");
 }
 
 #[test]
