@@ -75,16 +75,16 @@ pub(crate) struct Flags {
     /// Which channels are compared [default: global for criteria on data; otherwise isomorphic for networks with depthwise convolutions]
     #[arg(long, value_name = "global|local|isomorphic")]
     ranking: Option<Ranking>,
-    /// Several parameters of a channel to one number
-    #[arg(long, value_name = "REDUCTION", default_value_t = defaults().reduction)]
-    reduction: Reduction,
+    /// Several parameters of a channel to one number: sum, mean, max, first, geometric-mean [default: sum for criteria that say what the loss would do, otherwise mean]
+    #[arg(long, value_name = "REDUCTION")]
+    reduction: Option<Reduction>,
     /// What scores are divided by in a group [default: nothing for criteria on data, otherwise their mean]
     #[arg(long, value_name = "NORMALIZER")]
     normalizer: Option<Normalizer>,
     /// Channels that a layer keeps at least
     #[arg(long, value_name = "N", default_value_t = defaults().limits.least_channels)]
     least_channels: usize,
-    /// Largest share of its channels that a layer may lose
+    /// Largest share of its channels that a layer may lose where the target cannot be met otherwise
     #[arg(long, value_name = "F", default_value_t = defaults().limits.most_cut)]
     most_cut: f64,
     /// Layers that are cut are left with a multiple of so many channels
@@ -110,6 +110,9 @@ pub(crate) struct Flags {
     /// Recover without the unpruned network as a teacher
     #[arg(long)]
     no_distill: bool,
+    /// Leave the weights of layers that lost inputs as they are, instead of fitting them to what they computed before
+    #[arg(long)]
+    no_reconstruct: bool,
     /// Temperature of the teacher
     #[arg(long, value_name = "F", conflicts_with = "no_distill")]
     distill_temperature: Option<f64>,
@@ -192,7 +195,7 @@ fn amount(text: &str) -> std::result::Result<Amount, String> {
 
 fn rounds_help() -> String {
     let default = PruneOptions::ROUNDS;
-    format!("Cut and recover so many times [default: {default}, or as often as there are epochs]")
+    format!("Cut and recover so many times [default: {default}]")
 }
 
 /// What a budget may be met with beside channels.
@@ -286,6 +289,7 @@ impl Flags {
             criterion: self.criterion,
             ranking: self.ranking,
             reduction: self.reduction,
+            reconstruct: !self.no_reconstruct,
             normalizer: self.normalizer,
             limits,
             protect: self.protect,

@@ -8,6 +8,7 @@ mod bench;
 mod calibration;
 mod compare;
 mod confidence;
+mod conjugate;
 mod cost;
 mod data;
 mod demo;

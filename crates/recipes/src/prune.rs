@@ -1,6 +1,6 @@
 //! Pruning: a model and what it may cost become a smaller model that has recovered.
 //!
-//! Above: the binary, Rust users. Below: `prune::{csv, latency, page, pictures, report, select, sensitivity, shape, shares, state, sweep}`, `taper_prune`, `fine_tune_from`, `recalibrate`, `evaluate`.
+//! Above: the binary, Rust users. Below: `prune::{csv, latency, page, pictures, reconstruct, report, select, sensitivity, shape, shares, state, sweep}`, `taper_prune`, `fine_tune_from`, `recalibrate`, `evaluate`.
 //! Not here: what goes together and what matters least (`taper_prune`), the steps (`taper_train`).
 //! Every round is a function of the options and of the round before, so that a run that was killed goes on where it was.
 
@@ -8,6 +8,7 @@ mod csv;
 pub(crate) mod latency;
 mod page;
 pub(crate) mod pictures;
+pub(crate) mod reconstruct;
 mod report;
 mod select;
 mod sensitivity;
@@ -21,14 +22,14 @@ use std::time::Instant;
 
 use taper_data::Dataset;
 use taper_model::{Model, Precision, Preprocess};
-use taper_prune::{CubicSchedule, Groups, Protect, cut, explain};
+use taper_prune::{CubicSchedule, Cut, Groups, Protect, cut, explain};
 use taper_train::RunFolder;
 
 use crate::error::{Error, Result};
 use crate::fine_tune::{ResumeOptions, resume_on};
 use crate::observer::Observer;
 use crate::options::FineTuneOptions;
-use crate::recalibrate::recalibrate;
+use crate::recalibrate::{recalibrate, training_images};
 use crate::report::FineTuneReport;
 use crate::setup;
 use crate::source::ModelSource;
@@ -168,7 +169,7 @@ impl Pruning {
         self.model.clone().with_preprocess(preprocess).map_err(setup::model)
     }
 
-    /// Cuts to this round's share, averages statistics again, judges, and trains.
+    /// Cuts to this round's share, mends weights and statistics, judges, and trains.
     fn round(
         &self,
         round: usize,
@@ -192,26 +193,45 @@ impl Pruning {
         let groups = Groups::of(model.graph(), protect).map_err(setup::prune)?;
         let steps = CubicSchedule { start: 0.0, end: 1.0, rounds: self.options.rounds() };
         let plan = select::plan(self, [start, model], &groups, steps.at(round + 1))?;
-        let mut model = cut(model, &groups, &plan.cut).map_err(setup::prune)?;
-        let Some(dataset) = &self.dataset else {
+        let model = self.cut(model, (&groups, &plan.cut), self.dataset.as_ref())?;
+        if self.dataset.is_none() {
             return Ok(Round { model, top1_cut: None, tuned: None });
-        };
-        let recovery = self.options.recovery(self.epochs_of(round).max(1));
-        if self.options.statistics_batches > 0 {
-            model = recalibrate(&model, dataset, self.options.statistics_batches, &recovery)?;
         }
         let top1_cut = self.top1(&model, observer)?;
         state.cut(round, top1_cut)?;
         if self.epochs_of(round) == 0 {
             return Ok(Round { model, top1_cut, tuned: None });
         }
+        let recovery = self.options.recovery(self.epochs_of(round));
         let teacher = self.options.distill.then(|| self.model.clone());
         let from = TuneFrom { teacher, ..TuneFrom::new(model) };
         let options = FineTuneOptions { out: Some(folder), ..recovery };
-        let own = options.data.is_none().then_some(dataset);
+        let own = self.dataset.as_ref().filter(|_| options.data.is_none());
         let tuned = fine_tune_from(from, own, &options, stop, observer)?;
         let model = recovered(&tuned)?;
         Ok(Round { model, top1_cut, tuned: Some(tuned) })
+    }
+
+    /// The model without these units; where there are pictures, its weights are fitted to it as it was, and its statistics averaged again.
+    fn cut(
+        &self,
+        model: &Model,
+        (groups, units): (&Groups, &Cut),
+        dataset: Option<&Dataset>,
+    ) -> Result<Model> {
+        let mut smaller = cut(model, groups, units).map_err(setup::prune)?;
+        let Some(dataset) = dataset else { return Ok(smaller) };
+        let PruneOptions { evidence_batches, statistics_batches, reconstruct, .. } = self.options;
+        let recovery = self.options.recovery(1);
+        if reconstruct {
+            let images = training_images(model, dataset, evidence_batches, &recovery)?;
+            let both = [model, &smaller];
+            smaller = reconstruct::reconstruct(both, (groups, units), images, recovery.threads)?;
+        }
+        if statistics_batches > 0 {
+            smaller = recalibrate(&smaller, dataset, statistics_batches, &recovery)?;
+        }
+        Ok(smaller)
     }
 
     /// Epochs of a round: the last has what is left over.

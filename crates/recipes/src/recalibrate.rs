@@ -12,6 +12,7 @@ use taper_train::{Batches, Evidence};
 
 use crate::error::{Error, Result};
 use crate::options::{FineTuneOptions, at_least};
+use crate::prune::reconstruct::Images;
 use crate::setup;
 use crate::task::Objective;
 use crate::tune::new_network;
@@ -84,6 +85,22 @@ pub fn gather_evidence(
     let batches = Batches::epoch(&loader, 0, 0).take(batches);
     taper_train::evidence(network, batches, objective.loss(), watched)
         .map_err(|source| Error::Train { source })
+}
+
+/// The images of those batches, one batch after the other, and how many there are at most.
+pub(crate) fn training_images(
+    model: &Model,
+    dataset: &Dataset,
+    batches: usize,
+    options: &FineTuneOptions,
+) -> Result<(impl Iterator<Item = Result<Images>>, usize)> {
+    let (loader, _) = first_batches(model, dataset, batches, options)?;
+    let most = batches.saturating_mul(options.batch_size).min(dataset.train.len());
+    let images = loader.epoch(0, 0).take(batches).map(|batch| {
+        let batch = batch.map_err(setup::data)?;
+        Ok((batch.xs, batch.shape))
+    });
+    Ok((images, most))
 }
 
 /// A loader of training batches, and how many pictures its batches need in training mode.

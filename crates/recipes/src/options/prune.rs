@@ -31,8 +31,8 @@ pub struct PruneOptions {
     pub criterion: Option<Criterion>,
     /// Which channels are compared; [`PruneOptions::ranking`] when absent.
     pub ranking: Option<Ranking>,
-    /// Several parameters of a channel to one number.
-    pub reduction: Reduction,
+    /// Several parameters of a channel to one number; [`PruneOptions::reduction`] when absent.
+    pub reduction: Option<Reduction>,
     /// What scores are divided by in a group; [`PruneOptions::normalizer`] when absent.
     pub normalizer: Option<Normalizer>,
     /// What every layer keeps.
@@ -53,6 +53,8 @@ pub struct PruneOptions {
     pub recovery_epochs: usize,
     /// Whether the unpruned network teaches the pruned one while it recovers.
     pub distill: bool,
+    /// Whether layers that lost inputs are fitted to what they computed with all of them, over as many batches as a criterion looks at.
+    pub reconstruct: bool,
     /// Batches of training pictures that a criterion on data looks at.
     pub evidence_batches: usize,
     /// Batches of training pictures over which the statistics of norms are averaged after a cut; 0 to leave them.
@@ -74,7 +76,10 @@ impl PruneOptions {
     pub const LR: f64 = 3e-3;
 
     /// Rounds when none are given and there are as many epochs.
-    pub const ROUNDS: usize = 3;
+    pub const ROUNDS: usize = 1;
+
+    /// The largest share of its channels that a layer loses as long as the targets can be met so, below [`Limits::most_cut`].
+    pub const GENTLE_CUT: f64 = 0.6;
 
     /// Everything but a target, which has no default.
     pub fn new(model: impl Into<String>) -> Self {
@@ -82,7 +87,7 @@ impl PruneOptions {
             targets: Vec::new(),
             criterion: None,
             ranking: None,
-            reduction: Reduction::default(),
+            reduction: None,
             normalizer: None,
             limits: Limits::default(),
             protect: Vec::new(),
@@ -93,6 +98,7 @@ impl PruneOptions {
             rounds: None,
             recovery_epochs: 10,
             distill: true,
+            reconstruct: true,
             evidence_batches: 8,
             statistics_batches: 16,
             latency_batch: 32,
@@ -126,10 +132,20 @@ impl PruneOptions {
         self.rounds.unwrap_or(1)
     }
 
+    /// Whether scores say what the loss would do.
+    fn is_change(&self) -> bool {
+        self.criterion().needs_data() && self.criterion() != Criterion::Activation
+    }
+
+    /// What becomes of the scores of a unit's parameters: changes of the loss add up.
+    pub fn reduction(&self) -> Reduction {
+        let default = if self.is_change() { Reduction::Sum } else { Reduction::default() };
+        self.reduction.unwrap_or(default)
+    }
+
     /// What scores are divided by: nothing where they say what the loss would do, which can be compared over all layers.
     pub fn normalizer(&self) -> Normalizer {
-        let is_change = self.criterion().needs_data() && self.criterion() != Criterion::Activation;
-        let default = if is_change { Normalizer::None } else { Normalizer::default() };
+        let default = if self.is_change() { Normalizer::None } else { Normalizer::default() };
         self.normalizer.unwrap_or(default)
     }
 

@@ -6,8 +6,8 @@ use taper_cost::Bytes;
 use taper_graph::{Graph, NodeId};
 use taper_model::{Model, Precision};
 use taper_prune::{
-    Amount, Criterion, Evidence, Groups, Metric, Plan, Problem, Protect, Scoring, Target, scores,
-    solve,
+    Amount, Criterion, Evidence, Groups, Limits, Metric, Plan, Problem, Protect, Scoring, Target,
+    scores, solve,
 };
 
 use super::{LayerRow, Pruning, TargetRow, latency};
@@ -28,11 +28,14 @@ pub(super) fn plan(
     let ranking = options.ranking(model.graph());
     let ranked = ranking.rank(groups, &scored).map_err(setup::prune)?;
     let size = model.preprocess().input_size;
-    let problem = Problem {
+    let hard = &options.limits;
+    let most_cut = hard.most_cut.min(PruneOptions::GENTLE_CUT);
+    let gentle = Limits { most_cut, ..hard.clone() };
+    let problem = |limits| Problem {
         groups,
         scores: &ranked,
         size,
-        limits: &options.limits,
+        limits,
         cost_exponent: options.cost_exponent,
     };
     let (mut targets, mut is_needed) = (Vec::new(), options.targets.is_empty());
@@ -55,7 +58,14 @@ pub(super) fn plan(
     }
     let clock = latency::Clock::new(options)?;
     let mut price = |graph: &Graph| clock.of_graph(graph, model);
-    solve(&problem, &targets, Some(&mut price)).map_err(setup::prune)
+    let plan = match solve(&problem(&gentle), &targets, Some(&mut price)) {
+        // Scores of single channels do not say what a layer without most of them is worth: only where there is no other way.
+        Err(taper_prune::Error::Unreachable { .. }) if gentle != *hard => {
+            solve(&problem(hard), &targets, Some(&mut price))
+        }
+        plan => plan,
+    };
+    plan.map_err(setup::prune)
 }
 
 /// A plan that leaves all: smaller pictures alone meet the targets.
@@ -68,7 +78,7 @@ fn nothing(groups: &Groups) -> Plan {
 pub(super) fn scored(pruning: &Pruning, model: &Model, groups: &Groups) -> Result<Vec<f64>> {
     let options = &pruning.options;
     let scoring = Scoring {
-        reduction: options.reduction,
+        reduction: options.reduction(),
         normalizer: options.normalizer(),
         ..Scoring::of(options.criterion())
     };
@@ -113,7 +123,7 @@ pub(super) fn words(options: &PruneOptions, graph: &Graph) -> String {
     format!(
         "{} ({} over a group, {} over its units), {} ranking",
         options.criterion(),
-        options.reduction,
+        options.reduction(),
         options.normalizer(),
         options.ranking(graph)
     )

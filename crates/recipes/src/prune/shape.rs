@@ -1,12 +1,12 @@
 //! How deep a network is and how large its images are, as parts of a budget: chosen before channels are cut.
 //!
 //! Above: `prune`. Below: `taper_prune::{residual_blocks, remove_block}`, `select`, `recalibrate`. Not here: channels (`select`).
-//! Each candidate is cut to the whole budget, its statistics are averaged again, and training pictures say which is best: those held out say
+//! Each candidate is cut to the whole budget and mended as the pruned network will be, and training pictures say which is best: those held out say
 //! nothing here, so that they can judge the result.
 
 use taper_data::Dataset;
 use taper_model::{Model, Preprocess};
-use taper_prune::{Groups, Protect, ResidualBlock, cut, remove_block, residual_blocks};
+use taper_prune::{Groups, Protect, ResidualBlock, remove_block, residual_blocks};
 
 use super::{Pruning, select};
 use crate::error::{Error, Result};
@@ -109,7 +109,8 @@ impl Judge<'_> {
             Err(Error::Prune { .. }) => return Ok(f64::INFINITY),
             plan => plan?,
         };
-        self.loss(&cut(model, &groups, &plan.cut).map_err(setup::prune)?)
+        let model = self.pruning.cut(model, (&groups, &plan.cut), Some(self.dataset))?;
+        Ok(self.pruning.judge(self.dataset, &model, &mut Silent)?.loss)
     }
 
     /// The loss of a network, its statistics averaged again.
