@@ -113,7 +113,7 @@ fn ranks_that_meet_every_eight_steps_send_an_eighth_and_hide_nothing() {
     let calibration = calibration();
     let network = CostNetwork::open("mobilenetv2_035").unwrap();
     let every = |sync_every| {
-        let asked = RanksCostOptions { sync_every, ..asked("4", &["100Mb"]) };
+        let asked = RanksCostOptions { sync_every, ..asked("4", &["25Gb"]) };
         ranks_cost(&network, &options(2), Some(&calibration), &asked)
     };
     let [one, two, eight] = [1, 2, 8].map(|steps| every(steps).unwrap().rows[0].clone());
