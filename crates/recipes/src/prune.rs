@@ -8,7 +8,7 @@ mod csv;
 pub(crate) mod latency;
 mod page;
 pub(crate) mod pictures;
-pub(crate) mod reconstruct;
+mod reconstruct;
 mod report;
 mod select;
 mod sensitivity;

@@ -12,7 +12,6 @@ use taper_train::{Batches, Evidence};
 
 use crate::error::{Error, Result};
 use crate::options::{FineTuneOptions, at_least};
-use crate::prune::reconstruct::Images;
 use crate::setup;
 use crate::task::Objective;
 use crate::tune::new_network;
@@ -86,6 +85,9 @@ pub fn gather_evidence(
     taper_train::evidence(network, batches, objective.loss(), watched)
         .map_err(|source| Error::Train { source })
 }
+
+/// Normalized images, channels last, and their `[n, h, w]`.
+pub(crate) type Images = (Vec<f32>, [usize; 3]);
 
 /// The images of those batches, one batch after the other, and how many there are at most.
 pub(crate) fn training_images(

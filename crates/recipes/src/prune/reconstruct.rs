@@ -15,11 +15,9 @@ use taper_model::{Model, Tensor};
 use taper_prune::{Cut, Groups};
 
 use crate::error::{Error, Result};
+use crate::recalibrate::Images;
 use crate::setup;
 use sums::{Fitted, Sums};
-
-/// Normalized images, channels last, and their `[n, h, w]`.
-pub(crate) type Images = (Vec<f32>, [usize; 3]);
 
 /// Images that run at once: all that layers compute of them is kept.
 const AT_ONCE: usize = 4;
@@ -30,7 +28,7 @@ const ROWS_A_TAP: usize = 4;
 /// Positions of a layer that are looked at, at least and at most.
 const ROWS: [usize; 2] = [1024, 8192];
 
-/// Weights of an output, from which on a layer is left as it is: the sums are as many squared.
+/// Weights of an output beyond which a layer is left as it is: the sums are as many squared.
 const MOST_TAPS: usize = 4608;
 
 /// The model that was cut from `before`, its weights fitted to `before` over `batches`, of about `images` images.
