@@ -84,8 +84,7 @@ pub(crate) struct Flags {
     /// Channels that a layer keeps at least
     #[arg(long, value_name = "N", default_value_t = defaults().limits.least_channels)]
     least_channels: usize,
-    /// Largest share of its channels that a layer may lose where the target cannot be met otherwise
-    #[arg(long, value_name = "F", default_value_t = defaults().limits.most_cut)]
+    #[arg(long, value_name = "F", default_value_t = defaults().limits.most_cut, help = most_cut_help())]
     most_cut: f64,
     /// Layers that are cut are left with a multiple of so many channels
     #[arg(long, value_name = "N", default_value_t = defaults().limits.multiple)]
@@ -196,6 +195,13 @@ fn amount(text: &str) -> std::result::Result<Amount, String> {
 fn rounds_help() -> String {
     let default = PruneOptions::ROUNDS;
     format!("Cut and recover so many times [default: {default}]")
+}
+
+fn most_cut_help() -> String {
+    let gentle = 100.0 * PruneOptions::GENTLE_CUT;
+    format!(
+        "Largest share of its channels that a layer may lose; above {gentle:.0} % only where the target cannot be met otherwise"
+    )
 }
 
 /// What a budget may be met with beside channels.

@@ -36,7 +36,7 @@ pub(super) fn shaped() -> Result<()> {
     let machine = dir.path().join("machine.json");
     run(taper_command(&taper, "cost --calibrate --threads 1 --out").arg(&machine))?;
     println!(
-        "network  predicted stall, ms  measured stall, ms  predicted over measured  with waiting for the later rank, ms"
+        "network  predicted stall, ms  of the later rank, ms  predicted over it  of both ranks, ms  predicted over it"
     );
     for (rate, name) in RATES {
         let _link = Link::new(rate)?;
@@ -46,10 +46,11 @@ pub(super) fn shaped() -> Result<()> {
         cost.args(["--batch", &BATCH.to_string(), "--network", name]).arg("--on").arg(&machine);
         let predicted: Value = serde_json::from_str(&run(cost.arg("--model").arg(model))?)?;
         let predicted = predicted["ranks"]["rows"][0]["stall_ms"].as_f64().context("no stall")?;
-        let Stall { link, rank } = measured;
+        let Stall { later, both } = measured;
         println!(
-            "{name:>7}  {predicted:>19.1}  {link:>18.1}  {:>23.2}  {rank:>34.1}",
-            predicted / link
+            "{name:>7}  {predicted:>19.1}  {later:>21.1}  {:>17.2}  {both:>17.1}  {:>17.2}",
+            predicted / later,
+            predicted / both
         );
     }
     Ok(())
@@ -57,11 +58,11 @@ pub(super) fn shaped() -> Result<()> {
 
 /// Milliseconds that a rank waits in a step: medians over all steps.
 struct Stall {
-    /// Of the rank that waits less in a step, which is the one that came later: it waits for the link alone, as the prediction does, which takes
-    /// ranks to be equally fast.
-    link: f64,
+    /// Of the rank that waits less in a step, which is the one that came later. Ranks that are equally fast, as they are predicted, wait more: what
+    /// the other sent before was on its way already.
+    later: f64,
     /// Of both ranks. Where they share cores, one also waits until the other has had its turn.
-    rank: f64,
+    both: f64,
 }
 
 fn measure(taper: &Path, out: &Path) -> Result<Stall> {
@@ -109,8 +110,8 @@ fn measure(taper: &Path, out: &Path) -> Result<Stall> {
     let [first, second] = [0, 1].map(|rank| waits(events, rank));
     ensure!(first.len() == second.len(), "ranks took {} and {} steps", first.len(), second.len());
     let later = first.iter().zip(&second).map(|(first, second)| first.min(*second));
-    let link = median(later.collect())?;
-    Ok(Stall { link, rank: median([first, second].concat())? })
+    let later = median(later.collect())?;
+    Ok(Stall { later, both: median([first, second].concat())? })
 }
 
 fn median(mut values: Vec<f64>) -> Result<f64> {
