@@ -10,20 +10,39 @@ use anyhow::{Result, bail};
 
 use crate::{instrumented, mpi, packages, shell, tidy};
 
-/// fmt, tidy, clippy, alone, checked, sanitize, mpi, test, doc.
+/// One step, by name; what CI prints at its end says how long each took.
+type Step = (&'static str, fn() -> Result<()>);
+
+/// What a change must pass, in this order.
+const STEPS: [Step; 9] = [
+    ("fmt", || shell::cargo(&["fmt", "--all", "--check"], &[])),
+    ("tidy", tidy),
+    ("clippy", || {
+        shell::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])
+    }),
+    ("alone", packages::alone),
+    ("checked", || instrumented::checked(None)),
+    ("sanitize", instrumented::sanitize_if_possible),
+    ("mpi", mpi::mpi_if_possible),
+    (TEST, || test(&[])),
+    ("doc", || {
+        let strict = [("RUSTDOCFLAGS", "-D warnings")];
+        shell::cargo(&["doc", "--workspace", "--no-deps"], &strict)
+    }),
+];
+
+/// The step that `--skip-test` leaves out.
+const TEST: &str = "test";
+
+/// All [`STEPS`], or all but the tests; the first that fails ends it.
 pub(crate) fn ci(skip_test: bool) -> Result<()> {
-    shell::cargo(&["fmt", "--all", "--check"], &[])?;
-    tidy()?;
-    shell::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
-    packages::alone()?;
-    instrumented::checked(None)?;
-    instrumented::sanitize_if_possible()?;
-    mpi::mpi_if_possible()?;
-    if !skip_test {
-        test(&[])?;
+    let mut took = Vec::new();
+    for (name, run) in STEPS.iter().filter(|(name, _)| !(skip_test && *name == TEST)) {
+        let start = Instant::now();
+        run()?;
+        took.push(format!("{name} {:.0} s", start.elapsed().as_secs_f64()));
     }
-    shell::cargo(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])?;
-    println!("ci: ok");
+    println!("ci: ok ({})", took.join(", "));
     Ok(())
 }
 

@@ -104,6 +104,7 @@ impl Server<'_> {
         }
     }
 
+    /// What is recorded is recorded before the answer: whoever has it finds it in totals and trace.
     fn answer(&mut self, job: Job) -> Result<()> {
         let start = Instant::now();
         match job {
@@ -116,8 +117,8 @@ impl Server<'_> {
                     totals.sent_bytes += sent as u64;
                     totals.communicating += start.elapsed();
                 });
-                tell(&reply, Reduced { values, at: Instant::now() });
                 self.span(|| format!("bucket {bucket}"), start, bytes);
+                tell(&reply, Reduced { values, at: Instant::now() });
             }
             Job::Sum { mut values, reply } => {
                 let bytes = 8 * values.len();
@@ -127,29 +128,28 @@ impl Server<'_> {
                     totals.sent_bytes += sent as u64;
                     totals.communicating += start.elapsed();
                 });
-                tell(&reply, values);
                 self.span(|| "sum".to_owned(), start, bytes);
+                tell(&reply, values);
             }
             Job::AllGather { bytes, reply } => {
                 let all = self.communicator.all_gather(&bytes)?;
-                tell(&reply, all);
                 self.span(|| "all-gather".to_owned(), start, bytes.len());
+                tell(&reply, all);
             }
             Job::Gather { root, bytes, reply } => {
                 let all = self.communicator.gather(root, &bytes)?;
-                tell(&reply, all);
                 self.span(|| "gather".to_owned(), start, bytes.len());
+                tell(&reply, all);
             }
             Job::Broadcast { root, mut bytes, reply } => {
                 self.communicator.broadcast(root, &mut bytes)?;
-                let length = bytes.len();
+                self.span(|| "broadcast".to_owned(), start, bytes.len());
                 tell(&reply, bytes);
-                self.span(|| "broadcast".to_owned(), start, length);
             }
             Job::Barrier { reply } => {
                 self.communicator.barrier()?;
-                tell(&reply, ());
                 self.span(|| "barrier".to_owned(), start, 0);
+                tell(&reply, ());
             }
             Job::Residuals { reply } => tell(&reply, self.residuals()),
             Job::RestoreResiduals { residuals, reply } => {

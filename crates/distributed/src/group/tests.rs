@@ -272,6 +272,22 @@ fn totals_and_trace_tell_what_was_sent() {
 }
 
 #[test]
+fn whoever_has_an_answer_finds_it_in_the_trace() {
+    let options = GroupOptions { trace: true, ..GroupOptions::default() };
+    let ranks = Group::threads_with(2, options).unwrap().into_iter().map(|group| {
+        thread::spawn(move || {
+            for bucket in 0..200 {
+                let sum = group.reduce(bucket, vec![1.0], ReduceOptions::default());
+                sum.wait().unwrap();
+                let name = format!("\"bucket {bucket}\"");
+                assert!(group.recorder.events_json(group.rank()).contains(&name), "{name}");
+            }
+        })
+    });
+    ranks.collect::<Vec<_>>().into_iter().for_each(|rank| rank.join().unwrap());
+}
+
+#[test]
 fn a_sum_that_was_there_before_anybody_waited_is_hidden() {
     let shares = on(2, |group| {
         let pending = group.reduce(0, vec![1.0; 10], ReduceOptions::default());
