@@ -136,6 +136,19 @@ fn a_run_that_was_cut_has_a_page_that_says_so() {
 }
 
 #[test]
+fn answers_of_a_run_are_those_of_its_model() {
+    // Of steps on pictures and of steps on a frozen backbone's features, which ask the classifier alone.
+    for freeze in ["none", "backbone"] {
+        let dir = tempfile::tempdir().unwrap();
+        let (out, ran) = run(dir.path(), &["--freeze", freeze, "--augment", "none"]);
+        ran.succeeds();
+        let kept = fs::read(out.join("predictions.jsonl")).unwrap();
+        taper(&["report", &arg(&out)]).succeeds();
+        assert!(fs::read(out.join("predictions.jsonl")).unwrap() == kept, "{freeze}");
+    }
+}
+
+#[test]
 fn pictures_that_moved_are_found_or_done_without() {
     let dir = tempfile::tempdir().unwrap();
     let (out, ran) = run(dir.path(), &[]);

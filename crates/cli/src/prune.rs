@@ -1,7 +1,7 @@
 //! `taper prune`: flags to options, the run, and what was won.
 //!
-//! Above: `args`. Below: `prune::{sparse, study}`, `taper_recipes::{prune, explain_groups}`, `progress`. Not here: any default but those of
-//! [`PruneOptions`].
+//! Above: `args`. Below: `prune::{sparse, study}`, `taper_recipes::{prune, sparsify, explain_groups}`, `progress`. Not here: any default but
+//! those of [`PruneOptions`] and [`SparsifyOptions`].
 
 mod sparse;
 mod study;
@@ -16,6 +16,7 @@ use taper_recipes::prune::{
     Amount, Criterion, GroupRow, Limits, Metric, Normalizer, PruneOptions, PruneReport, Ranking,
     Reduction, Target, file_size,
 };
+use taper_recipes::sparsify::SparsifyOptions;
 use taper_recipes::{Error, FineTuneOptions, OptimizerKind, parse_bytes};
 
 use crate::args::{Arch, Shared};
@@ -118,9 +119,8 @@ pub(crate) struct Flags {
     /// Weight of the teacher against the labels, from 0 to 1
     #[arg(long, value_name = "F", conflicts_with = "no_distill")]
     distill_weight: Option<f64>,
-    /// Highest learning rate of recovery
-    #[arg(long, value_name = "F", default_value_t = PruneOptions::LR)]
-    lr: f64,
+    #[arg(long, value_name = "F", help = lr_help())]
+    lr: Option<f64>,
     /// Rule of a step
     #[arg(long, value_name = "OPTIMIZER", default_value_t = defaults().tune.optimizer)]
     optimizer: OptimizerKind,
@@ -195,6 +195,11 @@ fn amount(text: &str) -> std::result::Result<Amount, String> {
 fn rounds_help() -> String {
     let default = PruneOptions::ROUNDS;
     format!("Cut and recover so many times [default: {default}]")
+}
+
+fn lr_help() -> String {
+    let (pruning, zeros) = (PruneOptions::LR, SparsifyOptions::LR);
+    format!("Highest learning rate of recovery [default: {pruning}, of sparse weights {zeros}]")
 }
 
 fn most_cut_help() -> String {
@@ -277,7 +282,7 @@ impl Flags {
         let tune = FineTuneOptions {
             data: self.data,
             model,
-            lr: Some(self.lr),
+            lr: self.lr,
             optimizer: self.optimizer,
             ema: self.ema,
             batch_size: self.batch_size,

@@ -74,12 +74,31 @@ struct Seen {
     /// `(classes, width)`; empty where the network has none.
     features: Vec<f32>,
     classes: Vec<u32>,
+    /// Which pictures of the data set they are.
+    indices: Vec<usize>,
 }
 
 impl Seen {
     /// Numbers of a row of `values`, one row a picture.
     fn width(&self, values: &[f32]) -> usize {
         values.len() / self.classes.len().max(1)
+    }
+}
+
+/// What held-out pictures say, and what the network said of them.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub(crate) confidence: Confidence,
+    pub(crate) calibrated: Calibrated,
+    val: Seen,
+}
+
+impl Measured {
+    /// Tells a metric the logits of all held-out pictures at once, divided by the temperature.
+    pub(crate) fn tell(&self, metric: &mut dyn Metric) -> Result<()> {
+        let Seen { logits, classes, indices, .. } = &self.val;
+        let scaled: Vec<f32> = temperature::scaled(logits, self.confidence.temperature()).collect();
+        tell(metric, &scaled, classes, indices)
     }
 }
 
@@ -105,7 +124,7 @@ pub(crate) fn measure(
     [train, val]: [&dyn Batches; 2],
     threads: usize,
     stop: &AtomicBool,
-) -> Result<Option<(Confidence, Calibrated)>> {
+) -> Result<Option<Measured>> {
     let mut outputs = vec![LOGITS.to_owned()];
     outputs.extend(has_features(network).then(|| FEATURES.to_owned()));
     let session = SessionOptions { threads, outputs };
@@ -118,7 +137,8 @@ pub(crate) fn measure(
     if val.classes.is_empty() || stop.load(Ordering::Relaxed) {
         return Ok(None);
     }
-    of_outputs(train.as_ref(), &val).map(Some)
+    let (confidence, calibrated) = of_outputs(train.as_ref(), &val)?;
+    Ok(Some(Measured { confidence, calibrated, val }))
 }
 
 fn has_features(network: &Model) -> bool {
@@ -146,6 +166,7 @@ fn seen(session: &mut Session, batches: &dyn Batches, stop: &AtomicBool) -> Resu
             all.extend_from_slice(of_batch);
         }
         seen.classes.extend_from_slice(classes);
+        seen.indices.extend_from_slice(&batch.indices);
     }
     Ok(Some(seen))
 }
@@ -205,19 +226,23 @@ fn by_chance(val: &Seen, k: usize, temperature: f64) -> Result<f64> {
 
 /// The expected calibration error where picture `i` is judged at the temperature `at(i)`.
 fn calibration_error(val: &Seen, k: usize, at: impl Fn(usize) -> f64) -> Result<f64> {
-    let failed = |source| Error::Train { source };
     let rows = val.logits.chunks_exact(k.max(1)).enumerate();
     let scaled: Vec<f32> =
         rows.flat_map(|(i, row)| temperature::scaled(row, at(i)).collect::<Vec<_>>()).collect();
-    let shape = [val.classes.len(), k];
-    let output = Output { name: LOGITS, values: &scaled, shape: &shape };
-    let indices: Vec<usize> = (0..val.classes.len()).collect();
     let mut error = CalibrationError::new();
-    let targets = Targets::Classes(val.classes.clone());
-    error
-        .update(&Predictions::new(vec![output], &targets, &indices).map_err(failed)?)
-        .map_err(failed)?;
+    let indices: Vec<usize> = (0..val.classes.len()).collect();
+    tell(&mut error, &scaled, &val.classes, &indices)?;
     Ok(error.compute().unwrap_or_default())
+}
+
+/// Tells a metric the logits of pictures whose classes are known.
+fn tell(metric: &mut dyn Metric, logits: &[f32], classes: &[u32], indices: &[usize]) -> Result<()> {
+    let failed = |source| Error::Train { source };
+    let shape = [classes.len(), logits.len() / classes.len().max(1)];
+    let output = Output { name: LOGITS, values: logits, shape: &shape };
+    let targets = Targets::Classes(classes.to_vec());
+    let told = Predictions::new(vec![output], &targets, indices).map_err(failed)?;
+    metric.update(&told).map_err(failed)
 }
 
 /// The means of the classes' training pictures, the directions in which these vary, and the score that most held-out pictures reach.

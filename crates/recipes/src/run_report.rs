@@ -310,8 +310,12 @@ fn told(names: &[String], model: Option<&Model>) -> String {
     format!("{} {what} ({}{more})", names.len(), named.join(", "))
 }
 
-/// Writes the page at the end of a run: the best model is asked unless the run was stopped.
-pub(crate) fn at_end(of: &Of<'_>, call: calls::Call) -> Result<PathBuf> {
+/// Writes the page at the end of a run: the best model is asked unless its answers are there or the run was stopped.
+pub(crate) fn at_end(
+    of: &Of<'_>,
+    call: calls::Call,
+    answers: Option<Vec<Answer>>,
+) -> Result<PathBuf> {
     let mut evidence = Evidence::default();
     let mut call = call;
     if let (Some(model), Some(dataset)) = (of.model, of.dataset) {
@@ -321,7 +325,10 @@ pub(crate) fn at_end(of: &Of<'_>, call: calls::Call) -> Result<PathBuf> {
                     .to_owned(),
             );
         } else {
-            evidence.answers = asked_of(model, dataset, of.options, &mut Silent)?;
+            evidence.answers = match answers {
+                Some(answers) => answers,
+                None => asked_of(model, dataset, of.options, &mut Silent)?,
+            };
             keep(of.folder, &evidence.answers)?;
             call.model = Some(fingerprint(model));
         }

@@ -27,7 +27,6 @@ use taper_train::{
     StepHook, Teacher,
 };
 
-use crate::confidence::Calibrated;
 use crate::data;
 use crate::error::{Error, Result};
 use crate::event_file::EventFiles;
@@ -42,6 +41,7 @@ use crate::run::Run;
 use crate::setup;
 use crate::task::{ClassificationScores, LOGITS, Objective, task_of, top};
 use crate::warm_head;
+use confide::Confided;
 
 /// Steps between checkpoints, besides the one after each epoch: what a kill can cost.
 const SAVE_EVERY: u64 = 50;
@@ -140,14 +140,15 @@ impl<'a> Tune<'a> {
         let mut relay = Relay::new(observer, &plan, self.prepared.skipped.take());
         let mut review = Review::new();
         let watch = (&mut review, stop, &mut relay, started);
-        let (outcome, calibrated) = match once {
+        let (outcome, confided) = match once {
             true => self.run_on_features(run, watch)?,
             false => self.run_on_images(run, besides, watch)?,
         }
         .unzip();
+        let Confided { calibrated, answers } = confided.unwrap_or_default();
         let report = self.report(outcome, run, (&review, relay), started)?;
-        let report = FineTuneReport { calibrated: calibrated.flatten(), ..report };
-        Ok(self.with_page(report, run, observer))
+        let report = FineTuneReport { calibrated, ..report };
+        Ok(self.with_page(report, run, answers, observer))
     }
 
     fn take_besides(&mut self) -> Besides<'a> {
@@ -165,7 +166,7 @@ impl<'a> Tune<'a> {
         run: &Run,
         besides: Besides<'_>,
         (review, stop, relay, started): RunContext<'_, '_>,
-    ) -> Result<Option<(Outcome, Option<Calibrated>)>> {
+    ) -> Result<Option<(Outcome, Confided)>> {
         let dataset = &self.prepared.dataset;
         if run.start == Start::Fresh && !self.warm_head(stop, relay)? {
             return Ok(None);
@@ -183,8 +184,8 @@ impl<'a> Tune<'a> {
         let outcome = self.fit(&self.network, [&train, &val], &job, besides, watch)?;
         // What comes now has memory of its own.
         self.network.free_training_bytes();
-        let calibrated = self.confide_images(run, &outcome, &val, stop)?;
-        Ok(Some((outcome, calibrated)))
+        let confided = self.confide_images(run, &outcome, &val, stop)?;
+        Ok(Some((outcome, confided)))
     }
 
     /// Trains the new head alone, where that is asked for; `false` if stopped.
@@ -206,7 +207,7 @@ impl<'a> Tune<'a> {
         &self,
         run: &Run,
         (review, stop, relay, started): RunContext<'_, '_>,
-    ) -> Result<Option<(Outcome, Option<Calibrated>)>> {
+    ) -> Result<Option<(Outcome, Confided)>> {
         let dataset = &self.prepared.dataset;
         let Some(train) = self.features("training", &dataset.train, stop, relay)? else {
             return Ok(None);
@@ -233,8 +234,8 @@ impl<'a> Tune<'a> {
         let job = Job { run, save: &save, config };
         let (head, watch) = (new_network(&head, self.options)?, (review, stop, relay, started));
         let outcome = self.fit(&head, [&train, &val], &job, Besides::default(), watch)?;
-        let calibrated = self.confide_features(run, &outcome, [&train, &val], stop)?;
-        Ok(Some((outcome, calibrated)))
+        let confided = self.confide_features(run, &outcome, [&train, &val], stop)?;
+        Ok(Some((outcome, confided)))
     }
 
     fn fit(

@@ -35,11 +35,11 @@ fn the_temperature_undoes_what_makes_logits_too_large_or_too_small() {
 
 #[test]
 fn few_pictures_that_are_all_right_ask_for_no_extreme() {
-    let seen = Seen { logits: [5.0, 0.0].repeat(3), classes: vec![0; 3], features: Vec::new() };
+    let seen = Seen { logits: [5.0, 0.0].repeat(3), classes: vec![0; 3], ..Seen::default() };
     let (confidence, calibrated) = of_outputs(None, &seen).unwrap();
     assert!((0.3..1.0).contains(&confidence.temperature()), "{calibrated:?}");
     assert_eq!((calibrated.ece, calibrated.known_from), (None, None));
-    let nothing = Seen { logits: vec![f32::NAN; 2], classes: vec![0], features: Vec::new() };
+    let nothing = Seen { logits: vec![f32::NAN; 2], classes: vec![0], ..Seen::default() };
     let (confidence, _) = of_outputs(None, &nothing).unwrap();
     assert!((confidence.temperature() - 1.0).abs() < 1e-6);
 }
@@ -54,6 +54,7 @@ fn the_threshold_keeps_95_of_100_held_out_pictures() {
         classes: vec![0; features.len() / 2],
         logits: vec![0.0; features.len()],
         features,
+        ..Seen::default()
     };
     let known = familiarity(&of(vec![2.0, 0.0]), &of(around(100))).unwrap().unwrap();
     let kept = around(100).chunks_exact(2).filter(|row| known.is_known(row)).count();

@@ -73,7 +73,7 @@ pub struct PruneOptions {
 
 impl PruneOptions {
     /// The learning rate of recovery when none is given.
-    pub const LR: f64 = 3e-3;
+    pub const LR: f64 = 1e-3;
 
     /// Rounds when none are given and there are as many epochs.
     pub const ROUNDS: usize = 1;
@@ -189,15 +189,20 @@ impl PruneOptions {
 
     /// The options with which a round of so many epochs trains.
     pub(crate) fn recovery(&self, epochs: usize) -> FineTuneOptions {
-        recovery(&self.tune, epochs, self.distill)
+        recovery(&self.tune, epochs, Self::LR, self.distill)
     }
 }
 
-/// The options with which a pruned network trains for so many epochs, taught by the one it was or not.
-pub(super) fn recovery(tune: &FineTuneOptions, epochs: usize, distill: bool) -> FineTuneOptions {
+/// The options with which a pruned network trains for so many epochs, at this rate when none is given, taught by the one it was or not.
+pub(super) fn recovery(
+    tune: &FineTuneOptions,
+    epochs: usize,
+    lr: f64,
+    distill: bool,
+) -> FineTuneOptions {
     FineTuneOptions {
         epochs,
-        lr: Some(tune.lr.unwrap_or(PruneOptions::LR)),
+        lr: Some(tune.lr.unwrap_or(lr)),
         head_epochs: 0,
         // Which network that is, is said when the run begins.
         teacher: distill.then(|| tune.model.clone()),

@@ -116,6 +116,9 @@ impl SparsifyOptions {
     /// Steps between growths when nothing is said: an epoch of a small set of pictures has about as many.
     pub const MASK_EVERY: u64 = 10;
 
+    /// The learning rate of recovery when none is given: three times that of [pruning](super::PruneOptions::LR), whose fitted layers have less to learn.
+    pub const LR: f64 = 3e-3;
+
     /// Everything but which weights become zero, which has no default. What is as in pruning has the defaults of
     /// [`PruneOptions`](super::PruneOptions).
     pub fn new(model: impl Into<String>, zeros: Zeros) -> Self {
@@ -173,7 +176,7 @@ impl SparsifyOptions {
 
     /// The options with which the sparse network trains.
     pub(crate) fn recovery(&self) -> FineTuneOptions {
-        recovery(&self.tune, self.recovery_epochs.max(1), self.distill)
+        recovery(&self.tune, self.recovery_epochs.max(1), Self::LR, self.distill)
     }
 }
 

@@ -1,4 +1,4 @@
-//! How long networks take: two side by side, and one again and again while a budget is solved.
+//! How long networks take: two side by side, and one after the other while a budget is solved, each in turns with the unpruned one.
 //!
 //! Above: `prune`, `sparsify`. Below: `taper_engine::Session`, `taper_cost::LatencyModel`. Not here: other programs (`cargo xtask bench`).
 
@@ -22,8 +22,14 @@ const TURN: Duration = Duration::from_millis(60);
 /// So many runs of a network say what its median is, however short they are.
 const ENOUGH: usize = 500;
 
-/// How long a candidate is measured.
+/// How long a candidate is measured, at least.
 const CANDIDATE: Duration = Duration::from_millis(60);
+
+/// Turns that a candidate has, at least.
+const TURNS: usize = 2;
+
+/// Runs that take longer than this, in milliseconds, clear the caches themselves: none need bring its own back.
+const COLD_MS: f64 = 50.0;
 
 /// Milliseconds of a batch before and after, measured in turns.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
@@ -53,23 +59,29 @@ impl Contestant {
         Ok(Self { session, xs: images(model, shape), shape, ms: Vec::new() })
     }
 
-    /// Runs until the turn is over, after a run that brings its caches back.
-    fn take_turn(&mut self, turn: Duration) -> Result<()> {
-        self.session.run(&self.xs, self.shape).map_err(engine)?;
-        let began = Instant::now();
+    /// Runs until the turn is over, after a run that brings its caches back; the median of the turn, milliseconds.
+    fn take_turn(&mut self, turn: Duration) -> Result<f64> {
+        if self.ms.last().is_none_or(|ms| *ms < COLD_MS) {
+            self.session.run(&self.xs, self.shape).map_err(engine)?;
+        }
+        let (began, first) = (Instant::now(), self.ms.len());
         loop {
             let start = Instant::now();
             self.session.run(&self.xs, self.shape).map_err(engine)?;
             self.ms.push(start.elapsed().as_secs_f64() * 1e3);
             if began.elapsed() >= turn {
-                return Ok(());
+                return Ok(median(&self.ms[first..]));
             }
         }
     }
 
     fn median_ms(&self) -> f64 {
-        Spread::of(&self.ms).map_or(0.0, |spread| spread.median)
+        median(&self.ms)
     }
+}
+
+fn median(values: &[f64]) -> f64 {
+    Spread::of(values).map_or(0.0, |spread| spread.median)
 }
 
 /// The sizes of batches that are measured: one, and `latency_batch`.
@@ -111,21 +123,27 @@ pub(super) fn in_turns(models: &[&Model], batch: usize, threads: usize) -> Resul
 }
 
 /// Times networks as a target of latency has it: measured here, or predicted for the machine of a calibration.
+///
+/// What is measured is measured in turns with the unpruned network: a minute in which the machine is slower is so for both, and the budget is
+/// a share of the one.
 pub(super) struct Clock<'a> {
     options: &'a PruneOptions,
+    dense: &'a Model,
     calibration: Option<Calibration>,
+    /// The unpruned network and its seconds, once they were asked for.
+    reference: Option<(Contestant, f64)>,
 }
 
 impl<'a> Clock<'a> {
     /// # Errors
     /// What reading the calibration says.
-    pub(super) fn new(options: &'a PruneOptions) -> Result<Self> {
+    pub(super) fn new(options: &'a PruneOptions, dense: &'a Model) -> Result<Self> {
         let calibration = options.calibration.as_deref().map(calibration::read).transpose()?;
-        Ok(Self { options, calibration })
+        Ok(Self { options, dense, calibration, reference: None })
     }
 
     /// Seconds of a batch of `latency_batch` images through a model, run for so long.
-    pub(super) fn of_model(&self, model: &Model, turn: Duration) -> Result<f64> {
+    pub(super) fn of_model(&mut self, model: &Model, least: Duration) -> Result<f64> {
         let (batch, threads) = (self.options.latency_batch, self.options.tune.threads);
         if let Some(calibration) = &self.calibration {
             let threads = Cpu::new(threads).threads();
@@ -136,14 +154,26 @@ impl<'a> Clock<'a> {
             let predicted = fitted.inference(model.graph(), &outputs, [batch, h, w]);
             return Ok(predicted.map_err(cost)?.total.0);
         }
+        let (reference, seconds) = match &mut self.reference {
+            Some(reference) => reference,
+            none => {
+                let mut dense = Contestant::new(self.dense, batch, threads)?;
+                let seconds = dense.take_turn(MEASURED)? / 1e3;
+                none.insert((dense, seconds))
+            }
+        };
         let mut contestant = Contestant::new(model, batch, threads)?;
-        contestant.take_turn(turn)?;
-        Ok(contestant.median_ms() / 1e3)
+        let (began, turn) = (Instant::now(), TURN.min(least / 2));
+        let mut ratios = Vec::new();
+        while ratios.len() < TURNS || began.elapsed() < least {
+            ratios.push(contestant.take_turn(turn)? / reference.take_turn(turn)?);
+        }
+        Ok(median(&ratios) * *seconds)
     }
 
     /// Seconds of a batch through a network of this graph, prepared as `like`; its weights change no time.
     pub(super) fn of_graph(
-        &self,
+        &mut self,
         graph: &Graph,
         like: &Model,
     ) -> std::result::Result<f64, Box<dyn std::error::Error + Send + Sync>> {

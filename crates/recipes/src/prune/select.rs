@@ -38,14 +38,15 @@ pub(super) fn plan(
         limits,
         cost_exponent: options.cost_exponent,
     };
+    let mut clock = latency::Clock::new(options, &pruning.model)?;
     let (mut targets, mut is_needed) = (Vec::new(), options.targets.is_empty());
     for target in &options.targets {
-        let dense = value(target.metric, &pruning.model, options)?;
+        let dense = value(target.metric, &pruning.model, &mut clock)?;
         let asked = target.amount.of(dense);
         is_needed |= asked < dense;
-        let first = value(target.metric, start, options)?;
+        let first = value(target.metric, start, &mut clock)?;
         let amount = Amount::Absolute(first + (asked - first).min(0.0) * share);
-        if value(target.metric, model, options)? > amount.of(dense) {
+        if value(target.metric, model, &mut clock)? > amount.of(dense) {
             targets.push(Target { metric: target.metric, amount });
         }
     }
@@ -56,7 +57,6 @@ pub(super) fn plan(
         // The crate's own refusal says that nothing need be cut.
         targets.clone_from(&options.targets);
     }
-    let clock = latency::Clock::new(options)?;
     let mut price = |graph: &Graph| clock.of_graph(graph, model);
     let plan = match solve(&problem(&gentle), &targets, Some(&mut price)) {
         // Scores of single channels do not say what a layer without most of them is worth: only where there is no other way.
@@ -130,7 +130,7 @@ pub(super) fn words(options: &PruneOptions, graph: &Graph) -> String {
 }
 
 /// What a model has of a metric.
-fn value(metric: Metric, model: &Model, options: &PruneOptions) -> Result<f64> {
+fn value(metric: Metric, model: &Model, clock: &mut latency::Clock<'_>) -> Result<f64> {
     let (graph, size) = (model.graph(), model.preprocess().input_size);
     let cost = |source| Error::Cost { source };
     Ok(match metric {
@@ -143,7 +143,7 @@ fn value(metric: Metric, model: &Model, options: &PruneOptions) -> Result<f64> {
             let Bytes(bytes) = memory.map_err(cost)?.arena;
             bytes as f64
         }
-        Metric::Latency => latency::Clock::new(options)?.of_model(model, latency::MEASURED)?,
+        Metric::Latency => clock.of_model(model, latency::MEASURED)?,
     })
 }
 
@@ -152,13 +152,14 @@ pub(super) fn targets(
     [before, after]: [&Model; 2],
     options: &PruneOptions,
 ) -> Result<Vec<TargetRow>> {
+    let mut clock = latency::Clock::new(options, before)?;
     let row = |target: &Target| {
-        let dense = value(target.metric, before, options)?;
+        let dense = value(target.metric, before, &mut clock)?;
         Ok(TargetRow {
             metric: target.metric.to_string(),
             before: dense,
             target: target.amount.of(dense),
-            after: value(target.metric, after, options)?,
+            after: value(target.metric, after, &mut clock)?,
         })
     };
     options.targets.iter().map(row).collect()

@@ -1,10 +1,12 @@
 //! What held-out pictures say about the best model of a run, put into its file when the run is at its end.
 //!
-//! Above: `tune`. Below: `confidence`. Not here: measuring (`confidence`).
-//! Every rank measures, so that all have the same report, and the first one writes.
+//! Above: `tune`. Below: `confidence`, `run_report::answers`. Not here: measuring (`confidence`).
+//! Every rank measures, so that all have the same report, and the first one writes. What the model answers goes on to the page, so that it
+//! is asked once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use taper_classifier::class_names;
 use taper_data::TargetKind;
 use taper_model::Model;
 use taper_train::{Batches, Outcome};
@@ -13,7 +15,16 @@ use super::Tune;
 use crate::confidence::{self, Calibrated};
 use crate::error::{Error, Result};
 use crate::run::Run;
+use crate::run_report::answers::{Answer, Collector};
 use crate::setup;
+
+/// What held-out pictures say.
+#[derive(Debug, Default)]
+pub(super) struct Confided {
+    pub(super) calibrated: Option<Calibrated>,
+    /// What the best model answers to them, if the page needs it and nobody else has to ask.
+    pub(super) answers: Option<Vec<Answer>>,
+}
 
 impl Tune<'_> {
     /// Measures with pictures: all that are held out, and some to train with.
@@ -23,8 +34,10 @@ impl Tune<'_> {
         outcome: &Outcome,
         val: &dyn Batches,
         stop: &AtomicBool,
-    ) -> Result<Option<Calibrated>> {
-        let Some(model) = self.finished(run, outcome, stop)? else { return Ok(None) };
+    ) -> Result<Confided> {
+        let Some(model) = self.finished(run, outcome, stop)? else {
+            return Ok(Confided::default());
+        };
         let dataset = &self.prepared.dataset;
         let some = confidence::some_of_each_class(&dataset.train, dataset.classes.len());
         let transform = setup::eval_transform(model.preprocess())?;
@@ -39,8 +52,10 @@ impl Tune<'_> {
         outcome: &Outcome,
         parts: [&dyn Batches; 2],
         stop: &AtomicBool,
-    ) -> Result<Option<Calibrated>> {
-        let Some(model) = self.finished(run, outcome, stop)? else { return Ok(None) };
+    ) -> Result<Confided> {
+        let Some(model) = self.finished(run, outcome, stop)? else {
+            return Ok(Confided::default());
+        };
         let head = taper_transfer::detach_head(&model);
         let head = head.map_err(|source| Error::Transfer { source })?;
         self.confide(run, &model, &head, parts, stop)
@@ -64,16 +79,24 @@ impl Tune<'_> {
         network: &Model,
         parts: [&dyn Batches; 2],
         stop: &AtomicBool,
-    ) -> Result<Option<Calibrated>> {
+    ) -> Result<Confided> {
         let threads = self.options.threads;
-        let Some((confidence, calibrated)) = confidence::measure(network, parts, threads, stop)?
-        else {
-            return Ok(None);
+        let Some(measured) = confidence::measure(network, parts, threads, stop)? else {
+            return Ok(Confided::default());
         };
+        let mut answers = None;
         if self.parallel.group().is_first() {
-            let model = model.clone().with_confidence(Some(confidence)).map_err(setup::model)?;
+            if self.has_page() {
+                let names = class_names(model).map_err(setup::classifier)?;
+                let held_out = &self.prepared.dataset.val;
+                let mut collector = Collector::new(model.task(), &names, held_out);
+                measured.tell(&mut collector)?;
+                answers = Some(collector.answers);
+            }
+            let confidence = Some(measured.confidence);
+            let model = model.clone().with_confidence(confidence).map_err(setup::model)?;
             model.save(run.folder.model()).map_err(setup::model)?;
         }
-        Ok(Some(calibrated))
+        Ok(Confided { calibrated: Some(measured.calibrated), answers })
     }
 }

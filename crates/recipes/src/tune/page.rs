@@ -13,19 +13,21 @@ use crate::error::{Error, Result};
 use crate::observer::{Event, Observer};
 use crate::report::FineTuneReport;
 use crate::run::Run;
+use crate::run_report::answers::Answer;
 use crate::run_report::calls::{self, Call, Ended};
 use crate::run_report::{Of, at_end};
 
 impl Tune<'_> {
-    /// Writes the page, if it is asked for. The run is done: what goes wrong here is told and costs nothing else.
+    /// Writes the page, if it is asked for, with what the best model answers if that is known. The run is done: what goes wrong here is told and costs nothing else.
     pub(super) fn with_page(
         &self,
         mut report: FineTuneReport,
         run: &Run,
+        answers: Option<Vec<Answer>>,
         observer: &mut dyn Observer,
     ) -> FineTuneReport {
         if self.parallel.group().is_first() {
-            match self.page(&report, run) {
+            match self.page(&report, run, answers) {
                 Ok(page) => report.page = page,
                 Err(error) => {
                     let reason = crate::error::chain(&error);
@@ -36,7 +38,17 @@ impl Tune<'_> {
         report
     }
 
-    fn page(&self, report: &FineTuneReport, run: &Run) -> Result<Option<PathBuf>> {
+    /// Whether there will be a page. A model that was handed over in memory belongs to other work, which has its own.
+    pub(super) fn has_page(&self) -> bool {
+        self.options.report && self.prepared.kept.start.is_none()
+    }
+
+    fn page(
+        &self,
+        report: &FineTuneReport,
+        run: &Run,
+        answers: Option<Vec<Answer>>,
+    ) -> Result<Option<PathBuf>> {
         let ended = match (report.stopped, report.time_up) {
             (true, _) => Ended::Stopped,
             (_, true) => Ended::TimeUp,
@@ -55,8 +67,7 @@ impl Tune<'_> {
             peak_bytes: peak_bytes(),
             model: None,
         };
-        // A model that was handed over in memory belongs to other work, which has its own page.
-        if !self.options.report || self.prepared.kept.start.is_some() {
+        if !self.has_page() {
             return calls::add(&run.folder.calls(), &call).map(|()| None);
         }
         let model = report.model.as_ref().map(Model::load).transpose();
@@ -68,6 +79,6 @@ impl Tune<'_> {
             model: model.as_ref(),
             dataset: Some(&self.prepared.dataset),
         };
-        at_end(&of, call).map(Some)
+        at_end(&of, call, answers).map(Some)
     }
 }
