@@ -45,7 +45,7 @@ impl Group {
         }
         let mut total = Digest::new();
         for (name, digest) in digests {
-            total.write(name.as_bytes());
+            total.write_sized(name.as_bytes());
             total.write_u64(*digest);
         }
         let totals = self.all_gather(total.finish().to_le_bytes().to_vec())?;

@@ -1,6 +1,7 @@
 //! A number that differs when bits differ.
 //!
 //! Above: `agreement`, the training. Below: nothing. Not here: anything secret: whoever wants to can make two texts with the same digest.
+//! Bytes and values are written with their number, so that two pieces are not the one that they make.
 //! FNV-1a on words of 64 bits instead of bytes, with a shift, so that high bits reach low ones. Source: Fowler, Noll and Vo,
 //! <http://www.isthe.com/chongo/tech/comp/fnv/>.
 
@@ -42,7 +43,7 @@ impl Digest {
     }
 
     /// Adds bytes with their length.
-    pub fn write(&mut self, bytes: &[u8]) {
+    pub fn write_sized(&mut self, bytes: &[u8]) {
         self.write_u64(bytes.len() as u64);
         let (words, rest) = bytes.as_chunks::<8>();
         words.iter().for_each(|word| self.write_u64(u64::from_le_bytes(*word)));
@@ -87,10 +88,10 @@ mod tests {
     #[test]
     fn the_same_bytes_in_other_pieces_differ() {
         let mut pieces = Digest::new();
-        pieces.write(b"ab");
-        pieces.write(b"c");
+        pieces.write_sized(b"ab");
+        pieces.write_sized(b"c");
         let mut whole = Digest::new();
-        whole.write(b"abc");
+        whole.write_sized(b"abc");
         assert_ne!(pieces, whole);
     }
 

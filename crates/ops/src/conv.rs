@@ -1,4 +1,4 @@
-//! Convolution in two dimensions and one: any kernel, stride, dilation, padding and groups.
+//! Convolution in two dimensions and one, channels last: any kernel, stride, dilation, padding and groups.
 //!
 //! Above: users of candle, `layers`. Below: `operation`, `map`, `kernels::ConvShape`. Not here: the transposed convolution
 //! (`conv_transpose`).

@@ -1,4 +1,4 @@
-//! The transposed convolution in two dimensions and one: what a convolution's backward pass does to gradients, done to maps.
+//! The transposed convolution in two dimensions and one, channels last: what a convolution's backward pass does to gradients, done to maps.
 //!
 //! Above: users of candle, `layers`. Below: `operation`, `map`, `kernels::ConvShape`. Not here: the convolution (`conv`).
 //! Source: `torch.nn.functional.conv_transpose2d`, PyTorch 2.x.

@@ -1,4 +1,4 @@
-//! Pools with sliding windows: maximum, mean and Lp norm, of maps and sequences.
+//! Pools with sliding windows: maximum, mean and Lp norm, of maps and sequences, channels last.
 //!
 //! Above: users of candle, `layers`. Below: `pool::indices`, `operation`, `map`, `kernels::PoolShape`. Not here: windows that follow
 //! from the output (`adaptive`), blur pooling (`resample`).

@@ -167,7 +167,7 @@ fn program() -> String {
 
 fn print_of(bytes: &[u8]) -> String {
     let mut digest = Digest::new();
-    digest.write(bytes);
+    digest.write_sized(bytes);
     format!("{:016x}", digest.finish())
 }
 
