@@ -21,8 +21,6 @@ pub(super) unsafe fn apply_rows<S: Simd>(
     [rows, stride, cols]: [usize; 3],
 ) {
     if activation.is_curved() {
-        // Rows without a gap are one: a load over the end of a masked store waits until that has reached the cache.
-        let (rows, cols) = if stride == cols { (1, rows * cols) } else { (rows, cols) };
         // SAFETY: the caller's promise.
         unsafe { S::call(ApplyRows { activation, first, rows, stride, cols }) };
     }
@@ -64,17 +62,54 @@ impl<S: Simd> Task<S> for ApplyRows {
     }
 }
 
+/// At most one vector wide: `lanes` values of each of `rows` rows, `stride` apart.
+struct Column {
+    first: *mut f32,
+    rows: usize,
+    stride: usize,
+    lanes: usize,
+}
+
 impl ApplyRows {
+    /// The columns that cover all values: those of the rows; of rows without a gap, a single one of all whole vectors, and what is
+    /// left. (As rows, a load over the end of a masked store would wait until that has reached the cache.)
+    #[inline(always)]
+    fn columns<S: Simd>(&self) -> impl Iterator<Item = Column> {
+        let &Self { first, rows, stride, cols, .. } = self;
+        let gapless = stride == cols || rows == 1;
+        let (all, whole) = (rows * cols, rows * cols / S::LANES);
+        let count = if gapless { 2 } else { cols.div_ceil(S::LANES) };
+        (0..count).map(move |i| match (gapless, i) {
+            (true, 0) => Column { first, rows: whole, stride: S::LANES, lanes: S::LANES },
+            (true, _) => {
+                let (start, lanes) = (whole * S::LANES, all - whole * S::LANES);
+                Column { first: first.wrapping_add(start), rows: lanes.min(1), stride, lanes }
+            }
+            (false, _) => {
+                let start = i * S::LANES;
+                let lanes = S::LANES.min(cols - start);
+                Column { first: first.wrapping_add(start), rows, stride, lanes }
+            }
+        })
+    }
+
     #[inline(always)]
     unsafe fn apply<S: Simd>(&self, activation: Activation) {
-        for row in 0..self.rows {
-            for col in (0..self.cols).step_by(S::LANES) {
-                let lanes = S::LANES.min(self.cols - col);
-                // SAFETY: rows and columns exist.
-                unsafe {
-                    let y = self.first.add(row * self.stride + col);
-                    let z = S::load_some(y, lanes);
-                    S::store_some(y, apply::<S>(activation, z), lanes);
+        for Column { first, rows, stride, lanes } in self.columns::<S>() {
+            // SAFETY: rows and columns exist.
+            unsafe {
+                // Asked once a column, and not in its loop.
+                if lanes == S::LANES {
+                    for row in 0..rows {
+                        let y = first.add(row * stride);
+                        S::store(y, apply::<S>(activation, S::load(y)));
+                    }
+                } else {
+                    for row in 0..rows {
+                        let y = first.add(row * stride);
+                        let z = S::load_first(y, lanes);
+                        S::store_first(y, apply::<S>(activation, z), lanes);
+                    }
                 }
             }
         }

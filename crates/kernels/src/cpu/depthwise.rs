@@ -119,10 +119,13 @@ unsafe fn fill_input<S: Simd>(
                 let at = row.wrapping_add(pw) * s.c + channels.first + c;
                 S::store(to.add(pw * pixel + c), source.read_straight::<S>(at, lanes, &k));
             }
-            let first = to.wrapping_add(inside.start * pixel + c);
-            source.activate_rows::<S>(first, [inside.len(), pixel, S::LANES]);
         }
         c += S::LANES;
+    }
+    // SAFETY: likewise; whole vectors were written.
+    unsafe {
+        let first = to.wrapping_add(inside.start * pixel);
+        source.activate_rows::<S>(first, [inside.len(), pixel, pixel]);
     }
 }
 
@@ -145,9 +148,10 @@ unsafe fn copy_row<S: Simd>(
                 let x = source.read_straight::<S>(first + i * c + channel, lanes, &k);
                 S::store(to.add(i * pixel + offset), x);
             }
-            source.activate_rows::<S>(to.add(offset), [w, pixel, S::LANES]);
         }
     }
+    // SAFETY: likewise; whole vectors were written.
+    unsafe { source.activate_rows::<S>(to, [w, pixel, pixel]) };
 }
 
 /// Adds a block's sums to the totals, and clears them.
