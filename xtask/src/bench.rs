@@ -29,6 +29,7 @@ mod sgd;
 mod table;
 mod train;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -234,6 +235,13 @@ impl Bench {
         if args.batch.contains(&0) || args.image_size == 0 || args.rounds == Some(0) {
             bail!("a batch, an image size and a number of rounds are at least 1");
         }
+        let known: [&[&str]; 5] =
+            [&infer::PEERS, &train::PEERS, &train::HEAD, &conv::PEERS, &data::PEERS];
+        let known: BTreeSet<&str> = known.concat().into_iter().collect();
+        if let Some(name) = args.against.iter().find(|name| !known.contains(name.as_str())) {
+            let known = Vec::from_iter(known).join(", ");
+            bail!("--against {name}: no section knows this peer; they know {known}");
+        }
         let folder = shell::root().join("target/bench");
         std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         Ok(Self {
@@ -280,5 +288,27 @@ impl Bench {
             return known[..by_default].to_vec();
         }
         known.iter().copied().filter(|name| self.against.iter().any(|a| a == name)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: BenchArgs,
+    }
+
+    #[test]
+    fn a_peer_that_no_section_knows_is_refused() {
+        let bench =
+            |peer| Bench::new(&Line::parse_from(["bench", "infer", "--against", peer]).args);
+        let error = bench("eager").err().unwrap().to_string();
+        assert!(error.contains("--against eager") && error.contains("openvino"), "{error}");
+        assert!(bench("openvino").is_ok() && bench("head_only").is_ok());
     }
 }

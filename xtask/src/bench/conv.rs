@@ -21,7 +21,7 @@ use cases::Case;
 use passes::{Pass, Passes};
 
 /// Layouts of PyTorch's tensors; the last must be asked for.
-const PEERS: [&str; 2] = ["channels_last", "nchw"];
+pub(super) const PEERS: [&str; 2] = ["channels_last", "nchw"];
 
 /// How far the results of two contestants may be from each other, as a share of the largest: a gradient of weights is a sum of
 /// up to 400,000 products in single precision, and they add in different orders.

@@ -28,7 +28,7 @@ use super::serve::serve;
 use super::table::{self, Table};
 use super::{Bench, Measured};
 
-const PEERS: [&str; 1] = ["dataloader"];
+pub(super) const PEERS: [&str; 1] = ["dataloader"];
 
 /// One configuration.
 #[derive(Debug, Clone, Args)]

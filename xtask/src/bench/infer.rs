@@ -17,7 +17,7 @@ use super::table::{self, Table};
 use super::{Bench, Measured, networks};
 
 /// The peers; the last must be asked for, because it takes minutes to compile.
-const PEERS: [&str; 4] = ["openvino", "onnxruntime", "torch", "compile"];
+pub(super) const PEERS: [&str; 4] = ["openvino", "onnxruntime", "torch", "compile"];
 
 /// Networks of dense convolutions, and one of branches that become one convolution, beside those of every section.
 pub(super) const MODELS: &[&str] = &["resnet18", "vgg11", "mobileone_s1"];

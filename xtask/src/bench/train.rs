@@ -15,10 +15,10 @@ use super::table::{self, Table};
 use super::{Bench, Measured, networks};
 
 /// Peers of a step that trains everything.
-const PEERS: [&str; 3] = ["channels_last", "compile", "nchw"];
+pub(super) const PEERS: [&str; 3] = ["channels_last", "compile", "nchw"];
 
 /// The peer of a step that trains the last layer.
-const HEAD: [&str; 1] = ["head_only"];
+pub(super) const HEAD: [&str; 1] = ["head_only"];
 
 /// As in the main job, ants and bees.
 const CLASSES: usize = 2;
