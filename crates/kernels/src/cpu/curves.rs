@@ -315,3 +315,47 @@ pub(super) unsafe fn exp<S: Simd>(x: S::V) -> S::V {
         S::mul(p, S::power_of_two(n))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::{Isa, Kernel};
+
+    struct Rows {
+        first: *mut f32,
+        size: [usize; 3],
+    }
+
+    impl Kernel for Rows {
+        #[inline(always)]
+        unsafe fn run<S: Simd>(self) {
+            // SAFETY: the test's rows exist.
+            unsafe { apply_rows::<S>(Activation::HardSwish, self.first, self.size) };
+        }
+    }
+
+    #[test]
+    fn each_value_is_activated_once_and_what_lies_between_rows_is_left() {
+        for isa in Isa::here() {
+            for (rows, cols, gap) in
+                (0..5).flat_map(|r| (0..40).flat_map(move |c| [0, 3, 16].map(|gap| (r, c, gap))))
+            {
+                let stride = cols + gap;
+                let before: Vec<f32> =
+                    (0..rows * stride).map(|i| (i % 97) as f32 * 0.1 - 4.0).collect();
+                let mut after = before.clone();
+                // SAFETY: `isa` is one of this machine, and the rows are all of the vector.
+                unsafe { isa.run(Rows { first: after.as_mut_ptr(), size: [rows, stride, cols] }) };
+                for (i, (before, after)) in before.iter().zip(&after).enumerate() {
+                    let inside = i % stride < cols;
+                    let right = if inside { Activation::HardSwish.apply(*before) } else { *before };
+                    let tolerance = if inside { 1e-6 * (1.0 + right.abs()) } else { 0.0 };
+                    assert!(
+                        (after - right).abs() <= tolerance,
+                        "{isa:?}, {rows}x{cols} every {stride}, at {i}: {after}, not {right}"
+                    );
+                }
+            }
+        }
+    }
+}
