@@ -220,37 +220,42 @@ impl ConvProblem {
     }
 
     fn check(&self) -> Result<(), TestCaseError> {
-        if self.shape().is_none() {
+        let Some(s) = self.shape() else {
             return Ok(());
-        }
+        };
+        // Positions that sums run over: of gradients of weights and biases, and of what the norm below needs.
+        let (outputs, inputs) = (s.output_len() / self.oc, s.input_len() / self.shape[3]);
         // The twin runs in the same precision where activations cut, so that both sides see the same side of each edge.
         let truth = self.run::<f32>(&mut Reference);
         for isa in Isa::here() {
             let mut cpu =
                 Cpu::with_isa(self.threads, isa).expect("an instruction set of this machine");
             let fast = self.run(&mut cpu);
-            for (name, fast, truth) in [
-                ("y", &fast.y, &truth.y),
-                ("inferred", &fast.inferred, &truth.inferred),
-                ("mean", &fast.mean, &truth.mean),
-                ("var", &fast.var, &truth.var),
-                ("d_weight", &fast.d_weight, &truth.d_weight),
-                ("d_bias", &fast.d_bias, &truth.d_bias),
-                ("dx", &fast.dx, &truth.dx),
-                ("sum", &fast.sum, &truth.sum),
-                ("dot", &fast.dot, &truth.dot),
+            for (name, fast, truth, terms) in [
+                ("y", &fast.y, &truth.y, TERMS),
+                ("inferred", &fast.inferred, &truth.inferred, TERMS),
+                ("mean", &fast.mean, &truth.mean, TERMS),
+                ("var", &fast.var, &truth.var, TERMS),
+                ("d_weight", &fast.d_weight, &truth.d_weight, outputs),
+                ("d_bias", &fast.d_bias, &truth.d_bias, outputs),
+                ("dx", &fast.dx, &truth.dx, TERMS),
+                ("sum", &fast.sum, &truth.sum, inputs),
+                ("dot", &fast.dot, &truth.dot, inputs),
             ] {
-                close(&format!("{name} on {isa:?}"), fast, truth)?;
+                close_sums(&format!("{name} on {isa:?}"), fast, truth, terms.max(TERMS))?;
             }
         }
         Ok(())
     }
 }
 
+/// Terms of a sum whose magnitude below a tenth counts as a tenth ([`close_sums`]).
+const TERMS: usize = 25;
+
 /// Largest difference at most 2e-5 of the largest magnitude: single precision, sums of up to a few thousand terms. Terms are of
 /// order one and may cancel, so magnitudes below a tenth count as a tenth.
 fn close(name: &str, fast: &[f64], truth: &[f64]) -> Result<(), TestCaseError> {
-    close_sums(name, fast, truth, 25)
+    close_sums(name, fast, truth, TERMS)
 }
 
 /// The same for sums of so many terms of order one. Their rounding errors add up like a random walk, however much of the sum
