@@ -162,8 +162,48 @@ fn faults_of_a_table_are_found_and_its_pictures_stay() {
     let look = ["doctor", "--data", &data, "--table", &table, "--model", &model, "--out", &out];
     let columns = ["--image-column", "image", "--target-columns", "split,label"];
     taper(&[&look[..], &columns].concat()).refuses(2, &["pictures.csv"]);
-    taper(&[&look[..], &columns[..2], &["--targets", "labels"]].concat())
-        .refuses(2, &["a table of labels", "`targets` class"]);
+}
+
+#[test]
+fn a_table_of_numbers_is_looked_at_for_copies_and_broken_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let (model, data) = (arg(&small_model(dir.path())), made(dir.path()));
+    let of = |name: &str| Path::new(&data).join(name);
+    for name in ["again.png", "once more.png"] {
+        fs::copy(of("train/red/3.png"), of(name)).unwrap();
+    }
+    fs::write(of("broken.png"), b"\x89PNG\r\n\x1a\nno more").unwrap();
+    let rows = [
+        ("train/red/3.png", 2.5),
+        ("train/red/1.png", 3.5),
+        ("again.png", 2.5),
+        ("once more.png", 4.0),
+        ("broken.png", 1.0),
+        ("train/green/0.png", 1.5),
+    ];
+    let line = |(path, age): (&str, f64)| format!("{{\"image\": \"{path}\", \"age\": {age}}}\n");
+    let table = of("ages.jsonl");
+    fs::write(&table, rows.map(line).concat()).unwrap();
+    let (out, table) = (arg(&dir.path().join("out")), arg(&table));
+    let look = ["doctor", "--data", &table, "--model", &model, "--out", &out, "--json"];
+    let ran = taper(&look).exits(1);
+    let report = ran.json();
+    assert_eq!((&report["targets"], &report["images"]), (&"numbers".into(), &5.into()));
+    assert_eq!(report["classes"], serde_json::json!([]));
+    assert!(report["agreement"].is_null() && report["labels"] == serde_json::json!([]));
+    let copies = report["copies"].as_array().unwrap();
+    let several: Vec<bool> =
+        copies.iter().map(|it| it["across_classes"].as_bool().unwrap()).collect();
+    assert!(several.contains(&true), "{report}");
+    for words in ["5 pictures with numbers", "SEVERAL NUMBERS", "broken.png"] {
+        assert!(ran.stderr.contains(words), "no `{words}` in {}", ran.stderr);
+    }
+    let page = fs::read_to_string(report["page"].as_str().unwrap()).unwrap();
+    assert!(page.contains("several numbers") && !page.contains("Labels to look at"));
+    let list = report["list"].as_str().unwrap();
+    let applied = taper(&["doctor", "--apply", list, "--json"]).succeeds().json();
+    let fixed = fs::read_to_string(applied["table"].as_str().unwrap()).unwrap();
+    assert!(!fixed.contains("broken.png") && fixed.contains("train/green/0.png"), "{fixed}");
 }
 
 #[test]

@@ -89,8 +89,20 @@ fn pictures_of_a_table_are_found_by_the_flags_that_eval_has() {
         .refuses(2, &["--image-column", "without a table"]);
     predict(dir.path(), &[&columns[..], &[&shown("red/001.png")]].concat())
         .refuses(2, &["--image-column", "absent without `data`"]);
-    fs::write(&table, "path,split\ngreen/000.png,val\n").unwrap();
-    predict(dir.path(), &of_table).refuses(2, &["no column of targets", "`path`"]);
+    // What they show need not be known, as long as nobody says where it stands.
+    let (green, red) = (shown("green/000.png"), shown("red/001.png"));
+    for (rows, expected) in [
+        ("path,split\nred/000.png,train\ngreen/000.png,test\n", vec![&green]),
+        ("id,path,note\n1,red/001.png,\n2,green/000.png,\n", vec![&red, &green]),
+        ("path\ngreen/000.png\nred/001.png\ngreen/000.png\n", vec![&green, &red]),
+        ("path,label\ngreen/000.png,\nred/001.png,\n", vec![&green, &red]),
+    ] {
+        fs::write(&table, rows).unwrap();
+        let ran = predict(dir.path(), &of_table).succeeds();
+        assert_eq!(named(&ran).iter().collect::<Vec<_>>(), expected, "{rows}");
+    }
+    predict(dir.path(), &[&of_table[..], &["--target-columns", "what"]].concat())
+        .refuses(2, &["no column `what`"]);
     let ran = predict(dir.path(), &[]).exits(2);
     assert!(ran.stderr.contains("--data") && ran.stderr.contains("IMAGE"), "{}", ran.stderr);
 }

@@ -77,15 +77,22 @@ fn predicted(table: &Path, report: &serde_json::Value) -> Vec<serde_json::Value>
     ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+const COLORS: [(&str, [u8; 3]); 3] =
+    [("blue", [20, 20, 220]), ("green", [20, 200, 20]), ("red", [220, 20, 20])];
+
+/// Picture `i` of stripes, and which of the colors it has.
+fn of_colors(i: usize) -> (RgbImage, [bool; 3]) {
+    let holds = [0, 1, 2].map(|bit| (i / 3) >> bit & 1 == 1);
+    let shade = u8::try_from(90 + i).unwrap();
+    let held = COLORS.iter().zip(holds).filter(|(_, holds)| *holds).map(|(color, _)| color.1);
+    (striped(&held.chain([[shade; 3]]).collect::<Vec<_>>()), holds)
+}
+
 fn labels(dir: &Path) -> PathBuf {
-    let colors = [("blue", [20, 20, 220]), ("green", [20, 200, 20]), ("red", [220, 20, 20])];
     table(dir, "labels.csv", "tags", 48, |i| {
-        let held: Vec<_> =
-            (0..3).filter(|bit| (i / 3) >> bit & 1 == 1).map(|at| colors[at]).collect();
-        let shade = u8::try_from(90 + i).unwrap();
-        let stripes: Vec<[u8; 3]> = held.iter().map(|held| held.1).chain([[shade; 3]]).collect();
-        let names: Vec<&str> = held.iter().map(|held| held.0).collect();
-        (striped(&stripes), names.join(";"))
+        let (picture, holds) = of_colors(i);
+        let held = COLORS.iter().zip(holds).filter(|(_, holds)| *holds).map(|(color, _)| color.0);
+        (picture, held.collect::<Vec<_>>().join(";"))
     })
 }
 
@@ -130,6 +137,38 @@ fn many_labels_a_picture_are_learned_evaluated_and_predicted() {
     let [first, second] =
         [&report, &again.json()].map(|report| fs::read(report["model"].as_str().unwrap()).unwrap());
     assert!(first == second, "the same run gives another file");
+}
+
+/// Of each picture one color is not known: who took that for "no" would learn that no color is likely.
+#[test]
+fn a_label_that_nobody_knows_counts_neither_in_training_nor_in_judging() {
+    let dir = tempfile::tempdir().unwrap();
+    let (all, some) = (dir.path().join("all.csv"), dir.path().join("some.csv"));
+    let cell = |holds: bool| if holds { "1" } else { "0" };
+    table(dir.path(), "all.csv", "blue,green,red", 48, |i| {
+        let (picture, holds) = of_colors(i);
+        (picture, holds.map(cell).join(","))
+    });
+    table(dir.path(), "some.csv", "blue,green,red", 48, |i| {
+        let (picture, holds) = of_colors(i);
+        let mut cells = holds.map(cell);
+        cells[(i / 3 + i) % 3] = "";
+        (picture, cells.join(","))
+    });
+    let columns = ["--target-columns", "blue,green,red"];
+    let more = [&columns[..], &["--epochs", "30", "--class-weights", "balanced"]].concat();
+    let report = finetune(&some, &dir.path().join("run"), &more).succeeds().json();
+    assert_eq!(report["task"], "multi-label");
+    let model = report["model"].as_str().unwrap();
+    let f1 = |table: &Path| {
+        let (model, table) = (model.to_owned(), arg(table));
+        let args = [&["eval", "--model", &model, "--data", &table, "--json"], &columns[..]];
+        let scores = taper(&args.concat()).succeeds().json();
+        number(&scores["scores"]["f1"])
+    };
+    assert!((f1(&some) - number(&report["best_val_scores"]["f1"])).abs() < 1e-5);
+    let whole = f1(&all);
+    assert!(whole > 0.85, "{whole}: all labels, of which two thirds were shown");
 }
 
 #[test]

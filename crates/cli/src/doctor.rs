@@ -108,7 +108,11 @@ fn words(report: &DoctorReport) -> String {
     let unreadable =
         report.unreadable.iter().map(|it| format!("{}: {}", it.path.display(), it.reason));
     listed(&mut lines, "files that cannot be read", unreadable.collect());
-    listed(&mut lines, "pictures more than once", report.copies.iter().map(copies).collect());
+    listed(
+        &mut lines,
+        "pictures more than once",
+        report.copies.iter().map(|it| copies(it, report)).collect(),
+    );
     let labels = report.labels.iter().map(|it| {
         let likely = if it.likely { "likely" } else { "perhaps" };
         format!("{}: {likely} {} (by {:.2})", it.image, it.suggested, it.margin)
@@ -133,9 +137,8 @@ fn words(report: &DoctorReport) -> String {
         None => ["files", ", which `taper doctor --apply` sets aside"],
     };
     lines.push(format!(
-        "{} pictures of {} classes; {} grave; {} {} in {}{}",
-        report.images,
-        report.classes.len(),
+        "{}; {} grave; {} {} in {}{}",
+        report.subject(),
         report.grave,
         report.fixes,
         fixes[0],
@@ -146,11 +149,12 @@ fn words(report: &DoctorReport) -> String {
     lines.join("\n")
 }
 
-fn copies(copies: &Copies) -> String {
+fn copies(copies: &Copies, report: &DoctorReport) -> String {
     let mut kinds = vec![if copies.exact { "equal" } else { "alike" }];
     kinds.extend(copies.mirrored.then_some("mirrored"));
     kinds.extend(copies.across_parts.then_some("TRAIN AND VAL"));
-    kinds.extend(copies.across_classes.then_some("SEVERAL CLASSES"));
+    let several = report.several().to_uppercase();
+    kinds.extend(copies.across_classes.then_some(several.as_str()));
     format!("{} ({})", copies.images.join(" = "), kinds.join(", "))
 }
 

@@ -19,7 +19,7 @@ use crate::dataset::{self, Dataset, Sample, Skipped};
 use crate::error::{Error, Result};
 use crate::folder::{self, Options, split};
 use crate::parallel::check_threads;
-use crate::targets::TargetKind;
+use crate::targets::{Target, TargetKind};
 use columns::{Columns, Part};
 use records::Records;
 
@@ -59,7 +59,7 @@ impl Table {
     /// A CSV file has a header; its fields are separated by commas, semicolons or tabs. Text is UTF-8.
     ///
     /// - *Classes*: one column of names. Sorted by name, or as numbers if all are whole numbers.
-    /// - *Labels*, any number of which hold: several columns of 0 and 1, an array of names in JSON, or one column of names between
+    /// - *Labels*, any number of which hold: several columns of 0 and 1, empty where nobody knows (such a label counts nowhere), an array of names in JSON, or one column of names between
     ///   `;`, `|` or `,` that is called `labels` or `tags`, or if `kind` says so (then between blanks, too).
     /// - *Numbers*: columns of numbers, of one column most with a fraction among them, or if `kind` says so.
     /// - *Probabilities* of classes: columns of numbers from 0 to 1 whose rows have the sum 1; an object of names and numbers in JSON if `kind` says so.
@@ -121,9 +121,37 @@ impl Table {
     /// # Errors
     /// As [`Table::open`].
     pub fn open_to_evaluate(path: &Path, options: &TableOptions) -> Result<Dataset> {
+        Self::held_out(path, options, Use::Evaluate)
+    }
+
+    /// Opens the pictures that [`Table::open_to_evaluate`] gives, without their targets, for which there need be no columns: a list of paths
+    /// will do. Everything is in `val`, of a class 0 that has no name.
+    ///
+    /// # Errors
+    /// As [`Table::open`], of paths and parts.
+    ///
+    /// # Examples
+    /// ```
+    /// use taper_data::sample_set;
+    /// use taper_data::table::{Table, TableOptions};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// sample_set::export(dir.path())?;
+    /// let table = dir.path().join("test.csv");
+    /// std::fs::write(&table, "id,file_name\n7,val/vehicle/airplane.png\n9,val/tool/axe.png\n")?;
+    /// let dataset = Table::open_to_predict(&table, &TableOptions::default())?;
+    /// assert_eq!(dataset.val[0].name(), "val/vehicle/airplane.png");
+    /// assert!(dataset.classes.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn open_to_predict(path: &Path, options: &TableOptions) -> Result<Dataset> {
+        Self::held_out(path, options, Use::Predict)
+    }
+
+    fn held_out(path: &Path, options: &TableOptions, to: Use) -> Result<Dataset> {
         check_threads(options.reading.threads)?;
-        let rows = Rows::read(path, options, Use::Evaluate)?;
-        let Parts { train, mut val, skipped } = rows.parts(path, options, Use::Evaluate)?;
+        let rows = Rows::read(path, options, to)?;
+        let Parts { train, mut val, skipped } = rows.parts(path, options, to)?;
         if rows.columns.split.is_none() {
             val = train;
         }
@@ -184,6 +212,8 @@ struct Rows {
 enum Use {
     Train,
     Evaluate,
+    /// To evaluate, but for the targets.
+    Predict,
     Whole,
 }
 
@@ -197,7 +227,11 @@ struct Parts {
 impl Rows {
     fn read(path: &Path, options: &TableOptions, to: Use) -> Result<Self> {
         let understood = || {
-            let rows = Self::of(&Records::read(path)?, options)?;
+            let records = Records::read(path)?;
+            let rows = match to {
+                Use::Predict => Self::of_pictures(&records, options)?,
+                Use::Train | Use::Evaluate | Use::Whole => Self::of(&records, options)?,
+            };
             match (rows.kind, rows.names.as_slice()) {
                 (TargetKind::Class | TargetKind::Probabilities, [class]) if to != Use::Whole => {
                     Err(TableError::OneClass { class: class.clone() })
@@ -216,6 +250,15 @@ impl Rows {
         Ok(Self { columns, kind, names, rows })
     }
 
+    fn of_pictures(
+        records: &Records,
+        options: &TableOptions,
+    ) -> std::result::Result<Self, TableError> {
+        let columns = Columns::of_pictures(records, options)?;
+        let rows = columns.rows(records, vec![Target::Class(0); records.records.len()])?;
+        Ok(Self { columns, kind: TargetKind::Class, names: Vec::new(), rows })
+    }
+
     /// Checks the pictures; without a column that says it, all are for training.
     fn parts(&self, path: &Path, options: &TableOptions, to: Use) -> Result<Parts> {
         let root = match &options.root {
@@ -232,7 +275,7 @@ impl Rows {
                 Part::Test => tests += 1,
             }
         }
-        if to == Use::Evaluate && self.columns.split.is_some() {
+        if matches!(to, Use::Evaluate | Use::Predict) && self.columns.split.is_some() {
             train.clear(); // nobody looks at them
         }
         if val.is_empty() && tests > 0 && (to != Use::Train || !train.is_empty()) {

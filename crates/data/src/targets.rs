@@ -33,7 +33,8 @@ pub enum Target {
     Class(u32),
     /// How probable each class is: `(k)`, or `(k, h, w)` for a map; not negative, with sum 1, which is not checked.
     Probabilities(Array<f32>),
-    /// Independent labels: `(k)`, or `(k, h, w)` for a map; 1 for each that holds, else 0, or what smoothing makes of these.
+    /// Independent labels: `(k)`, or `(k, h, w)` for a map; 1 for each that holds, else 0, or what smoothing makes of these; NaN where
+    /// nobody knows, which counts nowhere.
     Labels(Array<f32>),
     /// Numbers of any shape, `(k)` or `(k, h, w)` as the network's output is.
     Numbers(Array<f32>),

@@ -55,6 +55,16 @@ impl Reduction {
             Self::None => Ok(losses.clone()),
         }
     }
+
+    /// The same of those that are `known`, 1 or 0 each, or of all; losses of the others are 0, and so is the mean of none.
+    fn of_known(self, losses: &Tensor, known: Option<&Tensor>) -> Result<Tensor> {
+        let Some(known) = known else { return self.of(losses) };
+        let losses = (losses * known)?;
+        match self {
+            Self::Mean => losses.sum_all()? / known.sum_all()?.maximum(1.0)?,
+            Self::Sum | Self::None => self.of(&losses),
+        }
+    }
 }
 
 /// Softmax cross-entropy with hard targets and label smoothing, mean over the batch: the short form of [`CrossEntropy`].

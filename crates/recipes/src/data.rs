@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use taper_data::folder::Options;
-use taper_data::table::Table;
+use taper_data::table::{Table, TableOptions};
 use taper_data::{Cache, Check, Dataset, Sample, Source, TargetKind, sample_set};
 use taper_model::{Model, Task};
 
@@ -98,25 +98,27 @@ pub(crate) fn root<'a>(data: Option<&'a Path>, table: Option<&Path>) -> Option<&
 pub(crate) fn to_evaluate(options: &EvaluateOptions, model: &Model) -> Result<Dataset> {
     let reading =
         Options { strict: options.strict, threads: options.threads, ..Options::default() };
-    judged(&options.data, options.table.as_deref(), &options.columns, reading, model)
+    let given = (&*options.data, options.table.as_deref(), &options.columns);
+    held_out(given, reading, model, Table::open_to_evaluate)
 }
 
-/// The pictures of the source at `path` to look at, all in `val`: those that [`to_evaluate`] gives, none of which is read yet.
+/// The pictures of the source at `path` to look at, all in `val`: those that [`to_evaluate`] gives, none of which is read yet. A table need
+/// not say what they show.
 pub(crate) fn to_predict(path: &Path, options: &PredictOptions, model: &Model) -> Result<Dataset> {
     let (check, cache, threads) = (Check::Nothing, Cache::none(), options.threads);
     let reading = Options { check, cache, threads, ..Options::default() };
-    judged(path, options.table.as_deref(), &options.columns, reading, model)
+    let given = (path, options.table.as_deref(), &options.columns);
+    held_out(given, reading, model, Table::open_to_predict)
 }
 
-/// What validates in a source, else all of it, in `val`.
+/// What validates in a source, else all of it, in `val`, of a table as `open` gives it.
 ///
 /// What is not said of a table's columns is told from the model.
-fn judged(
-    path: &Path,
-    given: Option<&Path>,
-    columns: &TableColumns,
+fn held_out(
+    (path, given, columns): (&Path, Option<&Path>, &TableColumns),
     reading: Options,
     model: &Model,
+    open: fn(&Path, &TableOptions) -> taper_data::Result<Dataset>,
 ) -> Result<Dataset> {
     match table(Some(path), given, columns)? {
         (Some(table), root) => {
@@ -127,7 +129,7 @@ fn judged(
                 Task::Regression => Some(TargetKind::Numbers),
             });
             said.likely = model.classes().to_vec();
-            Table::open_to_evaluate(table, &said).map_err(data)
+            open(table, &said).map_err(data)
         }
         (None, _) => Source::of(path).open_to_evaluate(path, &reading).map_err(data),
     }

@@ -15,6 +15,8 @@ mod twins;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
+use taper_data::{Dataset, Sample, Target, TargetKind};
+
 use crate::error::{Error, Result};
 use crate::features::Batching;
 use crate::observer::Observer;
@@ -38,9 +40,9 @@ const LONG: usize = 3;
 /// A class is rare that has less than this share of the median class's pictures.
 const RARE: f64 = 1.0 / 3.0;
 
-/// Looks at every picture of a folder in classes, or of a table with a class a row, and finds the same picture more than once, labels that
-/// are likely to be wrong, pictures that are unlike their class, files that cannot be read, odd sizes and shapes, rare classes and such as
-/// are confused; writes `doctor.html` and `fixes.json` into [`DoctorOptions::out`]. Nothing else is touched; [`apply_fixes`] sets aside
+/// Looks at every picture of a folder in classes, or of a table, and finds the same picture more than once, files that cannot be read, odd
+/// sizes and shapes, rare classes or labels, and where each picture has a class, labels that are likely to be wrong, pictures that are unlike
+/// their class, and classes that are confused; writes `doctor.html` and `fixes.json` into [`DoctorOptions::out`]. Nothing else is touched; [`apply_fixes`] sets aside
 /// what the list of a folder names, or writes the table that the list of a table asks for.
 ///
 /// # Errors
@@ -70,7 +72,7 @@ pub fn doctor(
     let source = ModelSource::resolve(&options.model)?;
     let (dataset, origin) = opening::opened(options)?;
     let model = source.load(stop, observer)?;
-    let counts = [&dataset.train, &dataset.val].map(|part| dataset.count_by_class(part));
+    let counts = counts(&dataset);
     let batching = Batching { batch_size: options.batch_size, threads: options.threads };
     let gathered = gather::gather(&model, dataset, batching, stop, observer)?;
     if gathered.subjects.is_empty() {
@@ -91,7 +93,7 @@ pub fn doctor(
 
 fn found(
     gathered: &Gathered,
-    [train, val]: &[Vec<usize>; 2],
+    counts: &[ClassCount],
     options: &DoctorOptions,
     origin: &Origin,
 ) -> Result<DoctorReport> {
@@ -105,16 +107,13 @@ fn found(
         .map(|it| Skipped { path: origin.root.join(&it.name), reason: it.reason.clone() })
         .collect();
     let grave = copies.iter().filter(|it| it.across_parts || it.across_classes).count();
-    let counts = gathered.classes.iter().zip(train.iter().zip(val));
-    let classes: Vec<ClassCount> = counts
-        .map(|(class, (&train, &val))| ClassCount { class: class.clone(), train, val })
-        .collect();
     Ok(DoctorReport {
         data: options.data.clone(),
         table: origin.table.as_ref().map(|table| table.path.clone()),
         images: gathered.subjects.len(),
-        rare: rare(&classes),
-        classes,
+        targets: gathered.kind.into(),
+        rare: rare(counts),
+        classes: counts.to_vec(),
         grave: grave + unreadable.len(),
         copies,
         labels: labels.suspects.into_iter().map(|(_, suspect)| suspect).collect(),
@@ -127,6 +126,26 @@ fn found(
         page: options.out.join("doctor.html"),
         list: options.out.join("fixes.json"),
     })
+}
+
+/// Pictures of each class, or for which each label holds.
+fn counts(dataset: &Dataset) -> Vec<ClassCount> {
+    let count = |part: &[Sample]| match dataset.kind() {
+        TargetKind::Class => dataset.count_by_class(part),
+        TargetKind::Labels => {
+            let mut counts = vec![0; dataset.classes.len()];
+            for sample in part {
+                let Target::Labels(holds) = sample.target() else { continue };
+                let holds = holds.values().iter().map(|&holds| usize::from(holds >= 0.5));
+                counts.iter_mut().zip(holds).for_each(|(count, holds)| *count += holds);
+            }
+            counts
+        }
+        TargetKind::Probabilities | TargetKind::Numbers => Vec::new(),
+    };
+    let counts = count(&dataset.train).into_iter().zip(count(&dataset.val));
+    let named = dataset.classes.iter().zip(counts);
+    named.map(|(class, (train, val))| ClassCount { class: class.clone(), train, val }).collect()
 }
 
 /// Classes with few pictures beside the median class.
@@ -178,7 +197,8 @@ fn faults(report: &DoctorReport, gathered: &Gathered) -> Vec<Fault> {
         let kept = copies.images.first().cloned().unwrap_or_default();
         let (skip, reason) = match copies.across_classes {
             true => {
-                (0, format!("the same picture in several classes: {}", copies.images.join(", ")))
+                let several = report.several();
+                (0, format!("the same picture with {several}: {}", copies.images.join(", ")))
             }
             false => (1, format!("a copy of {kept}")),
         };

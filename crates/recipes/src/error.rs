@@ -4,8 +4,6 @@
 
 use std::path::PathBuf;
 
-use crate::options::TargetWord;
-
 /// The result of a recipe.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -136,18 +134,6 @@ pub enum Error {
         what: &'static str,
         /// What it does instead.
         task: taper_model::Task,
-    },
-    /// A table of other targets than classes, where classes are looked at.
-    #[error(
-        "`{}` is a table of {kind}, and a class a row is expected here: where each of its targets is the name of one, say so with `targets` {}",
-        path.display(),
-        TargetWord::Class
-    )]
-    TableOf {
-        /// The table.
-        path: PathBuf,
-        /// What its targets are.
-        kind: TargetWord,
     },
     /// A layer that the network does not have.
     #[error("the network has no layer `{name}`; did you mean `{nearest}`?")]

@@ -91,7 +91,7 @@ pub fn fit_minutes(
         let faster = match options.may_see_features() {
             true => "pictures, a smaller --model or --image-size",
             false => {
-                "pictures: give more, or `--freeze backbone --augment none`, which takes seconds"
+                "pictures: give more, or `--freeze backbone` with `--augment none` or `--feature-views`, which takes seconds"
             }
         };
         let epochs = match least {
@@ -215,7 +215,8 @@ fn pace(
     let of_one = |ms: f64| ms / 1e3 / BATCH as f64;
     let look = of_one(bench(&timing(BenchMode::Infer))?.median_ms);
     if options.may_see_features() {
-        return Ok(Pace { before: (train + val) as f64 * look, epoch: 0.0 });
+        let looks = train.saturating_mul(options.feature_views.max(1)).saturating_add(val);
+        return Ok(Pace { before: looks as f64 * look, epoch: 0.0 });
     }
     let step = of_one(bench_of(&timing(BenchMode::Train), options)?.median_ms);
     let before = if options.warms_head() { train as f64 * look } else { 0.0 };

@@ -42,6 +42,7 @@ use crate::setup;
 use crate::task::{ClassificationScores, LOGITS, Objective, task_of, top};
 use crate::warm_head;
 use confide::Confided;
+use features::Seen;
 
 /// Steps between checkpoints, besides the one after each epoch: what a kill can cost.
 const SAVE_EVERY: u64 = 50;
@@ -95,6 +96,10 @@ impl<'a> Tune<'a> {
         };
         let masks = prepared.kept.masks.as_ref();
         let hooks = besides::hooks(&network, masks, options)?;
+        if options.feature_views > 0 && !hooks.is_empty() {
+            let expected = "0 for a network whose weights are masked: steps see all of it";
+            return Err(Error::option("feature_views", &options.feature_views, expected));
+        }
         Ok(Tune { prepared, options, parallel, network, objective, min_batch, teacher, hooks })
     }
 
@@ -194,7 +199,7 @@ impl<'a> Tune<'a> {
             return Ok(true);
         }
         let train = &self.prepared.dataset.train;
-        let Some(train) = self.features("training", train, stop, relay)? else {
+        let Some(train) = self.features(("training", Seen::Whole), train, stop, relay)? else {
             return Ok(false);
         };
         let (model, objective) = (&self.prepared.model, &self.objective);
@@ -209,10 +214,9 @@ impl<'a> Tune<'a> {
         (review, stop, relay, started): RunContext<'_, '_>,
     ) -> Result<Option<(Outcome, Confided)>> {
         let dataset = &self.prepared.dataset;
-        let Some(train) = self.features("training", &dataset.train, stop, relay)? else {
-            return Ok(None);
-        };
-        let Some(val) = self.features("validation", &dataset.val, stop, relay)? else {
+        let Some(train) = self.train_features(stop, relay)? else { return Ok(None) };
+        let held_out = ("validation", Seen::Whole);
+        let Some(val) = self.features(held_out, &dataset.val, stop, relay)? else {
             return Ok(None);
         };
         let train = train.shuffled(self.options.seed);
@@ -234,7 +238,15 @@ impl<'a> Tune<'a> {
         let job = Job { run, save: &save, config };
         let (head, watch) = (new_network(&head, self.options)?, (review, stop, relay, started));
         let outcome = self.fit(&head, [&train, &val], &job, Besides::default(), watch)?;
-        let confided = self.confide_features(run, &outcome, [&train, &val], stop)?;
+        let confided = match self.options.feature_views {
+            0 => self.confide_features(run, &outcome, [&train, &val], stop)?,
+            // What is familiar is told by whole pictures, which no step has seen.
+            _ => {
+                let transform = setup::eval_transform(model.preprocess())?;
+                let val = setup::loader(&dataset.val, transform, self.options)?;
+                self.confide_images(run, &outcome, &val, stop)?
+            }
+        };
         Ok(Some((outcome, confided)))
     }
 

@@ -44,6 +44,11 @@ impl Features {
     pub fn finish(self) -> Vec<f32> {
         self.values
     }
+
+    /// The same, to go on with none: what comes next is a set of its own.
+    pub fn take(&mut self) -> Vec<f32> {
+        std::mem::take(&mut self.values)
+    }
 }
 
 #[cfg(test)]
@@ -71,8 +76,10 @@ mod tests {
         let mut features = Features::new(&model, 0).unwrap();
         features.extend(first, [2, 32, 32]).unwrap();
         features.extend(rest, [3, 32, 32]).unwrap();
-        let vectors = features.finish();
+        let vectors = features.take();
         assert_eq!(vectors.len(), 5 * 12);
+        features.extend(first, [2, 32, 32]).unwrap();
+        assert_eq!(features.finish(), vectors[..2 * 12]);
         let whole = logits(&model, &xs, [5, 32, 32]);
         let parts = logits(&detach_head(&model).unwrap(), &vectors, [5, 1, 1]);
         for (whole, part) in whole.iter().zip(parts) {

@@ -1,14 +1,14 @@
 //! `bench cost`: what `taper cost` predicts against what sessions and training steps take, for networks that no calibration has seen.
 //!
 //! Above: `bench`. Below: `job`, the `taper` binary, `taper_cost`, the zoo. Not here: the model (`taper_cost`), its samples (`taper_engine`).
-//! Networks take turns; in a turn each runs until its caches are as in use, and the median over turns counts.
+//! Calibrations, networks and steps take turns; the medians over rounds count.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use taper_cost::{Calibration, LatencyModel};
+use taper_cost::{Calibration, LatencyModel, Prediction};
 use taper_engine::{Session, SessionOptions, Spread};
 use taper_model::Model;
 
@@ -26,8 +26,8 @@ const TRAINED: usize = 16;
 /// Numbers kept for each parameter by SGD with momentum, which `taper bench --mode train` runs.
 const SLOTS: usize = 1;
 
-/// Turns that every network has, and how long it runs in each.
-const TURNS: usize = 2;
+/// Rounds of a calibration, a run of every network and a step of those that are trained; how long a network runs in each.
+const ROUNDS: usize = 3;
 const TURN: Duration = Duration::from_millis(40);
 
 /// One network in so many is trained.
@@ -39,8 +39,10 @@ struct Case {
     size: [usize; 2],
     model: Model,
     session: Session,
-    /// By batch: milliseconds of every turn.
-    ms: Vec<Vec<f64>>,
+    /// Inference, by batch.
+    runs: Vec<Rounds>,
+    /// Training steps; of the networks that are trained.
+    steps: Rounds,
 }
 
 /// A prediction and what was measured, in milliseconds.
@@ -58,29 +60,84 @@ impl Pair {
     }
 }
 
-/// Calibrates, predicts and measures.
+/// What a network took and what was predicted of it, in milliseconds: one of each a round.
+#[derive(Default)]
+struct Rounds {
+    measured: Vec<f64>,
+    predicted: Vec<f64>,
+    bound: Vec<f64>,
+}
+
+impl Rounds {
+    fn add(&mut self, measured: f64, predicted: &Prediction) {
+        self.measured.push(measured);
+        self.predicted.push(predicted.total.ms());
+        self.bound.push(predicted.bound.ms());
+    }
+
+    fn pair(&self, name: &'static str, batch: usize) -> Pair {
+        let [measured, predicted, bound] =
+            [&self.measured, &self.predicted, &self.bound].map(|it| median(it));
+        Pair { name, batch, predicted, measured, bound }
+    }
+
+    /// What a user sees who calibrates once: the prediction of round `round` against all that was measured.
+    fn alone(&self, round: usize, name: &'static str, batch: usize) -> Pair {
+        Pair {
+            predicted: self.predicted[round],
+            bound: self.bound[round],
+            ..self.pair(name, batch)
+        }
+    }
+}
+
+/// Calibrates, predicts and measures, in turns: what else a machine does changes within minutes, for both alike.
 pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     shell::cargo(&["build", "--quiet", "--release", "--package", "taper-cli"], &[])?;
     let taper = std::env::current_exe()?.with_file_name("taper");
     let threads = bench.threads(&[bench.cores.count()]).last().copied().unwrap_or(1);
-    let file = bench.folder.join("calibration.json");
-    let mut command = bench.cores.pinned(threads, &taper);
-    command.args(["cost", "--calibrate", "--json", "--out"]).arg(&file);
-    command.arg(format!("--threads={threads}"));
-    let calibrated = job::run("calibration", command, &bench.folder)?;
-    let text = std::fs::read_to_string(&file).context("reading the calibration")?;
-    let calibration = Calibration::from_json(&text)?;
-    let latency = LatencyModel::new(&calibration, threads)?;
-    let mut cases = cases(bench, threads)?;
-    let inference = inference(&mut cases, bench.batches(&BATCHES), &latency, bench.rounds)?;
-    let training = training(bench, &cases, &latency, (&taper, threads))?;
-    let mut notes = vec![format!(
-        "Calibrated in {:.1} s: {} units.",
-        calibrated.seconds,
-        calibration.modes.iter().map(|mode| mode.units.len()).sum::<usize>()
-    )];
-    notes.push(summary("Inference", &inference, 10));
-    notes.push(summary("Training steps", &training, 15));
+    let program = (&*taper, threads);
+    let batches = bench.batches(&BATCHES);
+    let mut cases = cases(bench, threads, batches.len())?;
+    let (mut seconds, mut units) = (Vec::new(), 0);
+    let rounds = bench.rounds.unwrap_or(ROUNDS);
+    for _round in 0..rounds {
+        let (calibration, took) = calibrate(bench, program)?;
+        seconds.push(took);
+        units = calibration.modes.iter().map(|mode| mode.units.len()).sum();
+        let latency = LatencyModel::new(&calibration, threads)?;
+        inference(&mut cases, batches, &latency)?;
+        training(bench, &mut cases, &latency, program)?;
+    }
+    let trained = || cases.iter().filter(|case| !case.steps.measured.is_empty());
+    let each = |case: &Case, of: &dyn Fn(&Rounds, usize) -> Pair| {
+        case.runs.iter().zip(batches).map(|(runs, &batch)| of(runs, batch)).collect::<Vec<_>>()
+    };
+    let inference: Vec<Pair> = cases
+        .iter()
+        .flat_map(|case| each(case, &|runs, batch| runs.pair(case.name, batch)))
+        .collect();
+    let training: Vec<Pair> = trained().map(|case| case.steps.pair(case.name, TRAINED)).collect();
+    let alone = |round: usize| {
+        let runs: Vec<Pair> = cases
+            .iter()
+            .flat_map(|case| each(case, &|runs, batch| runs.alone(round, case.name, batch)))
+            .collect();
+        let steps: Vec<Pair> =
+            trained().map(|case| case.steps.alone(round, case.name, TRAINED)).collect();
+        format!("{:.0} and {:.0} %", share_within(&runs, 10.0), share_within(&steps, 15.0))
+    };
+    let alone: Vec<String> = (0..rounds).map(alone).collect();
+    let notes = vec![
+        format!(
+            "Calibrated {rounds} times, in {:.1} s each (median): {units} units. One calibration alone is within 10 % of inference and \
+             within 15 % of training steps for: {}.",
+            median(&seconds),
+            alone.join("; ")
+        ),
+        summary("Inference", &inference, 10),
+        summary("Training steps", &training, 15),
+    ];
     let rows = |pairs: &[Pair]| {
         let row =
             |pair: &Pair| json!([pair.name, pair.batch, pair.predicted, pair.measured, pair.bound]);
@@ -98,7 +155,18 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     })
 }
 
-fn cases(bench: &Bench, threads: usize) -> Result<Vec<Case>> {
+/// A new calibration of this machine, as a user's would be, and the seconds it took.
+fn calibrate(bench: &Bench, (taper, threads): (&Path, usize)) -> Result<(Calibration, f64)> {
+    let file = bench.folder.join("calibration.json");
+    let mut command = bench.cores.pinned(threads, taper);
+    command.args(["cost", "--calibrate", "--json", "--out"]).arg(&file);
+    command.arg(format!("--threads={threads}"));
+    let done = job::run("calibration", command, &bench.folder)?;
+    let text = std::fs::read_to_string(&file).context("reading the calibration")?;
+    Ok((Calibration::from_json(&text)?, done.seconds))
+}
+
+fn cases(bench: &Bench, threads: usize, batches: usize) -> Result<Vec<Case>> {
     let all = taper_zoo::architectures().filter(|it| it.macs <= MOST_MACS);
     let is_asked = |name: &str| bench.models.is_empty() || bench.models.iter().any(|it| it == name);
     let mut cases = Vec::new();
@@ -106,60 +174,48 @@ fn cases(bench: &Bench, threads: usize) -> Result<Vec<Case>> {
         let model = networks::normalized(architecture.name, threads)?;
         let options = SessionOptions { threads, ..SessionOptions::default() };
         let session = Session::new(&model, &options)?;
-        let size = [architecture.input_size; 2];
-        cases.push(Case { name: architecture.name, size, model, session, ms: Vec::new() });
+        let mut runs = Vec::new();
+        runs.resize_with(batches, Rounds::default);
+        cases.push(Case {
+            name: architecture.name,
+            size: [architecture.input_size; 2],
+            model,
+            session,
+            runs,
+            steps: Rounds::default(),
+        });
     }
     Ok(cases)
 }
 
-fn inference(
-    cases: &mut [Case],
-    batches: &[usize],
-    latency: &LatencyModel<'_>,
-    rounds: Option<usize>,
-) -> Result<Vec<Pair>> {
-    for _turn in 0..rounds.unwrap_or(TURNS) {
-        for Case { model, session, ms, size: [h, w], .. } in &mut *cases {
-            let [h, w] = [*h, *w];
-            ms.resize(batches.len(), Vec::new());
-            for (ms, &batch) in ms.iter_mut().zip(batches) {
-                let xs = networks::images(batch * h * w * model.graph().input_channels());
+/// One round: each network runs until its caches are as in use.
+fn inference(cases: &mut [Case], batches: &[usize], latency: &LatencyModel<'_>) -> Result<()> {
+    for Case { model, session, runs, size: [h, w], .. } in cases {
+        let [h, w] = [*h, *w];
+        for (runs, &batch) in runs.iter_mut().zip(batches) {
+            let xs = networks::images(batch * h * w * model.graph().input_channels());
+            session.run(&xs, [batch, h, w])?;
+            let (began, mut ms) = (Instant::now(), Vec::new());
+            while ms.len() < 2 || began.elapsed() < TURN {
+                let start = Instant::now();
                 session.run(&xs, [batch, h, w])?;
-                let (began, mut runs) = (Instant::now(), Vec::new());
-                while runs.len() < 2 || began.elapsed() < TURN {
-                    let start = Instant::now();
-                    session.run(&xs, [batch, h, w])?;
-                    runs.push(start.elapsed().as_secs_f64() * 1e3);
-                }
-                ms.extend(Spread::of(&runs).map(|spread| spread.median));
+                ms.push(start.elapsed().as_secs_f64() * 1e3);
             }
+            let prediction = latency.inference(model.graph(), &["logits"], [batch, h, w])?;
+            runs.add(median(&ms), &prediction);
         }
     }
-    let mut pairs = Vec::new();
-    for case in cases.iter() {
-        let [h, w] = case.size;
-        for (ms, &batch) in case.ms.iter().zip(batches) {
-            let prediction = latency.inference(case.model.graph(), &["logits"], [batch, h, w])?;
-            pairs.push(Pair {
-                name: case.name,
-                batch,
-                predicted: prediction.total.ms(),
-                measured: Spread::of(ms).context("a turn at least")?.median,
-                bound: prediction.bound.ms(),
-            });
-        }
-    }
-    Ok(pairs)
+    Ok(())
 }
 
+/// One round of training steps, of one network in [`OF_TRAINED`].
 fn training(
     bench: &Bench,
-    cases: &[Case],
+    cases: &mut [Case],
     latency: &LatencyModel<'_>,
     (taper, threads): (&Path, usize),
-) -> Result<Vec<Pair>> {
-    let mut pairs = Vec::new();
-    for Case { name, model, size: [h, w], .. } in cases.iter().step_by(OF_TRAINED) {
+) -> Result<()> {
+    for Case { name, model, steps, size: [h, w], .. } in cases.iter_mut().step_by(OF_TRAINED) {
         let mut command = bench.cores.pinned(threads, taper);
         command.args(["bench", "--mode", "train", "--json", "--seconds", "0.5", "--model", name]);
         command.arg(format!("--batch={TRAINED}")).arg(format!("--threads={threads}"));
@@ -169,15 +225,9 @@ fn training(
         let trained = vec![true; graph.params().len()];
         let shape = [TRAINED, *h, *w];
         let prediction = latency.training_step(graph, &["logits"], &trained, shape, SLOTS)?;
-        pairs.push(Pair {
-            name,
-            batch: TRAINED,
-            predicted: prediction.total.ms(),
-            measured: done.output["median_ms"].as_f64().context("a median")?,
-            bound: prediction.bound.ms(),
-        });
+        steps.add(done.output["median_ms"].as_f64().context("a median")?, &prediction);
     }
-    Ok(pairs)
+    Ok(())
 }
 
 fn table(pairs: &[Pair]) -> Table {
@@ -196,22 +246,27 @@ fn table(pairs: &[Pair]) -> Table {
     Table { head: head.map(str::to_owned).to_vec(), rows: pairs.iter().map(row).collect() }
 }
 
+/// The percentage of predictions that are within `percent` of what was measured.
+fn share_within(pairs: &[Pair], percent: f64) -> f64 {
+    let near = pairs.iter().filter(|pair| (pair.ratio() - 1.0).abs() <= percent / 100.0);
+    100.0 * near.count() as f64 / pairs.len().max(1) as f64
+}
+
+fn median(values: &[f64]) -> f64 {
+    Spread::of(values).map_or(0.0, |spread| spread.median)
+}
+
 /// How many predictions are how near.
 fn summary(what: &str, pairs: &[Pair], percent: usize) -> String {
-    let within = |percent: f64| {
-        let near = pairs.iter().filter(|pair| (pair.ratio() - 1.0).abs() <= percent / 100.0);
-        100.0 * near.count() as f64 / pairs.len().max(1) as f64
-    };
     let errors: Vec<f64> = pairs.iter().map(|pair| (pair.ratio() - 1.0).abs() * 100.0).collect();
     let bounds: Vec<f64> =
         pairs.iter().map(|pair| (pair.bound / pair.measured - 1.0).abs() * 100.0).collect();
-    let median = |values: &[f64]| Spread::of(values).map_or(0.0, |spread| spread.median);
     format!(
         "{what}: {} predictions, {:.0} % within {percent} % and {:.0} % within {} %; the median is off by {:.1} %, \
          the largest by {:.1} %. The roofline alone is off by {:.0} % (median).",
         pairs.len(),
-        within(percent as f64),
-        within(2.0 * percent as f64),
+        share_within(pairs, percent as f64),
+        share_within(pairs, 2.0 * percent as f64),
         2 * percent,
         median(&errors),
         errors.iter().copied().fold(0.0, f64::max),

@@ -18,6 +18,9 @@ pub(super) struct FreezingFlags {
     /// Train these stages alone, such as blocks.3,head, and the new classifier
     #[arg(long, value_name = "STAGE,…", conflicts_with = "freeze")]
     train: Option<String>,
+    /// Augmented views of each picture of which a frozen backbone computes features once, for epochs to take by turns; 0 for new ones each
+    #[arg(long, value_name = "N", default_value_t = defaults().feature_views)]
+    feature_views: usize,
     /// Epochs after which one more part of the network is trained, from the classifier to the stem [default: all from the first epoch on]
     #[arg(long, value_name = "EPOCHS")]
     unfreeze_every: Option<usize>,
@@ -31,6 +34,7 @@ impl FreezingFlags {
     pub(super) fn into_options(self, options: FineTuneOptions) -> FineTuneOptions {
         FineTuneOptions {
             freeze: self.train.map_or(self.freeze, |names| Freeze::all_but(&names)),
+            feature_views: self.feature_views,
             unfreeze_every: self.unfreeze_every,
             norms: self.norms,
             ..options

@@ -65,6 +65,29 @@ pub(super) struct Row {
 impl Columns {
     pub(super) fn of(table: &Records, options: &TableOptions) -> Result<Self> {
         let columns = &table.columns;
+        let Self { image, targets, split } = Self::of_pictures(table, options)?;
+        let targets = match targets.as_slice() {
+            [] => {
+                let left = |name: &&String| **name != image && Some(*name) != split.as_ref();
+                let left: Vec<String> = columns.iter().filter(left).cloned().collect();
+                match (known(&left, &TARGET), left.as_slice()) {
+                    (Some(name), _) => vec![name],
+                    (None, [only]) => vec![only.clone()],
+                    (None, []) => {
+                        let wanted = "of targets beside its pictures".to_owned();
+                        return Err(TableError::Column { wanted, known: listed(columns) });
+                    }
+                    (None, several) => return Err(TableError::Targets { known: listed(several) }),
+                }
+            }
+            _ => targets,
+        };
+        Ok(Self { image, targets, split })
+    }
+
+    /// What is to be known of pictures: their paths and parts. Of targets, the columns that are named or likely, none otherwise.
+    pub(super) fn of_pictures(table: &Records, options: &TableOptions) -> Result<Self> {
+        let columns = &table.columns;
         let image = match &options.image {
             Some(name) => found(columns, name)?,
             None => known(columns, &IMAGE).ok_or_else(|| TableError::Column {
@@ -82,23 +105,7 @@ impl Columns {
             named => named,
         };
         let split = split(table, &[taken, std::slice::from_ref(&image)].concat());
-        let targets = match options.targets.as_slice() {
-            [] if is_likely => options.likely.clone(),
-            [] => {
-                let left = |name: &&String| **name != image && Some(*name) != split.as_ref();
-                let left: Vec<String> = columns.iter().filter(left).cloned().collect();
-                match (known(&left, &TARGET), left.as_slice()) {
-                    (Some(name), _) => vec![name],
-                    (None, [only]) => vec![only.clone()],
-                    (None, []) => {
-                        let wanted = "of targets beside its pictures".to_owned();
-                        return Err(TableError::Column { wanted, known: listed(columns) });
-                    }
-                    (None, several) => return Err(TableError::Targets { known: listed(several) }),
-                }
-            }
-            names => names.iter().map(|name| found(columns, name)).collect::<Result<_>>()?,
-        };
+        let targets = taken.iter().map(|name| found(columns, name)).collect::<Result<_>>()?;
         Ok(Self { image, targets, split })
     }
 
@@ -157,6 +164,11 @@ impl Columns {
             None => Err(wrong(record, split, value, "`train`, `val` or `test`")),
         }
     }
+}
+
+/// Whether a column of that name is one of paths, where nobody says which is.
+pub(super) fn is_of_pictures(name: &str) -> bool {
+    IMAGE.contains(&name.to_lowercase().as_str())
 }
 
 /// What a path is known by: `./a.png` is `a.png`.

@@ -1,6 +1,6 @@
 //! A table without some of its rows and with other classes in others, every other byte as it is.
 //!
-//! Above: `table`. Below: `table::{records, columns}`, the `csv-core` crate. Not here: what is to be changed (`recipes::doctor`), files.
+//! Above: `table`. Below: `table::{records, columns}`, the `csv-core` and `serde_json` crates. Not here: what is to be changed (`recipes::doctor`), files.
 //! Rows are changed by where their bytes are, and not written again: quotes, ends of lines, blanks and other columns stay.
 
 use std::collections::HashMap;
@@ -8,6 +8,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use csv_core::ReadFieldResult;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::columns::{self, listed};
 use super::error::TableError;
@@ -37,14 +39,14 @@ pub struct EditedTable {
 }
 
 impl Table {
-    /// The CSV table `bytes`, which are those of the file at `path`, with changes of the rows of these pictures. No file is read or written.
+    /// The table `bytes`, which are those of the file at `path`, with changes of the rows of these pictures. No file is read or written.
     ///
-    /// Whole lines are left out, and a class is exchanged within its field, in quotes where it has been or must be; every other byte is as it
-    /// was. A picture is named as in the table; `./a.png` is `a.png`.
+    /// Whole lines are left out, and a class is exchanged within its field, in quotes where it has been or must be (in JSON Lines, where it is
+    /// no number in the place of one); every other byte is as it was. A picture is named as in the table; `./a.png` is `a.png`.
     ///
     /// # Errors
     /// [`Error::Table`], whose source says what is wrong: as [`Table::open`] for a table that is none; a picture that is in no row or changed
-    /// twice, a class that no row has, JSON Lines, and nothing that stays.
+    /// twice, a class that no row has, and nothing that stays.
     ///
     /// # Examples
     /// ```
@@ -75,21 +77,24 @@ fn edited(
     changes: &[(&str, RowChange)],
 ) -> std::result::Result<EditedTable, TableError> {
     let format = Format::of(path).ok_or(TableError::Format)?;
-    if format != Format::Csv {
-        return Err(TableError::NotEdited);
-    }
     let text = text(bytes)?;
     let records = Records::of(format, text)?;
     let rows = Rows::of(&records, options)?;
-    let delimiter = delimiter(text);
-    let target = rows.columns.targets.first();
-    let target = target.and_then(|name| records.columns.iter().position(|column| column == name));
+    let target = rows.columns.targets.first().map_or("", String::as_str);
     let mut wanted = wanted(&rows, changes)?;
 
     let mut after = bytes[..bytes.len() - text.len()].to_vec();
     let (mut left_out, mut relabelled, mut copied) = (0, 0, 0);
-    let places = places(text.as_bytes(), delimiter, target.unwrap_or_default());
-    for (place, record) in places.into_iter().skip(1).zip(&records.records) {
+    let number = records.columns.iter().position(|column| column == target);
+    let places = match format {
+        Format::Csv => {
+            let mut places = csv(text.as_bytes(), delimiter(text), number.unwrap_or_default());
+            places.drain(..places.len().min(1)); // the header
+            places
+        }
+        Format::JsonLines => json_lines(text, target),
+    };
+    for (place, record) in places.into_iter().zip(&records.records) {
         let key = columns::key(&rows.columns.path(record)?);
         let Some((change, is_met)) = wanted.get_mut(&key) else { continue };
         *is_met = true;
@@ -106,7 +111,12 @@ fn edited(
         let part = |range: Range<usize>| text.get(range).unwrap_or_default();
         after.extend_from_slice(part(copied..replaced.start).as_bytes());
         if let RowChange::Class(class) = change {
-            after.extend_from_slice(field(part(replaced.clone()), class, delimiter).as_bytes());
+            let old = part(replaced.clone());
+            let new = match format {
+                Format::Csv => field(old, class, delimiter(text)),
+                Format::JsonLines => json_field(old, class),
+            };
+            after.extend_from_slice(new.as_bytes());
         }
         copied = replaced.end;
     }
@@ -157,6 +167,18 @@ fn field(old: &str, class: &str, delimiter: u8) -> String {
     format!("{}{class}{}", &old[..before], &old[after..])
 }
 
+/// A value of JSON with this class in it: a number, true or false if it was such and can be.
+fn json_field(old: &str, class: &str) -> String {
+    let is_bare = |text: &str| {
+        let value = serde_json::from_str(text);
+        matches!(value, Ok(Value::Number(_) | Value::Bool(_)))
+    };
+    match is_bare(old) && is_bare(class) {
+        true => class.to_owned(),
+        false => Value::from(class).to_string(),
+    }
+}
+
 /// Where a row is.
 #[derive(Debug, PartialEq, Eq)]
 struct Place {
@@ -166,8 +188,28 @@ struct Place {
     field: Range<usize>,
 }
 
+/// Where each object of JSON Lines is, and its value of that name.
+fn json_lines(text: &str, name: &str) -> Vec<Place> {
+    let (mut places, mut start) = (Vec::new(), 0);
+    for line in text.split_inclusive('\n') {
+        let row = start..start + line.len();
+        start = row.end;
+        if line.trim().is_empty() {
+            continue;
+        }
+        // As in `records`, of a name that is there twice the last value counts.
+        let values: HashMap<String, &RawValue> = serde_json::from_str(line).unwrap_or_default();
+        let field = values.get(name).map_or(row.start..row.start, |value| {
+            let at = row.start + (value.get().as_ptr() as usize - line.as_ptr() as usize);
+            at..at + value.get().len()
+        });
+        places.push(Place { row, field });
+    }
+    places
+}
+
 /// Where each row of a CSV text is, and its field of that number; the header is the first.
-fn places(text: &[u8], delimiter: u8, number: usize) -> Vec<Place> {
+fn csv(text: &[u8], delimiter: u8, number: usize) -> Vec<Place> {
     let mut reader = csv_core::ReaderBuilder::new().delimiter(delimiter).build();
     let mut unquoted = [0; 1024]; // nobody looks at it
     let mut places = Vec::new();

@@ -126,11 +126,6 @@ pub enum TableError {
         /// The class or label.
         name: String,
     },
-    /// A table of JSON Lines, whose rows are not changed.
-    #[error(
-        "rows of JSON Lines are not changed by where their bytes are, those of .csv and .tsv are; change them by hand"
-    )]
-    NotEdited,
     /// A change of a picture that the table does not have.
     #[error("it has no row of the picture `{path}`, which is to be changed")]
     NoRow {

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::columns;
 use super::error::TableError;
 
 type Result<T> = std::result::Result<T, TableError>;
@@ -105,14 +106,17 @@ fn csv(text: &str) -> Result<Records> {
         .trim(csv::Trim::All)
         .from_reader(text.as_bytes());
     let header = reader.headers().map_err(|error| broken(&error))?;
-    let columns: Vec<String> = header.iter().map(str::to_owned).collect();
-    match columns.as_slice() {
+    let names: Vec<String> = header.iter().map(str::to_owned).collect();
+    match names.as_slice() {
         [] => return Err(TableError::Empty { what: "header" }),
         [one] if one.is_empty() => return Err(TableError::Empty { what: "header" }),
-        [one] => return Err(TableError::OneColumn { column: one.clone() }),
+        // A list of pictures; of anything else, other separators are more likely.
+        [one] if !columns::is_of_pictures(one) => {
+            return Err(TableError::OneColumn { column: one.clone() });
+        }
         _ => {}
     }
-    if let Some(column) = repeated(&columns) {
+    if let Some(column) = repeated(&names) {
         return Err(TableError::TwoColumns { column });
     }
     let mut records = Vec::new();
@@ -120,10 +124,10 @@ fn csv(text: &str) -> Result<Records> {
         let record = record.map_err(|error| broken(&error))?;
         let line = record.position().map_or(0, csv::Position::line);
         let values = record.iter().map(|field| Value::String(field.to_owned()));
-        let fields = columns.iter().cloned().zip(values).collect();
+        let fields = names.iter().cloned().zip(values).collect();
         records.push(Record { line: usize::try_from(line).unwrap_or(usize::MAX), fields });
     }
-    Ok(Records { columns, records })
+    Ok(Records { columns: names, records })
 }
 
 /// The separator that the first line has most of, outside of quotes.

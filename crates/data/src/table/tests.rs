@@ -147,6 +147,43 @@ fn labels_are_columns_of_zero_and_one_names_between_separators_or_lists() {
 }
 
 #[test]
+fn an_empty_field_among_zeros_and_ones_is_a_label_that_nobody_knows() {
+    let nan = f32::NAN;
+    let expected = [[1.0, nan], [nan, 1.0], [0.0, 1.0], [0.0, 0.0], [1.0, nan], [nan, nan]];
+    let csv = rows("path,old,red", ["1,", ",1", "0,1", "0,0", "1,", ","]);
+    let options = TableOptions { targets: vec!["old".into(), "red".into()], ..Default::default() };
+    let json: String = PICTURES
+        .iter()
+        .zip([
+            r#","old":1"#,
+            r#","old":null,"red":true"#,
+            r#","old":0,"red":1"#,
+            r#","old":0,"red":0"#,
+        ])
+        .map(|(path, tags)| format!("{{\"image\": \"{path}\"{tags}}}\n"))
+        .collect();
+    for (name, text, count) in [("t.csv", &csv, 6), ("t.jsonl", &json, 4)] {
+        let dataset = opened(name, text, &options).unwrap();
+        assert_eq!(dataset.kind(), TargetKind::Labels);
+        let all: Vec<&Sample> = dataset.train.iter().chain(&dataset.val).collect();
+        assert_eq!(all.len(), count);
+        for sample in all {
+            let at = PICTURES.iter().position(|name| *name == sample.name()).unwrap();
+            let same = values(sample).into_iter().zip(expected[at]);
+            assert!(same.clone().all(|(a, b)| a.to_bits() == b.to_bits()), "{same:?}");
+        }
+    }
+    // One column of names: an empty field has none. And what is neither is refused with all three choices.
+    let tags = rows("path,tags", ["1", "", "1", "", "1", "x"]);
+    let tags = opened("t.csv", tags, &TableOptions::default()).unwrap();
+    assert_eq!(tags.classes, ["1", "x"]);
+    let kind = Some(TargetKind::Labels);
+    let odd = opened("t.csv", csv.replace("1,", "-1,"), &TableOptions { kind, ..options });
+    let odd = refused(odd);
+    assert!(odd.contains("0 or 1, or nothing where that is not known"), "{odd}");
+}
+
+#[test]
 fn numbers_have_fractions_or_are_asked_for() {
     let dataset = open("t.csv", rows("path,age", ["1", "2.5", "3", "4", "5", "6"])).unwrap();
     assert_eq!((dataset.kind(), dataset.classes.len()), (TargetKind::Numbers, 1));

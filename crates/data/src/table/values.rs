@@ -31,7 +31,7 @@ pub(super) fn targets(
             let known = format!("a class stands in one column; {}", listed(several));
             return Err(TableError::Targets { known });
         }
-        (TargetKind::Labels, [column]) if !is_binary(table, column) => {
+        (TargetKind::Labels, [column]) if !is_binary(table, column, Blank::IsNone) => {
             names_in(table, column, options)?
         }
         (TargetKind::Labels, several) => each(several, table, binary, Target::Labels)?,
@@ -71,7 +71,9 @@ fn told(table: &Records, columns: &Columns) -> TargetKind {
                 TargetKind::Class
             }
         }
-        _ if columns.targets.iter().all(|column| is_binary(table, column)) => TargetKind::Labels,
+        several if several.iter().all(|column| is_binary(table, column, Blank::IsUnknown)) => {
+            TargetKind::Labels
+        }
         several
             if each(several, table, probability, Target::Probabilities)
                 .and_then(|all| sums_to_one(table, &several[0], all))
@@ -89,9 +91,27 @@ fn mostly_numbers(table: &Records, column: &str) -> bool {
     2 * table.records.iter().filter(is_number).count() > table.records.len()
 }
 
-fn is_binary(table: &Records, column: &str) -> bool {
-    let is = |value: &Value| as_binary(value).is_some();
-    table.records.iter().all(|record| record.fields.get(column).is_some_and(is))
+/// What an empty field says: of names that hold, that there are none; of 0 and 1, that nobody knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blank {
+    IsNone,
+    IsUnknown,
+}
+
+/// Whether a column says 0 or 1 wherever it says something, which it does somewhere.
+fn is_binary(table: &Records, column: &str, blank: Blank) -> bool {
+    let field = |record: &'_ Record| record.fields.get(column).cloned().unwrap_or(Value::Null);
+    let is_left_out = |value: &Value| blank == Blank::IsUnknown && is_blank(value);
+    let mut said = table.records.iter().map(field).filter(|value| !is_left_out(value)).peekable();
+    said.peek().is_some() && said.all(|value| as_binary(&value).is_some())
+}
+
+fn is_blank(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.trim().is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => false,
+    }
 }
 
 /// One name a row.
@@ -238,7 +258,11 @@ fn probability(record: &Record, column: &str, value: &Value) -> Result<f32> {
 }
 
 fn binary(record: &Record, column: &str, value: &Value) -> Result<f32> {
-    as_binary(value).ok_or_else(|| wrong(record, column, Some(value), "0 or 1"))
+    if is_blank(value) {
+        return Ok(f32::NAN);
+    }
+    let expected = "0 or 1, or nothing where that is not known";
+    as_binary(value).ok_or_else(|| wrong(record, column, Some(value), expected))
 }
 
 fn as_binary(value: &Value) -> Option<f32> {

@@ -131,6 +131,22 @@ pub(super) fn same(loss: &str, xs: &Tensor, targets: &Tensor) -> Result<Tensor> 
     targets.to_dtype(xs.dtype())
 }
 
+/// [`same`], and if a NaN is to be ignored, 0 in its place with what is known: 1 where a target is, 0 where it is not.
+pub(super) fn targets(
+    loss: &str,
+    (xs, targets): (&Tensor, &Tensor),
+    ignore_nan: bool,
+) -> Result<(Tensor, Option<Tensor>)> {
+    let targets = same(loss, xs, targets)?;
+    if !ignore_nan {
+        return Ok((targets, None));
+    }
+    // A NaN alone is not equal to itself.
+    let is_known = targets.eq(&targets)?;
+    let known = is_known.to_dtype(targets.dtype())?;
+    Ok((is_known.where_cond(&targets, &targets.zeros_like()?)?, Some(known)))
+}
+
 /// Factors stretched to the shape of `xs`, in its type and where it is.
 pub(super) fn factors_like(setting: &str, factors: &Tensor, xs: &Tensor) -> Result<Tensor> {
     let (got, wanted) = (factors.dims(), xs.dims());

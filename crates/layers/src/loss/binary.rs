@@ -36,6 +36,7 @@ const NAME: &str = "binary cross-entropy";
 pub struct BceWithLogits {
     weight: Option<Tensor>,
     pos_weight: Option<Tensor>,
+    ignore_nan: bool,
     reduction: Reduction,
 }
 
@@ -65,6 +66,13 @@ impl BceWithLogits {
         Ok(self)
     }
 
+    /// Targets that are NaN are not known and count nowhere: the mean is that of the others, and 0 where there are none.
+    #[must_use]
+    pub fn with_ignore_nan(mut self) -> Self {
+        self.ignore_nan = true;
+        self
+    }
+
     /// Mean, sum, or a loss for each element.
     #[must_use]
     pub fn with_reduction(mut self, reduction: Reduction) -> Self {
@@ -81,7 +89,7 @@ impl BceWithLogits {
     /// # Errors
     /// candle's error if the shapes differ, a weight does not broadcast to them, or there are no elements.
     pub fn forward(&self, logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        let targets = arguments::same(NAME, logits, targets)?;
+        let (targets, known) = arguments::targets(NAME, (logits, targets), self.ignore_nan)?;
         let pos_weight = self.pos_weight.as_ref();
         let pos_weight =
             pos_weight.map(|it| arguments::factors_like("the positive weight", it, logits));
@@ -89,7 +97,7 @@ impl BceWithLogits {
         if let Some(weight) = &self.weight {
             losses = (losses * arguments::factors_like("the weight", weight, logits)?)?;
         }
-        self.reduction.of(&losses)
+        self.reduction.of_known(&losses, known.as_ref())
     }
 }
 

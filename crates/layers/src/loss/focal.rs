@@ -34,12 +34,14 @@ use super::{Reduction, arguments, binary};
 pub struct SigmoidFocal {
     alpha: Option<f64>,
     gamma: f64,
+    ignore_nan: bool,
     reduction: Reduction,
 }
 
 impl Default for SigmoidFocal {
     fn default() -> Self {
-        Self { alpha: Some(0.25), gamma: 2.0, reduction: Reduction::Mean }
+        let (gamma, ignore_nan, reduction) = (2.0, false, Reduction::Mean);
+        Self { alpha: Some(0.25), gamma, ignore_nan, reduction }
     }
 }
 
@@ -69,6 +71,13 @@ impl SigmoidFocal {
         Ok(self)
     }
 
+    /// Targets that are NaN are not known and count nowhere: the mean is that of the others, and 0 where there are none.
+    #[must_use]
+    pub fn with_ignore_nan(mut self) -> Self {
+        self.ignore_nan = true;
+        self
+    }
+
     /// Mean, sum, or a loss for each element.
     #[must_use]
     pub fn with_reduction(mut self, reduction: Reduction) -> Self {
@@ -85,7 +94,8 @@ impl SigmoidFocal {
     /// # Errors
     /// candle's error if the shapes differ or there are no elements.
     pub fn forward(&self, logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        let targets = arguments::same("focal loss", logits, targets)?;
+        let (targets, known) =
+            arguments::targets("focal loss", (logits, targets), self.ignore_nan)?;
         let mut losses = binary::elements(logits, &targets, None)?;
         if self.gamma != 0.0 {
             let negatives = targets.affine(-1.0, 1.0)?;
@@ -96,7 +106,7 @@ impl SigmoidFocal {
         if let Some(alpha) = self.alpha {
             losses = (losses * targets.affine(2.0 * alpha - 1.0, 1.0 - alpha)?)?;
         }
-        self.reduction.of(&losses)
+        self.reduction.of_known(&losses, known.as_ref())
     }
 }
 

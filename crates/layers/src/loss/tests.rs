@@ -391,6 +391,50 @@ fn an_ignored_row_counts_nowhere() {
 }
 
 #[test]
+fn a_target_that_is_not_known_counts_nowhere_and_moves_nothing() {
+    let logits = [0.3, -1.2, 2.0, 0.7, -0.4, 1.1];
+    let targets = [1.0, f64::NAN, 0.0, f64::NAN, 1.0, 0.0];
+    let known = |values: &[f64]| -> Vec<f64> {
+        values.iter().zip(targets).filter(|(_, it)| !it.is_nan()).map(|(value, _)| *value).collect()
+    };
+    let tensor = |values: &[f64], shape: &[usize]| {
+        Tensor::from_vec(values.to_vec(), shape, &Device::Cpu).unwrap()
+    };
+    type Forward<'a> = &'a dyn Fn(&Tensor, &Tensor, Reduction) -> Tensor;
+    let bce: Forward<'_> = &|xs, ys, reduction| {
+        let loss = BceWithLogits::new().with_ignore_nan().with_reduction(reduction);
+        loss.forward(xs, ys).unwrap()
+    };
+    let focal: Forward<'_> = &|xs, ys, reduction| {
+        let loss = SigmoidFocal::new().with_ignore_nan().with_reduction(reduction);
+        loss.forward(xs, ys).unwrap()
+    };
+    for forward in [bce, focal] {
+        let shape = [2, 3];
+        let xs = Var::from_tensor(&tensor(&logits, &shape)).unwrap();
+        let some = tensor(&known(&logits), &[4]);
+        for reduction in [Reduction::Mean, Reduction::Sum] {
+            let all = forward(&xs, &tensor(&targets, &shape), reduction);
+            let of_known = forward(&some, &tensor(&known(&targets), &[4]), reduction);
+            assert!((scalar(&all) - scalar(&of_known)).abs() < 1e-12);
+            let grads = all.backward().unwrap();
+            let grads = flat(grads.get(&xs).unwrap());
+            for (gradient, target) in grads.iter().zip(targets) {
+                assert_eq!(gradient.abs() < 1e-300, target.is_nan(), "{grads:?}");
+            }
+        }
+        let each = forward(&xs, &tensor(&targets, &shape), Reduction::None);
+        assert_eq!(each.dims(), shape);
+        let none = forward(&xs, &tensor(&[f64::NAN; 6], &shape), Reduction::Mean);
+        assert_eq!(flat(&none), [0.0]);
+        let grads = none.backward().unwrap();
+        assert_eq!(flat(grads.get(&xs).unwrap()), [0.0; 6]);
+    }
+    let strict = BceWithLogits::new().forward(&tensor(&logits, &[6]), &tensor(&targets, &[6]));
+    assert!(scalar(&strict.unwrap()).is_nan(), "as PyTorch's, unless it is asked for");
+}
+
+#[test]
 fn targets_of_a_map_have_its_size() {
     let logits = Tensor::zeros((2, 3, 4, 5), DType::F32, &Device::Cpu).unwrap();
     let targets = Tensor::zeros((2, 5, 4), DType::U32, &Device::Cpu).unwrap();

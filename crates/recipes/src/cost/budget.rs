@@ -55,7 +55,7 @@ pub(crate) struct Footprint<'a> {
     pub(crate) ranks: usize,
     /// Bytes of the largest file of a picture, and those of the most pixels.
     pub(crate) largest: [u64; 2],
-    /// Pictures whose features are computed once.
+    /// Pictures whose features are computed once, each view of each.
     pub(crate) pictures: usize,
     /// Bytes that are held besides, such as a teacher's.
     pub(crate) besides: u64,

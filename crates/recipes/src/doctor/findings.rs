@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::options::TargetWord;
 use crate::report::Skipped;
 
 /// What looking for faults came to.
@@ -19,7 +20,10 @@ pub struct DoctorReport {
     pub table: Option<PathBuf>,
     /// Pictures that could be read.
     pub images: usize,
-    /// Pictures of each class.
+    /// What is said of them. Labels that are likely to be wrong, pictures unlike their class and classes that are confused are looked for
+    /// where it is a class.
+    pub targets: TargetWord,
+    /// Pictures of each class, or those for which each label holds; none of probabilities and numbers.
     pub classes: Vec<ClassCount>,
     /// The same picture more than once.
     pub copies: Vec<Copies>,
@@ -48,6 +52,32 @@ pub struct DoctorReport {
     pub list: PathBuf,
 }
 
+impl DoctorReport {
+    /// What was looked at: `398 pictures of 2 classes`.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        let (images, named) = (self.images, self.classes.len());
+        match self.targets {
+            TargetWord::Class => format!("{images} pictures of {named} classes"),
+            TargetWord::Labels => format!("{images} pictures of {named} labels"),
+            TargetWord::Probabilities | TargetWord::Numbers => {
+                format!("{images} pictures with {}", self.targets)
+            }
+        }
+    }
+
+    /// What copies with other targets than each other are said to have.
+    #[must_use]
+    pub fn several(&self) -> &'static str {
+        match self.targets {
+            TargetWord::Class => "several classes",
+            TargetWord::Labels => "several sets of labels",
+            TargetWord::Probabilities => "several probabilities",
+            TargetWord::Numbers => "several numbers",
+        }
+    }
+}
+
 /// Pictures of a class.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ClassCount {
@@ -74,7 +104,7 @@ pub struct Copies {
     pub mirrored: bool,
     /// Whether one is there to train on and one to validate on, so that the measure is too good.
     pub across_parts: bool,
-    /// Whether they are in several classes, of which at most one is right.
+    /// Whether they are in several classes, or have other targets than each other, of which at most one is right.
     pub across_classes: bool,
     /// The smallest correlation of two that are neighbors, up to 1.
     pub likeness: f64,

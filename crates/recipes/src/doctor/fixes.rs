@@ -119,7 +119,7 @@ pub enum ApplyReport {
 /// # Errors
 /// [`Error::FixList`] for a list that is none, has paths that lead out of the folder or through links, or whose files or table have
 /// changed, are gone, or are in the folder of what was set aside already, and where there is a `NAME.fixed.csv`; [`Error::Data`] if the
-/// table lacks a row or a label that the list names, or is one of JSON Lines; [`Error::File`] if a file cannot be moved or written.
+/// table lacks a row or a label that the list names; [`Error::File`] if a file cannot be moved or written.
 pub fn apply_fixes(list: &Path, data: Option<&Path>) -> Result<ApplyReport> {
     match FixList::read(list)? {
         FixList::Files(fixes) => files::set_aside(list, &fixes, data),

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use sha2::{Digest, Sha256};
 use taper_data::likeness::Print;
-use taper_data::{Dataset, Sample, image};
+use taper_data::{Dataset, Sample, TargetKind, image};
 use taper_model::Model;
 
 use crate::error::Result;
@@ -46,7 +46,9 @@ impl Subject {
 /// A folder's pictures with their features.
 #[derive(Debug)]
 pub(crate) struct Gathered {
+    /// None where pictures have other targets.
     pub(crate) classes: Vec<String>,
+    pub(crate) kind: TargetKind,
     pub(crate) subjects: Vec<Subject>,
     /// `(subjects, width)`, rows of length 1.
     pub(crate) features: Vec<f32>,
@@ -69,7 +71,9 @@ pub(crate) fn gather(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<Gathered> {
+    let kind = dataset.kind();
     let Dataset { classes, train, val, skipped: mut unreadable } = dataset;
+    let classes = if kind == TargetKind::Class { classes } else { Vec::new() };
     let parts = [(train, false), (val, true)];
     let samples: Vec<(Sample, bool)> = parts
         .into_iter()
@@ -96,7 +100,7 @@ pub(crate) fn gather(
     }
     unreadable.sort_by(|a, b| a.name.cmp(&b.name));
     unreadable.dedup_by(|a, b| a.name == b.name);
-    Ok(Gathered { classes, subjects, features, width: found.width, unreadable })
+    Ok(Gathered { classes, kind, subjects, features, width: found.width, unreadable })
 }
 
 /// Looks at all samples, in their order, on so many threads.

@@ -31,10 +31,13 @@ pub(super) struct Labels {
     pub(super) agreement: Option<f64>,
 }
 
-/// Asks a model of the other pictures about each; nothing where there are too few to learn from.
+/// Asks a model of the other pictures about each; nothing where there are too few to learn from, or no classes.
 pub(super) fn disputed(gathered: &Gathered, groups: &[Group]) -> Result<Labels> {
     let Gathered { classes, subjects, features, width, .. } = gathered;
     let (n, k) = (subjects.len(), classes.len());
+    if k == 0 {
+        return Ok(Labels::default());
+    }
     let labels: Vec<usize> = subjects.iter().map(|subject| subject.class).collect();
     let mut counts = vec![0; k];
     labels.iter().for_each(|&class| counts[class] += 1);

@@ -1,4 +1,4 @@
-//! What is looked at: a folder in classes, or a table of pictures with a class each.
+//! What is looked at: a folder in classes, or a table of pictures with targets of any kind.
 //!
 //! Above: `doctor`. Below: `data`, `taper_data`. Not here: looking at the pictures (`doctor::gather`).
 
@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use taper_data::folder::Options;
 use taper_data::table::Table;
-use taper_data::{Check, Dataset, ImageFolder, TargetKind};
+use taper_data::{Check, Dataset, ImageFolder};
 
 use super::gather::FilePrint;
 use crate::data;
 use crate::download::of_hub;
 use crate::error::{Error, Result};
-use crate::options::{DoctorOptions, TableColumns, TargetWord};
+use crate::options::{DoctorOptions, TableColumns};
 use crate::setup;
 
 /// Where pictures are from.
@@ -44,10 +44,6 @@ pub(super) fn opened(options: &DoctorOptions) -> Result<(Dataset, Origin)> {
             let file = printed(table);
             let dataset = Table::open_whole(table, &columns.of(of_pictures, reading));
             let dataset = dataset.map_err(setup::data)?;
-            if dataset.kind() != TargetKind::Class {
-                let (path, kind) = (table.to_path_buf(), TargetWord::from(dataset.kind()));
-                return Err(Error::TableOf { path, kind });
-            }
             let (path, columns) = (table.to_path_buf(), columns.clone());
             let table = TableOrigin { path, columns, file: file? };
             Ok((dataset, Origin { root, table: Some(table) }))

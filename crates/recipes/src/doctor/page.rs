@@ -8,6 +8,7 @@ use taper_report::{Block, Cell, Figure, Page, Picture, Section, Table, Unit};
 
 use super::findings::{DoctorReport, Shape};
 use super::gather::Gathered;
+use crate::options::TargetWord;
 
 /// The longer side of a small picture, pixels.
 const SIDE: usize = 116;
@@ -55,7 +56,7 @@ impl Thumbs<'_> {
 pub(super) fn page(report: &DoctorReport, gathered: &Gathered) -> Page {
     let mut thumbs = Thumbs { gathered, resampler: Resampler::default() };
     let sections = [
-        Some(classes(report)),
+        classes(report),
         copies(report, &mut thumbs),
         labels(report, &mut thumbs),
         unlike(report, &mut thumbs),
@@ -74,13 +75,7 @@ pub(super) fn page(report: &DoctorReport, gathered: &Gathered) -> Page {
              nothing is deleted",
         ),
     };
-    let note = format!(
-        "{} pictures of {} classes in {}. {} {fixes}.",
-        report.images,
-        report.classes.len(),
-        data.display(),
-        report.fixes
-    );
+    let note = format!("{} in {}. {} {fixes}.", report.subject(), data.display(), report.fixes);
     Page {
         title: "Data doctor".to_owned(),
         note,
@@ -96,8 +91,13 @@ fn count(number: usize) -> Cell {
     Cell::Number(number as f64, Unit::Count)
 }
 
-fn classes(report: &DoctorReport) -> Section {
-    let head = ["class", "to train on", "to validate on", ""].map(str::to_owned).to_vec();
+fn classes(report: &DoctorReport) -> Option<Section> {
+    let (title, one) = match report.targets {
+        TargetWord::Class => ("Classes", "class"),
+        TargetWord::Labels => ("Labels", "label"),
+        TargetWord::Probabilities | TargetWord::Numbers => return None,
+    };
+    let head = [one, "to train on", "to validate on", ""].map(str::to_owned).to_vec();
     let rows = report.classes.iter().map(|of| {
         let remark = if report.rare.contains(&of.class) { "few beside the others" } else { "" };
         vec![words(&*of.class), count(of.train), count(of.val), words(remark)]
@@ -120,7 +120,7 @@ fn classes(report: &DoctorReport) -> Section {
         let (title, note) = ("Classes that are confused".to_owned(), note.to_owned());
         blocks.push(Block::Table { title, note, table });
     }
-    Section { title: "Classes".to_owned(), note: String::new(), blocks }
+    Some(Section { title: title.to_owned(), note: String::new(), blocks })
 }
 
 fn section(title: &str, all: usize, note: &str, figures: Vec<Figure>) -> Option<Section> {
@@ -139,14 +139,14 @@ fn copies(report: &DoctorReport, thumbs: &mut Thumbs<'_>) -> Option<Section> {
         let mut kind = vec![if group.exact { "equal" } else { "alike" }];
         kind.extend(group.mirrored.then_some("mirrored"));
         kind.extend(group.across_parts.then_some("train and val"));
-        kind.extend(group.across_classes.then_some("several classes"));
+        kind.extend(group.across_classes.then_some(report.several()));
         let kind = kind.join(", ");
         let captioned =
             move |image: &String| (image.clone(), format!("{number}: {image} ({kind})"));
         group.images.iter().map(captioned).collect::<Vec<_>>()
     });
     let note = "The same picture more than once, also resized, compressed again or mirrored: those with the same number. Across \
-                train and val they make the measure too good; in several classes, at most one is right.";
+                train and val they make the measure too good; with several classes, labels or numbers, at most one is right.";
     let figures = thumbs.figures(SHOWN[0], named);
     section("Copies", all, note, figures)
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::observer::Silent;
+use crate::options::TargetWord;
 
 /// The built-in pictures of three kinds.
 fn emoji(dir: &Path) -> std::path::PathBuf {
@@ -211,15 +212,19 @@ fn the_table_of_a_folder_elsewhere_is_looked_at_by_its_columns() {
 }
 
 #[test]
-fn tables_of_other_targets_are_refused_with_what_to_do() {
+fn a_table_of_labels_is_looked_at_for_all_that_needs_no_class() {
     let dir = tempfile::tempdir().unwrap();
     let data = emoji(dir.path());
     let table = data.join("tags.csv");
     fs::write(&table, tabled(&data).replace("label\n", "tags\n")).unwrap();
-    let error = looked(&table).unwrap_err();
-    let words = error.to_string();
-    assert!(error.is_request() && words.contains("tags.csv"), "{words}");
-    assert!(words.contains("a table of labels") && words.contains("`targets` class"), "{words}");
+    let report = looked(&table).unwrap();
+    assert_eq!(report.targets, TargetWord::Labels);
+    assert_eq!(report.subject(), "254 pictures of 2 labels");
+    let counts = |of: &ClassCount| (of.class.clone(), of.train, of.val);
+    let expected = [("face".to_owned(), 104, 26), ("food".to_owned(), 99, 25)];
+    assert_eq!(report.classes.iter().map(counts).collect::<Vec<_>>(), expected);
+    assert!(report.copies.iter().any(|copies| copies.across_parts));
+    assert!(report.labels.is_empty() && report.unlike.is_empty() && report.agreement.is_none());
     let error = looked(&data.join("absent.csv")).unwrap_err();
     assert!(error.is_request() && error.to_string().contains("absent.csv"), "{error}");
 }

@@ -62,7 +62,7 @@ pub(crate) fn told(group: &Group, subjects: &[Subject]) -> Copies {
         exact: !varies(&|subject| subject.file.sha256.clone()),
         mirrored: group.mirrored,
         across_parts: varies(&|subject| subject.is_val.to_string()),
-        across_classes: varies(&|subject| subject.class.to_string()),
+        across_classes: varies(&|subject| format!("{:?}", subject.sample.target())),
         likeness: group.likeness,
         images: members.iter().map(|subject| subject.name().to_owned()).collect(),
     }

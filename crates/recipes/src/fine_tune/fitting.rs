@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use taper_data::{Cache, Sample};
+use taper_data::{Cache, Dataset, Sample};
 use taper_distributed::Group;
 use taper_engine::Recompute;
 use taper_graph::Graph;
@@ -118,9 +118,15 @@ fn footprint<'f>(
         options,
         ranks,
         largest: [largest(Sample::encoded_bytes), largest(Sample::decoded_bytes)],
-        pictures: samples().count(),
+        pictures: views(run, options),
         besides: besides(run, options),
     }
+}
+
+/// How many vectors are held where features are computed once.
+fn views(run: &PreparedRun<'_>, options: &FineTuneOptions) -> usize {
+    let Dataset { train, val, .. } = &run.dataset;
+    train.len().saturating_mul(options.feature_views.max(1)).saturating_add(val.len())
 }
 
 /// What is trained at the same time: of a network that is unfrozen part by part, each stage has a plan of its own.

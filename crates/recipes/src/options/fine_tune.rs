@@ -214,6 +214,11 @@ options! {
         /// What is not trained. A frozen norm keeps its running statistics and uses them.
         #[serde(with = "before::as_word")]
         freeze: Freeze = Freeze::None => Recipe,
+        /// Augmented views of each training picture of which a frozen backbone computes the features once, so that an epoch is a matter of
+        /// milliseconds: those of the first so many epochs, which later ones show again by turns. 0 for new ones in every epoch, and
+        /// without augmentation for the one that there is.
+        #[serde(default)]
+        feature_views: usize = 0 => Recipe,
         /// After so many epochs, 1 or more, another part of the network is trained besides those before, from the classifier to the stem
         /// (Howard & Ruder 2018, <https://arxiv.org/abs/1801.06146>); all that is not frozen from the first epoch on when absent.
         #[serde(default)]
@@ -316,9 +321,10 @@ impl FineTuneOptions {
         self.mixup > 0.0 || self.cutmix > 0.0
     }
 
-    /// Whether all that steps need of a picture is what a frozen backbone makes of it, always the same.
+    /// Whether all that steps need of a picture is what a frozen backbone makes of it, always the same or in so many views.
     pub(crate) fn may_see_features(&self) -> bool {
-        let is_same = self.augment == Augment::None && self.image_size_from.is_none();
+        let is_counted = self.augment == Augment::None || self.feature_views > 0;
+        let is_same = is_counted && self.image_size_from.is_none();
         self.freeze == Freeze::Backbone
             && is_same
             && !self.mixes()
@@ -435,6 +441,7 @@ impl FineTuneOptions {
         self.check_meetings()?;
         self.check_cache()?;
         self.check_freezing()?;
+        self.check_views()?;
         for (field, number) in [("keep_best", self.keep_best), ("precise_bn", self.precise_bn)] {
             number.map_or(Ok(()), |number| at_least(field, number, 1))?;
         }

@@ -37,7 +37,7 @@ pub(crate) enum Answer {
         image: String,
         /// Those that hold.
         targets: Vec<String>,
-        /// Of those that hold, and of others from [`LEAST`] on.
+        /// Of those that hold, and of others from [`LEAST`] on; of none that nobody knows.
         probabilities: BTreeMap<String, Option<f64>>,
     },
     /// Numbers.
@@ -82,6 +82,11 @@ impl<'a> Collector<'a> {
                 let holds = target.values().iter().enumerate().filter(|(_, value)| **value >= 0.5);
                 let targets: Vec<String> = holds.map(|(index, _)| self.name(index)).collect();
                 let mut probabilities = self.named(said.into_iter());
+                // Of what nobody knows, no answer is right or wrong.
+                let unknown = target.values().iter().enumerate().filter(|(_, it)| it.is_nan());
+                unknown.for_each(|(index, _)| {
+                    probabilities.remove(&self.name(index));
+                });
                 probabilities.retain(|name, said| {
                     said.is_none_or(|said| said >= LEAST) || targets.contains(name)
                 });

@@ -56,14 +56,13 @@ pub(super) fn of(dataset: &Dataset, options: &FineTuneOptions) -> Result<(Boxed,
             return Err(Error::option("label_smoothing", &smoothing, "0 with the loss `focal`"));
         }
         (LossKind::Bce, TargetKind::Labels) => match &weights {
-            Some(weights) => {
-                Box::new(BceWithLogits::new().with_pos_weight(weights).map_err(failed)?)
-            }
-            None => Box::new(BceWithLogits::new()),
+            Some(weights) => Box::new(bce().with_pos_weight(weights).map_err(failed)?),
+            None => Box::new(bce()),
         },
         (LossKind::Focal, TargetKind::Labels) if weights.is_none() => {
             let loss = SigmoidFocal::new().with_alpha(None).map_err(failed)?;
-            Box::new(loss.with_gamma(options.focal_gamma).map_err(failed)?)
+            let loss = loss.with_gamma(options.focal_gamma).map_err(failed)?;
+            Box::new(loss.with_ignore_nan())
         }
         (LossKind::Focal, TargetKind::Labels) => {
             let expected = "none with the loss `focal` of labels";
@@ -80,11 +79,16 @@ pub(super) fn of(dataset: &Dataset, options: &FineTuneOptions) -> Result<(Boxed,
     Ok((loss, plain))
 }
 
+/// Of labels, which a table may leave open.
+fn bce() -> BceWithLogits {
+    BceWithLogits::new().with_ignore_nan()
+}
+
 /// The usual loss of such targets.
 pub(super) fn plain(kind: TargetKind) -> Boxed {
     match kind {
         TargetKind::Class | TargetKind::Probabilities => Box::new(CrossEntropy::new()),
-        TargetKind::Labels => Box::new(BceWithLogits::new()),
+        TargetKind::Labels => Box::new(bce()),
         TargetKind::Numbers => Box::new(Mse::new()),
     }
 }
@@ -132,7 +136,9 @@ fn weights(dataset: &Dataset, chosen: ClassWeights) -> Result<Option<Tensor>> {
             let k = counts.len() as f64;
             counts.iter().map(|&count| single(n / (k * count.max(1) as f64))).collect()
         }
-        TargetKind::Labels => holding(dataset).into_iter().map(|count| weight(n, count)).collect(),
+        TargetKind::Labels => {
+            holding(dataset).into_iter().map(|[known, count]| weight(known, count)).collect()
+        }
         TargetKind::Probabilities | TargetKind::Numbers => {
             let expected = "none where pictures have neither classes nor labels";
             return Err(Error::option("class_weights", &chosen, expected));
@@ -145,15 +151,16 @@ fn weights(dataset: &Dataset, chosen: ClassWeights) -> Result<Option<Tensor>> {
     Tensor::from_vec(weights, k, &Device::Cpu).map(Some).map_err(failed)
 }
 
-/// For how many training pictures each label holds.
-fn holding(dataset: &Dataset) -> Vec<f64> {
-    let mut counts = vec![0.0; dataset.classes.len()];
+/// Of how many training pictures each label is known, and for how many of these it holds.
+fn holding(dataset: &Dataset) -> Vec<[f64; 2]> {
+    let mut counts = vec![[0.0; 2]; dataset.classes.len()];
     for sample in &dataset.train {
         if let Target::Labels(array) = sample.target() {
-            counts
-                .iter_mut()
-                .zip(array.values())
-                .for_each(|(count, &holds)| *count += f64::from(holds));
+            let known = counts.iter_mut().zip(array.values()).filter(|(_, holds)| !holds.is_nan());
+            known.for_each(|([known, count], &holds)| {
+                *known += 1.0;
+                *count += f64::from(holds);
+            });
         }
     }
     counts

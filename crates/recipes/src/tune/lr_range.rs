@@ -34,10 +34,7 @@ impl Tune<'_> {
         let besides = self.take_besides();
         let mut relay = Relay::new(observer, &plan, self.prepared.skipped.take());
         if self.sees_features(&besides) {
-            let train = &self.prepared.dataset.train;
-            let Some(train) = self.features("training", train, stop, &mut relay)? else {
-                return Ok(None);
-            };
+            let Some(train) = self.train_features(stop, &mut relay)? else { return Ok(None) };
             let head = taper_transfer::detach_head(&self.prepared.model)
                 .map_err(|source| Error::Transfer { source })?;
             let head = new_network(&head, self.options)?;

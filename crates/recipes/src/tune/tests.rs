@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use taper_data::folder::Options;
-use taper_data::{Cache, Check, Dataset, ImageFolder, Sample, sample_set};
+use taper_data::{Batch, Cache, Check, Dataset, ImageFolder, Sample, sample_set};
 use taper_distributed::Group;
 use taper_model::{Model, Preprocess};
-use taper_transfer::Freeze;
+use taper_train::Batches;
+use taper_transfer::{Features, Freeze};
 
 use super::Tune;
 use crate::error::{Error, Result};
@@ -17,8 +18,10 @@ use crate::fine_tune::PreparedRun;
 use crate::observer::{Event, Observer};
 use crate::options::{Augment, FineTuneOptions};
 use crate::ranks;
+use crate::relay::Relay;
 use crate::report::FineTuneReport;
 use crate::run::{self, Kept, Run, RunConfig};
+use crate::setup;
 
 /// Remembers what it is told, and stops after so many steps.
 struct Listener<'a> {
@@ -141,6 +144,83 @@ fn pictures_that_are_gone_are_named_and_counted_on_pictures_and_on_features() {
             assert!(!gone.contains(&PathBuf::from(mistake.image)));
         }
     }
+}
+
+/// A tune of a frozen backbone on augmented pictures.
+fn views_of(dir: &Path, feature_views: usize) -> FineTuneOptions {
+    FineTuneOptions { augment: Augment::Yes, feature_views, ..options(dir, true) }
+}
+
+#[test]
+fn the_views_of_features_are_the_pictures_of_the_first_epochs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (never, options) = (AtomicBool::new(false), views_of(dir.path(), 2));
+    let dataset = pictures(dir.path());
+    let (mut listener, stop) = (crate::Silent, &never);
+    let kept = Kept::default();
+    let mut prepared =
+        PreparedRun::with(small_model(), dataset, kept, &options, stop, &mut listener).unwrap();
+    let (model, dataset) = (prepared.model.clone(), prepared.dataset.clone());
+    let skipped = prepared.skipped.take();
+    let options = ranks::with_shards(&options, &Group::alone());
+    let parallel = &ranks::share(Group::alone().into(), &options).unwrap();
+    let tune = Tune::new(prepared, &options, parallel).unwrap();
+    let plan = tune.plan(dir.path());
+    let mut relay = Relay::new(&mut listener, &plan, skipped);
+    let views = tune.train_features(stop, &mut relay).unwrap().unwrap();
+    assert_eq!(views.n_samples(), 60);
+    let of_views = |epoch| vectors_of(views.epoch(epoch, 0));
+    assert_ne!(of_views(0), of_views(1));
+    assert_eq!(of_views(0), of_views(2));
+    // What steps on pictures would show in the same epochs.
+    let loader = setup::train_loader(&dataset, model.preprocess(), 1, &options).unwrap();
+    for epoch in 0..2 {
+        let mut features = Features::new(&model, 1).unwrap();
+        let batches = loader.epoch(epoch, 0).map(|batch| {
+            let Batch { xs, shape, indices, .. } = batch.unwrap();
+            features.extend(&xs, shape).unwrap();
+            (indices, features.take())
+        });
+        let mut expected: Vec<(usize, Vec<f32>)> = Vec::new();
+        for (indices, values) in batches {
+            let width = values.len() / indices.len();
+            expected.extend(indices.into_iter().zip(values.chunks(width).map(<[f32]>::to_vec)));
+        }
+        expected.sort_by_key(|(index, _)| *index);
+        for ((index, vector), (of, expected)) in of_views(epoch).iter().zip(&expected) {
+            assert_eq!(index, of);
+            for (a, b) in vector.iter().zip(expected) {
+                assert!((a - b).abs() <= 1e-5 * b.abs().max(1.0), "{index}: {a} {b}");
+            }
+        }
+    }
+}
+
+/// The vectors of an epoch, in the order of their samples.
+fn vectors_of(batches: impl Iterator<Item = taper_train::Result<Batch>>) -> Vec<(usize, Vec<f32>)> {
+    let mut all = Vec::new();
+    for batch in batches {
+        let batch = batch.unwrap();
+        let width = batch.xs.len() / batch.indices.len();
+        let vectors = batch.xs.chunks(width).map(<[f32]>::to_vec);
+        all.extend(batch.indices.iter().copied().zip(vectors));
+    }
+    all.sort_by_key(|(index, _)| *index);
+    all
+}
+
+#[test]
+fn a_run_on_views_counts_a_picture_that_is_gone_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (never, options) = (AtomicBool::new(false), views_of(dir.path(), 3));
+    let dataset = pictures(dir.path());
+    let (report, told) = train(dir.path(), dataset, &options, (&never, usize::MAX), |dataset| {
+        remove(&dataset.train[5..8]);
+    });
+    let report = report.unwrap();
+    assert_eq!((report.skipped, told.skipped.len()), (3, 3));
+    assert_eq!(told.epochs, [[57, 105]; 2]);
+    assert!(report.calibrated.is_some());
 }
 
 #[test]

@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 /// The purpose of the random streams made here.
 const ORDER: u64 = 0x6f72_6465;
 
-/// Vectors of one length with targets of any kind, as images of one pixel and as many channels.
+/// Vectors of one length with targets of any kind, as images of one pixel and as many channels. Of a sample there can be several, such as
+/// the features of several augmented views, which epochs show by turns.
 ///
 /// # Examples
 /// ```
@@ -26,7 +27,8 @@ const ORDER: u64 = 0x6f72_6465;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Vectors {
-    values: Vec<f32>,
+    /// `(view, sample, dim)`; one view at least.
+    views: Vec<Vec<f32>>,
     targets: Targets,
     dim: usize,
     batch_size: usize,
@@ -51,7 +53,30 @@ impl Vectors {
             return Err(Error::Vectors { values: values.len(), labels: targets.len(), dim });
         }
         let indices = (0..targets.len()).collect();
-        Ok(Self { values, targets, dim, batch_size, min_batch: 1, indices, seed: None })
+        let views = vec![values];
+        Ok(Self { views, targets, dim, batch_size, min_batch: 1, indices, seed: None })
+    }
+
+    /// Adds another view of the same samples, in the same order: of `v` views, epoch `e` shows view `e mod v`.
+    ///
+    /// # Errors
+    /// [`Error::Vectors`] if it has not as many values as the first.
+    ///
+    /// # Examples
+    /// ```
+    /// use taper_train::{Batches, Vectors};
+    /// let set = Vectors::new(vec![0.0, 1.0], vec![0, 1].into(), 2)?.with_view(vec![0.5, 1.5])?;
+    /// let xs = |epoch| set.epoch(epoch, 0).next().unwrap().map(|batch| batch.xs);
+    /// assert_eq!((xs(0)?, xs(1)?, xs(2)?), (vec![0.0, 1.0], vec![0.5, 1.5], vec![0.0, 1.0]));
+    /// # Ok::<(), taper_train::Error>(())
+    /// ```
+    pub fn with_view(mut self, values: Vec<f32>) -> Result<Self> {
+        let (labels, dim) = (self.targets.len(), self.dim);
+        if values.len() != labels * dim {
+            return Err(Error::Vectors { values: values.len(), labels, dim });
+        }
+        self.views.push(values);
+        Ok(self)
     }
 
     /// Names the samples that the vectors are of, where they are not 0, 1, 2, … of their set.
@@ -85,9 +110,10 @@ impl Vectors {
         self
     }
 
-    /// The batch of these vectors.
-    fn gather(&self, position: usize, indices: &[usize]) -> Batch {
-        let vector = |i: usize| &self.values[i * self.dim..(i + 1) * self.dim];
+    /// The batch of these vectors, in the view of an epoch.
+    fn gather(&self, epoch: usize, position: usize, indices: &[usize]) -> Batch {
+        let values = &self.views[epoch % self.views.len()];
+        let vector = |i: usize| &values[i * self.dim..(i + 1) * self.dim];
         Batch {
             position,
             xs: indices.iter().flat_map(|&i| vector(i)).copied().collect(),
@@ -119,7 +145,9 @@ impl Batches for Vectors {
             Rng::keyed([seed, ORDER, epoch as u64]).shuffle(&mut order);
         }
         let ranges = self.ranges().into_iter().enumerate().skip(start_batch);
-        Box::new(ranges.map(move |(position, range)| Ok(self.gather(position, &order[range]))))
+        Box::new(
+            ranges.map(move |(position, range)| Ok(self.gather(epoch, position, &order[range]))),
+        )
     }
 }
 
@@ -173,6 +201,25 @@ mod tests {
             }
         }
         assert!(set.with_indices(vec![1]).is_err());
+    }
+
+    #[test]
+    fn epochs_take_views_by_turns_and_each_sample_keeps_its_target() {
+        let another = |by: f32| (0..14u8).map(|value| f32::from(value) + by).collect::<Vec<f32>>();
+        let set = set().with_view(another(100.0)).unwrap().with_view(another(200.0)).unwrap();
+        for epoch in 0..7 {
+            let by = [0.0, 100.0, 200.0][epoch % 3];
+            assert_eq!(targets(&set, epoch, 0), targets(&self::set(), epoch, 0));
+            for batch in set.epoch(epoch, 1) {
+                let batch = batch.unwrap();
+                for (vector, &target) in
+                    batch.xs.chunks_exact(2).zip(batch.targets.classes().unwrap())
+                {
+                    assert_eq!(vector[..1], [2.0 * target as f32 + by]);
+                }
+            }
+        }
+        assert!(matches!(set.with_view(vec![0.0; 13]), Err(Error::Vectors { .. })));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Metrics of many labels at once, each of which holds or not.
 //!
 //! Above: `metrics`. Below: `data::Targets`. Not here: one class out of many (`metrics::classification`).
-//! A label is predicted where its logit is above 0, which is a probability above one half; a target holds from one half on.
+//! A label is predicted where its logit is above 0, which is a probability above one half; a target holds from one half on. A target that is
+//! NaN is not known, and counts nowhere.
 
 use taper_data::Targets;
 
@@ -38,7 +39,8 @@ impl Metric for MultiLabelAccuracy {
     fn update(&mut self, batch: &Predictions<'_>) -> Result<()> {
         let (output, targets) = (batch.single()?, labels(&self.name(), batch)?);
         for (row, targets) in output.rows().zip(targets.chunks_exact(output.channels().max(1))) {
-            for (&logit, &target) in row.iter().zip(targets) {
+            for (&logit, &target) in row.iter().zip(targets).filter(|(_, target)| !target.is_nan())
+            {
                 self.hits.add(if is_predicted(logit) == holds(target) { 1.0 } else { 0.0 });
             }
         }
@@ -98,6 +100,9 @@ impl Metric for MultiLabelF1 {
         }
         for (row, targets) in output.rows().zip(targets.chunks_exact(k.max(1))) {
             for ((count, &logit), &target) in self.counts.iter_mut().zip(row).zip(targets) {
+                if target.is_nan() {
+                    continue;
+                }
                 let (predicted, holds) = (is_predicted(logit), holds(target));
                 let add = [predicted && holds, predicted, holds];
                 count

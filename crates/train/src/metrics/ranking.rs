@@ -91,8 +91,7 @@ impl Metric for RankingArea {
             Targets::Labels(array) if array.shape() == output.shape => {
                 for (row, targets) in output.rows().zip(array.values().chunks_exact(k.max(1))) {
                     for ((scores, &logit), &target) in scores.iter_mut().zip(row).zip(targets) {
-                        let holds = if target >= 0.5 { 1.0 } else { 0.0 };
-                        scores.push((f64::from(logit), holds));
+                        scores.push((f64::from(logit), holds(target)));
                     }
                 }
                 Ok(())
@@ -111,6 +110,8 @@ impl Metric for RankingArea {
     fn compute(&self) -> Option<f64> {
         let mut mean = Mean::default();
         for scores in &self.scores {
+            let known = scores.iter().filter(|(_, holds)| !holds.is_nan());
+            let scores: &[(f64, f64)] = &known.copied().collect::<Vec<_>>();
             let area = match self.curve {
                 Curve::Roc => roc(scores),
                 Curve::PrecisionRecall => average_precision(scores),
@@ -161,6 +162,14 @@ fn groups(scores: &[(f64, f64)]) -> Vec<[f64; 2]> {
             [holding, all - holding]
         })
         .collect()
+}
+
+/// 1 or 0, NaN where nobody knows.
+fn holds(target: f32) -> f64 {
+    match target {
+        target if target.is_nan() => f64::NAN,
+        target => f64::from(u8::from(target >= 0.5)),
+    }
 }
 
 /// Equal scores count half.

@@ -38,6 +38,33 @@ fn top5_of_four_classes_is_everything() {
 }
 
 #[test]
+fn a_label_that_is_not_known_counts_in_no_metric() {
+    let nan = f32::NAN;
+    let shape = &[4, 2];
+    let logits = &[2.0, -1.0, -0.5, 3.0, 1.0, 0.5, -2.0, -0.1];
+    let targets = Targets::Labels(f32s(&[1.0, nan, 0.0, 1.0, nan, 0.0, 1.0, 1.0], shape));
+    let share = value(&mut MultiLabelAccuracy::new(), logits, shape, &targets);
+    assert_eq!(share, Some(3.0 / 6.0));
+    // First label: right 1, predicted 1, holding 2. Second: right 1, predicted 2, holding 2.
+    let f1 = value(&mut MultiLabelF1::new(), logits, shape, &targets).unwrap();
+    assert!((f1 - (2.0 / 3.0 + 0.5) / 2.0).abs() < 1e-12, "{f1}");
+    for mut area in [RankingArea::roc(), RankingArea::average_precision()] {
+        let with_unknown = value(&mut area, logits, shape, &targets).unwrap();
+        // Each label alone, of the pictures for which it is known.
+        let first = Targets::Labels(f32s(&[1.0, 0.0, 1.0], &[3, 1]));
+        let second = Targets::Labels(f32s(&[1.0, 0.0, 1.0], &[3, 1]));
+        let first = value(&mut area, &[2.0, -0.5, -2.0], &[3, 1], &first).unwrap();
+        let second = value(&mut area, &[3.0, 0.5, -0.1], &[3, 1], &second).unwrap();
+        assert!((with_unknown - f64::midpoint(first, second)).abs() < 1e-12);
+        let mut other = area.clone();
+        area.reset();
+        add(&mut area, logits, shape, &targets).unwrap();
+        other.load_state(&area.state());
+        assert_eq!(other.compute(), area.compute());
+    }
+}
+
+#[test]
 fn the_surest_mistakes_are_kept_in_order() {
     let mut review = Review::new();
     for i in 0..50u8 {

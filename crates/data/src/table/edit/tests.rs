@@ -67,11 +67,47 @@ fn what_the_table_does_not_have_is_refused() {
     refuses(text, &[("a.png", class("y")), ("./a.png", RowChange::LeaveOut)], &["twice"]);
     let all = [("a.png", RowChange::LeaveOut), ("b.png", RowChange::LeaveOut)];
     refuses(text, &all, &["no rows that stay"]);
-    refuses("path\na.png\n", &[], &["one column"]);
+    refuses("path\na.png\n", &[], &["no column of targets"]);
     refuses("path,tags\na.png,x\nb.png,y\n", &[("a.png", class("y"))], &["none of the table's"]);
-    let lines = b"{\"path\": \"a.png\", \"label\": \"x\"}\n";
-    let json = Table::edited(Path::new("t.jsonl"), lines, &TableOptions::default(), &[]);
-    assert!(json.unwrap_err().chain().contains("by hand"));
+}
+
+#[test]
+fn lines_of_json_keep_every_other_byte_too() {
+    let edited = |text: &str, changes: &[(&str, RowChange)]| {
+        let table = Path::new("t.jsonl");
+        Table::edited(table, text.as_bytes(), &TableOptions::default(), changes)
+    };
+    let gives = |text: &str, changes: &[(&str, RowChange)], expected: &str| {
+        let bytes = edited(text, changes).unwrap().bytes;
+        assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+    };
+    let text = "\u{feff}{\"path\": \"a.png\", \"label\" : \"x\\u00e9\", \"n\":[1, {\"label\": 3}]}\r\n\n  \
+                { \"l\\u0061bel\":\"old\", \"label\":\"y\",\"path\":\"./b.png\" } \n{\"path\":\"c.png\",\"label\":\"y\"}";
+    gives(text, &[], text);
+    gives(text, &[("a.png", class("y"))], &text.replace("\"x\\u00e9\"", "\"y\""));
+    gives(
+        text,
+        &[("c.png", class("xé"))],
+        &text.replace("png\",\"label\":\"y\"", "png\",\"label\":\"xé\""),
+    );
+    // Of a name that is there twice, the last counts.
+    gives(
+        text,
+        &[("b.png", class("xé"))],
+        &text.replace("\"label\":\"y\",\"path", "\"label\":\"xé\",\"path"),
+    );
+    let second = "  { \"l\\u0061bel\":\"old\", \"label\":\"y\",\"path\":\"./b.png\" } \n";
+    gives(text, &[("b.png", RowChange::LeaveOut)], &text.replace(second, ""));
+    let last = "{\"path\":\"c.png\",\"label\":\"y\"}";
+    gives(text, &[("c.png", RowChange::LeaveOut)], &text.replace(last, ""));
+    // Numbers stay numbers where they can.
+    let numbers = "{\"path\":\"a\",\"label\":3}\n{\"path\":\"b\",\"label\":\"x\"}\n{\"path\":\"c\",\"label\":4}\n";
+    gives(numbers, &[("a", class("4"))], &numbers.replace("\"label\":3", "\"label\":4"));
+    gives(numbers, &[("a", class("x"))], &numbers.replace("\"label\":3", "\"label\":\"x\""));
+    gives(numbers, &[("b", class("3"))], &numbers.replace("\"label\":\"x\"", "\"label\":\"3\""));
+    let all = ["a", "b", "c"].map(|path| (path, RowChange::LeaveOut));
+    assert!(edited(numbers, &all).unwrap_err().chain().contains("no rows that stay"));
+    assert!(edited(numbers, &[("d", RowChange::LeaveOut)]).is_err());
 }
 
 /// A row as it is written, and what it says.

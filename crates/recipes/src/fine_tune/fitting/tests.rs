@@ -177,6 +177,11 @@ fn every_stage_of_a_run_is_counted() {
     let features =
         FineTuneOptions { freeze: Freeze::Backbone, augment: Augment::None, ..plain.clone() };
     assert!(needed(&features) < whole);
+    let views = |feature_views| {
+        let augment = Augment::Yes;
+        needed(&FineTuneOptions { augment, feature_views, ..features.clone() })
+    };
+    assert!(views(10_000) > views(1));
 }
 
 /// Bytes of all weights.

@@ -83,6 +83,32 @@ impl FineTuneOptions {
         let is_fine = (0.0..1.0).contains(&momentum);
         require("outer_momentum", momentum, is_fine, "from 0 to below 1")
     }
+
+    /// What else changes from epoch to epoch cannot be computed once.
+    pub(super) fn check_views(&self) -> Result<()> {
+        if self.feature_views == 0 {
+            return Ok(());
+        }
+        let expected = if self.freeze != Freeze::Backbone {
+            "0 without `freeze` backbone: features of layers that are trained change with every step"
+        } else if self.augment == Augment::None {
+            "0 with `augment` none, of which there is one view"
+        } else if self.mixes() {
+            "0 with `mixup` or `cutmix`, which mix the pictures themselves"
+        } else if self.repeats > 1 {
+            "0 with `repeats`, whose pictures are changed differently each time"
+        } else if self.sampling == Sampling::Balanced {
+            "0 with `sampling` balanced, which shows pictures more than once an epoch"
+        } else if self.image_size_from.is_some() {
+            "0 with `image_size_from`: features of another size are others"
+        } else if self.teacher.is_some() {
+            "0 with a `teacher`, who sees the pictures"
+        } else {
+            return Ok(());
+        };
+        Err(Error::option("feature_views", &self.feature_views, expected))
+    }
+
     pub(super) fn check_freezing(&self) -> Result<()> {
         if let Some(lambda) = self.bn_l1 {
             let is_fine = lambda.is_finite() && lambda > 0.0;

@@ -163,6 +163,30 @@ fn augmentations_that_contradict_are_refused_with_both_named() {
 }
 
 #[test]
+fn views_of_features_need_a_frozen_backbone_and_nothing_else_that_changes() {
+    let views = FineTuneOptions {
+        feature_views: 4,
+        freeze: Freeze::Backbone,
+        ..FineTuneOptions::default()
+    };
+    views.check().unwrap();
+    assert!(views.may_see_features());
+    assert!(!FineTuneOptions { feature_views: 0, ..views.clone() }.may_see_features());
+    for (odd, named) in [
+        (FineTuneOptions { freeze: Freeze::None, ..views.clone() }, "`freeze` backbone"),
+        (FineTuneOptions { augment: Augment::None, ..views.clone() }, "`augment` none"),
+        (FineTuneOptions { cutmix: 1.0, ..views.clone() }, "`cutmix`"),
+        (FineTuneOptions { repeats: 2, ..views.clone() }, "`repeats`"),
+        (FineTuneOptions { sampling: Sampling::Balanced, ..views.clone() }, "`sampling` balanced"),
+        (FineTuneOptions { image_size_from: Some(64), ..views.clone() }, "`image_size_from`"),
+        (FineTuneOptions { teacher: Some("other".to_owned()), ..views }, "`teacher`"),
+    ] {
+        let error = odd.check().unwrap_err().to_string();
+        assert!(error.starts_with("`feature_views` is 4") && error.contains(named), "{error}");
+    }
+}
+
+#[test]
 fn threads_beyond_any_machine_are_refused() {
     let options = FineTuneOptions { threads: 100_000, ..FineTuneOptions::default() };
     let error = options.check().unwrap_err();
