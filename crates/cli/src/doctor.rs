@@ -129,7 +129,7 @@ fn words(report: &DoctorReport) -> String {
     let confused =
         confused.map(|it| format!("{:.0} % of {} for {}", 100.0 * it.share, it.class, it.called));
     listed(&mut lines, "classes taken for others", confused.collect());
-    listed(&mut lines, "classes with few pictures beside the others", report.rare.clone());
+    listed(&mut lines, "with few pictures beside the others", report.rare.clone());
     let fixes = match report.table {
         Some(_) => {
             ["rows", ", without or with other labels in a table that `taper doctor --apply` writes"]

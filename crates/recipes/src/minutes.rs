@@ -215,7 +215,7 @@ fn pace(
     let of_one = |ms: f64| ms / 1e3 / BATCH as f64;
     let look = of_one(bench(&timing(BenchMode::Infer))?.median_ms);
     if options.may_see_features() {
-        let looks = train.saturating_mul(options.feature_views.max(1)).saturating_add(val);
+        let looks = train.saturating_mul(options.looks()).saturating_add(val);
         return Ok(Pace { before: looks as f64 * look, epoch: 0.0 });
     }
     let step = of_one(bench_of(&timing(BenchMode::Train), options)?.median_ms);

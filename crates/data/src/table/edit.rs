@@ -85,10 +85,11 @@ fn edited(
 
     let mut after = bytes[..bytes.len() - text.len()].to_vec();
     let (mut left_out, mut relabelled, mut copied) = (0, 0, 0);
+    let delimiter = delimiter(text);
     let number = records.columns.iter().position(|column| column == target);
     let places = match format {
         Format::Csv => {
-            let mut places = csv(text.as_bytes(), delimiter(text), number.unwrap_or_default());
+            let mut places = csv(text.as_bytes(), delimiter, number.unwrap_or_default());
             places.drain(..places.len().min(1)); // the header
             places
         }
@@ -113,7 +114,7 @@ fn edited(
         if let RowChange::Class(class) = change {
             let old = part(replaced.clone());
             let new = match format {
-                Format::Csv => field(old, class, delimiter(text)),
+                Format::Csv => field(old, class, delimiter),
                 Format::JsonLines => json_field(old, class),
             };
             after.extend_from_slice(new.as_bytes());

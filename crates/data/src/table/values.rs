@@ -100,10 +100,11 @@ enum Blank {
 
 /// Whether a column says 0 or 1 wherever it says something, which it does somewhere.
 fn is_binary(table: &Records, column: &str, blank: Blank) -> bool {
-    let field = |record: &'_ Record| record.fields.get(column).cloned().unwrap_or(Value::Null);
-    let is_left_out = |value: &Value| blank == Blank::IsUnknown && is_blank(value);
-    let mut said = table.records.iter().map(field).filter(|value| !is_left_out(value)).peekable();
-    said.peek().is_some() && said.all(|value| as_binary(&value).is_some())
+    let fields =
+        table.records.iter().map(|record| record.fields.get(column).unwrap_or(&Value::Null));
+    let is_said = |value: &&Value| blank == Blank::IsNone || !is_blank(value);
+    let mut said = fields.filter(is_said).peekable();
+    said.peek().is_some() && said.all(|value| as_binary(value).is_some())
 }
 
 fn is_blank(value: &Value) -> bool {

@@ -126,7 +126,7 @@ fn footprint<'f>(
 /// How many vectors are held where features are computed once.
 fn views(run: &PreparedRun<'_>, options: &FineTuneOptions) -> usize {
     let Dataset { train, val, .. } = &run.dataset;
-    train.len().saturating_mul(options.feature_views.max(1)).saturating_add(val.len())
+    train.len().saturating_mul(options.looks()).saturating_add(val.len())
 }
 
 /// What is trained at the same time: of a network that is unfrozen part by part, each stage has a plan of its own.

@@ -332,6 +332,12 @@ impl FineTuneOptions {
             && self.teacher.is_none()
     }
 
+    /// How often a frozen backbone looks at each training picture before the first step, where it does so at all: views that no epoch would
+    /// come to are not computed.
+    pub(crate) fn looks(&self) -> usize {
+        self.feature_views.min(self.epochs).max(1)
+    }
+
     /// Learning rate and momentum of the step in which shards that train alone meet; none where they share every step's gradient.
     pub fn outer_step(&self) -> Option<(f64, f64)> {
         let default = if self.outer_momentum > 0.0 { LocalSgd::DILOCO_LR } else { 1.0 };

@@ -39,7 +39,7 @@ impl Tune<'_> {
     ) -> Result<Option<Vectors>> {
         let seen = match self.options.feature_views {
             0 => Seen::Whole,
-            views => Seen::Augmented(views),
+            _ => Seen::Augmented(self.options.looks()),
         };
         self.features(("training", seen), &self.prepared.dataset.train, stop, relay)
     }
@@ -66,10 +66,11 @@ impl Tune<'_> {
         let (mut targets, mut views) = (Targets::default(), Vec::new());
         let (mut skipped, mut is_stopped) = (Vec::new(), false);
         for epoch in 0..count {
-            let mut view = View::default();
+            let (mut view, mut looked_at) = (View::default(), 0);
             for batch in loader.epoch(epoch, 0) {
                 let batch = batch.map_err(setup::data)?;
                 relay.skip(&batch.skipped);
+                looked_at += batch.indices.len() + batch.skipped.len();
                 if !batch.targets.is_empty() {
                     features.extend(&batch.xs, batch.shape).map_err(transfer)?;
                 }
@@ -78,8 +79,8 @@ impl Tune<'_> {
                     skipped.extend(batch.skipped);
                 }
                 view.indices.extend(batch.indices);
-                let done = epoch * samples.len() + view.indices.len();
-                relay.cached(done, count * samples.len());
+                let done = epoch.saturating_mul(samples.len()).saturating_add(looked_at);
+                relay.cached(done, count.saturating_mul(samples.len()));
                 is_stopped = stop.load(Ordering::Relaxed);
                 if is_stopped {
                     break;
