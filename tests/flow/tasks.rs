@@ -202,6 +202,36 @@ fn a_number_is_predicted_in_its_own_unit() {
     assert_eq!((all.len(), &all[0]["numbers"][0]["name"]), (20, &"brightness".into()));
 }
 
+/// Of each picture one number is not known: who took that for 0 would be off by hundreds.
+#[test]
+fn a_number_that_nobody_knows_counts_neither_in_training_nor_in_judging() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows = |name: &str, hides: bool| {
+        table(dir.path(), name, "bright,dark", 60, |i| {
+            let level = u8::try_from(20 + 7 * (i / 2)).unwrap();
+            let mut cells = [format!("{}.5", 1000 + 10 * i), format!("{}.5", 3000 - 10 * i)];
+            if hides {
+                cells[(i / 3 + i) % 2] = String::new();
+            }
+            (striped(&[[level; 3], [level, level / 2, level]]), cells.join(","))
+        })
+    };
+    let (all, some) = (rows("all.csv", false), rows("some.csv", true));
+    let columns = ["--target-columns", "bright,dark"];
+    let more = [&columns[..], &["--epochs", "40", "--loss", "huber"]].concat();
+    let report = finetune(&some, &dir.path().join("run"), &more).succeeds().json();
+    assert_eq!(report["task"], "regression");
+    assert!(number(&report["best_val_scores"]["mae"]) < 40.0, "{report}");
+    let model = report["model"].as_str().unwrap();
+    for table in [&all, &some] {
+        let table = arg(table);
+        let args = [&["eval", "--model", model, "--data", &table, "--json"], &columns[..]];
+        let judged = taper(&args.concat()).succeeds().json();
+        assert!(number(&judged["scores"]["mae"]) < 60.0, "{judged}");
+        assert!(number(&judged["scores"]["r2"]) > 0.8, "{judged}");
+    }
+}
+
 #[test]
 fn probabilities_of_classes_are_learned() {
     let dir = tempfile::tempdir().unwrap();
@@ -250,7 +280,7 @@ fn what_contradicts_the_pictures_is_refused_before_anything_is_written() {
         (&["--label-smoothing", "0.1"], &["--label-smoothing", "no classes"]),
         (&["--best-by", "top1"], &["--best-by", "top1", "f1"]),
         (&["--target-columns", "tag"], &["no column `tag`", "`tags`"]),
-        (&["--targets", "numbers"], &["line 2", "is no number"]),
+        (&["--targets", "numbers"], &["line 5", "is no number"]), // the rows before say nothing
         (&["--class-weights", "balanced", "--sampling", "balanced"], &["count twice"]),
     ] {
         finetune(&data, &out, more).refuses(2, parts);

@@ -303,7 +303,7 @@ impl Rows {
         Ok(Parts { train, val, skipped })
     }
 
-    /// Exchanges the first picture of each label that was only held out by chance for one that training can do without.
+    /// Exchanges the first picture of each label or number that was only held out by chance for one that training can do without.
     fn learn_all(&self, train: &mut Vec<Sample>, val: &mut Vec<Sample>) {
         while let Some(label) = self.unseen(train) {
             let holds = |sample: &Sample| values::held(sample.target()).any(|held| held == label);
@@ -322,7 +322,7 @@ impl Rows {
         }
     }
 
-    /// The first class that no row to train on has, or label that holds in none.
+    /// The first class that no row to train on has, label that holds in none, or number that none knows.
     fn never_trained(&self, train: &[Sample]) -> Option<String> {
         self.unseen(train).map(|index| self.names[index].clone())
     }
@@ -330,7 +330,7 @@ impl Rows {
     fn unseen(&self, train: &[Sample]) -> Option<usize> {
         let seen: HashSet<usize> =
             train.iter().flat_map(|sample| values::held(sample.target())).collect();
-        let is_judged = matches!(self.kind, TargetKind::Class | TargetKind::Labels);
+        let is_judged = self.kind != TargetKind::Probabilities;
         let mut unseen = (0..self.names.len()).filter(|index| !seen.contains(index));
         unseen.next().filter(|_| is_judged)
     }

@@ -2,15 +2,23 @@
 //!
 //! Above: `fit`, `recipes`. Below: `layers::loss::Distillation`, the engine's `Session`. Not here: which network teaches (`recipes`), the
 //! formula (`layers::loss`).
-//! Source: Hinton et al. 2015, <https://arxiv.org/abs/1503.02531>; that teacher and student see the same crop: Beyer et al. 2022,
-//! <https://arxiv.org/abs/2106.05237>.
+//! Source: Hinton et al. 2015, <https://arxiv.org/abs/1503.02531>; that teacher and student see the same crop:
+//! Beyer et al. 2022, <https://arxiv.org/abs/2106.05237>.
+
+use std::borrow::Cow;
 
 use candle_core::{Device, Result as CandleResult, Tensor};
 use taper_layers::loss::{Distillation, Loss};
-use taper_layers::{NamedTensors, Session};
+use taper_layers::{ModuleNhwc, NamedTensors, Resampling, Session, Target, Upsample};
 
 use crate::Batch;
 use crate::error::{Error, Result, at};
+
+/// How much larger than in whole pictures things are in random crops.
+const AT_HOME: f64 = 1.3;
+
+/// Whose fault it is.
+const NAME: &str = "the teacher";
 
 /// A network that teaches another one: `(1 − weight) · loss + weight · distillation` is minimized in the place of the loss.
 ///
@@ -42,6 +50,8 @@ pub struct Teacher {
     weight: f64,
     /// By channel: factor and summand of a pixel.
     pixels: Option<Vec<[f32; 2]>>,
+    /// Rows and columns of the pictures that it was made for; none for any.
+    input_size: Option<[usize; 2]>,
 }
 
 impl Teacher {
@@ -54,7 +64,7 @@ impl Teacher {
             let (name, got) = ("weight", weight.to_string());
             return Err(Error::Setting { name, got, expected: "from 0 to 1" });
         }
-        Ok(Self { session, distillation, weight, pixels: None })
+        Ok(Self { session, distillation, weight, pixels: None, input_size: None })
     }
 
     /// For a teacher whose pictures are normalized in another way than the student's: pixel `x` of channel `c` reaches it as
@@ -65,28 +75,69 @@ impl Teacher {
         self
     }
 
+    /// For a teacher that was made for pictures of `size`, rows and columns: a batch of much smaller ones is enlarged for it
+    /// ([`Teacher::seen_size`], bilinear), so that it says what it knows and not what it makes of pictures as it has never seen them.
+    #[must_use]
+    pub fn with_input_size(mut self, size: [usize; 2]) -> Self {
+        self.input_size = Some(size);
+        self
+    }
+
+    /// Rows and columns in which a teacher that was made for pictures of `own` size sees a batch of another: as they are, unless they are smaller by
+    /// more than 1.3 times, then the larger of both. A network is at home between what random crops show it, things 1.3 times as large as in
+    /// whole pictures, and whole pictures.
+    ///
+    /// Source: Touvron et al. 2019, <https://arxiv.org/abs/1906.06423>, section 3.
+    ///
+    /// # Examples
+    /// ```
+    /// use taper_train::Teacher;
+    /// assert_eq!(Teacher::seen_size([224, 224], [192, 192]), [192, 192]);
+    /// assert_eq!(Teacher::seen_size([224, 224], [160, 160]), [224, 224]);
+    /// assert_eq!(Teacher::seen_size([224, 224], [256, 128]), [256, 224]);
+    /// ```
+    #[must_use]
+    pub fn seen_size(own: [usize; 2], batch: [usize; 2]) -> [usize; 2] {
+        let is_at_home =
+            own.iter().zip(batch).all(|(&own, batch)| own as f64 <= AT_HOME * batch as f64);
+        if is_at_home { batch } else { [own[0].max(batch[0]), own[1].max(batch[1])] }
+    }
+
     /// What it says of a batch, by output: `(n, k)`.
     pub(crate) fn outputs(&mut self, batch: &Batch) -> Result<NamedTensors> {
-        let renormalized = self.pixels.as_ref().map(|pixels| {
-            let channels = pixels.iter().cycle();
-            batch.xs.iter().zip(channels).map(|(x, [scale, shift])| x * scale + shift).collect()
-        });
-        let xs: &Vec<f32> = renormalized.as_ref().unwrap_or(&batch.xs);
+        let mut xs = Cow::Borrowed(&batch.xs);
+        if let Some(pixels) = &self.pixels {
+            let pixel = |(x, [scale, shift]): (&f32, &[f32; 2])| x * scale + shift;
+            xs = Cow::Owned(batch.xs.iter().zip(pixels.iter().cycle()).map(pixel).collect());
+        }
+        let (mut shape, [n, h, w]) = (batch.shape, batch.shape);
+        let [rows, columns] = Self::seen_size(self.input_size.unwrap_or([h, w]), [h, w]);
+        if [rows, columns] != [h, w] {
+            xs = Cow::Owned(enlarged(&xs, batch.shape, [rows, columns]).map_err(at(NAME))?);
+            shape = [n, rows, columns];
+        }
         let network = taper_layers::Error::from;
         let names = self.session.output_names().to_vec();
-        let shapes = self.session.output_shapes(batch.shape).map_err(network)?;
-        let values = self.session.run_all(xs, batch.shape).map_err(network)?;
+        let shapes = self.session.output_shapes(shape).map_err(network)?;
+        let values = self.session.run_all(&xs, shape).map_err(network)?;
         let tensor = |(values, shape): (&Vec<f32>, &Vec<usize>)| {
             Tensor::from_slice(values, shape.as_slice(), &Device::Cpu)
         };
         let tensors: CandleResult<Vec<Tensor>> = values.iter().zip(&shapes).map(tensor).collect();
-        Ok(NamedTensors::new(names.into_iter().zip(tensors.map_err(at("the teacher"))?)))
+        Ok(NamedTensors::new(names.into_iter().zip(tensors.map_err(at(NAME))?)))
     }
 
     /// The loss of a batch of which the teacher said `taught`.
     pub(crate) fn loss<'a>(&'a self, targets: &'a dyn Loss, taught: NamedTensors) -> Taught<'a> {
         Taught { targets, teacher: self, taught }
     }
+}
+
+/// Pictures `(n, h, w, c)` with more rows and columns: `size`.
+fn enlarged(xs: &[f32], [n, h, w]: [usize; 3], size: [usize; 2]) -> CandleResult<Vec<f32>> {
+    let xs = Tensor::from_slice(xs, (n, h, w, ()), &Device::Cpu)?;
+    let upsample = Upsample::new(Target::Size(size), Resampling::Bilinear)?;
+    upsample.forward_nhwc(&xs, false)?.flatten_all()?.to_vec1()
 }
 
 /// The loss of one batch: that of its targets, and the divergence from what the teacher said.

@@ -1,7 +1,7 @@
 //! `bench cost`: what `taper cost` predicts against what sessions and training steps take, for networks that no calibration has seen.
 //!
 //! Above: `bench`. Below: `job`, the `taper` binary, `taper_cost`, the zoo. Not here: the model (`taper_cost`), its samples (`taper_engine`).
-//! Calibrations, networks and steps take turns; the medians over rounds count.
+//! Calibrations, networks and steps take turns, a few networks between two calibrations; the medians over rounds count.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -26,9 +26,15 @@ const TRAINED: usize = 16;
 /// Numbers kept for each parameter by SGD with momentum, which `taper bench --mode train` runs.
 const SLOTS: usize = 1;
 
-/// Rounds of a calibration, a run of every network and a step of those that are trained; how long a network runs in each.
+/// Rounds of a run of every network and a step of those that are trained; how long a network runs in each.
 const ROUNDS: usize = 3;
 const TURN: Duration = Duration::from_millis(40);
+
+/// Networks between two calibrations: a minute's work.
+const BETWEEN: usize = 20;
+
+/// The output that sessions answer with.
+const LOGITS: &str = "logits";
 
 /// One network in so many is trained.
 const OF_TRAINED: usize = 3;
@@ -41,6 +47,7 @@ struct Case {
     session: Session,
     /// Inference, by batch.
     runs: Vec<Rounds>,
+    is_trained: bool,
     /// Training steps; of the networks that are trained.
     steps: Rounds,
 }
@@ -58,6 +65,34 @@ impl Pair {
     fn ratio(&self) -> f64 {
         self.predicted / self.measured
     }
+
+    /// The same measurement and another prediction.
+    fn with(&self, prediction: &Prediction) -> Self {
+        Self { predicted: prediction.total.ms(), bound: prediction.bound.ms(), ..*self }
+    }
+}
+
+impl Case {
+    fn predicted_runs(&self, models: &[LatencyModel<'_>], batch: usize) -> Result<Vec<Prediction>> {
+        let (graph, [h, w]) = (self.model.graph(), self.size);
+        let of = |model: &LatencyModel<'_>| model.inference(graph, &[LOGITS], [batch, h, w]);
+        Ok(models.iter().map(of).collect::<Result<_, _>>()?)
+    }
+
+    fn predicted_steps(&self, models: &[LatencyModel<'_>]) -> Result<Vec<Prediction>> {
+        let (graph, [h, w]) = (self.model.graph(), self.size);
+        let trained = vec![true; graph.params().len()];
+        let shape = [TRAINED, h, w];
+        let of = |model: &LatencyModel<'_>| {
+            model.training_step(graph, &[LOGITS], &trained, shape, SLOTS)
+        };
+        Ok(models.iter().map(of).collect::<Result<_, _>>()?)
+    }
+}
+
+fn models(calibrations: &[Calibration], threads: usize) -> Result<Vec<LatencyModel<'_>>> {
+    let models = calibrations.iter().map(|calibration| LatencyModel::new(calibration, threads));
+    Ok(models.collect::<Result<_, _>>()?)
 }
 
 /// What a network took and what was predicted of it, in milliseconds: one of each a round.
@@ -69,25 +104,19 @@ struct Rounds {
 }
 
 impl Rounds {
-    fn add(&mut self, measured: f64, predicted: &Prediction) {
-        self.measured.push(measured);
-        self.predicted.push(predicted.total.ms());
-        self.bound.push(predicted.bound.ms());
+    /// What calibrations before and after it say: the mean.
+    fn predict(&mut self, predictions: &[Prediction]) {
+        let mean = |of: &dyn Fn(&Prediction) -> f64| {
+            predictions.iter().map(of).sum::<f64>() / predictions.len().max(1) as f64
+        };
+        self.predicted.push(mean(&|it| it.total.ms()));
+        self.bound.push(mean(&|it| it.bound.ms()));
     }
 
     fn pair(&self, name: &'static str, batch: usize) -> Pair {
         let [measured, predicted, bound] =
             [&self.measured, &self.predicted, &self.bound].map(|it| median(it));
         Pair { name, batch, predicted, measured, bound }
-    }
-
-    /// What a user sees who calibrates once: the prediction of round `round` against all that was measured.
-    fn alone(&self, round: usize, name: &'static str, batch: usize) -> Pair {
-        Pair {
-            predicted: self.predicted[round],
-            bound: self.bound[round],
-            ..self.pair(name, batch)
-        }
     }
 }
 
@@ -99,41 +128,65 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     let program = (&*taper, threads);
     let batches = bench.batches(&BATCHES);
     let mut cases = cases(bench, threads, batches.len())?;
-    let (mut seconds, mut units) = (Vec::new(), 0);
-    let rounds = bench.rounds.unwrap_or(ROUNDS);
-    for _round in 0..rounds {
-        let (calibration, took) = calibrate(bench, program)?;
-        seconds.push(took);
-        units = calibration.modes.iter().map(|mode| mode.units.len()).sum();
-        let latency = LatencyModel::new(&calibration, threads)?;
-        inference(&mut cases, batches, &latency)?;
-        training(bench, &mut cases, &latency, program)?;
+    let (first, took) = calibrate(bench, program)?;
+    let (mut calibrations, mut seconds) = (vec![first], vec![took]);
+    for _round in 0..bench.rounds.unwrap_or(ROUNDS) {
+        for some in cases.chunks_mut(BETWEEN) {
+            inference(some, batches)?;
+            training(bench, some, program)?;
+            let (calibration, took) = calibrate(bench, program)?;
+            seconds.push(took);
+            calibrations.push(calibration);
+            let around = calibrations.last_chunk::<2>().context("two calibrations")?;
+            let models = models(around, threads)?;
+            for case in some {
+                for (place, &batch) in batches.iter().enumerate() {
+                    let predictions = case.predicted_runs(&models, batch)?;
+                    case.runs[place].predict(&predictions);
+                }
+                if case.is_trained {
+                    let predictions = case.predicted_steps(&models)?;
+                    case.steps.predict(&predictions);
+                }
+            }
+        }
     }
-    let trained = || cases.iter().filter(|case| !case.steps.measured.is_empty());
-    let each = |case: &Case, of: &dyn Fn(&Rounds, usize) -> Pair| {
-        case.runs.iter().zip(batches).map(|(runs, &batch)| of(runs, batch)).collect::<Vec<_>>()
+    let trained = || cases.iter().filter(|case| case.is_trained);
+    let of_case = |case: &Case| {
+        let pairs = case.runs.iter().zip(batches).map(|(runs, &batch)| runs.pair(case.name, batch));
+        pairs.collect::<Vec<_>>()
     };
-    let inference: Vec<Pair> = cases
-        .iter()
-        .flat_map(|case| each(case, &|runs, batch| runs.pair(case.name, batch)))
-        .collect();
+    let inference: Vec<Pair> = cases.iter().flat_map(of_case).collect();
     let training: Vec<Pair> = trained().map(|case| case.steps.pair(case.name, TRAINED)).collect();
-    let alone = |round: usize| {
-        let runs: Vec<Pair> = cases
-            .iter()
-            .flat_map(|case| each(case, &|runs, batch| runs.alone(round, case.name, batch)))
-            .collect();
-        let steps: Vec<Pair> =
-            trained().map(|case| case.steps.alone(round, case.name, TRAINED)).collect();
-        format!("{:.0} and {:.0} %", share_within(&runs, 10.0), share_within(&steps, 15.0))
-    };
-    let alone: Vec<String> = (0..rounds).map(alone).collect();
+    // What a user sees who calibrates once: one calibration against all that was measured.
+    let mut alone: [Vec<f64>; 2] = Default::default();
+    for model in models(&calibrations, threads)? {
+        let model = std::slice::from_ref(&model);
+        let (mut runs, mut steps) = (Vec::new(), Vec::new());
+        for case in &cases {
+            for (rounds, &batch) in case.runs.iter().zip(batches) {
+                let of = rounds.pair(case.name, batch);
+                runs.extend(case.predicted_runs(model, batch)?.iter().map(|it| of.with(it)));
+            }
+        }
+        for case in trained() {
+            let of = case.steps.pair(case.name, TRAINED);
+            steps.extend(case.predicted_steps(model)?.iter().map(|it| of.with(it)));
+        }
+        alone[0].push(share_within(&runs, 10.0));
+        alone[1].push(share_within(&steps, 15.0));
+    }
+    let [runs, steps] = alone.map(|shares| {
+        let least = shares.iter().copied().fold(100.0, f64::min);
+        format!("{:.0} % (median; {least:.0} % at worst)", median(&shares))
+    });
+    let units: usize = calibrations[0].modes.iter().map(|mode| mode.units.len()).sum();
     let notes = vec![
         format!(
-            "Calibrated {rounds} times, in {:.1} s each (median): {units} units. One calibration alone is within 10 % of inference and \
-             within 15 % of training steps for: {}.",
+            "Calibrated {} times, in {:.1} s each (median): {units} units. One calibration alone is within 10 % of {runs} of inference and \
+             within 15 % of {steps} of training steps.",
+            calibrations.len(),
             median(&seconds),
-            alone.join("; ")
         ),
         summary("Inference", &inference, 10),
         summary("Training steps", &training, 15),
@@ -182,14 +235,15 @@ fn cases(bench: &Bench, threads: usize, batches: usize) -> Result<Vec<Case>> {
             model,
             session,
             runs,
+            is_trained: cases.len().is_multiple_of(OF_TRAINED),
             steps: Rounds::default(),
         });
     }
     Ok(cases)
 }
 
-/// One round: each network runs until its caches are as in use.
-fn inference(cases: &mut [Case], batches: &[usize], latency: &LatencyModel<'_>) -> Result<()> {
+/// Each network runs until its caches are as in use.
+fn inference(cases: &mut [Case], batches: &[usize]) -> Result<()> {
     for Case { model, session, runs, size: [h, w], .. } in cases {
         let [h, w] = [*h, *w];
         for (runs, &batch) in runs.iter_mut().zip(batches) {
@@ -201,31 +255,21 @@ fn inference(cases: &mut [Case], batches: &[usize], latency: &LatencyModel<'_>) 
                 session.run(&xs, [batch, h, w])?;
                 ms.push(start.elapsed().as_secs_f64() * 1e3);
             }
-            let prediction = latency.inference(model.graph(), &["logits"], [batch, h, w])?;
-            runs.add(median(&ms), &prediction);
+            runs.measured.push(median(&ms));
         }
     }
     Ok(())
 }
 
-/// One round of training steps, of one network in [`OF_TRAINED`].
-fn training(
-    bench: &Bench,
-    cases: &mut [Case],
-    latency: &LatencyModel<'_>,
-    (taper, threads): (&Path, usize),
-) -> Result<()> {
-    for Case { name, model, steps, size: [h, w], .. } in cases.iter_mut().step_by(OF_TRAINED) {
+/// Training steps of those networks that are trained.
+fn training(bench: &Bench, cases: &mut [Case], (taper, threads): (&Path, usize)) -> Result<()> {
+    for Case { name, steps, size: [h, _], .. } in cases.iter_mut().filter(|case| case.is_trained) {
         let mut command = bench.cores.pinned(threads, taper);
         command.args(["bench", "--mode", "train", "--json", "--seconds", "0.5", "--model", name]);
         command.arg(format!("--batch={TRAINED}")).arg(format!("--threads={threads}"));
         command.arg(format!("--image-size={h}"));
         let done = job::run(&format!("step of {name}"), command, &bench.folder)?;
-        let graph = model.graph();
-        let trained = vec![true; graph.params().len()];
-        let shape = [TRAINED, *h, *w];
-        let prediction = latency.training_step(graph, &["logits"], &trained, shape, SLOTS)?;
-        steps.add(done.output["median_ms"].as_f64().context("a median")?, &prediction);
+        steps.measured.push(done.output["median_ms"].as_f64().context("a median")?);
     }
     Ok(())
 }

@@ -123,7 +123,7 @@ impl Columns {
                 continue;
             };
             let other = &rows[at];
-            let what = match (other.target == target, other.part == part) {
+            let what = match (is_same(&other.target, &target), other.part == part) {
                 (false, _) => "targets",
                 (true, false) => "parts",
                 // The same once more: it is read once, or it could be trained and judged on.
@@ -238,5 +238,16 @@ pub(super) fn wrong(
         column: column.to_owned(),
         got,
         expected: expected.into(),
+    }
+}
+
+/// Whether two targets say the same: what is not known in both, too.
+fn is_same(one: &Target, other: &Target) -> bool {
+    match (one, other) {
+        (Target::Labels(a), Target::Labels(b)) | (Target::Numbers(a), Target::Numbers(b)) => {
+            let mut pairs = a.values().iter().zip(b.values());
+            a.shape() == b.shape() && pairs.all(|(a, b)| a == b || (a.is_nan() && b.is_nan()))
+        }
+        _ => one == other,
     }
 }

@@ -306,6 +306,45 @@ fn a_row_that_is_said_twice_is_read_once() {
     assert_eq!(dataset.train.len() + dataset.val.len(), 6);
     let reason = refusal("t.csv", format!("{text}./{},c\n", PICTURES[0]));
     assert!(reason.contains("lines 2 and 8"), "{reason}");
+    // What nobody knows does not contradict itself.
+    for cells in
+        [["1,", "0,1", ",0", "1,1", "0,0", "1,1"], ["1.5,", "2,1", ",0", "3,1", "4,0", "5,1"]]
+    {
+        let text = format!("{}./{},{}\n", rows("path,a,b", cells), PICTURES[0], cells[0]);
+        let options = TableOptions { targets: vec!["a".into(), "b".into()], ..Default::default() };
+        let dataset = opened("t.csv", &text, &options).unwrap();
+        assert_eq!(dataset.train.len() + dataset.val.len(), 6);
+        let known = format!("{}./{},1,0\n", rows("path,a,b", cells), PICTURES[0]);
+        assert!(opened("t.csv", &known, &options).is_err());
+    }
+}
+
+#[test]
+fn a_number_may_be_unknown_and_a_probability_may_not() {
+    let options =
+        |kind| TableOptions { targets: vec!["a".into(), "b".into()], kind, ..Default::default() };
+    let cells = ["1.5,", "2,10", ",30", "3,11", "4,12", "5, "];
+    let dataset = opened("t.csv", &rows("path,a,b", cells), &options(None)).unwrap();
+    assert_eq!(dataset.kind(), TargetKind::Numbers);
+    let all: Vec<f32> = dataset.train.iter().chain(&dataset.val).flat_map(values).collect();
+    assert_eq!(all.iter().filter(|value| value.is_nan()).count(), 3);
+    // One picture alone says something of `b`: it is trained on.
+    let cells = ["1.5,", "2,", "3,30", "3,", "4,", "5,"];
+    for seed in 0..8 {
+        let mut options = options(None);
+        options.reading.seed = seed;
+        let dataset = opened("t.csv", rows("path,a,b", cells), &options).unwrap();
+        assert!(dataset.train.iter().any(|sample| !values(sample)[1].is_nan()), "seed {seed}");
+    }
+    let cells = ["1.5,", "2,", "3,", "3,", "4,", "5,"];
+    let kind = Some(TargetKind::Numbers);
+    let reason = refused(opened("t.csv", rows("path,a,b", cells), &options(kind)));
+    assert!(reason.contains("`b` is in no row to train on"), "{reason}");
+    let cells = ["0.5,0.5", "0.25,0.75", ",1", "1,0", "0,1", "0.1,0.9"];
+    for kind in [None, Some(TargetKind::Probabilities)] {
+        let reason = refused(opened("t.csv", rows("path,a,b", cells), &options(kind)));
+        assert!(reason.contains("line 4") && reason.contains("probability"), "{reason}");
+    }
 }
 
 #[test]

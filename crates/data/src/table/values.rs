@@ -40,7 +40,7 @@ pub(super) fn targets(
             each(several, table, probability, Target::Probabilities)
                 .and_then(|all| sums_to_one(table, &several[0], all))?
         }
-        (TargetKind::Numbers, several) => each(several, table, number, Target::Numbers)?,
+        (TargetKind::Numbers, several) => each(several, table, known, Target::Numbers)?,
     };
     Ok((kind, names, targets))
 }
@@ -74,15 +74,24 @@ fn told(table: &Records, columns: &Columns) -> TargetKind {
         several if several.iter().all(|column| is_binary(table, column, Blank::IsUnknown)) => {
             TargetKind::Labels
         }
-        several
-            if each(several, table, probability, Target::Probabilities)
-                .and_then(|all| sums_to_one(table, &several[0], all))
-                .is_ok() =>
-        {
-            TargetKind::Probabilities
-        }
+        several if is_probable(table, several) => TargetKind::Probabilities,
         _ => TargetKind::Numbers,
     }
+}
+
+/// Whether the rows that say something in each of some columns say probabilities: then an empty field elsewhere is none, and not a number that nobody
+/// knows.
+fn is_probable(table: &Records, columns: &[String]) -> bool {
+    let values = |record: &Record| {
+        let of = |column: &String| probability(record, column, record.fields.get(column)?).ok();
+        columns.iter().map(of).collect::<Option<Vec<f32>>>()
+    };
+    let is_said = |record: &&Record| {
+        columns.iter().all(|column| record.fields.get(column).is_some_and(|it| !is_blank(it)))
+    };
+    let mut rows = table.records.iter().filter(is_said).peekable();
+    let is_one = |values: Vec<f32>| (values.iter().sum::<f32>() - 1.0).abs() <= ROUNDING;
+    rows.peek().is_some() && rows.all(|record| values(record).is_some_and(is_one))
 }
 
 /// Whether more than half of a column is numbers: then the rest is wrong, and said to be.
@@ -91,7 +100,7 @@ fn mostly_numbers(table: &Records, column: &str) -> bool {
     2 * table.records.iter().filter(is_number).count() > table.records.len()
 }
 
-/// What an empty field says: of names that hold, that there are none; of 0 and 1, that nobody knows.
+/// What an empty field says: of names that hold, that there are none; of 0 and 1, and of numbers, that nobody knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Blank {
     IsNone,
@@ -250,6 +259,11 @@ fn number(record: &Record, column: &str, value: &Value) -> Result<f32> {
         .ok_or_else(|| wrong(record, column, Some(value), "number"))
 }
 
+/// A number, or none where it is not known.
+fn known(record: &Record, column: &str, value: &Value) -> Result<f32> {
+    if is_blank(value) { Ok(f32::NAN) } else { number(record, column, value) }
+}
+
 fn probability(record: &Record, column: &str, value: &Value) -> Result<f32> {
     let is_one = |number: &f32| (0.0..=1.0).contains(number);
     number(record, column, value)
@@ -302,13 +316,17 @@ fn in_order(names: impl Iterator<Item = String>) -> Vec<String> {
     names
 }
 
-/// The indices of what holds for a sample.
+/// The indices of what holds for a sample, of numbers those that are known.
 pub(super) fn held(target: &Target) -> impl Iterator<Item = usize> + '_ {
     let (class, values) = match target {
         Target::Class(class) => (Some(*class as usize), None),
-        Target::Labels(array) | Target::Probabilities(array) => (None, Some(array.values())),
-        Target::Numbers(_) | Target::ClassMap(_) | Target::Named(_) => (None, None),
+        Target::Labels(array) | Target::Probabilities(array) | Target::Numbers(array) => {
+            (None, Some(array.values()))
+        }
+        Target::ClassMap(_) | Target::Named(_) => (None, None),
     };
+    let is_number = matches!(target, Target::Numbers(_));
+    let holds = move |value: f32| if is_number { !value.is_nan() } else { value > 0.0 };
     let of_values = values.unwrap_or_default().iter().enumerate();
-    class.into_iter().chain(of_values.filter(|(_, value)| **value > 0.0).map(|(index, _)| index))
+    class.into_iter().chain(of_values.filter(move |(_, value)| holds(**value)).map(|(at, _)| at))
 }

@@ -21,6 +21,7 @@ use super::{Reduction, arguments};
 /// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Mse {
+    ignore_nan: bool,
     reduction: Reduction,
 }
 
@@ -29,6 +30,13 @@ impl Mse {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Targets that are NaN are not known and count nowhere: the mean is that of the others, and 0 where there are none.
+    #[must_use]
+    pub fn with_ignore_nan(mut self) -> Self {
+        self.ignore_nan = true;
+        self
     }
 
     /// Mean, sum, or a loss for each element.
@@ -46,8 +54,8 @@ impl Mse {
     /// # Errors
     /// candle's error if the shapes differ or there are no elements.
     pub fn forward(&self, xs: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        let targets = arguments::same("squared error", xs, targets)?;
-        self.reduction.of(&(xs - targets)?.sqr()?)
+        let (targets, known) = arguments::targets("squared error", (xs, targets), self.ignore_nan)?;
+        self.reduction.of_known(&(xs - targets)?.sqr()?, known.as_ref())
     }
 }
 
@@ -72,6 +80,7 @@ impl Mse {
 #[derive(Debug, Clone, Copy)]
 pub struct Huber {
     delta: f64,
+    ignore_nan: bool,
     reduction: Reduction,
 }
 
@@ -82,7 +91,14 @@ impl Huber {
     /// [`Error::Setting`](crate::Error::Setting) if `delta` is not a finite number above 0.
     pub fn new(delta: f64) -> crate::Result<Self> {
         let delta = arguments::positive("Huber's delta", delta)?;
-        Ok(Self { delta, reduction: Reduction::Mean })
+        Ok(Self { delta, ignore_nan: false, reduction: Reduction::Mean })
+    }
+
+    /// Targets that are NaN are not known and count nowhere: the mean is that of the others, and 0 where there are none.
+    #[must_use]
+    pub fn with_ignore_nan(mut self) -> Self {
+        self.ignore_nan = true;
+        self
     }
 
     /// Mean, sum, or a loss for each element.
@@ -100,7 +116,8 @@ impl Huber {
     /// # Errors
     /// candle's error if the shapes differ or there are no elements.
     pub fn forward(&self, xs: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        self.reduction.of(&elements("Huber's loss", xs, targets, self.delta)?)
+        let (targets, known) = arguments::targets("Huber's loss", (xs, targets), self.ignore_nan)?;
+        self.reduction.of_known(&elements(xs, &targets, self.delta)?, known.as_ref())
     }
 }
 
@@ -124,6 +141,7 @@ impl Huber {
 #[derive(Debug, Clone, Copy)]
 pub struct SmoothL1 {
     beta: f64,
+    ignore_nan: bool,
     reduction: Reduction,
 }
 
@@ -134,7 +152,14 @@ impl SmoothL1 {
     /// [`Error::Setting`](crate::Error::Setting) if `beta` is not a finite number above 0.
     pub fn new(beta: f64) -> crate::Result<Self> {
         let beta = arguments::positive("beta of smooth L1", beta)?;
-        Ok(Self { beta, reduction: Reduction::Mean })
+        Ok(Self { beta, ignore_nan: false, reduction: Reduction::Mean })
+    }
+
+    /// Targets that are NaN are not known and count nowhere: the mean is that of the others, and 0 where there are none.
+    #[must_use]
+    pub fn with_ignore_nan(mut self) -> Self {
+        self.ignore_nan = true;
+        self
     }
 
     /// Mean, sum, or a loss for each element.
@@ -152,15 +177,16 @@ impl SmoothL1 {
     /// # Errors
     /// candle's error if the shapes differ or there are no elements.
     pub fn forward(&self, xs: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        let losses = (elements("smooth L1", xs, targets, self.beta)? / self.beta)?;
-        self.reduction.of(&losses)
+        let (targets, known) = arguments::targets("smooth L1", (xs, targets), self.ignore_nan)?;
+        let losses = (elements(xs, &targets, self.beta)? / self.beta)?;
+        self.reduction.of_known(&losses, known.as_ref())
     }
 }
 
 /// Huber's loss of each element as `c · d − c² / 2`, where `c` is `d` cut to `[−delta, delta]`. Held constant, `c` is also the
 /// gradient, on both sides of the seams and at them.
-fn elements(loss: &str, xs: &Tensor, targets: &Tensor, delta: f64) -> Result<Tensor> {
-    let difference = (xs - arguments::same(loss, xs, targets)?)?;
+fn elements(xs: &Tensor, targets: &Tensor, delta: f64) -> Result<Tensor> {
+    let difference = (xs - targets)?;
     let cut = difference.detach().clamp(-delta, delta)?;
     (&cut * difference)? - (cut.sqr()? * 0.5)?
 }

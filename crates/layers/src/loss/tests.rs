@@ -409,7 +409,18 @@ fn a_target_that_is_not_known_counts_nowhere_and_moves_nothing() {
         let loss = SigmoidFocal::new().with_ignore_nan().with_reduction(reduction);
         loss.forward(xs, ys).unwrap()
     };
-    for forward in [bce, focal] {
+    let mse: Forward<'_> = &|xs, ys, reduction| {
+        Mse::new().with_ignore_nan().with_reduction(reduction).forward(xs, ys).unwrap()
+    };
+    let huber: Forward<'_> = &|xs, ys, reduction| {
+        let loss = Huber::new(0.5).unwrap().with_ignore_nan().with_reduction(reduction);
+        loss.forward(xs, ys).unwrap()
+    };
+    let smooth: Forward<'_> = &|xs, ys, reduction| {
+        let loss = SmoothL1::new(0.5).unwrap().with_ignore_nan().with_reduction(reduction);
+        loss.forward(xs, ys).unwrap()
+    };
+    for forward in [bce, focal, mse, huber, smooth] {
         let shape = [2, 3];
         let xs = Var::from_tensor(&tensor(&logits, &shape)).unwrap();
         let some = tensor(&known(&logits), &[4]);

@@ -11,6 +11,7 @@ use taper_distributed::Group;
 use taper_engine::Recompute;
 use taper_graph::Graph;
 use taper_layers::{Network, Parameter};
+use taper_train::Teacher;
 
 use crate::cost::budget::{self, Cut, Footprint};
 use crate::error::{Error, Result};
@@ -239,16 +240,15 @@ fn besides(run: &PreparedRun<'_>, options: &FineTuneOptions) -> u64 {
         bytes = bytes.saturating_add(sample.held_bytes());
     }
     let Some(teacher) = &run.kept.teacher else { return bytes };
-    // It sees the student's pictures, and before that those without labels as its own file says.
-    let mut session = 0;
-    for [h, w] in [run.model.preprocess().input_size, teacher.preprocess().input_size] {
-        let (shape, threads) = ([options.batch_size, h, w], budget::threads(options));
-        let memory = taper_cost::inference_memory(teacher.graph(), &[LOGITS], shape, threads);
-        // A teacher that does not take the student's pictures is refused when it comes to teach.
-        let Ok(memory) = memory else { continue };
-        let weights = memory.params.0.saturating_mul(3);
-        session = session.max(memory.arena.0 + 2 * memory.images.0 + weights);
-    }
+    // It sees the student's pictures in its own size, and before that those without labels as its own file says.
+    let own = teacher.preprocess().input_size;
+    let [h, w] = Teacher::seen_size(own, run.model.preprocess().input_size);
+    let (shape, threads) = ([options.batch_size, h, w], budget::threads(options));
+    // A teacher that does not take them is refused when it comes to teach.
+    let memory = taper_cost::inference_memory(teacher.graph(), &[LOGITS], shape, threads);
+    let session = memory.map_or(0, |memory| {
+        memory.arena.0 + 3 * memory.images.0 + memory.params.0.saturating_mul(3)
+    });
     bytes.saturating_add(session)
 }
 

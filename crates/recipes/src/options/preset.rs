@@ -66,7 +66,8 @@ impl Preset {
     }
 
     /// Whether an option is said, or goes with one that is: a rate is an optimizer's, one average is another's rival, nothing is erased from pictures that are
-    /// not changed, not every loss takes targets that are smoothed or mixed, and where classes are kept there are weights and may be no training.
+    /// not changed, views are of pictures that are changed and not mixed, not every loss takes targets that are smoothed or mixed, and where classes are kept
+    /// there are weights and may be no training.
     fn leaves(self, name: &str, is_said: &dyn Fn(&str) -> bool) -> bool {
         let is_one_said = |names: &[&str]| names.iter().any(|name| is_said(name));
         let of_another = || self.leaves("optimizer", is_said);
@@ -86,7 +87,9 @@ impl Preset {
                 "ema" | "soup" => is_one_said(&["ema", "swa", "soup", "keep"]),
                 "pretrained" => is_said("keep"),
                 "erase" => is_said("augment"),
-                "label_smoothing" | "mixup" | "cutmix" => is_said("loss"),
+                "augment" => self.options().augment == Augment::None && is_said("feature_views"),
+                "mixup" | "cutmix" => is_one_said(&["loss", "feature_views"]),
+                "label_smoothing" => is_said("loss"),
                 _ => false,
             }
     }
@@ -172,6 +175,18 @@ mod tests {
         let scratch = auto.under(Preset::Scratch, &|name| name == "lr");
         assert_eq!((scratch.lr, scratch.lr_auto), (None, true));
     }
+
+    #[test]
+    fn views_of_features_are_of_pictures_that_are_changed() {
+        let views = FineTuneOptions { feature_views: 4, ..FineTuneOptions::default() };
+        let quick = views.clone().under(Preset::Quick, &|name| name == "feature_views");
+        quick.check().unwrap();
+        assert_eq!((quick.augment, quick.freeze), (Augment::Yes, Freeze::Backbone));
+        let frozen = FineTuneOptions { freeze: Freeze::Backbone, ..views };
+        let is_said = |name: &str| ["feature_views", "freeze"].contains(&name);
+        frozen.under(Preset::Scratch, &is_said).check().unwrap();
+    }
+
     #[test]
     fn a_momentum_a_loss_and_classes_that_are_kept_take_along_what_they_go_with() {
         let under = |preset: Preset, said: FineTuneOptions, name: &'static str| {

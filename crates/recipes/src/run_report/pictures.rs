@@ -171,6 +171,7 @@ fn target(batch: &Batch, at: usize, names: &[String]) -> String {
             row().filter(|(_, value)| **value >= 0.5).map(|(index, _)| name(index)).collect()
         }
         Targets::Numbers(_) => row()
+            .filter(|(_, value)| !value.is_nan())
             .map(|(index, value)| {
                 format!("{} {}", name(index), Unit::Number.format(f64::from(*value)))
             })

@@ -68,9 +68,13 @@ pub(super) fn of(dataset: &Dataset, options: &FineTuneOptions) -> Result<(Boxed,
             let expected = "none with the loss `focal` of labels";
             return Err(Error::option("class_weights", &options.class_weights, expected));
         }
-        (LossKind::Mse, TargetKind::Numbers) => Box::new(Mse::new()),
-        (LossKind::Huber, TargetKind::Numbers) => Box::new(Huber::new(1.0).map_err(failed)?),
-        (LossKind::SmoothL1, TargetKind::Numbers) => Box::new(SmoothL1::new(1.0).map_err(failed)?),
+        (LossKind::Mse, TargetKind::Numbers) => Box::new(mse()),
+        (LossKind::Huber, TargetKind::Numbers) => {
+            Box::new(Huber::new(1.0).map_err(failed)?.with_ignore_nan())
+        }
+        (LossKind::SmoothL1, TargetKind::Numbers) => {
+            Box::new(SmoothL1::new(1.0).map_err(failed)?.with_ignore_nan())
+        }
         (loss, _) => {
             let expected = format!("one for {}: {}", described(kind), losses(kind));
             return Err(Error::option("loss", &loss, expected));
@@ -84,12 +88,17 @@ fn bce() -> BceWithLogits {
     BceWithLogits::new().with_ignore_nan()
 }
 
+/// Of numbers, which a table may leave open.
+fn mse() -> Mse {
+    Mse::new().with_ignore_nan()
+}
+
 /// The usual loss of such targets.
 pub(super) fn plain(kind: TargetKind) -> Boxed {
     match kind {
         TargetKind::Class | TargetKind::Probabilities => Box::new(CrossEntropy::new()),
         TargetKind::Labels => Box::new(bce()),
-        TargetKind::Numbers => Box::new(Mse::new()),
+        TargetKind::Numbers => Box::new(mse()),
     }
 }
 

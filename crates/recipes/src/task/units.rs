@@ -11,7 +11,7 @@ use taper_train::{Goal, Metric, Output, Predictions};
 
 use super::single;
 
-/// Mean and standard deviation of each number over the training pictures.
+/// Mean and standard deviation of each number over the training pictures of which it is known.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Units {
     pub(super) mean: Vec<f32>,
@@ -27,21 +27,19 @@ impl Units {
             })
         };
         let k = rows().next().map_or(0, <[f32]>::len);
-        let n = rows().count().max(1) as f64;
-        let mut mean = vec![0.0f64; k];
-        for row in rows() {
-            mean.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value) / n);
-        }
-        let mut variance = vec![0.0f64; k];
-        for row in rows() {
-            for ((sum, mean), &value) in variance.iter_mut().zip(&mean).zip(row) {
-                *sum += (f64::from(value) - mean).powi(2) / n;
-            }
-        }
+        // Of each number those that are known.
+        let known = |at: usize| rows().map(move |row| row[at]).filter(|value| !value.is_nan());
+        let average = |at: usize, of: &dyn Fn(f64) -> f64| {
+            known(at).map(|value| of(f64::from(value))).sum::<f64>()
+                / known(at).count().max(1) as f64
+        };
+        let mean: Vec<f64> = (0..k).map(|at| average(at, &|value| value)).collect();
+        let spread = |(at, mean): (usize, &f64)| average(at, &|value| (value - mean).powi(2));
+        let variance: Vec<f64> = mean.iter().enumerate().map(spread).collect();
         // What is the same everywhere has no spread, whatever rounding leaves of it.
         let varies = |at: usize| {
-            let first = rows().next().map(|row| row[at].to_bits());
-            rows().any(|row| Some(row[at].to_bits()) != first)
+            let first = known(at).next().map(f32::to_bits);
+            known(at).any(|value| Some(value.to_bits()) != first)
         };
         let std = variance.iter().enumerate().map(|(at, variance)| match single(variance.sqrt()) {
             std if varies(at) && std > f32::MIN_POSITIVE => std,
@@ -129,6 +127,13 @@ mod tests {
         assert!((units.mean[0] - 4.0).abs() < 1e-6 && (units.mean[1] - 37.2).abs() < 1e-4);
         assert!((units.std[0] - 5f32.sqrt()).abs() < 1e-6, "{units:?}");
         assert!((units.std[1] - 1.0).abs() < 1e-6, "{units:?}");
+    }
+
+    #[test]
+    fn numbers_that_are_not_known_say_nothing_of_the_units() {
+        let none = f32::NAN;
+        let units = Units::of(&samples(&[[none, none], [1.0, none], [5.0, none], [none, none]]));
+        assert_eq!((units.mean, units.std), (vec![3.0, 0.0], vec![2.0, 1.0]));
     }
 
     #[test]

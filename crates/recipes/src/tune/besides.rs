@@ -50,7 +50,9 @@ pub(super) fn teacher(
     let Some((temperature, weight)) = options.distillation() else { return Ok(None) };
     let session = SessionOptions { threads: options.threads, outputs: vec![LOGITS.to_owned()] };
     let session = Session::new(model, &session).map_err(|source| Error::Engine { source })?;
-    let mut sizes = sizes::of_run(student.input_size, options).into_iter();
+    let own = model.preprocess();
+    let seen = |size| Teacher::seen_size(own.input_size, size);
+    let mut sizes = sizes::of_run(student.input_size, options).into_iter().map(seen);
     if let Some([h, w]) = sizes.find(|&[h, w]| session.output_shapes([1, h, w]).is_err()) {
         let expected =
             format!("a network that takes pictures of {h}x{w} pixels, as are trained with");
@@ -63,7 +65,7 @@ pub(super) fn teacher(
     let train = |source| Error::Train { source };
     let distillation = Distillation::new(temperature).map_err(|source| train(source.into()))?;
     let teacher = Teacher::new(session, distillation, weight).map_err(train)?;
-    let own = model.preprocess();
+    let teacher = teacher.with_input_size(own.input_size);
     Ok(Some(match bits(own) == bits(student) {
         true => teacher,
         false => teacher.with_pixels(renormalized(student, own)),

@@ -353,11 +353,11 @@ fn gradient_checkpointing_reaches_the_network_and_saves_memory() {
 }
 
 #[test]
-fn a_teacher_has_to_see_pictures_of_each_size_that_they_grow_through() {
+fn a_teacher_has_to_see_pictures_of_each_size_that_they_grow_through_or_in_its_own() {
     use taper_graph::{Bias, Conv, GraphBuilder, Padding, PoolKind, Window};
     let dir = tempfile::tempdir().unwrap();
     let dataset = pictures(dir.path());
-    let teach = |name: &str, kernel_size: usize| {
+    let teach = |name: &str, own: usize, kernel_size: usize| {
         let mut b = GraphBuilder::new(3).unwrap();
         let xs = b.input();
         let xs = b.conv("conv", xs, Conv::dense(4, 3, 2), Bias::With).unwrap();
@@ -367,7 +367,7 @@ fn a_teacher_has_to_see_pictures_of_each_size_that_they_grow_through() {
         let xs = b.global_pool("pool", xs, PoolKind::Avg, true).unwrap();
         let xs = b.linear("classifier", xs, dataset.classes.len(), Bias::With).unwrap();
         b.output("logits", xs).unwrap();
-        let preprocess = Preprocess { input_size: [64, 64], ..Preprocess::imagenet() };
+        let preprocess = Preprocess { input_size: [own; 2], ..Preprocess::imagenet() };
         let teacher = Model::random(b.build().unwrap(), 3, preprocess, dataset.classes.clone());
         let file = dir.path().join(format!("{name}.safetensors"));
         teacher.unwrap().save(&file).unwrap();
@@ -385,9 +385,10 @@ fn a_teacher_has_to_see_pictures_of_each_size_that_they_grow_through() {
         let never = AtomicBool::new(false);
         crate::fine_tune_on(&dataset, &options, &never, &mut crate::Silent)
     };
-    let refused = teach("fixed", 20).unwrap_err();
+    let refused = teach("fixed", 40, 20).unwrap_err();
     assert!(matches!(refused, Error::Option { field: "teacher", .. }), "{refused}");
     assert!(refused.to_string().contains("32x32"), "{refused}");
     assert!(!dir.path().join("fixed").exists());
-    assert_eq!(teach("any", 3).unwrap().epochs, 2);
+    assert_eq!(teach("any", 40, 3).unwrap().epochs, 2);
+    assert_eq!(teach("own", 64, 20).unwrap().epochs, 2);
 }

@@ -7,7 +7,7 @@ use taper_data::Targets;
 use super::{Goal, Mean, Metric, Output, Predictions};
 use crate::error::{Error, Result};
 
-/// The mean of the differences' magnitudes over all samples and numbers: `mae`.
+/// The mean of the differences' magnitudes over all samples and numbers: `mae`. Targets that are NaN are not known and do not count.
 #[derive(Debug, Clone, Default)]
 pub struct MeanAbsoluteError {
     error: Mean,
@@ -41,7 +41,10 @@ impl Metric for MeanAbsoluteError {
         };
         let place = places(&output, array.shape())?;
         for (i, &value) in output.values.iter().enumerate() {
-            self.error.add((f64::from(value) - f64::from(array.values()[place(i)])).abs());
+            let target = f64::from(array.values()[place(i)]);
+            if !target.is_nan() {
+                self.error.add((f64::from(value) - target).abs());
+            }
         }
         Ok(())
     }
@@ -66,7 +69,7 @@ enum Squares {
     R2,
 }
 
-/// A number of the squared differences between outputs and targets, over all samples and numbers.
+/// A number of the squared differences between outputs and targets, over all samples and numbers but those whose target is NaN, not known.
 #[derive(Debug, Clone)]
 pub struct SquaredError {
     squares: Squares,
@@ -123,6 +126,9 @@ impl Metric for SquaredError {
         }
         for (i, &value) in output.values.iter().enumerate() {
             let target = f64::from(array.values()[place(i)]);
+            if target.is_nan() {
+                continue;
+            }
             let [errors, first, sum, squares, n] = &mut self.sums[i % k];
             if *n < 1.0 {
                 *first = target;
@@ -138,8 +144,7 @@ impl Metric for SquaredError {
 
     fn compute(&self) -> Option<f64> {
         let mut mean = Mean::default();
-        for &[errors, _, sum, squares, n] in &self.sums {
-            let n = n.max(1.0);
+        for &[errors, _, sum, squares, n] in self.sums.iter().filter(|[.., n]| *n > 0.0) {
             let variance = squares - sum * sum / n;
             mean.add(match self.squares {
                 Squares::Rmse => errors / n,

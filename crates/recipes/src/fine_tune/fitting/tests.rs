@@ -214,6 +214,7 @@ fn a_teacher_is_counted_as_it_sees_the_students_pictures() {
     let whole = needed(&plain);
     assert!(of(32) > whole + 3 * planned_params(&plain));
     assert_eq!(of(32), of(128), "a step shows it pictures of 128 pixels");
+    assert!(of(192) > of(128), "it sees them in its own size");
 }
 
 #[test]

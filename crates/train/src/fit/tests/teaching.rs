@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::{Device, Tensor};
 use taper_graph::{Bias, GraphBuilder, PoolKind};
 use taper_layers::loss::{CrossEntropy, Distillation, Loss};
-use taper_layers::{NamedTensors, Network};
+use taper_layers::{ModuleNhwc, NamedTensors, Network, Resampling, Target, Upsample};
 use taper_model::{Model, Preprocess};
 use taper_optim::{Optimizer, Schedule, split_by_decay};
 
@@ -102,6 +102,27 @@ fn a_teacher_sees_the_very_batch_with_pixels_as_it_wants_them() {
         let got = got.get("logits").unwrap();
         assert_eq!(got.dims(), [batch.shape[0], 3]);
         assert_eq!(got.flatten_all().unwrap().to_vec1::<f32>().unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_teacher_sees_much_smaller_pictures_in_its_own_size_and_others_as_they_are() {
+    let batch = VAL.epoch(0, 0).next().unwrap().unwrap();
+    let [n, h, w] = batch.shape;
+    let xs = Tensor::from_slice(&batch.xs, (n, h, w, ()), &Device::Cpu).unwrap();
+    let upsample = Upsample::new(Target::Size([2 * h, w + 1]), Resampling::Bilinear).unwrap();
+    let xs = upsample.forward_nhwc(&xs, false).unwrap();
+    let xs = xs.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let mut session = contrary("logits").session().unwrap();
+    let own = session.run(&batch.xs, batch.shape).unwrap().to_vec();
+    let enlarged = session.run(&xs, [n, 2 * h, w + 1]).unwrap().to_vec();
+    assert_ne!(own, enlarged);
+    for (size, expected) in
+        [([2 * h, w + 1], &enlarged), ([h + h / 4, w], &own), ([h, w], &own), ([1, w - 1], &own)]
+    {
+        let got = teacher(0.5).with_input_size(size).outputs(&batch).unwrap();
+        let got = got.get("logits").unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(&got, expected, "{size:?}");
     }
 }
 
