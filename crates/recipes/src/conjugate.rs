@@ -5,7 +5,7 @@
 
 use candle_core::{Result, Tensor};
 
-/// Keeps a step from dividing by the square of a residual that is nothing.
+/// What no step divides by: the square of a residual that is nothing, or a direction in which rounding left no curvature.
 const LEAST: f64 = 1e-30;
 
 /// The `V` of `A V = B`, column by column at once: `apply` is `A`, symmetric and positive definite, `rhs` is `B`, `(n, columns)`.
@@ -18,7 +18,10 @@ pub(crate) fn conjugate_gradients(
     steps: usize,
 ) -> Result<Tensor> {
     let dot = |a: &Tensor, b: &Tensor| a.mul(b)?.sum_keepdim(0);
-    let ratio = |a: &Tensor, b: &Tensor| a.div(&(b + LEAST)?);
+    let ratio = |a: &Tensor, b: &Tensor| {
+        let (is_some, one) = (b.gt(LEAST)?, b.ones_like()?);
+        is_some.where_cond(&a.div(&is_some.where_cond(b, &one)?)?, &one.zeros_like()?)
+    };
     let mut solution = rhs.zeros_like()?;
     let mut direction = rhs.clone();
     let mut residual = rhs;

@@ -42,7 +42,8 @@ pub(super) fn reconstruct(
     threads: usize,
 ) -> Result<Model> {
     let layers = layers(before.graph(), groups, cut);
-    let sums = layers.iter().map(|layer| Sums::new(layer.taps(), layer.outputs.len()));
+    let sums =
+        layers.iter().map(|layer| Sums::new(layer.taps(), layer.outputs.len(), layer.has_offset()));
     let mut sums: Vec<Sums> = sums.collect::<candle_core::Result<_>>().map_err(failed)?;
     let params: Vec<&[f32]> = before.tensors().iter().map(|it| it.data.as_slice()).collect();
     let nodes: Vec<NodeId> = layers.iter().flat_map(|it| [it.source, it.node]).collect();
@@ -60,7 +61,7 @@ pub(super) fn reconstruct(
     }
     let mut tensors = after.tensors().to_vec();
     for (layer, sums) in layers.iter().zip(sums) {
-        layer.refit(after.graph(), sums, &mut tensors)?;
+        layer.refit(sums, &mut tensors)?;
     }
     after.clone().with_tensors(tensors).map_err(setup::model)
 }
@@ -176,16 +177,14 @@ impl Layer {
         }
     }
 
+    fn has_offset(&self) -> bool {
+        self.bias.is_some() || self.mean.is_some()
+    }
+
     /// Puts the weights that the sums give into the tensors of the network after the cut.
-    fn refit(&self, graph: &Graph, sums: Sums, tensors: &mut [Tensor]) -> Result<()> {
-        let weight = &tensors[self.weight.index()].data;
-        let has_offset = self.bias.is_some() || self.mean.is_some();
-        let Fitted { weight, offset } = sums.fit(weight, has_offset).map_err(failed)?;
-        if weight.iter().chain(&offset).any(|value| !value.is_finite()) {
-            let name = graph.param(self.weight).name.clone();
-            let what = "weights that are fitted";
-            return Err(setup::prune(taper_prune::Error::NotFinite { what, name }));
-        }
+    fn refit(&self, sums: Sums, tensors: &mut [Tensor]) -> Result<()> {
+        let fitted = sums.fit(&tensors[self.weight.index()].data).map_err(failed)?;
+        let Some(Fitted { weight, offset }) = fitted else { return Ok(()) };
         tensors[self.weight.index()].data = weight;
         match (self.bias, self.mean) {
             (Some(bias), _) => tensors[bias.index()].data = offset,
