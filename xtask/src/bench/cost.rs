@@ -158,28 +158,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     };
     let inference: Vec<Pair> = cases.iter().flat_map(of_case).collect();
     let training: Vec<Pair> = trained().map(|case| case.steps.pair(case.name, TRAINED)).collect();
-    // What a user sees who calibrates once: one calibration against all that was measured.
-    let mut alone: [Vec<f64>; 2] = Default::default();
-    for model in models(&calibrations, threads)? {
-        let model = std::slice::from_ref(&model);
-        let (mut runs, mut steps) = (Vec::new(), Vec::new());
-        for case in &cases {
-            for (rounds, &batch) in case.runs.iter().zip(batches) {
-                let of = rounds.pair(case.name, batch);
-                runs.extend(case.predicted_runs(model, batch)?.iter().map(|it| of.with(it)));
-            }
-        }
-        for case in trained() {
-            let of = case.steps.pair(case.name, TRAINED);
-            steps.extend(case.predicted_steps(model)?.iter().map(|it| of.with(it)));
-        }
-        alone[0].push(share_within(&runs, 10.0));
-        alone[1].push(share_within(&steps, 15.0));
-    }
-    let [runs, steps] = alone.map(|shares| {
-        let least = shares.iter().copied().fold(100.0, f64::min);
-        format!("{:.0} % (median; {least:.0} % at worst)", median(&shares))
-    });
+    let [runs, steps] = alone(&cases, batches, &models(&calibrations, threads)?)?;
     let units: usize = calibrations[0].modes.iter().map(|mode| mode.units.len()).sum();
     let notes = vec![
         format!(
@@ -206,6 +185,31 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
         notes,
         pictures: Vec::new(),
     })
+}
+
+/// What a user sees who calibrates once, of inference and of steps: one calibration against all that was measured.
+fn alone(cases: &[Case], batches: &[usize], models: &[LatencyModel<'_>]) -> Result<[String; 2]> {
+    let mut shares: [Vec<f64>; 2] = Default::default();
+    for model in models {
+        let model = std::slice::from_ref(model);
+        let (mut runs, mut steps) = (Vec::new(), Vec::new());
+        for case in cases {
+            for (rounds, &batch) in case.runs.iter().zip(batches) {
+                let of = rounds.pair(case.name, batch);
+                runs.extend(case.predicted_runs(model, batch)?.iter().map(|it| of.with(it)));
+            }
+            if case.is_trained {
+                let of = case.steps.pair(case.name, TRAINED);
+                steps.extend(case.predicted_steps(model)?.iter().map(|it| of.with(it)));
+            }
+        }
+        shares[0].push(share_within(&runs, 10.0));
+        shares[1].push(share_within(&steps, 15.0));
+    }
+    Ok(shares.map(|shares| {
+        let least = shares.iter().copied().fold(100.0, f64::min);
+        format!("{:.0} % (median; {least:.0} % at worst)", median(&shares))
+    }))
 }
 
 /// A new calibration of this machine, as a user's would be, and the seconds it took.

@@ -2,6 +2,7 @@
 //!
 //! Above: `table`. Below: `records`. Not here: targets (`values`).
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
@@ -246,7 +247,10 @@ fn is_same(one: &Target, other: &Target) -> bool {
     match (one, other) {
         (Target::Labels(a), Target::Labels(b)) | (Target::Numbers(a), Target::Numbers(b)) => {
             let mut pairs = a.values().iter().zip(b.values());
-            a.shape() == b.shape() && pairs.all(|(a, b)| a == b || (a.is_nan() && b.is_nan()))
+            a.shape() == b.shape()
+                && pairs.all(|(a, b)| {
+                    a.partial_cmp(b).map_or(a.is_nan() && b.is_nan(), Ordering::is_eq)
+                })
         }
         _ => one == other,
     }

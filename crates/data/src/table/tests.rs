@@ -324,7 +324,7 @@ fn a_number_may_be_unknown_and_a_probability_may_not() {
     let options =
         |kind| TableOptions { targets: vec!["a".into(), "b".into()], kind, ..Default::default() };
     let cells = ["1.5,", "2,10", ",30", "3,11", "4,12", "5, "];
-    let dataset = opened("t.csv", &rows("path,a,b", cells), &options(None)).unwrap();
+    let dataset = opened("t.csv", rows("path,a,b", cells), &options(None)).unwrap();
     assert_eq!(dataset.kind(), TargetKind::Numbers);
     let all: Vec<f32> = dataset.train.iter().chain(&dataset.val).flat_map(values).collect();
     assert_eq!(all.iter().filter(|value| value.is_nan()).count(), 3);
