@@ -19,11 +19,15 @@ const CASES_OF_MIRI: u32 = 1;
 /// The suites but for examples in documentation, which are slow to link and in `cargo test` anyway.
 const SUITES: [&str; 5] = ["test", "--package", "taper-kernels", "--lib", "--tests"];
 
+/// Bytes of a test's stack: every register of a kernel that is not optimized has a place of its own, and with the sanitizer's room around each a frame of
+/// AVX-512 takes nearly the 2 MB that threads have.
+const STACK: (&str, &str) = ("RUST_MIN_STACK", "67108864");
+
 /// Runs the suites with debug assertions and overflow checks.
 pub(crate) fn checked(cases: Option<u32>) -> Result<()> {
     let cases = cases.unwrap_or(CASES).to_string();
     let args = [&SUITES[..], &["--profile", "checked"]].concat();
-    shell::cargo(&args, &[("PROPTEST_CASES", &cases)])?;
+    shell::cargo(&args, &[("PROPTEST_CASES", &cases), STACK])?;
     println!("checked: ok");
     Ok(())
 }
@@ -46,6 +50,7 @@ pub(crate) fn sanitize(cases: Option<u32>) -> Result<()> {
         // Memory that nobody has is refused as any allocator refuses it; what a caught panic leaves behind is no leak.
         ("ASAN_OPTIONS", "allocator_may_return_null=1:detect_leaks=0"),
         ("PROPTEST_CASES", cases.as_str()),
+        STACK,
     ];
     shell::cargo(&args, &envs)?;
     println!("sanitize: ok");
