@@ -73,7 +73,7 @@ impl Sums {
     }
 
     /// The weights nearest to the sums and to `weight`, `(outputs, taps)`, with an offset of each output where there may be one. None where no rows
-    /// came, the layer reads zeros alone, or its numbers are too large to be squared: then the layer stays as it is.
+    /// came, or numbers are too large to be squared: then the layer stays as it is.
     pub(super) fn fit(self, weight: &[f32]) -> Result<Option<Fitted>> {
         let (taps, outputs) = self.products.dims2()?;
         let Self { mut squares, mut products, from: Some([from_x, from_y]), .. } = self else {
@@ -88,15 +88,19 @@ impl Sums {
         }
         // In units in which squares are about 1: a power of two, which rounds nothing.
         let unit = (trace(&squares)? / taps.max(1) as f64).log2().round().exp2();
-        if !(unit.is_finite() && unit > f64::from(f32::MIN_POSITIVE)) {
+        if !unit.is_finite() {
             return Ok(None);
         }
-        (squares, products) = ((squares / unit)?, (products / unit)?);
-        let old = Tensor::from_slice(weight, (outputs, taps), &Device::Cpu)?.t()?.contiguous()?;
-        let penalty = RIDGE * trace(&squares)? / taps.max(1) as f64;
-        let missed = (&products - squares.matmul(&old)?)?;
-        let moves = |v: &Tensor| squares.matmul(v)? + (v * penalty)?;
-        let new = (old + conjugate_gradients(moves, missed, STEPS)?)?;
+        let mut new =
+            Tensor::from_slice(weight, (outputs, taps), &Device::Cpu)?.t()?.contiguous()?;
+        // What does not vary tells of nothing: weights stay, and the offset alone follows.
+        if unit > f64::from(f32::MIN_POSITIVE) {
+            (squares, products) = ((squares / unit)?, (products / unit)?);
+            let penalty = RIDGE * trace(&squares)? / taps.max(1) as f64;
+            let missed = (&products - squares.matmul(&new)?)?;
+            let moves = |v: &Tensor| squares.matmul(v)? + (v * penalty)?;
+            new = (new + conjugate_gradients(moves, missed, STEPS)?)?;
+        }
         let offset = match self.has_offset {
             true => ((mean_y + from_y)? - (mean_x + from_x)?.matmul(&new)?)?,
             false => mean_y.zeros_like()?,
@@ -146,8 +150,13 @@ mod tests {
     #[test]
     fn what_cannot_be_fitted_stays_as_it_is() {
         assert!(Sums::new(2, 1, true).unwrap().fit(&[1.0, 7.0]).unwrap().is_none());
-        for unit in [0.0, 1e25, f32::INFINITY, f32::NAN] {
+        for unit in [1e25, f32::INFINITY, f32::NAN] {
             assert!(line(unit, 0.0).is_none(), "{unit}");
         }
+        // Of what does not vary the weights do, and the outputs keep their mean.
+        let mut sums = Sums::new(2, 1, true).unwrap();
+        sums.add(&[3.0, 4.0, 3.0, 4.0], &[9.0, 11.0]).unwrap();
+        let Fitted { weight, offset } = sums.fit(&[1.0, 1.0]).unwrap().unwrap();
+        assert_eq!((weight, offset), (vec![1.0, 1.0], vec![3.0]));
     }
 }
