@@ -15,7 +15,7 @@ use crate::Batch;
 use crate::error::{Error, Result, at};
 
 /// How much larger than in whole pictures things are in random crops.
-const AT_HOME: f64 = 1.3;
+const AT_HOME: f64 = 1.25;
 
 /// Whose fault it is.
 const NAME: &str = "the teacher";
@@ -84,10 +84,10 @@ impl Teacher {
     }
 
     /// Rows and columns in which a teacher that was made for pictures of `own` size sees a batch of another: as they are, unless they are smaller by
-    /// more than 1.3 times, then the larger of both. A network is at home between what random crops show it, things 1.3 times as large as in
+    /// more than 1.25 times, then the larger of both. A network is at home between what random crops show it, things 1.25 times as large as in
     /// whole pictures, and whole pictures.
     ///
-    /// Source: Touvron et al. 2019, <https://arxiv.org/abs/1906.06423>, section 3.
+    /// Source: Touvron et al. 2019, <https://arxiv.org/abs/1906.06423>, section 3.1.
     ///
     /// # Examples
     /// ```
