@@ -14,8 +14,11 @@ const MOST_TRIALS: usize = 4000;
 /// Combinations of widths that are all tried: those of small networks, of which the search finds the best less often.
 const MOST_COMBINATIONS: usize = 1 << 12;
 
-/// Levels by which a group is changed to improve a solution, the small changes first.
-const JUMPS: [isize; 6] = [-1, 1, -2, 2, -3, 3];
+/// Levels by which a group is changed at most to improve a solution.
+const MOST_JUMP: usize = 3;
+
+/// Levels of all groups up to which every level of a group is tried instead, and of every two.
+const FEW_LEVELS: usize = 256;
 
 /// Groups that are tried with a second one to land near a target: only small networks need it, whose single channels cost much.
 const MOST_PAIRS: usize = 64;
@@ -67,6 +70,11 @@ impl State {
     }
 }
 
+/// Whether a group is none of those that are changed.
+fn is_free(changes: &[(usize, usize)], group: usize) -> bool {
+    changes.iter().all(|(changed, _)| *changed != group)
+}
+
 impl<'a> Search<'a> {
     pub(super) fn new(levels: &'a [Levels], constraints: &'a [Constraint], exponent: f64) -> Self {
         Self { levels, constraints, exponent }
@@ -81,10 +89,10 @@ impl<'a> Search<'a> {
             return self.best_of(all);
         }
         let mut state = self.at(vec![0; self.levels.len()]);
-        if !self.lower(&mut state, None) {
+        if !self.lower(&mut state, &[]) {
             return None;
         }
-        self.fill(&mut state, None);
+        self.fill(&mut state, &[]);
         // The sum of lost scores is what a knapsack makes small; of another order it is not.
         if is_knapsack {
             self.improve(&mut state);
@@ -162,11 +170,11 @@ impl<'a> Search<'a> {
         (saved > 0.0).then(|| score / (saved / units).powf(self.exponent))
     }
 
-    /// Narrows the groups, the cheapest in score first, until all bounds are met; all but `except`.
-    fn lower(&self, state: &mut State, except: Option<usize>) -> bool {
+    /// Narrows the groups, the cheapest in score first, until all bounds are met; all but those in `except`.
+    fn lower(&self, state: &mut State, except: &[(usize, usize)]) -> bool {
         let mut unmet: Vec<bool> = state.used.iter().map(|used| *used > 1.0).collect();
         let density = |state: &State, unmet: &[bool], group: usize| {
-            let may = Some(group) != except;
+            let may = is_free(except, group);
             may.then(|| self.density(state, group, state.level[group] + 1, unmet)).flatten()
         };
         let all = |state: &State, unmet: &[bool]| -> Vec<Option<f64>> {
@@ -198,11 +206,11 @@ impl<'a> Search<'a> {
         true
     }
 
-    /// Widens groups again while the bounds stay met, the most valuable first; all but `except`.
-    fn fill(&self, state: &mut State, except: Option<usize>) {
+    /// Widens groups again while the bounds stay met, the most valuable first; all but those in `except`.
+    fn fill(&self, state: &mut State, except: &[(usize, usize)]) {
         let counts = vec![true; self.constraints.len()];
         loop {
-            let candidates = (0..self.levels.len()).filter(|group| Some(*group) != except);
+            let candidates = (0..self.levels.len()).filter(|&group| is_free(except, group));
             let fits = candidates.filter(|&group| self.fits(state, group));
             let valued = fits.map(|group| {
                 let density = self.density(state, group, state.level[group] - 1, &counts);
@@ -228,45 +236,80 @@ impl<'a> Search<'a> {
             .all(|(used, it)| used - it.terms.saved(&state.kept, group, count) / it.bound <= 1.0)
     }
 
-    /// Widens or narrows one group, repairs with the others, and keeps what comes near the target, and then what loses less score.
+    /// Widens or narrows one group, or two if there are few, repairs with the others, and keeps what comes near the target, and then what
+    /// loses less score.
     fn improve(&self, state: &mut State) {
         let mut trials = 0;
-        let mut least = self.lost(state);
-        let mut is_near = state.is_near();
-        loop {
-            let mut is_better = false;
-            for group in 0..self.levels.len() {
-                for jump in JUMPS {
-                    if trials == MOST_TRIALS {
-                        return;
-                    }
-                    let Some(level) = state.level[group].checked_add_signed(jump) else { continue };
-                    let Some(trial) = self.changed(state, group, level) else { continue };
-                    trials += 1;
-                    let lost = self.lost(&trial);
-                    let is_less = lost < least * (1.0 - 1e-12) && trial.is_near() == is_near;
-                    if is_less || trial.is_near() && !is_near {
-                        (least, is_near, is_better) = (lost, trial.is_near(), true);
-                        *state = trial;
+        let has_few = self.levels.iter().map(|it| it.kept.len()).sum::<usize>() <= FEW_LEVELS;
+        while trials < MOST_TRIALS
+            && (self.improve_one(state, has_few, &mut trials)
+                || has_few && self.improve_two(state, &mut trials))
+        {}
+    }
+
+    /// Changes of one group: whether any was better.
+    fn improve_one(&self, state: &mut State, has_few: bool, trials: &mut usize) -> bool {
+        let mut is_better = false;
+        for (group, levels) in self.levels.iter().enumerate() {
+            let most = if has_few { levels.kept.len() } else { MOST_JUMP };
+            for jump in (1..=most).flat_map(|jump| [-jump.cast_signed(), jump.cast_signed()]) {
+                if let Some(level) = state.level[group].checked_add_signed(jump) {
+                    is_better |= self.take_if_better(state, &[(group, level)], trials);
+                }
+            }
+        }
+        is_better
+    }
+
+    /// Changes of two groups, whatever their levels: whether any was better.
+    fn improve_two(&self, state: &mut State, trials: &mut usize) -> bool {
+        let mut is_better = false;
+        for one in 0..self.levels.len() {
+            for other in one + 1..self.levels.len() {
+                for level in 0..self.levels[one].kept.len() {
+                    for beside in 0..self.levels[other].kept.len() {
+                        let changes = [(one, level), (other, beside)];
+                        is_better |= self.take_if_better(state, &changes, trials);
                     }
                 }
             }
-            if !is_better {
-                return;
-            }
         }
+        is_better
     }
 
-    fn changed(&self, state: &State, group: usize, level: usize) -> Option<State> {
-        if level >= self.levels[group].kept.len() {
-            return None;
+    /// Takes a state with groups at these levels, the others repaired, if it is better.
+    fn take_if_better(
+        &self,
+        state: &mut State,
+        changes: &[(usize, usize)],
+        trials: &mut usize,
+    ) -> bool {
+        if *trials == MOST_TRIALS {
+            return false;
         }
+        let Some(trial) = self.changed(state, changes) else { return false };
+        *trials += 1;
+        let (is_near, was_near) = (trial.is_near(), state.is_near());
+        let is_less = self.lost(&trial) < self.lost(state) * (1.0 - 1e-12);
+        let is_better = is_near && !was_near || is_near == was_near && is_less;
+        if is_better {
+            *state = trial;
+        }
+        is_better
+    }
+
+    fn changed(&self, state: &State, changes: &[(usize, usize)]) -> Option<State> {
         let mut trial = state.clone();
-        self.set(&mut trial, group, level);
-        if !self.lower(&mut trial, Some(group)) {
+        for &(group, level) in changes {
+            if level >= self.levels[group].kept.len() {
+                return None;
+            }
+            self.set(&mut trial, group, level);
+        }
+        if !self.lower(&mut trial, changes) {
             return None;
         }
-        self.fill(&mut trial, Some(group));
+        self.fill(&mut trial, changes);
         Some(trial)
     }
 
