@@ -17,17 +17,22 @@ const LONGEST: u64 = 16 << 20;
 /// What the metadata of a fixture must have: the command that makes it again, and the day it was made.
 const KEYS: [&str; 2] = ["command", "date"];
 
-/// Checks the file at `name`, from `root`, if it is a fixture.
+/// Where weights that are no fixture may lie: in the crates that bring them.
+const WEIGHTS: &str = "crates/weights-";
+
+/// Checks the `.safetensors` file at `name`, from `root`.
 pub(super) fn check(root: &Path, name: &str) -> Result<Vec<Problem>> {
-    if !name.contains("/fixtures/") {
-        return Ok(Vec::new());
-    }
     let problem = |message: String| Problem {
         path: PathBuf::from(name),
         line: 0,
         message,
         rule: Rule::Fixtures,
     };
+    if !name.contains("/fixtures/") {
+        let is_brought = name.starts_with(WEIGHTS);
+        let stray = "it is neither a fixture nor the weights of a crate that brings weights: a run that was left here?";
+        return Ok((!is_brought).then(|| problem(stray.to_owned())).into_iter().collect());
+    }
     let header = header(&root.join(name)).with_context(|| format!("reading `{name}`"))?;
     let metadata = &header["__metadata__"];
     let missing = KEYS.iter().filter(|key| metadata[**key].as_str().is_none());
@@ -72,6 +77,14 @@ mod tests {
         bytes.extend(header.bytes());
         std::fs::create_dir_all(folder.join("fixtures")).unwrap();
         std::fs::write(folder.join("fixtures/a.safetensors"), bytes).unwrap();
+    }
+
+    #[test]
+    fn weights_lie_in_crates_that_bring_them_and_nowhere_else() {
+        let of = |name| check(Path::new(""), name).unwrap().len();
+        assert_eq!(of("crates/weights-mobilenet-v2/weights.safetensors"), 0);
+        assert_eq!(of("crates/cli/runs/finetune-1/model.safetensors"), 1);
+        assert_eq!(of("docs/model.safetensors"), 1);
     }
 
     #[test]
