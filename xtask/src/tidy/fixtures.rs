@@ -1,4 +1,4 @@
-//! Golden files: each says in its metadata which committed script made it.
+//! Golden files: each says in its metadata which committed script made it. Other weights lie in crates that bring them.
 //!
 //! Above: `tidy`. Below: `serde_json`. Not here: comparing with them (`tests/golden`).
 //! A `.safetensors` file begins with the length of its JSON header as a little-endian u64.
