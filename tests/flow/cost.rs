@@ -37,7 +37,7 @@ pub(crate) fn calibration(dir: &Path, change: impl FnOnce(&mut Value)) -> PathBu
     let modes: Vec<Value> =
         ["together", "image_a_thread", "forward", "backward"].iter().map(|it| mode(it)).collect();
     let mut file = json!({
-        "format": 2,
+        "format": 3,
         "machine": { "processor": "Abacus 9", "isa": "Beads", "cores": 2, "version": "0", "date": "2026-01-01" },
         "modes": modes, "steps": [],
     });

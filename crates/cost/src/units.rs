@@ -29,7 +29,9 @@ pub enum UnitKind {
     Linear,
     /// A transposed convolution.
     Transposed,
-    /// A norm on its own.
+    /// A batch norm on its own.
+    BatchNorm,
+    /// A norm on its own whose statistics are the image's: of layers or groups.
     Norm,
     /// A sum of its own.
     Add,
@@ -231,9 +233,8 @@ fn shape(unit: &Unit, extents: &[Extent]) -> UnitShape {
         UnitOp::ConvTranspose { conv, .. } => {
             (UnitKind::Transposed, conv.groups, conv.window.kernel.iter().product())
         }
-        UnitOp::BatchNorm | UnitOp::GroupNorm { .. } | UnitOp::LayerNorm { .. } => {
-            (UnitKind::Norm, 1, 1)
-        }
+        UnitOp::BatchNorm => (UnitKind::BatchNorm, 1, 1),
+        UnitOp::GroupNorm { .. } | UnitOp::LayerNorm { .. } => (UnitKind::Norm, 1, 1),
         UnitOp::Add => (UnitKind::Add, 1, 1),
         UnitOp::Mul => (UnitKind::Mul, 1, 1),
         UnitOp::GlobalMean => (UnitKind::GlobalMean, 1, positions(xs)),

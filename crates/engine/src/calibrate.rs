@@ -22,7 +22,7 @@ use taper_plan::{InferencePlan, TrainingPlan};
 use crate::session::{RunTimes, Timing};
 use crate::{Error, Result, Session, Trainer};
 pub use machine::machine;
-use networks::Weights;
+use networks::Extent;
 pub use roof::{CopySizes, measure_roof};
 
 /// How a machine is calibrated.
@@ -46,7 +46,7 @@ impl CalibrateOptions {
     /// What gives a good fit in half a minute; slower machines time fewer networks.
     #[must_use]
     pub fn new(threads: usize) -> Self {
-        Self { threads, seed: 0, networks: 48, trained: 24, seconds: 0.02, most_seconds: 22.0 }
+        Self { threads, seed: 0, networks: 48, trained: 16, seconds: 0.02, most_seconds: 24.0 }
     }
 
     /// The same with so many networks for inference, one at least, and in proportion as many that are trained; more have more
@@ -73,8 +73,9 @@ impl CalibrateOptions {
 /// Of the networks, those that are timed however long they take.
 const LEAST_DONE: f64 = 0.25;
 
-/// One network in so many has weights that no cache holds.
+/// One network in so many has weights that no cache holds, and one in so many is tiny.
 const LARGE: usize = 18;
+const TINY: usize = 8;
 
 /// Images of a batch in training, and the elements of those at most, by turns: a step whose tensors lie in a cache is faster than one
 /// whose tensors lie in memory, and the largest would take seconds.
@@ -87,8 +88,8 @@ const ARENA: u64 = 512 << 20;
 /// Elements of a usual image.
 const IMAGE: usize = 224 * 224 * 3;
 
-/// Times units of inference and of training on so many threads; tells `observe` how much is done, from 0 to 1, and stops when it
-/// returns `false`.
+/// Times units of inference and of training on so many threads; tells `observe` after every network how much is done, from 0 to 1, and stops
+/// when it returns `false`. What `observe` takes is not counted.
 ///
 /// # Errors
 /// Never for the networks made here, short of a bug.
@@ -96,7 +97,7 @@ pub fn calibrate(
     options: &CalibrateOptions,
     mut observe: impl FnMut(f64) -> bool,
 ) -> Result<Vec<ModeSamples>> {
-    let began = Instant::now();
+    let mut began = Instant::now();
     let threads = Cpu::new(options.threads).threads();
     let roof = measure_roof(threads, CopySizes::Few);
     let mut modes = Modes::new(threads, &roof);
@@ -105,25 +106,35 @@ pub fn calibrate(
     // By turns, so that a machine that is slow for a while is slow for both.
     while inferred + trained < all {
         if inferred * options.trained <= trained * options.networks && inferred < options.networks {
-            let is_large = inferred % LARGE == LARGE / 2;
-            let weights = if is_large { Weights::Large } else { Weights::Usual };
-            let network = networks::random(options.seed, inferred as u64, weights)?;
+            let network = networks::random(options.seed, inferred as u64, extent(inferred))?;
             modes.infer(&network, options)?;
             inferred += 1;
         } else {
             let number = (options.networks + trained) as u64;
-            let network = networks::random(options.seed, number, Weights::Usual)?;
+            let extent = if trained % TINY == TINY / 2 { Extent::Tiny } else { Extent::Usual };
+            let network = networks::random(options.seed, number, extent)?;
             modes.train(&network, options, trained)?;
             trained += 1;
         }
         let done = (inferred + trained) as f64 / all as f64;
         let spent = began.elapsed().as_secs_f64() / options.most_seconds;
         let is_late = spent >= 1.0 && done >= LEAST_DONE && trained > 0;
+        let observed = Instant::now();
         if !observe(if is_late { 1.0 } else { done.max(spent.min(1.0)) }) || is_late {
             break;
         }
+        began += observed.elapsed();
     }
     Ok(modes.finish())
+}
+
+/// How large the `index`-th network for inference is.
+fn extent(index: usize) -> Extent {
+    match index {
+        _ if index % LARGE == LARGE / 2 => Extent::Large,
+        _ if index % TINY == TINY / 2 => Extent::Tiny,
+        _ => Extent::Usual,
+    }
 }
 
 /// All modes of so many threads, being filled.
@@ -191,19 +202,26 @@ impl Modes {
                 Timing::ImageAThread => 1,
             };
             let order = ExecutionOrder::Bands { threads };
+            warm_up(&mut session, &image, *size, timing.images(self.threads), budget)?;
+            let several = match timing {
+                Timing::Together => image.clone(),
+                Timing::ImageAThread => image.repeat(FRESH),
+            };
+            let several: Vec<&[f32]> = several.chunks_exact(image.len()).collect();
             let by_unit =
-                session.time_units(&image, *size, timing, ExecutionOrder::Units, budget)?;
-            let run = session.time_units(&image, *size, timing, order, budget)?;
+                session.time_units(&several, *size, timing, ExecutionOrder::Units, budget)?;
+            let run = session.time_units(&several, *size, timing, order, budget)?;
             let memory = plan.memory(graph, *size, order)?;
             let around = around(graph, Bytes::of_elements(memory.arena.total));
             growing.overheads.push(run.overhead);
-            // Images, and how many of them every thread or the team runs.
-            let (images, runs) = match timing {
-                Timing::Together => (1, 1.0),
-                Timing::ImageAThread => (2 * self.threads, 2.0),
+            // Images, and how many of them every thread or the team runs: as few as two would be waited for longer than a batch's.
+            let runs = match timing {
+                Timing::Together => 1,
+                Timing::ImageAThread => images_in(budget, run.run),
             };
+            let images = runs * timing.images(self.threads);
             let going_on = whole_run(&mut session, &image, *size, images, budget)?;
-            let units = run.units.iter().flatten().sum::<f64>() * runs;
+            let units = run.units.iter().flatten().sum::<f64>() * runs as f64;
             if units > 0.0 {
                 growing.scales.push(going_on / units);
             }
@@ -278,7 +296,7 @@ impl Modes {
 /// # Errors
 /// Never, short of a bug.
 pub fn calibration_network(seed: u64, index: usize) -> Result<Model> {
-    let network = networks::random(seed, index as u64, Weights::Usual)?;
+    let network = networks::random(seed, index as u64, Extent::Usual)?;
     let params = network.params().into_iter().zip(network.graph.params());
     let tensor = |(data, spec): (Vec<f32>, &ParamSpec)| Tensor { shape: spec.shape.clone(), data };
     let tensors = params.map(tensor).collect();
@@ -307,6 +325,33 @@ pub fn time_passes(
     let mut trainer = Trainer::of_outputs(graph, &outputs, &trained, Cpu::new(threads))?;
     let [forward, backward] = trainer.time_units(&params, images, shape, budget)?;
     Ok(forward.run + backward.run)
+}
+
+/// Images that threads run by turns: those of a batch lie in no core's cache.
+const FRESH: usize = 8;
+
+/// Budgets of a network's first runs, which are not counted: they take 5 to 20 % longer, those after 20 ms still 3 %.
+const WARM_UP: u32 = 3;
+
+/// Runs so many images again and again, until memory and caches are as in use.
+fn warm_up(
+    session: &mut Session,
+    image: &[f32],
+    [h, w]: [usize; 2],
+    images: usize,
+    budget: Duration,
+) -> Result<()> {
+    let xs = image.repeat(images);
+    let began = Instant::now();
+    while began.elapsed() < WARM_UP * budget {
+        session.run(&xs, [images, h, w])?;
+    }
+    Ok(())
+}
+
+/// Images that a thread runs in so much time, 2 to 16.
+fn images_in(budget: Duration, seconds: f64) -> usize {
+    (2..16).find(|&images| (images + 1) as f64 * seconds > budget.as_secs_f64()).unwrap_or(16)
 }
 
 /// Seconds of a run of so many images that goes on for as long as `budget`, as a user's would.

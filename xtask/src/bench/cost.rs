@@ -1,7 +1,7 @@
 //! `bench cost`: what `taper cost` predicts against what sessions and training steps take, for networks that no calibration has seen.
 //!
-//! Above: `bench`. Below: `job`, the `taper` binary, `taper_cost`, the zoo. Not here: the model (`taper_cost`), its samples (`taper_engine`).
-//! Calibrations, networks and steps take turns, a few networks between two calibrations; the medians over rounds count.
+//! Above: `bench`. Below: `job`, the `taper` binary, `taper_cost`, `taper_engine`, the zoo. Not here: the model (`taper_cost`), its samples (`taper_engine`).
+//! A calibration's networks and those that it is judged on take turns, one by one: a machine's pace changes within seconds. The medians over rounds count.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde_json::json;
 use taper_cost::{Calibration, LatencyModel, Prediction};
-use taper_engine::{Session, SessionOptions, Spread};
+use taper_engine::{CalibrateOptions, Session, SessionOptions, Spread};
 use taper_model::Model;
 
 use super::table::{Table, number};
@@ -27,11 +27,8 @@ const TRAINED: usize = 16;
 const SLOTS: usize = 1;
 
 /// Rounds of a run of every network and a step of those that are trained; how long a network runs in each.
-const ROUNDS: usize = 3;
-const TURN: Duration = Duration::from_millis(40);
-
-/// Networks between two calibrations: a minute's work.
-const BETWEEN: usize = 20;
+const ROUNDS: usize = 5;
+const TURN: Duration = Duration::from_millis(80);
 
 /// The output that sessions answer with.
 const LOGITS: &str = "logits";
@@ -73,20 +70,15 @@ impl Pair {
 }
 
 impl Case {
-    fn predicted_runs(&self, models: &[LatencyModel<'_>], batch: usize) -> Result<Vec<Prediction>> {
-        let (graph, [h, w]) = (self.model.graph(), self.size);
-        let of = |model: &LatencyModel<'_>| model.inference(graph, &[LOGITS], [batch, h, w]);
-        Ok(models.iter().map(of).collect::<Result<_, _>>()?)
+    fn predicted_run(&self, model: &LatencyModel<'_>, batch: usize) -> Result<Prediction> {
+        let [h, w] = self.size;
+        Ok(model.inference(self.model.graph(), &[LOGITS], [batch, h, w])?)
     }
 
-    fn predicted_steps(&self, models: &[LatencyModel<'_>]) -> Result<Vec<Prediction>> {
+    fn predicted_step(&self, model: &LatencyModel<'_>) -> Result<Prediction> {
         let (graph, [h, w]) = (self.model.graph(), self.size);
         let trained = vec![true; graph.params().len()];
-        let shape = [TRAINED, h, w];
-        let of = |model: &LatencyModel<'_>| {
-            model.training_step(graph, &[LOGITS], &trained, shape, SLOTS)
-        };
-        Ok(models.iter().map(of).collect::<Result<_, _>>()?)
+        Ok(model.training_step(graph, &[LOGITS], &trained, [TRAINED, h, w], SLOTS)?)
     }
 }
 
@@ -104,13 +96,9 @@ struct Rounds {
 }
 
 impl Rounds {
-    /// What calibrations before and after it say: the mean.
-    fn predict(&mut self, predictions: &[Prediction]) {
-        let mean = |of: &dyn Fn(&Prediction) -> f64| {
-            predictions.iter().map(of).sum::<f64>() / predictions.len().max(1) as f64
-        };
-        self.predicted.push(mean(&|it| it.total.ms()));
-        self.bound.push(mean(&|it| it.bound.ms()));
+    fn predict(&mut self, prediction: &Prediction) {
+        self.predicted.push(prediction.total.ms());
+        self.bound.push(prediction.bound.ms());
     }
 
     fn pair(&self, name: &'static str, batch: usize) -> Pair {
@@ -120,7 +108,7 @@ impl Rounds {
     }
 }
 
-/// Calibrates, predicts and measures, in turns: what else a machine does changes within minutes, for both alike.
+/// Calibrates, predicts and measures, in turns: what else a machine does changes within seconds, for both alike.
 pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     shell::cargo(&["build", "--quiet", "--release", "--package", "taper-cli"], &[])?;
     let taper = std::env::current_exe()?.with_file_name("taper");
@@ -128,28 +116,24 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     let program = (&*taper, threads);
     let batches = bench.batches(&BATCHES);
     let mut cases = cases(bench, threads, batches.len())?;
-    let (first, took) = calibrate(bench, program)?;
-    let (mut calibrations, mut seconds) = (vec![first], vec![took]);
-    for _round in 0..bench.rounds.unwrap_or(ROUNDS) {
-        for some in cases.chunks_mut(BETWEEN) {
-            inference(some, batches)?;
-            training(bench, some, program)?;
-            let (calibration, took) = calibrate(bench, program)?;
-            seconds.push(took);
-            calibrations.push(calibration);
-            let around = calibrations.last_chunk::<2>().context("two calibrations")?;
-            let models = models(around, threads)?;
-            for case in some {
-                for (place, &batch) in batches.iter().enumerate() {
-                    let predictions = case.predicted_runs(&models, batch)?;
-                    case.runs[place].predict(&predictions);
-                }
-                if case.is_trained {
-                    let predictions = case.predicted_steps(&models)?;
-                    case.steps.predict(&predictions);
-                }
+    let (mut users, mut seconds) = (Vec::new(), Vec::new());
+    for round in 0..bench.rounds.unwrap_or(ROUNDS) {
+        // One as a user makes it, which also knows what a step takes beside its passes.
+        let (user, took) = calibrate(bench, program)?;
+        let calibration = in_turns(bench, &user, &mut cases, round, (program, batches))?;
+        let model = LatencyModel::new(&calibration, threads)?;
+        for case in &mut cases {
+            for (place, &batch) in batches.iter().enumerate() {
+                let prediction = case.predicted_run(&model, batch)?;
+                case.runs[place].predict(&prediction);
+            }
+            if case.is_trained {
+                let prediction = case.predicted_step(&model)?;
+                case.steps.predict(&prediction);
             }
         }
+        users.push(user);
+        seconds.push(took);
     }
     let trained = || cases.iter().filter(|case| case.is_trained);
     let of_case = |case: &Case| {
@@ -158,13 +142,14 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     };
     let inference: Vec<Pair> = cases.iter().flat_map(of_case).collect();
     let training: Vec<Pair> = trained().map(|case| case.steps.pair(case.name, TRAINED)).collect();
-    let [runs, steps] = alone(&cases, batches, &models(&calibrations, threads)?)?;
-    let units: usize = calibrations[0].modes.iter().map(|mode| mode.units.len()).sum();
+    let [runs, steps] = alone(&cases, batches, &models(&users, threads)?)?;
+    let units: usize = users[0].modes.iter().map(|mode| mode.units.len()).sum();
     let notes = vec![
         format!(
-            "Calibrated {} times, in {:.1} s each (median): {units} units. One calibration alone is within 10 % of {runs} of inference and \
-             within 15 % of {steps} of training steps.",
-            calibrations.len(),
+            "{} rounds, in each a calibration that takes turns with what it is judged on. One by itself takes {:.1} s (median), times {units} \
+             units, and is, alone and at whatever pace the machine had then, within 10 % of {runs} of inference and within 15 % of {steps} of \
+             training steps.",
+            users.len(),
             median(&seconds),
         ),
         summary("Inference", &inference, 10),
@@ -187,20 +172,48 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     })
 }
 
+/// A calibration between whose networks all cases are measured, beginning elsewhere in each round; what is not of units is `user`'s.
+fn in_turns(
+    bench: &Bench,
+    user: &Calibration,
+    cases: &mut [Case],
+    round: usize,
+    (program, batches): ((&Path, usize), &[usize]),
+) -> Result<Calibration> {
+    let (first, count) = (round * cases.len() / ROUNDS, cases.len());
+    let mut measured = 0;
+    let mut until = |share: f64| -> Result<()> {
+        while measured < count && (measured as f64) < share * count as f64 {
+            let case = &mut cases[(first + measured) % count];
+            inference(case, batches)?;
+            training(bench, case, program)?;
+            measured += 1;
+        }
+        Ok(())
+    };
+    let mut failed = None;
+    let modes = taper_engine::calibrate(&CalibrateOptions::new(program.1), |done| {
+        failed = until(done).err();
+        failed.is_none()
+    })?;
+    failed.map_or(Ok(()), Err)?;
+    until(1.0)?;
+    Ok(Calibration { modes, ..user.clone() })
+}
+
 /// What a user sees who calibrates once, of inference and of steps: one calibration against all that was measured.
 fn alone(cases: &[Case], batches: &[usize], models: &[LatencyModel<'_>]) -> Result<[String; 2]> {
     let mut shares: [Vec<f64>; 2] = Default::default();
     for model in models {
-        let model = std::slice::from_ref(model);
         let (mut runs, mut steps) = (Vec::new(), Vec::new());
         for case in cases {
             for (rounds, &batch) in case.runs.iter().zip(batches) {
                 let of = rounds.pair(case.name, batch);
-                runs.extend(case.predicted_runs(model, batch)?.iter().map(|it| of.with(it)));
+                runs.push(of.with(&case.predicted_run(model, batch)?));
             }
             if case.is_trained {
                 let of = case.steps.pair(case.name, TRAINED);
-                steps.extend(case.predicted_steps(model)?.iter().map(|it| of.with(it)));
+                steps.push(of.with(&case.predicted_step(model)?));
             }
         }
         shares[0].push(share_within(&runs, 10.0));
@@ -246,35 +259,36 @@ fn cases(bench: &Bench, threads: usize, batches: usize) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// Each network runs until its caches are as in use.
-fn inference(cases: &mut [Case], batches: &[usize]) -> Result<()> {
-    for Case { model, session, runs, size: [h, w], .. } in cases {
-        let [h, w] = [*h, *w];
-        for (runs, &batch) in runs.iter_mut().zip(batches) {
-            let xs = networks::images(batch * h * w * model.graph().input_channels());
+/// Runs a network until its caches are as in use.
+fn inference(case: &mut Case, batches: &[usize]) -> Result<()> {
+    let Case { model, session, runs, size: [h, w], .. } = case;
+    let [h, w] = [*h, *w];
+    for (runs, &batch) in runs.iter_mut().zip(batches) {
+        let xs = networks::images(batch * h * w * model.graph().input_channels());
+        session.run(&xs, [batch, h, w])?;
+        let (began, mut ms) = (Instant::now(), Vec::new());
+        while ms.len() < 2 || began.elapsed() < TURN {
+            let start = Instant::now();
             session.run(&xs, [batch, h, w])?;
-            let (began, mut ms) = (Instant::now(), Vec::new());
-            while ms.len() < 2 || began.elapsed() < TURN {
-                let start = Instant::now();
-                session.run(&xs, [batch, h, w])?;
-                ms.push(start.elapsed().as_secs_f64() * 1e3);
-            }
-            runs.measured.push(median(&ms));
+            ms.push(start.elapsed().as_secs_f64() * 1e3);
         }
+        runs.measured.push(median(&ms));
     }
     Ok(())
 }
 
-/// Training steps of those networks that are trained.
-fn training(bench: &Bench, cases: &mut [Case], (taper, threads): (&Path, usize)) -> Result<()> {
-    for Case { name, steps, size: [h, _], .. } in cases.iter_mut().filter(|case| case.is_trained) {
-        let mut command = bench.cores.pinned(threads, taper);
-        command.args(["bench", "--mode", "train", "--json", "--seconds", "0.5", "--model", name]);
-        command.arg(format!("--batch={TRAINED}")).arg(format!("--threads={threads}"));
-        command.arg(format!("--image-size={h}"));
-        let done = job::run(&format!("step of {name}"), command, &bench.folder)?;
-        steps.measured.push(done.output["median_ms"].as_f64().context("a median")?);
+/// Training steps of a network, if it is one that is trained.
+fn training(bench: &Bench, case: &mut Case, (taper, threads): (&Path, usize)) -> Result<()> {
+    let Case { name, steps, size: [h, _], is_trained, .. } = case;
+    if !*is_trained {
+        return Ok(());
     }
+    let mut command = bench.cores.pinned(threads, taper);
+    command.args(["bench", "--mode", "train", "--json", "--seconds", "0.5", "--model", name]);
+    command.arg(format!("--batch={TRAINED}")).arg(format!("--threads={threads}"));
+    command.arg(format!("--image-size={h}"));
+    let done = job::run(&format!("step of {name}"), command, &bench.folder)?;
+    steps.measured.push(done.output["median_ms"].as_f64().context("a median")?);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use super::Roof;
 use crate::{Error, Result, UnitShape};
 
 /// The version of the file that this crate writes and reads.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Samples and threads that a file may hold: many times what a calibration measures.
 const MOST_SAMPLES: usize = 200_000;

@@ -1,8 +1,8 @@
 //! A kind of unit's time as a function of its sizes.
 //!
 //! Above: `inference`, `training`. Below: `calibration`. Not here: what units a network has.
-//! First a line: seconds a call, a multiply-accumulate, an element read, written and of weights, an exponential, an element that may have left the caches,
-//! none of them negative, by least squares of relative errors. Then what the line misses (a filter that vectors do not divide, a map that leaves a cache) from the
+//! First a line: seconds a call, a multiply-accumulate of whole vectors, an element read, written and of weights, an exponential, an element that may have left all caches,
+//! an element and a weight that may have left a core's own, none of them negative, by least squares of relative errors. Then what the line misses (a filter that vectors do not divide, a map that leaves a cache) from the
 //! measured units nearest in size: the mean of their logarithmic errors, the nearer the heavier (Nadaraya and Watson 1964).
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use super::{BandSample, StepSample, UnitSample};
 use crate::{UnitKind, UnitShape};
 
 /// Terms of the line.
-const TERMS: usize = 7;
+const TERMS: usize = 9;
 
 /// Sizes in which units are near or far.
 const FEATURES: usize = 10;
@@ -34,6 +34,9 @@ const PRIOR: f64 = 0.3;
 
 /// Bytes about which networks leave the caches.
 const CACHES: f64 = (256 << 20) as f64;
+
+/// Bytes about which a unit's tensors, and a network's weights, leave the cache that a core has to itself.
+const OWN_CACHE: f64 = (4 << 20) as f64;
 
 /// Passes over the terms until the line lies still.
 const PASSES: usize = 400;
@@ -151,21 +154,35 @@ fn distance(a: &[f64; FEATURES], b: &[f64; FEATURES]) -> f64 {
 
 fn terms(unit: &UnitSample) -> [f64; TERMS] {
     let UnitSample { shape, batch, macs, .. } = unit;
-    let batch = *batch as f64;
+    let (batch, weights) = (*batch as f64, shape.weights as f64);
+    let (elements, around) = ((shape.read + shape.written) as f64, unit.around as f64);
+    let bytes = size_of::<f32>() as f64 * elements;
+    // Eight channels take as long as a vector of sixteen.
+    let whole = whole_vectors(shape.out_channels) / shape.out_channels.max(1) as f64;
     [
         1.0,
-        *macs as f64,
+        *macs as f64 * whole,
         shape.read as f64 * batch,
-        shape.written as f64 * batch,
-        shape.weights as f64,
+        shape.written as f64 * batch * whole,
+        weights,
         shape.exponentials as f64 * batch,
-        (shape.read + shape.written) as f64 * batch * coldness(unit.around),
+        elements * batch * coldness(around, CACHES),
+        elements * batch * coldness(bytes, OWN_CACHE),
+        weights * coldness(around, OWN_CACHE),
     ]
 }
 
-/// How far the elements of a network so large are from the caches: what lies in between is read from memory the more often, the larger it is.
-fn coldness(around: u64) -> f64 {
-    around as f64 / (around as f64 + CACHES)
+/// Channels of so many, with those that fill the last vector.
+fn whole_vectors(channels: usize) -> f64 {
+    channels.max(1).next_multiple_of(LANES) as f64
+}
+
+/// Of the terms, those that grow with neither work nor elements: a call's, and those of weights.
+const FIXED: [usize; 3] = [0, 4, 8];
+
+/// How far so many bytes are from a cache: what lies in between is read from behind it the more often, the more there are.
+fn coldness(bytes: f64, cache: f64) -> f64 {
+    bytes / (bytes + cache)
 }
 
 fn features(unit: &UnitSample) -> [f64; FEATURES] {
@@ -183,7 +200,7 @@ fn features(unit: &UnitSample) -> [f64; FEATURES] {
         (1.0 + unit.elementwise as f64 / all).log2(),
         (1.0 + shape.exponentials as f64 / written).log2(),
         (unit.around.max(1) as f64).log2(),
-        log(shape.out_channels.max(1).next_multiple_of(LANES)) - log(shape.out_channels),
+        whole_vectors(shape.out_channels).log2() - log(shape.out_channels),
     ];
     let mut weighted = features;
     weighted.iter_mut().zip(WEIGHTS).for_each(|(feature, weight)| *feature *= weight);
@@ -201,7 +218,7 @@ fn line(samples: &[&UnitSample]) -> [f64; TERMS] {
     let row = |sample: &&UnitSample| {
         let mut terms = terms(sample);
         if few {
-            [terms[0], terms[4]] = [0.0; 2];
+            FIXED.iter().for_each(|&term| terms[term] = 0.0);
         }
         (terms, sample.seconds)
     };
@@ -287,7 +304,7 @@ fn alone(shape: UnitShape) -> UnitSample {
 mod tests {
     use super::*;
 
-    /// A unit of a machine that needs so long a call, a multiply-accumulate and an element read.
+    /// A unit of a machine that needs so long a call, a multiply-accumulate of whole vectors and an element read.
     fn unit(positions: usize, channels: usize, law: [f64; 3], off: f64) -> UnitSample {
         let (read, written) = (positions * 16, positions * channels);
         let macs = positions * channels * 16;
@@ -304,7 +321,8 @@ mod tests {
             weights: 16 * channels,
             exponentials: 0,
         };
-        let seconds = law[0] + law[1] * macs as f64 + law[2] * read as f64;
+        let done = (positions * 16) as f64 * whole_vectors(channels);
+        let seconds = law[0] + law[1] * done + law[2] * read as f64;
         UnitSample { macs: macs as u64, seconds: seconds * off, ..alone(shape) }
     }
 
@@ -354,7 +372,7 @@ mod tests {
     fn a_network_that_leaves_the_caches_takes_longer() {
         let around = |unit: UnitSample, megabytes: u64| {
             let elements = (unit.shape.read + unit.shape.written) as f64;
-            let cold = elements * 1e-9 * coldness(megabytes << 20);
+            let cold = elements * 1e-9 * coldness((megabytes << 20) as f64, CACHES);
             UnitSample { around: megabytes << 20, seconds: unit.seconds + cold, ..unit }
         };
         let sizes = [10, 100, 1000];
@@ -365,6 +383,26 @@ mod tests {
             let there = around(unit(1000, 100, LAW, 1.0), megabytes);
             let ratio = fit.seconds(&there).unwrap() / there.seconds;
             assert!((ratio - 1.0).abs() < 0.05, "{megabytes}: {ratio}");
+        }
+    }
+
+    #[test]
+    fn weights_and_tensors_that_leave_a_cores_own_cache_take_longer() {
+        let off = |unit: UnitSample, around: u64| {
+            let UnitShape { read, written, weights, .. } = unit.shape;
+            let elements = (read + written) as f64;
+            let cold = elements * 1e-9 * coldness(4.0 * elements, OWN_CACHE)
+                + weights as f64 * 1e-9 * coldness(around as f64, OWN_CACHE);
+            UnitSample { around, seconds: unit.seconds + cold, ..unit }
+        };
+        let arounds = [300 << 10, 3 << 20, 30 << 20];
+        let all = samples(|_| 1.0).into_iter().enumerate();
+        let all: Vec<UnitSample> = all.map(|(i, unit)| off(unit, arounds[i % 3])).collect();
+        let fit = Fit::new(&all, Center::Middle);
+        for (positions, around) in [(36, 100 << 10), (36, 60 << 20), (12_544, 60 << 20)] {
+            let there = off(unit(positions, 320, LAW, 1.0), around);
+            let ratio = fit.seconds(&there).unwrap() / there.seconds;
+            assert!((ratio - 1.0).abs() < 0.05, "{positions} positions, {around} bytes: {ratio}");
         }
     }
 

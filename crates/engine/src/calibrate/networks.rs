@@ -16,9 +16,14 @@ use draw::Draw;
 /// Images whose statistics norms take.
 const BATCH: usize = 2;
 
-/// Stages of a network, each but the first with half the side of the one before; and blocks of one at most.
-const STAGES: usize = 4;
-const MOST_BLOCKS: usize = 3;
+/// Stages of a network, each but the first with half the side of the one before, and up to one block more.
+const STAGES: usize = 5;
+
+/// Side at most of maps whose positions are attended to in any network: over a larger one it takes as long as all else.
+const MOST_ATTENDED: usize = 16;
+
+/// Channels at most where layers are dense.
+const MOST_DENSE: f64 = 640.0;
 
 /// Weights of a layer at most: more than caches hold, and drawn and packed in less than a second.
 const MOST_WEIGHTS: usize = 1 << 26;
@@ -72,24 +77,32 @@ fn narrow(value: f64) -> f32 {
     value as f32
 }
 
-/// How large the weights of a network are.
+/// How large a network is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Weights {
-    /// As they come.
+pub(super) enum Extent {
+    /// A few layers for digits and icons.
+    Tiny,
+    /// As those for photographs.
     Usual,
     /// With layers at the end whose weights no cache holds.
     Large,
 }
 
 /// Network number `index` under a seed.
-pub(super) fn random(seed: u64, index: u64, weights: Weights) -> Result<Network> {
+pub(super) fn random(seed: u64, index: u64, extent: Extent) -> Result<Network> {
     // Streams of parameters count from 0.
     let mut draw = Draw::new(seed, index.wrapping_add(1 << 32));
-    let side = draw.of(&[96, 128, 160, 192, 224, 224, 224, 224, 224, 224, 240, 256, 288, 320]);
-    let mut builder = GraphBuilder::new(3)?;
-    let is_large = weights == Weights::Large;
+    let is_tiny = extent == Extent::Tiny;
+    let side = if is_tiny {
+        draw.of(&[28, 32, 32, 64])
+    } else {
+        draw.of(&[96, 128, 160, 192, 224, 224, 224, 224, 224, 224, 240, 256, 288, 320])
+    };
+    let colors = if is_tiny { draw.of(&[1, 3]) } else { 3 };
+    let mut builder = GraphBuilder::new(colors)?;
+    let is_large = extent == Extent::Large;
     let mut network = Growing { is_large, draw, names: 0, b: &mut builder };
-    let xs = network.network(side)?;
+    let xs = if is_tiny { network.tiny()? } else { network.network(side)? };
     builder.output("logits", xs)?;
     Ok(Network { graph: builder.build()?, size: [side; 2], seed: seed ^ index })
 }
@@ -156,7 +169,7 @@ impl Growing<'_> {
             Activation::Gelu,
         ]);
         let input = self.b.input();
-        let stem = self.draw.of(&[16, 24, 32, 32, 40, 48, 64, 64]);
+        let stem = self.draw.of(&[8, 16, 16, 24, 32, 32, 40, 48, 64, 64]);
         let kernel = self.draw.of(&[3, 3, 3, 3, 7]);
         let mut xs = self.conv(input, Conv::dense(stem, kernel, 2), Some(activation))?;
         side = side.div_ceil(2);
@@ -172,14 +185,20 @@ impl Growing<'_> {
         let mut width = self.draw.log_between(if is_dense { [24.0, 80.0] } else { [10.0, 36.0] });
         for stage in 0..STAGES {
             if stage > 0 {
-                width *= self.draw.log_between([1.4, 2.1]);
+                // Published ones double their channels where they halve the side, more or less.
+                width *= self.draw.log_between([1.5, 2.4]);
+                width = if is_dense { width.min(MOST_DENSE) } else { width };
             }
-            let blocks = 1 + self.draw.below(MOST_BLOCKS);
+            let blocks = 1 + self.draw.below(1 + stage);
             for block in 0..blocks {
-                let other = self.draw.unit() < 0.12;
-                let kind = if other { self.other(side) } else { family };
+                let (other, attends) = (self.draw.unit() < 0.12, self.draw.unit() < 0.08);
+                let kind = match family {
+                    _ if attends && side <= MOST_ATTENDED => Block::Attention,
+                    _ if other => self.other(side),
+                    family => family,
+                };
                 let can_halve = !matches!(kind, Block::Attention | Block::Rare);
-                let halves = block == 0 && side > 7 && (stage > 0 || self.draw.unit() < 0.4);
+                let halves = block == 0 && side > 7 && (stage > 0 || self.draw.unit() < 0.2);
                 // A stage begins with a block that halves the map, whatever was drawn.
                 let kind = if halves && !can_halve { Block::InvertedResidual } else { kind };
                 let stride = if halves { 2 } else { 1 };
@@ -188,6 +207,32 @@ impl Growing<'_> {
             }
         }
         self.head(xs, activation, side)
+    }
+
+    /// Convolutions with biases, pools and two linear layers.
+    fn tiny(&mut self) -> taper_graph::Result<NodeId> {
+        let activation = self.draw.of(&[Activation::Relu, Activation::Tanh]);
+        let mut xs = self.b.input();
+        let mut out = self.draw.of(&[4, 6, 8, 16]);
+        for _ in 0..2 + self.draw.below(2) {
+            for _ in 0..1 + self.draw.below(2) {
+                let conv = Conv::dense(out, self.draw.of(&[3, 5]), 1);
+                let name = self.name();
+                xs = self.b.conv(&name, xs, conv, Bias::With)?;
+                xs = self.b.activation(&format!("{name}.act"), xs, activation)?;
+            }
+            let kind = self.draw.of(&[PoolKind::Max, PoolKind::Avg]);
+            let name = self.name();
+            xs = self.b.pool(&name, xs, kind, Window::square(2, 2))?;
+            out *= self.draw.of(&[2, 3]);
+        }
+        let name = self.name();
+        xs = self.b.global_pool(&name, xs, PoolKind::Avg, true)?;
+        for out in [self.draw.of(&[64, 84, 128]), 10] {
+            let name = self.name();
+            xs = self.b.linear(&name, xs, out, Bias::With)?;
+        }
+        Ok(xs)
     }
 
     fn other(&mut self, side: usize) -> Block {
@@ -200,8 +245,7 @@ impl Growing<'_> {
             Block::Attention,
             Block::Rare,
         ]);
-        // Attention over a large map takes as long as the rest of the network.
-        if block == Block::Attention && side > 28 { Block::Rare } else { block }
+        if block == Block::Attention && side > MOST_ATTENDED { Block::Rare } else { block }
     }
 
     fn head(
@@ -284,7 +328,7 @@ impl Growing<'_> {
         let stays = stride == 1 && self.draw.unit() < 0.7;
         let out = if stays { channels } else { self.draw.channels(width) };
         let act = Some(activation);
-        let kernel = self.draw.of(&[3, 3, 3, 5, 5, 7]);
+        let kernel = self.draw.of(&[3, 3, 3, 3, 5, 5, 5, 7]);
         let ys = match block {
             Block::InvertedResidual => {
                 let expansion = self.draw.of(&[2, 3, 4, 4, 6, 6, 6]);
@@ -320,7 +364,7 @@ impl Growing<'_> {
             Block::Plain => self.conv(xs, Conv::dense(out, 3, stride), act)?,
             Block::Branches => return self.branches(xs, out, step),
             Block::Shuffled => self.shuffled(xs, stride, activation)?,
-            Block::Attention => self.attention(xs)?,
+            Block::Attention => self.attention(xs, side)?,
             Block::Rare => self.rare(xs, side)?,
         };
         // A gate that no pointwise convolution swallows.
@@ -393,15 +437,21 @@ impl Growing<'_> {
         self.b.push(&name, Op::Shuffle { groups: 2 }, &[ys], Bias::Without)
     }
 
-    fn attention(&mut self, xs: NodeId) -> taper_graph::Result<NodeId> {
+    /// Of all heads or with the same keys for all, which on large maps are those of a map of half the side.
+    fn attention(&mut self, xs: NodeId, side: usize) -> taper_graph::Result<NodeId> {
         let channels = self.b.channels(xs);
-        let heads = self.draw.of(&[2, 4, 8]);
-        let dim = self.draw.of(&[16, 32, 64]);
-        let mut three = Vec::new();
-        for _ in 0..3 {
-            three.push(self.conv(xs, Conv::pointwise(heads * dim), None)?);
+        let heads = self.draw.of(&[2, 4, 4, 8]);
+        let kv_heads = self.draw.of(&[1, heads]);
+        let dim = self.draw.of(&[16, 32, 64, 64]);
+        let mut three = vec![self.conv(xs, Conv::pointwise(heads * dim), None)?];
+        for _ in 0..2 {
+            let xs = match side {
+                0..=10 => xs,
+                _ => self.conv(xs, Conv::depthwise(channels, 3, 2), None)?,
+            };
+            three.push(self.conv(xs, Conv::pointwise(kv_heads * dim), None)?);
         }
-        let attention = Op::Attention { heads, kv_heads: heads, scale: 0.125 };
+        let attention = Op::Attention { heads, kv_heads, scale: 0.125 };
         let name = self.name();
         let ys = self.b.push(&name, attention, &three, Bias::Without)?;
         self.conv(ys, Conv::pointwise(channels), None)
@@ -449,8 +499,8 @@ mod tests {
     fn networks_fit_together_and_contain_all_kinds_of_units() {
         let (mut kinds, mut all_macs) = (BTreeSet::new(), Vec::new());
         for index in 0..300 {
-            let weights = if index % 7 == 0 { Weights::Large } else { Weights::Usual };
-            let network = random(3, index, weights).unwrap();
+            let extent = if index % 7 == 0 { Extent::Large } else { Extent::Usual };
+            let network = random(3, index, extent).unwrap();
             let units =
                 taper_cost::inference_units(&network.graph, &["logits"], network.size).unwrap();
             kinds.extend(units.iter().map(|unit| format!("{:?}", unit.shape.kind)));
@@ -488,7 +538,7 @@ mod tests {
 
     #[test]
     fn a_seed_and_a_number_make_a_network() {
-        let name = |seed, index| random(seed, index, Weights::Usual).unwrap().graph.to_json();
+        let name = |seed, index| random(seed, index, Extent::Usual).unwrap().graph.to_json();
         assert_eq!(name(1, 2), name(1, 2));
         assert_ne!(name(1, 2), name(1, 3));
         assert_ne!(name(1, 2), name(2, 2));

@@ -21,6 +21,16 @@ pub(crate) enum Timing {
     ImageAThread,
 }
 
+impl Timing {
+    /// Images that so many threads run at once.
+    pub(crate) fn images(self, threads: usize) -> usize {
+        match self {
+            Self::Together => 1,
+            Self::ImageAThread => threads,
+        }
+    }
+}
+
 /// What a run took: medians over rounds.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct RunTimes {
@@ -52,10 +62,10 @@ impl RunTimes {
 }
 
 impl Session {
-    /// Times one image, as one of many, for as long as `budget`.
+    /// Times runs of one image after the other, and again from the first, for as long as `budget`.
     pub(crate) fn time_units(
         &mut self,
-        image: &[f32],
+        images: &[&[f32]],
         size: [usize; 2],
         timing: Timing,
         order: ExecutionOrder,
@@ -64,14 +74,14 @@ impl Session {
         let Self { program, team, lanes, .. } = self;
         match timing {
             Timing::Together => {
-                Ok(RunTimes::of(&timed(team, program, image, size, order, budget)?))
+                Ok(RunTimes::of(&timed(team, program, images, size, order, budget)?))
             }
             Timing::ImageAThread => {
                 lanes.resize_with(team.cpu.threads(), || Runner::new(1));
                 let mut work: Vec<_> =
                     lanes.iter_mut().map(|lane| (lane, Ok(Vec::new()))).collect();
                 team.cpu.each(&mut work, |(lane, times)| {
-                    *times = timed(lane, program, image, size, order, budget);
+                    *times = timed(lane, program, images, size, order, budget);
                 });
                 let all: Result<Vec<_>> = work.into_iter().map(|(_, times)| times).collect();
                 Ok(RunTimes::of(&all?.concat()))
@@ -84,15 +94,17 @@ impl Session {
 fn timed(
     runner: &mut Runner,
     program: &Program,
-    image: &[f32],
+    images: &[&[f32]],
     size: [usize; 2],
     order: ExecutionOrder,
     budget: Duration,
 ) -> Result<Vec<(Vec<Option<f64>>, f64)>> {
     runner.prepare(program, size, order)?;
     let mut all = Vec::new();
+    let mut images = images.iter().cycle();
     rounds(budget, || {
         let mut units = vec![None; program.units.len()];
+        let image = images.next().copied().unwrap_or_default();
         let start = Instant::now();
         let mut last = start;
         runner.run(program, image, std::iter::empty(), |unit| {

@@ -23,7 +23,7 @@ fn calibration() -> Calibration {
     let mode = |mode: &str| json!({ "mode": mode, "threads": 1, "roof": roof, "units": units, "bands": [], "overhead": 0.001, "scale": 1.0 });
     let modes = ["together", "image_a_thread", "forward", "backward"].map(mode);
     let machine = json!({ "processor": "Abacus 9", "isa": "Beads", "cores": 1, "version": "0", "date": "2026-01-01" });
-    let file = json!({ "format": 2, "machine": machine, "modes": modes, "steps": [] });
+    let file = json!({ "format": 3, "machine": machine, "modes": modes, "steps": [] });
     Calibration::from_json(&file.to_string()).unwrap()
 }
 
