@@ -143,7 +143,8 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     let inference: Vec<Pair> = cases.iter().flat_map(of_case).collect();
     let training: Vec<Pair> = trained().map(|case| case.steps.pair(case.name, TRAINED)).collect();
     let [runs, steps] = alone(&cases, batches, &models(&users, threads)?)?;
-    let units: usize = users[0].modes.iter().map(|mode| mode.units.len()).sum();
+    let units: usize =
+        users.first().map_or(0, |user| user.modes.iter().map(|mode| mode.units.len()).sum());
     let notes = vec![
         format!(
             "{} rounds, in each a calibration that takes turns with what it is judged on. One by itself takes {:.1} s (median), times {units} \
