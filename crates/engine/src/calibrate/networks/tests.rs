@@ -23,6 +23,7 @@ fn networks_fit_together_and_contain_all_kinds_of_units() {
         "Grouped",
         "Linear",
         "Transposed",
+        "BatchNorm",
         "Norm",
         "Add",
         "Mul",
