@@ -12,7 +12,7 @@ use super::*;
 fn calibration() -> Calibration {
     let roof = json!({ "threads": 1, "flops_per_second": 4e9, "copies": [[262_144, 1e10]] });
     let unit = |kind: &str, macs: usize| {
-        let shape = json!({ "kind": kind, "positions": macs, "in_channels": 1, "out_channels": 1, "groups": 1, "taps": 1,
+        let shape = json!({ "kind": kind, "positions": macs, "in_channels": 1, "out_channels": 16, "groups": 1, "taps": 1,
             "stride": 1, "read": macs, "written": macs, "weights": 1, "exponentials": 0 });
         json!({ "shape": shape, "batch": 1, "macs": macs, "elementwise": 0, "gradients": [false, false],
             "around": macs, "seconds": macs as f64 * 1e-9 })
