@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: how fast we are, and how fast the peers are in the same run.
 //!
-//! Above: `main`. Below: one module a section (`infer`, `train`, `layers`, `conv`, `cost`, `data`, `optim`, `end_to_end`), `race` (who runs when), `document` (docs/benchmarks.md).
+//! Above: `main`. Below: one module a section (`infer`, `train`, `layers`, `conv`, `cost`, `data`, `optim`, `end_to_end`, `transfer`), `race` (who runs when), `document` (docs/benchmarks.md).
 //! Not here: what a user measures (`taper bench`), the peers' side (`xtask/bench/*.py`).
 //! Every contestant, ours too, is a process of its own that stays alive, and they take turns, so that a slow minute of the
 //! machine is everybody's. Numbers are measured by the optimized build: the development build starts it and steps aside.
@@ -28,6 +28,7 @@ mod setup;
 mod sgd;
 mod table;
 mod train;
+mod transfer;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -68,7 +69,9 @@ enum Section {
     Cost,
     /// Five epochs of fine-tuning, from the start of the process to its end
     EndToEnd,
-    /// Every section
+    /// Accuracy of ways of fine-tuning, on few pictures a class and on all; not part of all, for it takes hours
+    Transfer,
+    /// Every section but transfer
     All,
 }
 
@@ -84,6 +87,7 @@ impl Section {
             Section::Optim => vec![optim::measure],
             Section::Cost => vec![cost::measure],
             Section::EndToEnd => vec![end_to_end::measure],
+            Section::Transfer => vec![transfer::measure],
             Section::All => vec![
                 infer::measure,
                 train::measure,
@@ -107,7 +111,7 @@ pub(crate) struct BenchArgs {
     /// Networks [default: MobileNetV2, MobileNetV3-Small and EfficientNet-Lite0; for infer also ResNet-18, VGG-11 and MobileOne-S1]
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     model: Vec<String>,
-    /// Convolutions of conv by their names or parts of them [default: all]
+    /// Convolutions of conv, or methods of transfer, by their names or parts of them [default: all]
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     only: Vec<String>,
     /// Images a batch [default: 1 and 32; 32 to train]
@@ -128,7 +132,7 @@ pub(crate) struct BenchArgs {
     /// Folder of pictures, `DIR/<class>/*` or `DIR/train/<class>/*` [default: the sample set that data comes with]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// The peer's weights of MobileNetV2, for end-to-end [default: random ones, which take as long and learn less]
+    /// The peers' weights of MobileNetV2, for transfer, and for end-to-end [default there: random ones, which take as long and learn less]
     #[arg(long, value_name = "PTH")]
     weights: Option<PathBuf>,
     /// How many of its photographs are enlarged to 12 megapixels, for data; 0 for none
@@ -137,7 +141,7 @@ pub(crate) struct BenchArgs {
     /// Height and width of the images
     #[arg(long, value_name = "N", default_value_t = 224)]
     image_size: usize,
-    /// Write the tables into docs/benchmarks.md, and the rooflines of layers into docs/images
+    /// Write the tables into docs/benchmarks.md, those of transfer into docs/transfer.md, and the rooflines of layers into docs/images
     #[arg(long)]
     write: bool,
     /// End standard output with one line of JSON
@@ -159,6 +163,11 @@ struct Measured {
 }
 
 impl Measured {
+    /// Where the tables stand.
+    fn document(&self) -> &'static str {
+        if self.name == "transfer" { "docs/transfer.md" } else { "docs/benchmarks.md" }
+    }
+
     /// The tables under their captions, and the notes: what stands in the document.
     fn text(&self) -> String {
         let mut parts = Vec::new();
@@ -176,7 +185,7 @@ impl Measured {
 struct Bench {
     /// Names of the zoo; none: the section's.
     models: Vec<String>,
-    /// Parts of names of convolutions.
+    /// Parts of names of convolutions, or of methods.
     only: Vec<String>,
     batches: Vec<usize>,
     threads: Vec<usize>,
@@ -208,7 +217,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         let section = measure(&bench)?;
         eprintln!("\n{}\n\n{}", section.name, section.text());
         if args.write {
-            document::write(&shell::root().join("docs/benchmarks.md"), &machine, &section)?;
+            document::write(&shell::root().join(section.document()), &machine, &section)?;
         }
         measured.insert(section.name.to_owned(), section.json);
     }

@@ -77,16 +77,13 @@ const LEAST_DONE: f64 = 0.25;
 const LARGE: usize = 18;
 const TINY: usize = 8;
 
-/// Images of a batch in training, and the elements of those at most, by turns: a step whose tensors lie in a cache is faster than one
-/// whose tensors lie in memory, and the largest would take seconds.
-const BATCHES: [(usize, usize); 4] =
-    [(2, 4 * IMAGE), (32, 16 * IMAGE), (8, 8 * IMAGE), (16, 16 * IMAGE)];
+/// Bytes of a training step's arena, by turns, and no more of them: a step whose tensors lie in a cache is faster than one whose tensors lie in memory, as
+/// those of usual batches do.
+const ARENAS: [u64; 4] = [64 << 20, 512 << 20, 128 << 20, 256 << 20];
 
-/// Bytes of a training step's arena at most: several times a cache, as those of usual batches are, and no more, since it takes as long as it is large.
-const ARENA: u64 = 512 << 20;
-
-/// Elements of a usual image.
-const IMAGE: usize = 224 * 224 * 3;
+/// Images of a training step at most, and what their forward pass multiplies: the largest networks would take seconds.
+const IMAGES: u64 = 32;
+const STEP_MACS: u64 = 8_000_000_000;
 
 /// Times units of inference and of training on so many threads; tells `observe` after every network how much is done, from 0 to 1, and stops
 /// when it returns `false`. What `observe` takes is not counted.
@@ -259,16 +256,8 @@ impl Modes {
         // A third of the networks have a frozen beginning.
         let frozen = if index % 3 == 2 { graph.params().len() / 3 } else { 0 };
         let trained: Vec<bool> = (0..graph.params().len()).map(|param| param >= frozen).collect();
-        let (batch, elements) = BATCHES[index % BATCHES.len()];
-        let most = (elements / (h * w * graph.input_channels())).max(2);
         let plan = TrainingPlan::new(graph, &outputs, &trained)?;
-        let mut shape = [batch.min(most), *h, *w];
-        let mut arena = Bytes::of_elements(plan.memory(graph, shape)?.total);
-        while arena.0 > ARENA && shape[0] > 2 {
-            shape[0] -= shape[0] / 4 + 1;
-            shape[0] = shape[0].max(2);
-            arena = Bytes::of_elements(plan.memory(graph, shape)?.total);
-        }
+        let (shape, arena) = step_of(network, &plan, ARENAS[index % ARENAS.len()])?;
         let around = around(graph, arena);
         let mut trainer = Trainer::of_outputs(graph, &outputs, &trained, Cpu::new(self.threads))?;
         let images = networks::image(graph, [*h, *w], shape[0]);
@@ -288,6 +277,25 @@ impl Modes {
             }
         }
         Ok(())
+    }
+}
+
+/// A step of as many images as `most` bytes hold, [`IMAGES`] and [`STEP_MACS`] allow, and two at least: its shape, and its arena.
+fn step_of(
+    network: &networks::Network,
+    plan: &TrainingPlan,
+    most: u64,
+) -> Result<([usize; 3], Bytes)> {
+    let networks::Network { graph, size: [h, w], .. } = network;
+    let macs: u64 = training_units(graph, plan, [*h, *w])?.iter().map(|it| it.work.macs.0).sum();
+    let mut images = (STEP_MACS / macs.max(1)).clamp(2, IMAGES) as usize;
+    loop {
+        let shape = [images, *h, *w];
+        let arena = Bytes::of_elements(plan.memory(graph, shape)?.total);
+        if arena.0 <= most || images == 2 {
+            return Ok((shape, arena));
+        }
+        images -= 1;
     }
 }
 

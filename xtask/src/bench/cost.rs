@@ -1,15 +1,18 @@
 //! `bench cost`: what `taper cost` predicts against what sessions and training steps take, for networks that no calibration has seen.
 //!
 //! Above: `bench`. Below: `job`, the `taper` binary, `taper_cost`, `taper_engine`, the zoo. Not here: the model (`taper_cost`), its samples (`taper_engine`).
-//! A calibration's networks and those that it is judged on take turns, one by one: a machine's pace changes within seconds. The medians over rounds count.
+//! A round is a calibration, as a user makes it, and a run of every network, in another order each time: a machine's pace changes within seconds, and the
+//! medians over rounds count, of what was predicted as of what was measured.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::json;
 use taper_cost::{Calibration, LatencyModel, Prediction};
-use taper_engine::{CalibrateOptions, Session, SessionOptions, Spread};
+use taper_engine::{Session, SessionOptions, Spread};
 use taper_model::Model;
 
 use super::table::{Table, number};
@@ -27,7 +30,7 @@ const TRAINED: usize = 16;
 const SLOTS: usize = 1;
 
 /// Rounds of a run of every network and a step of those that are trained; how long a network runs in each.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 7;
 const TURN: Duration = Duration::from_millis(80);
 
 /// The output that sessions answer with.
@@ -108,7 +111,7 @@ impl Rounds {
     }
 }
 
-/// Calibrates, predicts and measures, in turns: what else a machine does changes within seconds, for both alike.
+/// Calibrates, predicts and measures, round by round.
 pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     shell::cargo(&["build", "--quiet", "--release", "--package", "taper-cli"], &[])?;
     let taper = std::env::current_exe()?.with_file_name("taper");
@@ -116,13 +119,18 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     let program = (&*taper, threads);
     let batches = bench.batches(&BATCHES);
     let mut cases = cases(bench, threads, batches.len())?;
-    let (mut users, mut seconds) = (Vec::new(), Vec::new());
+    let (mut calibrations, mut seconds) = (Vec::new(), Vec::new());
     for round in 0..bench.rounds.unwrap_or(ROUNDS) {
-        // One as a user makes it, which also knows what a step takes beside its passes.
-        let (user, took) = calibrate(bench, program)?;
-        let calibration = in_turns(bench, &user, &mut cases, round, (program, batches))?;
+        let (calibration, took) = calibrate(bench, program)?;
         let model = LatencyModel::new(&calibration, threads)?;
-        for case in &mut cases {
+        let mut rng = ChaCha8Rng::seed_from_u64(round as u64);
+        let mut order: Vec<usize> = (0..cases.len()).collect();
+        // A slow minute is not the same networks' every time.
+        order.sort_by_cached_key(|_| rng.next_u64());
+        for index in order {
+            let case = &mut cases[index];
+            inference(case, batches)?;
+            training(bench, case, program)?;
             for (place, &batch) in batches.iter().enumerate() {
                 let prediction = case.predicted_run(&model, batch)?;
                 case.runs[place].predict(&prediction);
@@ -132,7 +140,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
                 case.steps.predict(&prediction);
             }
         }
-        users.push(user);
+        calibrations.push(calibration);
         seconds.push(took);
     }
     let trained = || cases.iter().filter(|case| case.is_trained);
@@ -142,15 +150,15 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     };
     let inference: Vec<Pair> = cases.iter().flat_map(of_case).collect();
     let training: Vec<Pair> = trained().map(|case| case.steps.pair(case.name, TRAINED)).collect();
-    let [runs, steps] = alone(&cases, batches, &models(&users, threads)?)?;
+    let [runs, steps] = alone(&cases, batches, &models(&calibrations, threads)?)?;
     let units: usize =
-        users.first().map_or(0, |user| user.modes.iter().map(|mode| mode.units.len()).sum());
+        calibrations.first().map_or(0, |it| it.modes.iter().map(|mode| mode.units.len()).sum());
     let notes = vec![
         format!(
-            "{} rounds, in each a calibration that takes turns with what it is judged on. One by itself takes {:.1} s (median), times {units} \
-             units, and is, alone and at whatever pace the machine had then, within 10 % of {runs} of inference and within 15 % of {steps} of \
+            "{} rounds, in each a calibration and a run of everything; medians over them. A calibration takes {:.1} s (median), times {units} \
+             units, and is alone, at whatever pace the machine had then, within 10 % of {runs} of inference and within 15 % of {steps} of \
              training steps.",
-            users.len(),
+            calibrations.len(),
             median(&seconds),
         ),
         summary("Inference", &inference, 10),
@@ -171,35 +179,6 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
         notes,
         pictures: Vec::new(),
     })
-}
-
-/// A calibration between whose networks all cases are measured, beginning elsewhere in each round; what is not of units is `user`'s.
-fn in_turns(
-    bench: &Bench,
-    user: &Calibration,
-    cases: &mut [Case],
-    round: usize,
-    (program, batches): ((&Path, usize), &[usize]),
-) -> Result<Calibration> {
-    let (first, count) = (round * cases.len() / ROUNDS, cases.len());
-    let mut measured = 0;
-    let mut until = |share: f64| -> Result<()> {
-        while measured < count && (measured as f64) < share * count as f64 {
-            let case = &mut cases[(first + measured) % count];
-            inference(case, batches)?;
-            training(bench, case, program)?;
-            measured += 1;
-        }
-        Ok(())
-    };
-    let mut failed = None;
-    let modes = taper_engine::calibrate(&CalibrateOptions::new(program.1), |done| {
-        failed = until(done).err();
-        failed.is_none()
-    })?;
-    failed.map_or(Ok(()), Err)?;
-    until(1.0)?;
-    Ok(Calibration { modes, ..user.clone() })
 }
 
 /// What a user sees who calibrates once, of inference and of steps: one calibration against all that was measured.

@@ -1,6 +1,6 @@
 //! The Python that has the peers, and how their scripts are started.
 //!
-//! Above: the sections. Below: `cores`, `xtask/bench/*.py`. Not here: what the scripts do.
+//! Above: the sections. Below: `cores`, `xtask/bench/*.py`, `tests/generators`. Not here: what the scripts do.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,8 +26,17 @@ impl Peers {
 
     /// A command that runs `script` with `threads` threads on as many cores.
     pub(super) fn script(&self, cores: &Cores, threads: usize, script: &str) -> Command {
+        self.at(cores, threads, &shell::root().join("xtask/bench").join(script))
+    }
+
+    /// The same of a script that makes references for tests.
+    pub(super) fn generator(&self, cores: &Cores, threads: usize, script: &str) -> Command {
+        self.at(cores, threads, &shell::root().join("tests/generators").join(script))
+    }
+
+    fn at(&self, cores: &Cores, threads: usize, script: &Path) -> Command {
         let mut command = cores.pinned(threads, &self.python);
-        command.arg(shell::root().join("xtask/bench").join(script));
+        command.arg(script);
         command.env("OMP_NUM_THREADS", threads.to_string()).env("PYTHONDONTWRITEBYTECODE", "1");
         command
     }

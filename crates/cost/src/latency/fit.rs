@@ -33,7 +33,7 @@ const REACH: f64 = 1.2;
 const PRIOR: f64 = 0.3;
 
 /// Bytes about which networks leave the caches.
-const CACHES: f64 = (256 << 20) as f64;
+const CACHES: f64 = (64 << 20) as f64;
 
 /// Bytes about which a unit's tensors, and a network's weights, leave the cache that a core has to itself.
 const OWN_CACHE: f64 = (4 << 20) as f64;
@@ -55,7 +55,7 @@ struct Kind {
     line: [f64; TERMS],
     /// Sizes, and the logarithm of the time over the line's.
     points: Vec<([f64; FEATURES], f64)>,
-    /// From the middle of the times of such a unit to their mean.
+    /// From what is told of such units one by one to what they take together.
     smearing: f64,
 }
 
@@ -93,15 +93,15 @@ impl Kind {
         let mut kind = Self { line, points: Vec::new(), smearing: 1.0 };
         let points = samples.iter().filter_map(|sample| {
             let base = kind.base(sample);
-            (base > 0.0).then(|| (features(sample), (sample.seconds / base).ln()))
+            (base > 0.0).then(|| ((features(sample), (sample.seconds / base).ln()), sample.seconds))
         });
-        let mut points: Vec<_> = points.collect();
+        let (mut points, seconds): (Vec<_>, Vec<f64>) = points.unzip();
         // Relative errors are least where the line lies low: it is raised to where as much is above as below.
         let mean = points.iter().map(|(_, error)| error).sum::<f64>() / points.len().max(1) as f64;
         points.iter_mut().for_each(|(_, error)| *error -= mean);
         kind.line.iter_mut().for_each(|weight| *weight *= mean.exp());
         if center == Center::Mean {
-            kind.smearing = smearing(&points);
+            kind.smearing = smearing(&points, &seconds);
         }
         kind.points = points;
         kind
@@ -118,16 +118,18 @@ impl Kind {
     }
 }
 
-/// How far the mean lies above the middle, by what is left of each point when the others have told it (Duan 1983); few points do not say.
-fn smearing(points: &[([f64; FEATURES], f64)]) -> f64 {
+/// What all points took over what is told of each by the others (after Duan 1983): a long time counts as much as it is long, so that short ones, which
+/// scatter most, do not decide; few points do not say.
+fn smearing(points: &[([f64; FEATURES], f64)], seconds: &[f64]) -> f64 {
     if points.len() < 2 * TERMS {
         return 1.0;
     }
-    let left = |(index, (at, error)): (usize, &([f64; FEATURES], f64))| {
+    let told = |(index, ((at, error), seconds)): (usize, (&([f64; FEATURES], f64), &f64))| {
         let others = points.iter().enumerate().filter(|(other, _)| *other != index);
-        (error - weighted(others.map(|(_, (point, error))| (distance(at, point), *error)))).exp()
+        let others = others.map(|(_, (point, error))| (distance(at, point), *error));
+        seconds * (weighted(others) - error).exp()
     };
-    points.iter().enumerate().map(left).sum::<f64>() / points.len() as f64
+    seconds.iter().sum::<f64>() / points.iter().zip(seconds).enumerate().map(told).sum::<f64>()
 }
 
 /// The mean of what the nearest say.
@@ -406,21 +408,36 @@ mod tests {
         }
     }
 
+    /// Eight of each, every other one as much longer as `off` says of its own time, and the others as much shorter.
+    fn scattered(off: impl Fn(f64) -> f64) -> Vec<UnitSample> {
+        let one = |turn: usize| {
+            let units = samples(|_| 1.0).into_iter();
+            let off = |seconds: f64| if turn % 2 == 0 { off(seconds) } else { 1.0 / off(seconds) };
+            units
+                .map(move |it| UnitSample { seconds: it.seconds * off(it.seconds), ..it })
+                .collect()
+        };
+        (0..8).flat_map(|turn| -> Vec<UnitSample> { one(turn) }).collect()
+    }
+
     #[test]
     fn sums_are_of_means() {
         // Twice or half as long, which no size tells: 1 in the middle and 1.25 in the mean.
-        let mut turn = false;
-        let twice = || samples(|_| 1.0).into_iter().chain(samples(|_| 1.0));
-        let scattered = twice().map(|unit| {
-            turn = !turn;
-            UnitSample { seconds: unit.seconds * if turn { 2.0 } else { 0.5 }, ..unit }
-        });
-        let all: Vec<UnitSample> = scattered.collect();
+        let all = scattered(|_| 2.0);
         let there = unit(300, 100, LAW, 1.0);
         for (center, expected) in [(Center::Middle, 1.0), (Center::Mean, 1.25)] {
             let ratio = Fit::new(&all, center).seconds(&there).unwrap() / there.seconds;
             assert!((ratio / expected - 1.0).abs() < 0.15, "{center:?}: {ratio}");
         }
+    }
+
+    #[test]
+    fn short_times_that_scatter_do_not_raise_long_ones() {
+        let all = scattered(|seconds| if seconds < 1e-5 { 4.0 } else { 1.0 });
+        let long = unit(3136, 320, LAW, 1.0);
+        let of = |center| Fit::new(&all, center).seconds(&long).unwrap();
+        let raised = of(Center::Mean) / of(Center::Middle);
+        assert!((0.98..1.08).contains(&raised), "{raised}");
     }
 
     #[test]

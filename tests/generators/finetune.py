@@ -1,19 +1,23 @@
 """Fine-tunes torchvision's MobileNetV2 on an image folder, step for step the recipe of `taper finetune`.
 
-This is the peer that the defaults on the embedded sample set are measured against; DATA holds train/<class>/* and val/<class>/*.
+This is the peer that defaults and methods are measured against (`cargo xtask bench transfer`); DATA holds train/<class>/* and val/<class>/*.
 The last line of standard output is one JSON object: val_top1 and val_loss after the last epoch, best_val_top1, epochs, seconds.
 What is the same as in `taper finetune`, and where PyTorch users might do otherwise:
   head          Linear(1280, classes), N(0, 0.01) weights, zero bias; dropout 0.2 before it
   --freeze      backbone: only the head is trained, and norms keep their statistics (eval mode), as torchvision's tutorial does not
                 none: everything is trained; STAGE (timm's name, blocks.3): everything up to and including it is frozen likewise
-  --augment     crop: RandomResizedCrop(scale=(scale_min, 1)) and a horizontal flip; none: what evaluation sees
+  --train       these stages (stem, blocks.N, head) and the classifier are trained, all else is frozen likewise
+  --unfreeze-every  E: the classifier is trained at first, and after every E epochs one part more: head, blocks.6, ..., stem
+  --norms       freeze: scales, shifts and statistics stay; recalibrate: the same, with exact averages over the training pictures as evaluation sees them
+  --layer-decay factor on the rate of a block against the one behind it (timm's param_groups_layer_decay)
+  --augment     crop: RandomResizedCrop(scale=(min_crop, 1)) and a horizontal flip; none: what evaluation sees
   --head-epochs passes over features computed once that train the head alone first (AdamW, 1e-3, cosine), unless the backbone is frozen
   evaluation    Resize(floor(size / 0.875)) on the short side, CenterCrop(size), bilinear
   decay         on weights of convolutions and the head only, not on norms and biases
   schedule      in steps: linear warm-up (step + 1) / warmup, then cosine to zero; or constant after the warm-up
   last batch    kept, as DataLoader does (drop_last=False), unless it holds a single image, of which no norm can take a variance
 
-  python tests/generators/finetune_emoji6.py DATA --weights mobilenet_v2-b0353104.pth --seed 0
+  python tests/generators/finetune.py DATA --weights mobilenet_v2-b0353104.pth --seed 0
 """
 
 import argparse
@@ -37,6 +41,10 @@ def arguments():
     parser.add_argument("data")
     parser.add_argument("--weights", required=True)
     parser.add_argument("--freeze", default="none")
+    parser.add_argument("--train", default=None, help="stages, between commas")
+    parser.add_argument("--unfreeze-every", type=int, default=None)
+    parser.add_argument("--norms", choices=["train", "freeze", "recalibrate"], default="train")
+    parser.add_argument("--layer-decay", type=float, default=None)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--optimizer", choices=["sgd", "adamw"], default="sgd")
@@ -47,14 +55,15 @@ def arguments():
     parser.add_argument("--nesterov", action="store_true")
     parser.add_argument("--weight-decay", type=float, default=1e-4)
     parser.add_argument("--schedule", choices=["cosine", "constant"], default="cosine")
-    parser.add_argument("--warmup-steps", type=int, default=10)
+    parser.add_argument("--warmup", type=int, default=10)
     parser.add_argument("--label-smoothing", type=float, default=0.0)
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--augment", choices=["crop", "none"], default="crop")
-    parser.add_argument("--scale-min", type=float, default=0.25)
+    parser.add_argument("--min-crop", type=float, default=0.25)
     parser.add_argument("--dropout", type=float, default=0.2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--validate", choices=["each", "last"], default="each", help="after which epochs")
     parser.add_argument("--limit", type=int, default=None, help="use only every LIMIT-th image: a quick check of the script")
     return parser.parse_args()
 
@@ -64,7 +73,7 @@ def datasets(args):
     size = args.image_size
     finish = [T.ToTensor(), T.Normalize(MEAN, STD)]
     evaluate = [T.Resize(int(size / CROP_PCT)), T.CenterCrop(size)]
-    augment = [T.RandomResizedCrop(size, scale=(args.scale_min, 1.0)), T.RandomHorizontalFlip()]
+    augment = [T.RandomResizedCrop(size, scale=(args.min_crop, 1.0)), T.RandomHorizontalFlip()]
     train = T.Compose((augment if args.augment == "crop" else evaluate) + finish)
     out = []
     for part, transform in [("train", train), ("val", T.Compose(evaluate + finish))]:
@@ -83,15 +92,63 @@ def batches(samples, transform, batch_size, order):
         yield xs, torch.tensor([label for _, label in chosen])
 
 
-def frozen_modules(model, freeze):
-    """Modules that are frozen, norms included."""
-    if freeze == "none":
+def part_of(name):
+    """The part of the network that a module of timm's name belongs to, as `--train` and `--unfreeze-every` count them."""
+    first, *rest = name.split(".")
+    parts = {"conv_stem": "stem", "bn1": "stem", "conv_head": "head", "bn2": "head", "classifier": "classifier"}
+    return f"blocks.{rest[0]}" if first == "blocks" else parts[first]
+
+
+def modules(model):
+    """Modules with their parts, as they run."""
+    return [(model.get_submodule(old), part_of(new)) for old, new in net.timm_modules(net.FULL)]
+
+
+def frozen_modules(model, args):
+    """Modules that are frozen throughout, norms included."""
+    inner = [(module, part) for module, part in modules(model) if part != "classifier"]
+    norms = [module for module, _ in inner if isinstance(module, nn.BatchNorm2d) and args.norms != "train"]
+    if args.train:
+        return norms + [module for module, part in inner if part not in args.train.split(",")]
+    if args.freeze == "none":
+        return norms
+    if args.freeze == "backbone":
+        return [module for module, _ in inner]
+    last = max(i for i, (_, part) in enumerate(inner) if part == args.freeze)
+    return norms + [module for module, _ in inner[: last + 1]]
+
+
+def waiting_modules(model, args, epoch):
+    """Modules whose turn to be trained has not come in this epoch."""
+    if not args.unfreeze_every:
         return []
-    pairs = [(model.get_submodule(old), new) for old, new in net.timm_modules(net.FULL) if new != "classifier"]
-    if freeze == "backbone":
-        return [module for module, _ in pairs]
-    last = max(i for i, (_, new) in enumerate(pairs) if new.startswith(freeze + "."))
-    return [module for module, _ in pairs[: last + 1]]
+    parts = list(dict.fromkeys(part for _, part in reversed(modules(model))))
+    turn = {part: i * args.unfreeze_every for i, part in enumerate(parts)}
+    return [module for module, part in modules(model) if turn[part] > epoch]
+
+
+def layer_scales(model, decay):
+    """Factors on the rate by parameter: stem, each block, classifier; what lies behind the last block belongs to it."""
+    scales, blocks = {}, []
+    for old, new in net.timm_modules(net.FULL):
+        if new.startswith("blocks.") and new.rsplit(".", 1)[0] not in blocks:
+            blocks.append(new.rsplit(".", 1)[0])
+        layer = len(blocks) + (new == "classifier")
+        scales |= {id(p): layer for p in model.get_submodule(old).parameters()}
+    return {key: decay ** (len(blocks) + 1 - layer) for key, layer in scales.items()}
+
+
+def recalibrate(model, samples, transform, batch_size):
+    """Gives norms exact averages of the statistics of batches."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    model.train()
+    with torch.no_grad():
+        for xs, _ in batches(samples, transform, batch_size, torch.randperm(len(samples)).tolist()):
+            if len(xs) > 1:
+                model(xs)
 
 
 def build(args, classes):
@@ -100,32 +157,31 @@ def build(args, classes):
     model.classifier[1] = nn.Linear(1280, classes)
     nn.init.normal_(model.classifier[1].weight, 0, 0.01)
     nn.init.zeros_(model.classifier[1].bias)
-    frozen = frozen_modules(model, args.freeze)
+    frozen = frozen_modules(model, args)
     for module in frozen:
         module.requires_grad_(False)
     return model.to(memory_format=torch.channels_last), frozen
 
 
 def build_optimizer(args, model):
+    layers = layer_scales(model, args.layer_decay or 1.0)
     groups = []
     for scale, part in [(1.0, model.features), (args.head_lr_scale, model.classifier)]:
-        trained = [p for p in part.parameters() if p.requires_grad]
-        for decay, params in [
-            (args.weight_decay, [p for p in trained if p.ndim > 1]),
-            (0.0, [p for p in trained if p.ndim == 1]),
-        ]:
-            groups.append({"params": params, "weight_decay": decay, "scale": scale})
+        for p in part.parameters():
+            if p.requires_grad:
+                decay = args.weight_decay if p.ndim > 1 else 0.0
+                groups.append({"params": [p], "weight_decay": decay, "scale": scale * layers[id(p)]})
     if args.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=args.lr)
     return torch.optim.SGD(groups, lr=args.lr, momentum=args.momentum, nesterov=args.nesterov)
 
 
 def lr_at(args, step, steps):
-    if step < args.warmup_steps:
-        return args.lr * (step + 1) / args.warmup_steps
+    if step < args.warmup:
+        return args.lr * (step + 1) / args.warmup
     if args.schedule == "constant":
         return args.lr
-    done = (step - args.warmup_steps) / max(1, steps - args.warmup_steps)
+    done = (step - args.warmup) / max(1, steps - args.warmup)
     return args.lr * 0.5 * (1 + math.cos(math.pi * done))
 
 
@@ -170,8 +226,9 @@ def warm_head(args, model, train, transform):
 def train_epoch(args, epoch, model, frozen, optimizer, chosen, per_epoch):
     """One pass over the batches in `chosen`, `per_epoch` of them; returns the mean loss of an image."""
     model.train()
-    for module in frozen:
-        module.eval()
+    model.requires_grad_(True)
+    for module in frozen + waiting_modules(model, args, epoch):
+        module.eval().requires_grad_(False)
     total, images = 0.0, 0
     for i, (xs, targets) in enumerate(chosen):
         for group in optimizer.param_groups:
@@ -194,6 +251,8 @@ def main():
     classes, (train, train_transform), (val, val_transform) = datasets(args)
     model, frozen = build(args, classes)
     optimizer = build_optimizer(args, model)
+    if args.norms == "recalibrate":
+        recalibrate(model, train, val_transform, args.batch_size)
     if args.freeze != "backbone" and args.head_epochs:
         warm_head(args, model, train, val_transform)
     if args.freeze == "backbone" and args.augment == "none":
@@ -205,6 +264,8 @@ def main():
         order = torch.randperm(len(train)).tolist()[: per_epoch * args.batch_size]
         chosen = batches(train, train_transform, args.batch_size, order)
         loss = train_epoch(args, epoch, model, frozen, optimizer, chosen, per_epoch)
+        if args.validate == "last" and epoch + 1 < args.epochs:
+            continue
         top1, val_loss = evaluate(model, val, val_transform, args.batch_size)
         best = max(best, top1)
         print(f"epoch {epoch} loss {loss:.4f} val_top1 {top1:.4f} val_loss {val_loss:.4f} "

@@ -1,0 +1,347 @@
+//! `bench transfer`: ways of fine-tuning on few pictures a class and on all, ours, PyTorch's by the same recipe, and fastai's `fine_tune`.
+//!
+//! Above: `bench`. Below: `job`, `transfer::folders`, the `taper` binary. Not here: how long the whole job takes on large folders (`end_to_end`).
+//! Accuracy is that of the last epoch: the best one is picked with the pictures that judge it. A seed decides pictures, weights and order.
+
+mod folders;
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use taper_data::sample_set;
+
+use super::job::{self, Done};
+use super::table::{self, Table};
+use super::{Bench, Measured};
+use crate::shell;
+
+/// Seeds when no number of rounds is given.
+const SEEDS: usize = 5;
+/// Training pictures of a class; none for all there are.
+const SHOTS: [Option<usize>; 4] = [Some(5), Some(10), Some(20), None];
+/// Epochs of everybody whose method says no other number.
+const EPOCHS: usize = 6;
+const BATCH: usize = 32;
+
+/// A way of fine-tuning.
+#[derive(Debug, Clone, Copy)]
+struct Method {
+    name: &'static str,
+    ours: &'static [&'static str],
+    /// What does the same, if anything does.
+    peer: Peer,
+}
+
+/// Whom a method is held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Peer {
+    None,
+    /// The reference script, with these flags.
+    PyTorch(&'static [&'static str]),
+    /// fastai's `fine_tune`, and the reference script with our recipe.
+    FastaiToo,
+}
+
+/// The same flags for us and for the reference.
+const fn same(name: &'static str, flags: &'static [&'static str]) -> Method {
+    Method { name, ours: flags, peer: Peer::PyTorch(flags) }
+}
+
+const METHODS: [Method; 13] = [
+    Method { name: "default", ours: &[], peer: Peer::FastaiToo },
+    Method {
+        name: "--preset quick",
+        ours: &["--preset=quick"],
+        peer: Peer::PyTorch(&[
+            "--freeze=backbone",
+            "--augment=none",
+            "--optimizer=adamw",
+            "--lr=1e-3",
+            "--epochs=20",
+        ]),
+    },
+    Method { name: "--preset best", ours: &["--preset=best"], peer: Peer::None },
+    Method {
+        name: "--freeze backbone",
+        ours: &["--freeze=backbone"],
+        peer: Peer::PyTorch(&["--freeze=backbone", "--lr=0.01", "--augment=crop"]),
+    },
+    same("--freeze blocks.3", &["--freeze=blocks.3"]),
+    same("--train blocks.6,head", &["--train=blocks.6,head"]),
+    same("--unfreeze-every 1", &["--unfreeze-every=1"]),
+    same("--layer-decay 0.75", &["--layer-decay=0.75"]),
+    same("--norms freeze", &["--norms=freeze"]),
+    same("--norms recalibrate", &["--norms=recalibrate"]),
+    same("--head-epochs 0", &["--head-epochs=0", "--head-lr-scale=10"]),
+    same("--label-smoothing 0.1", &["--label-smoothing=0.1"]),
+    Method { name: "--lr auto", ours: &["--lr=auto"], peer: Peer::None },
+];
+
+/// All runs of one method on as many pictures of a set.
+#[derive(Debug, Default)]
+struct Runs {
+    ours: Vec<Done>,
+    pytorch: Vec<Done>,
+    fastai: Vec<Done>,
+}
+
+/// Every method on one set: by method, by number of pictures.
+struct Set {
+    name: String,
+    /// Pictures that judge.
+    val: usize,
+    /// Training pictures: of a class, and in all.
+    sizes: Vec<String>,
+    runs: Vec<Vec<Runs>>,
+}
+
+/// Runs every method on every set and number of pictures, all programs by turns.
+pub(super) fn measure(bench: &Bench) -> Result<Measured> {
+    shell::cargo(&["build", "--quiet", "--release", "--package", "taper-cli"], &[])?;
+    let taper = std::env::current_exe()?.with_file_name("taper");
+    let temp = tempfile::tempdir().context("making a folder for pictures")?;
+    let methods: Vec<Method> = METHODS.into_iter().filter(|m| is_wanted(bench, m.name)).collect();
+    if methods.is_empty() {
+        let known: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
+        bail!("--only: no method of transfer has this in its name; they are {}", known.join(", "));
+    }
+    let emoji6 = temp.path().join("emoji6");
+    sample_set::export(&emoji6)?;
+    let mut sets = Vec::new();
+    for folder in [Some(&emoji6), bench.data.as_ref()].into_iter().flatten() {
+        sets.push(set(bench, &taper, folder, &methods, temp.path())?);
+    }
+    report(&sets, &methods, bench)
+}
+
+fn is_wanted(bench: &Bench, name: &str) -> bool {
+    bench.only.is_empty() || bench.only.iter().any(|part| name.contains(part.as_str()))
+}
+
+fn set(bench: &Bench, taper: &Path, folder: &Path, methods: &[Method], temp: &Path) -> Result<Set> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (mut sizes, mut val) = (Vec::new(), 0);
+    let mut runs: Vec<Vec<Runs>> = methods.iter().map(|_| Vec::new()).collect();
+    for shots in SHOTS {
+        let a_class = shots.map_or("all".to_owned(), |n| format!("{n} a class"));
+        let mut column: Vec<Runs> = methods.iter().map(|_| Runs::default()).collect();
+        for seed in 0..bench.rounds.unwrap_or(SEEDS) {
+            let few = temp.join("few");
+            let count = folders::few(folder, shots, seed as u64, &few)?;
+            if seed == 0 {
+                sizes.push(format!("{a_class} ({})", count.train));
+                val = count.val;
+            }
+            for (method, runs) in methods.iter().zip(&mut column) {
+                let job = Job { bench, taper, folder: &few, seed, method };
+                let told = format!("{name}, {a_class}, seed {seed}, {}", method.name);
+                job.run(&told, runs)?;
+            }
+            std::fs::remove_dir_all(&few).with_context(|| format!("removing {}", few.display()))?;
+        }
+        for (row, runs) in runs.iter_mut().zip(column) {
+            row.push(runs);
+        }
+    }
+    Ok(Set { name, val, sizes, runs })
+}
+
+/// One method on one folder with one seed.
+struct Job<'a> {
+    bench: &'a Bench,
+    taper: &'a Path,
+    folder: &'a Path,
+    seed: usize,
+    method: &'a Method,
+}
+
+impl Job<'_> {
+    fn run(&self, told: &str, runs: &mut Runs) -> Result<()> {
+        let done = self.one(told, "taper", self.ours())?;
+        runs.ours.push(done);
+        let Some(python) = &self.bench.peers else { return Ok(()) };
+        let threads = self.threads();
+        let weights = self
+            .bench
+            .weights
+            .as_deref()
+            .context("transfer wants --weights: the peers' weights")?;
+        let numbers = |numbers: &[usize]| Vec::from_iter(numbers.iter().map(ToString::to_string));
+        if let Some(flags) = self.method.peer.flags() {
+            let mut command = python.generator(&self.bench.cores, threads, "finetune.py");
+            command.arg(self.folder).arg("--weights").arg(weights).arg("--validate=last");
+            command.arg(format!("--seed={}", self.seed)).arg(format!("--threads={threads}"));
+            command.arg(format!("--image-size={}", self.bench.image_size));
+            command.arg(format!("--batch-size={BATCH}")).arg(format!("--epochs={EPOCHS}"));
+            command.args(flags);
+            runs.pytorch.push(self.one(told, "PyTorch", command)?);
+        }
+        if self.method.peer == Peer::FastaiToo {
+            let mut command = python.script(&self.bench.cores, threads, "fastai_tune.py");
+            let size = self.bench.image_size;
+            command.arg(self.folder).args(numbers(&[EPOCHS, BATCH, size, self.seed, threads]));
+            command.arg(weights);
+            runs.fastai.push(self.one(told, "fastai", command)?);
+        }
+        Ok(())
+    }
+
+    fn threads(&self) -> usize {
+        self.bench.threads(&[self.bench.cores.count()]).last().copied().unwrap_or(1)
+    }
+
+    fn ours(&self) -> Command {
+        let threads = self.threads();
+        let mut command = self.bench.cores.pinned(threads, self.taper);
+        command.args(["finetune", "--json", "--no-report"]).arg("--data").arg(self.folder);
+        command.arg("--out").arg(self.folder.join("run")).args(self.method.ours);
+        command.arg(format!("--seed={}", self.seed)).arg(format!("--threads={threads}"));
+        command.arg(format!("--batch-size={BATCH}"));
+        command.arg(format!("--image-size={}", self.bench.image_size));
+        command
+    }
+
+    /// Runs one program; its folder of a run is removed again.
+    fn one(&self, told: &str, program: &str, command: Command) -> Result<Done> {
+        let done = job::run("transfer", command, &self.bench.folder).context(told.to_owned())?;
+        eprintln!("{told}, {program}: {:.1} s, top-1 {}", done.seconds, done.output["val_top1"]);
+        let out = self.folder.join("run");
+        if out.exists() {
+            std::fs::remove_dir_all(&out).with_context(|| format!("removing {}", out.display()))?;
+        }
+        Ok(done)
+    }
+}
+
+impl Peer {
+    fn flags(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::None => None,
+            Self::PyTorch(flags) => Some(flags),
+            Self::FastaiToo => Some(&[]),
+        }
+    }
+}
+
+/// Mean accuracy of runs.
+fn mean(runs: &[Done]) -> Option<f64> {
+    let values: Option<Vec<f64>> =
+        runs.iter().map(|done| done.output["val_top1"].as_f64()).collect();
+    let values = values.filter(|values| !values.is_empty())?;
+    Some(values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// Standard deviation of the accuracy of runs.
+fn deviation(runs: &[Done]) -> Option<f64> {
+    let mean = mean(runs)?;
+    let squares = runs.iter().filter_map(|done| done.output["val_top1"].as_f64());
+    let squares: f64 = squares.map(|value| (value - mean).powi(2)).sum();
+    (runs.len() > 1).then(|| (squares / (runs.len() - 1) as f64).sqrt())
+}
+
+fn seconds(runs: &[Done]) -> f64 {
+    runs.iter().map(|done| done.seconds).sum()
+}
+
+/// `0.912 ± 0.008`.
+fn accuracy(runs: &[Done]) -> Option<String> {
+    let mean = mean(runs)?;
+    Some(deviation(runs).map_or(format!("{mean:.3}"), |sd| format!("{mean:.3} ± {sd:.3}")))
+}
+
+fn report(sets: &[Set], methods: &[Method], bench: &Bench) -> Result<Measured> {
+    let mut tables = Vec::new();
+    let mut values = Vec::new();
+    for set in sets {
+        let mut head = vec!["method".to_owned(), "program".to_owned()];
+        head.extend(set.sizes.iter().cloned());
+        head.push("s, all runs".to_owned());
+        let mut table = Table { head, rows: Vec::new() };
+        for (method, runs) in methods.iter().zip(&set.runs) {
+            let programs: [(&str, fn(&Runs) -> &Vec<Done>); 3] = [
+                ("taper", |runs| &runs.ours),
+                ("PyTorch", |runs| &runs.pytorch),
+                ("fastai", |runs| &runs.fastai),
+            ];
+            for (program, of) in programs {
+                let cells: Option<Vec<String>> =
+                    runs.iter().map(|runs| accuracy(of(runs))).collect();
+                let Some(cells) = cells else {
+                    if program == "taper" {
+                        bail!("a run of `{}` did not say its accuracy", method.name);
+                    }
+                    continue;
+                };
+                let of_all: f64 = runs.iter().map(|runs| seconds(of(runs))).sum();
+                let mut row = vec![method.name.to_owned(), program.to_owned()];
+                row.extend(cells);
+                row.push(table::number(of_all));
+                table.rows.push(row);
+                values.push(value(&set.name, method.name, program, runs, of));
+            }
+        }
+        tables.push((format!("{}, {} pictures held out", set.name, set.val), table));
+    }
+    let seeds = bench.rounds.unwrap_or(SEEDS);
+    let size = bench.image_size;
+    let mut notes = vec![format!(
+        "MobileNetV2 at {size}x{size} pixels, batch {BATCH}, seeds 0 to {}: top-1 on the held-out pictures after the last epoch, mean and standard \
+         deviation. A seed decides the training pictures too. Seconds are of whole processes. PyTorch's runs are validated once, after the last epoch.",
+        seeds.saturating_sub(1)
+    )];
+    let runs = || sets.iter().flat_map(|set| set.runs.iter().flatten());
+    let version = |of: fn(&Runs) -> &Vec<Done>| {
+        runs().find_map(|runs| of(runs).first()?.output["version"].as_str().map(str::to_owned))
+    };
+    notes.extend(version(|runs| &runs.fastai).map(|version| format!("fastai {version}.")));
+    Ok(Measured { name: "transfer", tables, notes, pictures: Vec::new(), json: values.into() })
+}
+
+fn value(
+    set: &str,
+    method: &str,
+    program: &str,
+    runs: &[Runs],
+    of: fn(&Runs) -> &Vec<Done>,
+) -> Value {
+    let top1 =
+        |runs: &Runs| Vec::from_iter(of(runs).iter().map(|done| done.output["val_top1"].clone()));
+    let by_size: Vec<Value> = runs
+        .iter()
+        .map(|runs| json!({ "val_top1": top1(runs), "seconds": seconds(of(runs)) }))
+        .collect();
+    json!({ "set": set, "method": method, "program": program, "sizes": by_size })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn done(top1: f64) -> Done {
+        Done { seconds: 2.0, peak_bytes: 0, output: json!({ "val_top1": top1 }) }
+    }
+
+    #[test]
+    fn a_mean_has_its_deviation_where_there_are_several_runs() {
+        assert_eq!(accuracy(&[done(0.5), done(0.7)]).unwrap(), "0.600 ± 0.141");
+        assert_eq!(accuracy(&[done(0.5)]).unwrap(), "0.500");
+        assert_eq!(accuracy(&[]), None);
+        let silent = Done { output: json!({}), ..done(0.0) };
+        assert_eq!(accuracy(&[done(0.5), silent]), None);
+        assert!((seconds(&[done(0.1), done(0.2)]) - 4.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn every_method_has_a_name_of_its_own_and_flags_that_taper_takes() {
+        let mut names: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), METHODS.len());
+        for method in METHODS.iter().filter(|method| method.name != "default") {
+            let said: Vec<&str> = method.name.split_whitespace().collect();
+            assert!(method.ours[0].starts_with(&said.join("=")), "{}", method.name);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Folders of few pictures a class, drawn from a larger one.
+//!
+//! Above: `transfer`. Below: the file system. Not here: what is trained on them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+/// How many pictures a folder has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Count {
+    pub(super) train: usize,
+    pub(super) val: usize,
+}
+
+/// Copies into `out` at most `shots` pictures of each class of `folder/train`, drawn by `seed`, and all of `folder/val`.
+pub(super) fn few(folder: &Path, shots: Option<usize>, seed: u64, out: &Path) -> Result<Count> {
+    let train = copied(&folder.join("train"), shots, seed, &out.join("train"))?;
+    let val = copied(&folder.join("val"), None, seed, &out.join("val"))?;
+    Ok(Count { train, val })
+}
+
+fn copied(from: &Path, most: Option<usize>, seed: u64, to: &Path) -> Result<usize> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut count = 0;
+    for class in entries(from)? {
+        let class = class.as_path();
+        if !class.is_dir() {
+            continue;
+        }
+        let into = to.join(class.file_name().unwrap_or_default());
+        fs::create_dir_all(&into).with_context(|| format!("making {}", into.display()))?;
+        let mut pictures = entries(class)?;
+        if let Some(most) = most {
+            pictures.sort_by_cached_key(|_| rng.next_u64());
+            pictures.truncate(most);
+        }
+        for picture in &pictures {
+            let copy = into.join(picture.file_name().unwrap_or_default());
+            fs::copy(picture, &copy).with_context(|| format!("copying {}", picture.display()))?;
+        }
+        count += pictures.len();
+    }
+    if count == 0 {
+        bail!("{} has no folders of pictures; train and val are wanted", from.display());
+    }
+    Ok(count)
+}
+
+/// What is in a folder, by name.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let listed = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
+    let listed: std::io::Result<Vec<PathBuf>> = listed.map(|it| Ok(it?.path())).collect();
+    let mut paths = listed.with_context(|| format!("reading {}", folder.display()))?;
+    paths.sort();
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_decides_which_pictures_are_taken_and_all_of_val_are() {
+        let temp = tempfile::tempdir().unwrap();
+        let from = temp.path().join("from");
+        for (part, n) in [("train", 30), ("val", 4)] {
+            for class in ["a", "b"] {
+                let class = from.join(part).join(class);
+                fs::create_dir_all(&class).unwrap();
+                (0..n).for_each(|i| fs::write(class.join(format!("{i}.png")), [0]).unwrap());
+            }
+        }
+        let draw = |name: &str, shots, seed| {
+            let out = temp.path().join(name);
+            let count = few(&from, shots, seed, &out).unwrap();
+            let names = entries(&out.join("train/a")).unwrap();
+            (count, names.iter().map(|it| it.file_name().unwrap().to_owned()).collect::<Vec<_>>())
+        };
+        let (first, names) = draw("0", Some(5), 0);
+        assert_eq!((first, names.len()), (Count { train: 10, val: 8 }, 5));
+        assert_eq!(draw("again", Some(5), 0).1, names);
+        assert_ne!(draw("1", Some(5), 1).1, names);
+        assert_eq!(draw("all", None, 0).0, Count { train: 60, val: 8 });
+        assert!(few(temp.path(), None, 0, &temp.path().join("none")).is_err());
+    }
+}
