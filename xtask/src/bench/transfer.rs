@@ -87,6 +87,9 @@ struct Runs {
     fastai: Vec<Done>,
 }
 
+/// The runs of one of the programs.
+type Program = fn(&Runs) -> &Vec<Done>;
+
 /// Every method on one set: by method, by number of pictures.
 struct Set {
     name: String,
@@ -260,7 +263,7 @@ fn report(sets: &[Set], methods: &[Method], bench: &Bench) -> Result<Measured> {
         head.push("s, all runs".to_owned());
         let mut table = Table { head, rows: Vec::new() };
         for (method, runs) in methods.iter().zip(&set.runs) {
-            let programs: [(&str, fn(&Runs) -> &Vec<Done>); 3] = [
+            let programs: [(&str, Program); 3] = [
                 ("taper", |runs| &runs.ours),
                 ("PyTorch", |runs| &runs.pytorch),
                 ("fastai", |runs| &runs.fastai),
@@ -292,20 +295,14 @@ fn report(sets: &[Set], methods: &[Method], bench: &Bench) -> Result<Measured> {
         seeds.saturating_sub(1)
     )];
     let runs = || sets.iter().flat_map(|set| set.runs.iter().flatten());
-    let version = |of: fn(&Runs) -> &Vec<Done>| {
+    let version = |of: Program| {
         runs().find_map(|runs| of(runs).first()?.output["version"].as_str().map(str::to_owned))
     };
     notes.extend(version(|runs| &runs.fastai).map(|version| format!("fastai {version}.")));
     Ok(Measured { name: "transfer", tables, notes, pictures: Vec::new(), json: values.into() })
 }
 
-fn value(
-    set: &str,
-    method: &str,
-    program: &str,
-    runs: &[Runs],
-    of: fn(&Runs) -> &Vec<Done>,
-) -> Value {
+fn value(set: &str, method: &str, program: &str, runs: &[Runs], of: Program) -> Value {
     let top1 =
         |runs: &Runs| Vec::from_iter(of(runs).iter().map(|done| done.output["val_top1"].clone()));
     let by_size: Vec<Value> = runs
