@@ -412,7 +412,9 @@ mod tests {
     fn scattered(off: impl Fn(f64) -> f64) -> Vec<UnitSample> {
         let one = |turn: usize| {
             let units = samples(|_| 1.0).into_iter();
-            let off = |seconds: f64| if turn % 2 == 0 { off(seconds) } else { 1.0 / off(seconds) };
+            let off = |seconds: f64| {
+                if turn.is_multiple_of(2) { off(seconds) } else { 1.0 / off(seconds) }
+            };
             units
                 .map(move |it| UnitSample { seconds: it.seconds * off(it.seconds), ..it })
                 .collect()
