@@ -16,7 +16,7 @@ import fastai
 import torch
 import torchvision
 from fastai.vision.all import (
-    GrandparentSplitter, ImageDataLoaders, Normalize, Resize, accuracy, aug_transforms, get_image_files, imagenet_stats, set_seed, vision_learner)
+    ImageDataLoaders, Normalize, Resize, accuracy, aug_transforms, get_image_files, imagenet_stats, set_seed, vision_learner)
 
 
 def mobilenet_v2(weights=None, pretrained=False, **others):

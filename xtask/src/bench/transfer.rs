@@ -110,6 +110,13 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
         let known: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
         bail!("--only: no method of transfer has this in its name; they are {}", known.join(", "));
     }
+    // Hours would be lost if it were seen later.
+    if bench.peers.is_some() && bench.weights.is_none() {
+        bail!("--peers wants --weights here: the .pth of MobileNetV2 that the peers begin with");
+    }
+    if let Some(folder) = &bench.data {
+        folders::check(folder)?;
+    }
     let emoji6 = temp.path().join("emoji6");
     sample_set::export(&emoji6)?;
     let mut sets = Vec::new();
@@ -166,11 +173,7 @@ impl Job<'_> {
         runs.ours.push(done);
         let Some(python) = &self.bench.peers else { return Ok(()) };
         let threads = self.threads();
-        let weights = self
-            .bench
-            .weights
-            .as_deref()
-            .context("transfer wants --weights: the peers' weights")?;
+        let weights = self.bench.weights.as_deref().context("a peer without weights")?;
         let numbers = |numbers: &[usize]| Vec::from_iter(numbers.iter().map(ToString::to_string));
         if let Some(flags) = self.method.peer.flags() {
             let mut command = python.generator(&self.bench.cores, threads, "finetune.py");
@@ -331,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn every_method_has_a_name_of_its_own_and_flags_that_taper_takes() {
+    fn every_method_has_a_name_of_its_own_which_is_its_flags() {
         let mut names: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
         names.sort_unstable();
         names.dedup();

@@ -16,6 +16,19 @@ pub(super) struct Count {
     pub(super) val: usize,
 }
 
+/// Refuses a folder without pictures to train on and to judge by.
+pub(super) fn check(folder: &Path) -> Result<()> {
+    for part in ["train", "val"].map(|part| folder.join(part)) {
+        if !part.is_dir() {
+            bail!(
+                "{} is no folder: --data wants DIR/train/<class>/* and DIR/val/<class>/*",
+                part.display()
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Copies into `out` at most `shots` pictures of each class of `folder/train`, drawn by `seed`, and all of `folder/val`.
 pub(super) fn few(folder: &Path, shots: Option<usize>, seed: u64, out: &Path) -> Result<Count> {
     let train = copied(&folder.join("train"), shots, seed, &out.join("train"))?;
@@ -86,5 +99,8 @@ mod tests {
         assert_ne!(draw("1", Some(5), 1).1, names);
         assert_eq!(draw("all", None, 0).0, Count { train: 60, val: 8 });
         assert!(few(temp.path(), None, 0, &temp.path().join("none")).is_err());
+        assert!(check(&from).is_ok());
+        let error = check(temp.path()).unwrap_err().to_string();
+        assert!(error.contains("train") && error.contains("--data"), "{error}");
     }
 }
