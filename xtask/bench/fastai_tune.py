@@ -16,7 +16,7 @@ import fastai
 import torch
 import torchvision
 from fastai.vision.all import (
-    ImageDataLoaders, Normalize, Resize, accuracy, aug_transforms, get_image_files, imagenet_stats, set_seed, vision_learner)
+    ImageDataLoaders, Normalize, Resize, accuracy, aug_transforms, default_split, get_image_files, imagenet_stats, model_meta, set_seed, vision_learner)
 
 
 def mobilenet_v2(weights=None, pretrained=False, **others):
@@ -35,6 +35,8 @@ pictures = len(get_image_files(f"{data}/train"))
 loaders = ImageDataLoaders.from_folder(
     data, train="train", valid="val", bs=min(batch, pictures), num_workers=0, seed=seed, item_tfms=Resize(size * 3 // 2),
     batch_tfms=[*aug_transforms(size=size, min_scale=0.75), Normalize.from_stats(*imagenet_stats)])
+# Its pool is a call and no module, so that fastai has to be told where the body ends: before the classifier. `vision_learner(cut=...)` is not handed on.
+model_meta[mobilenet_v2] = {"cut": -1, "split": default_split}
 learner = vision_learner(loaders, mobilenet_v2, metrics=accuracy, pretrained=True)
 with learner.no_bar(), learner.no_logging():
     learner.fine_tune(epochs)
