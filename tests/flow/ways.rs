@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::Path;
 
+use taper_recipes::{FineTuneOptions, MatmulPrecision};
+
 use crate::pictures::{self, COLORS};
 use crate::taper::{Ran, arg, taper};
 
@@ -34,6 +36,33 @@ fn a_rate_is_found_drawn_and_trained_with() {
     assert_eq!(config["options"]["lr"].as_f64(), Some(lr));
     assert!(auto.stderr.contains("learning rate: "), "{}", auto.stderr);
     finetune(dir.path(), 6, "no", &["--lr", "fast"]).refuses(2, &["--lr", "a number, or auto"]);
+}
+
+#[test]
+fn products_are_rounded_where_the_machine_has_a_unit_for_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let usual = ["--epochs", "1", "--head-epochs", "0", "--batch-size", "8", "--threads", "1"];
+    let rounded = [&usual[..], &["--matmul-precision", "bf16"]].concat();
+    let of = |name: &str, flags: &[&str]| finetune(dir.path(), 6, name, flags);
+    let timed = ["bench", "--model", "lcnet_035", "--matmul-precision", "bf16"];
+    let matmul_precision = MatmulPrecision::Bf16;
+    let asked = FineTuneOptions { matmul_precision, ..FineTuneOptions::default() };
+    if asked.check().is_err() {
+        of("no", &rounded).refuses(2, &["--matmul-precision is bf16", "AMX"]);
+        taper(&timed).refuses(2, &["--matmul-precision is bf16", "AMX"]);
+        return;
+    }
+    taper(&timed).refuses(2, &["--matmul-precision is bf16", "training steps"]);
+    let trains = ["--mode", "train", "--batch", "4", "--image-size", "32", "--seconds", "0"];
+    taper(&[&timed[..], &trains].concat()).succeeds();
+    of("whole", &usual).succeeds();
+    let model = |name: &str| fs::read(dir.path().join(name).join("model.safetensors")).unwrap();
+    of("rounded", &rounded).succeeds();
+    of("again", &rounded).succeeds();
+    let config = fs::read_to_string(dir.path().join("rounded/config.json")).unwrap();
+    assert!(config.contains(r#""matmul_precision": "bf16""#), "{config}");
+    assert!(model("rounded") != model("whole"), "the precision makes no difference");
+    assert!(model("rounded") == model("again"), "the same run has other bits");
 }
 
 #[test]

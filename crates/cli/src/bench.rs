@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use taper_recipes::{BenchMode, BenchOptions, BenchReport};
+use taper_recipes::{BenchMode, BenchOptions, BenchReport, MatmulPrecision};
 
 use crate::args::{Arch, Shared};
 use crate::output::Output;
@@ -35,6 +35,9 @@ pub(crate) struct Flags {
     /// Height and width of the images, in pixels [default: the model's own]
     #[arg(long, value_name = "N")]
     image_size: Option<usize>,
+    /// What convolutions and linear layers of a training step multiply: values, or values rounded to bfloat16, on a CPU with AMX
+    #[arg(long, value_name = "f32|bf16", default_value_t = defaults().matmul_precision)]
+    matmul_precision: MatmulPrecision,
     /// How long to measure; five runs at least
     #[arg(long, value_name = "F", allow_negative_numbers = true, default_value_t = defaults().seconds)]
     seconds: f64,
@@ -50,6 +53,7 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
         mode: flags.mode,
         image_size: flags.image_size,
         seconds: flags.seconds,
+        matmul_precision: flags.matmul_precision,
         threads: flags.shared.threads,
         ..BenchOptions::new(flags.arch.of(flags.model))
     };

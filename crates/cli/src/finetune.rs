@@ -22,7 +22,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use taper_recipes::{
     Augment, Calibrated, ClassWeights, FineTuneOptions, FineTuneReport, GroupOptions, LossKind,
-    Preset, Pretrained, Reduce, ReduceDtype, ResumeOptions, Sampling,
+    MatmulPrecision, Preset, Pretrained, Reduce, ReduceDtype, ResumeOptions, Sampling,
 };
 
 use crate::args::{Arch, Shared, TableFlags};
@@ -217,6 +217,9 @@ pub(crate) struct Flags {
     strict: bool,
     #[command(flatten)]
     reading: ReadingFlags,
+    /// What convolutions and linear layers multiply: values, or values rounded to bfloat16, on a CPU with AMX
+    #[arg(long, value_name = "f32|bf16", default_value_t = defaults().matmul_precision)]
+    matmul_precision: MatmulPrecision,
     /// Parts that a step is cut into, for ranks to share: a multiple of their number [default: one a rank]
     #[arg(long, value_name = "N")]
     shards: Option<usize>,
@@ -388,6 +391,7 @@ impl Flags {
             shards: self.shards.unwrap_or(defaults().shards),
             reduce: self.reduce,
             reduce_dtype: self.reduce_dtype,
+            matmul_precision: self.matmul_precision,
             sync_bn: self.sync_bn,
             sync_every: self.sync_every,
             outer_lr: self.outer_lr,

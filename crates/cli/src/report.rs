@@ -57,7 +57,8 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode> {
 mod tests {
     use clap::{Args as _, Command, FromArgMatches as _};
     use taper_recipes::{
-        FineTuneOptions, Freeze, Norms, Numbers, OptimizerKind, Pretrained, Sampling, ScheduleKind,
+        FineTuneOptions, Freeze, MatmulPrecision, Norms, Numbers, OptimizerKind, Pretrained,
+        Sampling, ScheduleKind,
     };
 
     use crate::finetune;
@@ -81,6 +82,7 @@ mod tests {
                 sampling: Sampling::Balanced,
                 shards: 4,
                 sync_bn: true,
+                matmul_precision: MatmulPrecision::Bf16,
                 strict: true,
                 report: false,
                 threads: 2,

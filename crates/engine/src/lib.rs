@@ -44,7 +44,7 @@ pub use error::{Error, Result};
 pub use recalibrate::{Recalibration, with_batch_statistics};
 pub use session::{Session, SessionOptions, UnitTime};
 pub use spread::Spread;
-pub use taper_kernels::{Cpu, Device, Isa, Real, Reference};
+pub use taper_kernels::{Cpu, Device, Isa, MatmulPrecision, Real, Reference};
 /// What a program that runs a model file needs beside a session.
 pub use taper_model::{Interpolation, Model, Precision, Preprocess};
 pub use taper_plan::Recompute;

@@ -39,13 +39,14 @@ use team::{SendMutPtr, SendPtr, part_of};
 use views::{SinkView, SourceView};
 
 use crate::device::checks;
-use crate::{AlignedBuf, ConvShape, Epilogue, Isa, Moments, Sink, Source, Tally};
+use crate::{AlignedBuf, ConvShape, Epilogue, Isa, MatmulPrecision, Moments, Sink, Source, Tally};
 
 /// A machine's cores and their scratch memory. Implements [`Device`](crate::Device) for `f32`.
 ///
 /// Cheap to make; the scratch grows to what the largest layer needs, and stays.
 pub struct Cpu {
     isa: Isa,
+    precision: MatmulPrecision,
     team: Team,
     parts: Vec<Part>,
     packed: Packed,
@@ -53,6 +54,11 @@ pub struct Cpu {
     /// A gradient with its norm's share applied, or an input with its activation applied.
     finished: AlignedBuf<f32>,
     flipped: AlignedBuf<f32>,
+}
+
+/// Whether products of bfloat16 can be computed here.
+pub(crate) fn has_bf16() -> bool {
+    gemm::halves::is_here()
 }
 
 /// Channels of a task of a sum over positions.
@@ -74,6 +80,8 @@ struct Part {
     sums: AlignedBuf<f32>,
     totals: Vec<f64>,
     d_weight: AlignedBuf<f32>,
+    /// Rounded factors; see `gemm::halves`.
+    halves: AlignedBuf<f32>,
     d_bias: Vec<f64>,
     taps: Vec<taps::Tap>,
     /// Input rows under a window.
@@ -96,7 +104,7 @@ impl Cpu {
     /// If there are more than [`Cpu::MOST_THREADS`].
     #[must_use]
     pub fn new(threads: usize) -> Self {
-        Self::build(threads, Isa::best())
+        Self::build(threads, Isa::best(), MatmulPrecision::F32)
     }
 
     /// A device that uses one instruction set; `None` if this machine does not have it.
@@ -105,22 +113,38 @@ impl Cpu {
     /// If there are more than [`Cpu::MOST_THREADS`].
     #[must_use]
     pub fn with_isa(threads: usize, isa: Isa) -> Option<Self> {
-        Isa::here().contains(&isa).then(|| Self::build(threads, isa))
+        Isa::here().contains(&isa).then(|| Self::build(threads, isa, MatmulPrecision::F32))
     }
 
-    fn build(threads: usize, isa: Isa) -> Self {
+    /// A device that multiplies in this precision, with the machine's best instruction set; `None` if this machine has no means for it.
+    ///
+    /// # Panics
+    /// If there are more than [`Cpu::MOST_THREADS`].
+    #[must_use]
+    pub fn with_matmul_precision(threads: usize, precision: MatmulPrecision) -> Option<Self> {
+        precision.is_here().then(|| Self::build(threads, Isa::best(), precision))
+    }
+
+    fn build(threads: usize, isa: Isa, precision: MatmulPrecision) -> Self {
         let most = Self::MOST_THREADS;
         assert!(threads <= most, "a device of {threads} threads; {most} are the most");
         let team = Team::new(threads);
         let parts = (0..team.threads()).map(|_| Part::default()).collect();
         let [image, finished, flipped] = std::array::from_fn(|_| AlignedBuf::default());
-        Self { isa, team, parts, packed: Packed::empty(), image, finished, flipped }
+        let packed = Packed::empty();
+        Self { isa, precision, team, parts, packed, image, finished, flipped }
     }
 
     /// The instruction set in use.
     #[must_use]
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// What products are computed in.
+    #[must_use]
+    pub fn precision(&self) -> MatmulPrecision {
+        self.precision
     }
 
     /// The threads in use.
@@ -136,7 +160,9 @@ impl Cpu {
     #[must_use]
     pub fn pack(&self, shape: &ConvShape, weight: &[f32]) -> Packed {
         let mut packed = Packed::empty();
-        packed.fill(self.isa, shape, weight, |count, work| (0..count).for_each(work));
+        packed.fill((self.isa, self.precision), shape, weight, |count, work| {
+            (0..count).for_each(work);
+        });
         packed
     }
 
@@ -155,7 +181,7 @@ impl Cpu {
         y: &mut [f32],
     ) {
         checks::conv(shape, &xs, &epilogue, y, None);
-        packed.check(self.isa, shape);
+        packed.check((self.isa, self.precision), shape);
         let kernel = ForwardKernel::of(shape, self.isa, self.threads(), Input::of(&xs));
         self.run_forward::<false>(kernel, shape, xs, None, packed, epilogue, y, None);
     }
@@ -174,7 +200,7 @@ impl Cpu {
             return self.conv_packed(shape, xs, packed, epilogue, y);
         }
         checks::conv(shape, &xs, &epilogue, y, moments.as_ref());
-        packed.check(self.isa, shape);
+        packed.check((self.isa, self.precision), shape);
         let kernel = ForwardKernel::of(shape, self.isa, self.threads(), Input::of(&xs));
         self.run_forward::<true>(kernel, shape, xs, None, packed, epilogue, y, moments);
     }
@@ -241,8 +267,14 @@ impl Cpu {
         let xs = Source::plain(xs);
         checks::conv(shape, &xs, &epilogue, y, None);
         checks::gate(shape, gate);
-        packed.check(self.isa, shape);
-        let kernel = ForwardKernel::of(shape, self.isa, self.threads(), Input::Gated);
+        packed.check((self.isa, self.precision), shape);
+        let mut kernel = ForwardKernel::of(shape, self.isa, self.threads(), Input::Gated);
+        if let ForwardKernel::Pointwise { operand, .. } = &mut kernel
+            && packed.panels.is_paired()
+        {
+            // What is rounded is not multiplied any more.
+            *operand = Operand::Scaled;
+        }
         self.run_forward::<false>(kernel, shape, xs, Some(gate), packed, epilogue, y, None);
     }
 

@@ -39,6 +39,7 @@ mod buffer;
 mod channel_map;
 mod cpu;
 mod device;
+mod matmul_precision;
 mod norm_shape;
 mod pool_shape;
 mod real;
@@ -60,6 +61,7 @@ pub use device::{
     Affine, Attended, ConvGradient, Device, Epilogue, Mask, Moments, NormGradient, Pooling, Sink,
     Source, Tally,
 };
+pub use matmul_precision::MatmulPrecision;
 pub use norm_shape::NormShape;
 pub use pool_shape::{PoolShape, PoolWindow};
 pub use real::Real;

@@ -30,6 +30,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     const LANES: usize;
     /// Vectors in a panel of a matrix, at most: what the registers hold beside enough rows of accumulators.
     const PANEL: usize;
+    /// Whether a machine that has these vectors may have a matrix unit besides (`cpu::gemm::tiles`).
+    const TILES: bool = false;
     unsafe fn splat(x: f32) -> Self::V;
     unsafe fn load(p: *const f32) -> Self::V;
     unsafe fn store(p: *mut f32, v: Self::V);

@@ -55,6 +55,14 @@ pub enum Error {
     /// A network without outputs.
     #[error("no output was named; a network gives at least one")]
     NoOutputs,
+    /// The machine has no products of that precision.
+    #[error(
+        "this machine has no means to multiply in {precision}: x86-64 with AMX-BF16 under Linux has; use f32 here"
+    )]
+    MatmulPrecision {
+        /// What was asked for.
+        precision: taper_engine::MatmulPrecision,
+    },
     /// Nothing to train.
     #[error("every parameter is frozen, so there is nothing to train")]
     AllFrozen,

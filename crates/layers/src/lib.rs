@@ -65,7 +65,7 @@ pub use module::{
 };
 pub use network::{LossAndGrads, Network, NetworkPart, PartValue, SyncedValue, Training};
 pub use parameter::Parameter;
-pub use taper_engine::{Recompute, Session, SumOverParts};
+pub use taper_engine::{MatmulPrecision, Recompute, Session, SumOverParts};
 pub use taper_graph::{Bias, PadMode, Padding, Window};
 pub use taper_ops::{Activation, Border, Resampling, Rounding};
 pub use tensors::NamedTensors;

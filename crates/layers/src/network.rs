@@ -1,6 +1,6 @@
 //! `Network`: a graph with its weights as candle variables, evaluated and trained by the engine.
 //!
-//! Above: `train`, `transfer`, users of candle. Below: `network::{evaluation, executor, memory, observed, pixels, synced, training}`, `parameter`, `engine`.
+//! Above: `train`, `transfer`, users of candle. Below: `network::{evaluation, executor, memory, observed, pixels, settings, synced, training}`, `parameter`, `engine`.
 //! Not here: losses (`loss`), which parameters to freeze (`transfer::Freeze`).
 //! Images are candle's `(n, c, h, w)`; one whose memory is channels-last is used as it is, any other is copied once.
 
@@ -10,6 +10,7 @@ mod memory;
 mod min_batch;
 mod observed;
 mod pixels;
+mod settings;
 mod synced;
 mod training;
 
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device, Module, Tensor, Var, backprop::GradStore};
-use taper_engine::{Recompute, Session, SessionOptions};
+use taper_engine::{Session, SessionOptions};
 use taper_graph::Graph;
 use taper_model::{Model, Preprocess, Provenance, Task};
 
@@ -140,39 +141,6 @@ impl Network {
             params: Arc::new(params?),
             compiled: Mutex::default(),
         })
-    }
-
-    /// Runs on so many threads; 0, the default, means all cores. The number changes the last bits of results.
-    #[must_use]
-    pub fn with_threads(mut self, threads: usize) -> Self {
-        self.runner = Arc::new(self.runner.changed(|runner| runner.threads = threads));
-        self.compiled = Mutex::default();
-        self
-    }
-
-    /// Keeps all that the way back needs, which is the default, or computes a part of it again (gradient checkpointing): the same bits, in
-    /// less memory and more time.
-    #[must_use]
-    pub fn recomputing(mut self, recompute: Recompute) -> Self {
-        self.runner = Arc::new(self.runner.changed(|runner| runner.recompute = recompute));
-        self
-    }
-
-    /// Gives, and trains through, these outputs of the graph, in this order.
-    ///
-    /// # Errors
-    /// [`Error::Graph`] if the graph has no output of that name, [`Error::NoOutputs`] if none is named.
-    pub fn with_outputs(mut self, names: &[&str]) -> Result<Self> {
-        if names.is_empty() {
-            return Err(Error::NoOutputs);
-        }
-        for name in names {
-            self.graph().output(name)?;
-        }
-        let outputs = names.iter().map(|&name| name.to_owned()).collect();
-        self.runner = Arc::new(self.runner.changed(|runner| runner.outputs = outputs));
-        self.compiled = Mutex::default();
-        Ok(self)
     }
 
     /// The names of the outputs it gives, in order.

@@ -47,7 +47,8 @@ const LR: f64 = 1e-6;
 /// # Ok::<(), taper_recipes::Error>(())
 /// ```
 pub fn bench(options: &BenchOptions) -> Result<BenchReport> {
-    bench_of(options, &FineTuneOptions::default())
+    let BenchOptions { matmul_precision, .. } = *options;
+    bench_of(options, &FineTuneOptions { matmul_precision, ..FineTuneOptions::default() })
 }
 
 /// [`bench()`] of the training steps of a recipe: its optimizer, and what it freezes.
@@ -131,6 +132,9 @@ impl Training {
         let failed = |source| Error::Train { source };
         let network =
             Network::new(model, &Device::Cpu).and_then(|network| network.with_outputs(&[LOGITS]));
+        let network = network.and_then(|network| {
+            network.with_matmul_precision(options.matmul_precision.of_engine())
+        });
         let network = network.map_err(|source| failed(source.into()))?;
         let mut network = network.with_threads(threads);
         options.freeze.apply(&mut network).map_err(|source| Error::Transfer { source })?;

@@ -81,9 +81,9 @@ pub use observer::{Epoch, Event, MemoryPlan, Observer, RunPlan, Silent, Step};
 pub use options::{
     Augment, AugmentHelp, AugmentStep, BenchMode, BenchOptions, CacheKind, ClassWeights,
     DemoOptions, DoctorOptions, EmbedOptions, EvaluateOptions, FineTuneOptions, Labels,
-    LookOptions, LossKind, MAX_THREADS, Norms, Numbers, OptimizerKind, OptionValue, PredictOptions,
-    Preset, Pretrained, Reduce, ReduceDtype, Role, Sampling, Scaling, ScheduleKind, SimilarOptions,
-    TableColumns, TargetWord, Tta,
+    LookOptions, LossKind, MAX_THREADS, MatmulPrecision, Norms, Numbers, OptimizerKind,
+    OptionValue, PredictOptions, Preset, Pretrained, Reduce, ReduceDtype, Role, Sampling, Scaling,
+    ScheduleKind, SimilarOptions, TableColumns, TargetWord, Tta,
 };
 pub use predict::{predict, predict_observed};
 pub use ranks::{group, must_be_alone};

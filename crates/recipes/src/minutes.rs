@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::bench::{bench, bench_of};
 use crate::data;
 use crate::error::{Error, Result};
-use crate::options::{BenchMode, BenchOptions, FineTuneOptions};
+use crate::options::{BenchMode, BenchOptions, FineTuneOptions, MatmulPrecision};
 use crate::source::ModelSource;
 
 /// Sizes of pictures, from the one that weights are trained at to the smallest that fine-tuning still makes something of.
@@ -209,6 +209,10 @@ fn pace(
         batch: BATCH,
         image_size: Some(size),
         seconds: 0.0,
+        matmul_precision: match mode {
+            BenchMode::Infer => MatmulPrecision::F32,
+            BenchMode::Train => options.matmul_precision,
+        },
         threads: options.threads,
         ..BenchOptions::new(model)
     };

@@ -30,8 +30,8 @@ use crate::error::{Error, Result};
 
 pub use augment::{Augment, AugmentHelp, AugmentStep};
 pub use choice::{
-    BenchMode, CacheKind, ClassWeights, Labels, LossKind, Norms, OptimizerKind, Preset, Pretrained,
-    Reduce, ReduceDtype, Sampling, Scaling, ScheduleKind, TargetWord, Tta,
+    BenchMode, CacheKind, ClassWeights, Labels, LossKind, MatmulPrecision, Norms, OptimizerKind,
+    Preset, Pretrained, Reduce, ReduceDtype, Sampling, Scaling, ScheduleKind, TargetWord, Tta,
 };
 pub use demo::DemoOptions;
 pub use doctor::DoctorOptions;
@@ -190,6 +190,8 @@ pub struct BenchOptions {
     pub image_size: Option<usize>,
     /// How long is measured, at least, in seconds; 0 or more. There are at least five runs.
     pub seconds: f64,
+    /// What a training step multiplies.
+    pub matmul_precision: MatmulPrecision,
     /// Threads; 0 for all there are.
     pub threads: usize,
 }
@@ -203,6 +205,7 @@ impl BenchOptions {
             batch: 1,
             image_size: None,
             seconds: 3.0,
+            matmul_precision: MatmulPrecision::F32,
             threads: 0,
         }
     }
@@ -216,6 +219,12 @@ impl BenchOptions {
         at_least("batch", self.batch, 1)?;
         check_size(self.image_size)?;
         let seconds = self.seconds;
+        let precision = self.matmul_precision;
+        precision.check()?;
+        if (self.mode, precision) == (BenchMode::Infer, MatmulPrecision::Bf16) {
+            let expected = "f32 with `mode` infer: bf16 is for training steps";
+            return Err(Error::option("matmul_precision", &precision, expected));
+        }
         require("seconds", seconds, (0.0..=86_400.0).contains(&seconds), "from 0 to a day")
     }
 }

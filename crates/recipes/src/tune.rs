@@ -444,6 +444,8 @@ type SaveModel<'a> = dyn Fn(&Network, &Path) -> std::result::Result<(), Box<dyn 
 pub(crate) fn new_network(model: &Model, options: &FineTuneOptions) -> Result<Network> {
     let network =
         Network::new(model, &Device::Cpu).and_then(|network| network.with_outputs(&[LOGITS]));
+    let network = network
+        .and_then(|network| network.with_matmul_precision(options.matmul_precision.of_engine()));
     let network = network.map_err(|source| Error::Train { source: source.into() })?;
     Ok(network.with_threads(options.threads).recomputing(setup::recompute(options)))
 }

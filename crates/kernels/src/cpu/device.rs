@@ -28,8 +28,8 @@ impl Device<f32> for Cpu {
         y: &mut [f32],
         moments: Option<Moments<'_, f32>>,
     ) {
-        let (isa, mut packed) = (self.isa, self.take_packed());
-        packed.fill(isa, shape, weight, |count, work| {
+        let (numbers, mut packed) = ((self.isa, self.precision), self.take_packed());
+        packed.fill(numbers, shape, weight, |count, work| {
             self.for_parts(count, |_, tasks, _| tasks.for_each(work));
         });
         self.convolve(shape, xs, &packed, epilogue, y, moments);
@@ -361,7 +361,7 @@ impl Device<f32> for Cpu {
         let (slope, rows) = (SendPtr(slope.as_ptr()), y.len() / c);
         self.with_straight(c, xs, |cpu, xs| {
             cpu.for_parts(rows, |isa, rows, _| {
-                let (gradient, totals) = (SendPtr::NULL, SendMutPtr(std::ptr::null_mut()));
+                let (gradient, totals) = (SendPtr::NULL, SendMutPtr::NULL);
                 let job = PreluRows { xs, slope, shared, gradient, to, c, rows, totals };
                 // SAFETY: `isa` is one of this machine; parts have rows of their own.
                 unsafe { isa.run(job) };

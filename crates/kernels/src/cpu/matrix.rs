@@ -27,7 +27,7 @@ use super::pass::{PassRows, Share};
 use super::team::{SendMutPtr, SendPtr, part_of};
 use super::views::SinkView;
 use super::{Cpu, Packed, Part};
-use crate::{ConvShape, Isa};
+use crate::{ConvShape, Isa, MatmulPrecision};
 
 /// Rows of a tile: two row blocks of the product, so that weight gradients are loaded and stored seldom.
 const TILE: usize = 96;
@@ -87,7 +87,7 @@ impl Merged {
 
 /// Packs the forward weight of each group, `k` by `oc / groups`. `run(count, work)` calls `work` with all numbers below `count`.
 pub(super) fn pack_forward(
-    isa: Isa,
+    (isa, precision): (Isa, MatmulPrecision),
     s: &ConvShape,
     weight: &[f32],
     packed: &mut Packed,
@@ -96,7 +96,7 @@ pub(super) fn pack_forward(
     let merged = Merged::new(s, isa.lanes());
     let (weight, s) = (merged.spread(weight), &merged.shape);
     let (taps, out) = (s.kernel[0] * s.kernel[1], s.oc / s.groups);
-    let panels = Panels::new(isa, weight.len() / s.oc, out);
+    let panels = Panels::new(isa, weight.len() / s.oc, out).in_precision(precision);
     packed.panels = panels;
     packed.data.reserve(s.groups * panels.len());
     let to = SendMutPtr(packed.data.as_mut_ptr());

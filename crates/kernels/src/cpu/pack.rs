@@ -5,10 +5,10 @@
 
 mod weights;
 
-use super::gemm::Widths;
+use super::gemm::{Widths, halves};
 use super::views::{GradientView, SourceView};
 use crate::simd::Simd;
-use crate::{ConvShape, Isa};
+use crate::{ConvShape, Isa, MatmulPrecision};
 
 /// Where a matrix's panels lie: `k` rows, `n` columns rounded up to vectors of `lanes`, in panels of at most `most` vectors.
 #[derive(Clone, Copy, Debug)]
@@ -17,11 +17,30 @@ pub(crate) struct Panels {
     pub(crate) n: usize,
     pub(crate) lanes: usize,
     most: usize,
+    /// Whether rows hold pairs of bfloat16; see `gemm::halves`.
+    paired: bool,
 }
 
 impl Panels {
     pub(crate) fn new(isa: Isa, k: usize, n: usize) -> Self {
-        Self { k, n, lanes: isa.lanes(), most: isa.panel() }
+        Self { k, n, lanes: isa.lanes(), most: isa.panel(), paired: false }
+    }
+
+    /// The same for products in this precision: of numbers that are worth rounding.
+    pub(crate) fn in_precision(self, precision: MatmulPrecision) -> Self {
+        Self { paired: precision == MatmulPrecision::Bf16 && halves::is_worth(self.k), ..self }
+    }
+
+    /// Whether products with them are in bfloat16.
+    pub(crate) fn is_paired(&self) -> bool {
+        self.paired
+    }
+
+    /// Rounds a packed panel, where it lies, if that is what panels are to hold.
+    fn finish(&self, panel: &mut [f32]) {
+        if self.paired {
+            halves::pair_panel(panel, self.k);
+        }
     }
 
     /// Elements of the packed matrix.
@@ -59,6 +78,7 @@ impl Panels {
                 }
             }
         }
+        self.finish(panel);
     }
 
     /// The columns of panel `i`.

@@ -5,7 +5,7 @@
 use super::pack::Panels;
 use super::{depthwise, matrix};
 use crate::device::checks;
-use crate::{AlignedBuf, ConvShape, Isa};
+use crate::{AlignedBuf, ConvShape, Isa, MatmulPrecision};
 
 /// A weight in the order the forward kernels of one instruction set read it. Made by [`Cpu::pack`](crate::Cpu::pack), shared freely
 /// between threads.
@@ -31,6 +31,7 @@ pub struct Packed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct MadeFor {
     isa: Isa,
+    precision: MatmulPrecision,
     c: usize,
     oc: usize,
     kernel: [usize; 2],
@@ -38,8 +39,8 @@ struct MadeFor {
 }
 
 impl MadeFor {
-    fn new(isa: Isa, s: &ConvShape) -> Self {
-        Self { isa, c: s.c, oc: s.oc, kernel: s.kernel, groups: s.groups }
+    fn new((isa, precision): (Isa, MatmulPrecision), s: &ConvShape) -> Self {
+        Self { isa, precision, c: s.c, oc: s.oc, kernel: s.kernel, groups: s.groups }
     }
 }
 
@@ -56,26 +57,27 @@ impl Packed {
     /// Packs a weight; `run(count, work)` calls `work` with all numbers below `count`.
     pub(super) fn fill(
         &mut self,
-        isa: Isa,
+        numbers: (Isa, MatmulPrecision),
         s: &ConvShape,
         weight: &[f32],
         run: impl FnOnce(usize, &(dyn Fn(usize) + Sync)),
     ) {
         checks::weight(s, weight);
+        let (isa, _) = numbers;
         self.made_for = None;
         if s.is_depthwise() {
             self.data.reserve(s.kernel[0] * s.kernel[1] * s.c.next_multiple_of(isa.lanes()));
             depthwise::pack_weight(s, isa.lanes(), weight, &mut self.data);
         } else {
-            matrix::pack_forward(isa, s, weight, self, run);
+            matrix::pack_forward(numbers, s, weight, self, run);
         }
-        self.made_for = Some(MadeFor::new(isa, s));
+        self.made_for = Some(MadeFor::new(numbers, s));
     }
 
     /// # Panics
-    /// If the weight is none of this convolution on this instruction set.
-    pub(super) fn check(&self, isa: Isa, s: &ConvShape) {
-        let (made_for, wanted) = (self.made_for, MadeFor::new(isa, s));
+    /// If the weight is none of this convolution with this instruction set and precision.
+    pub(super) fn check(&self, numbers: (Isa, MatmulPrecision), s: &ConvShape) {
+        let (made_for, wanted) = (self.made_for, MadeFor::new(numbers, s));
         assert!(
             made_for == Some(wanted),
             "a weight packed for {made_for:?}, used for {wanted:?}: pack it for the device and the convolution that use it"

@@ -240,6 +240,7 @@ unsafe impl<T> Send for SendMutPtr<T> {}
 unsafe impl<T> Sync for SendMutPtr<T> {}
 
 impl<T> SendMutPtr<T> {
+    pub(crate) const NULL: Self = Self(std::ptr::null_mut());
     /// The address; a method, so that closures capture the wrapper and not its field.
     #[inline(always)]
     pub(crate) fn get(&self) -> *mut T {

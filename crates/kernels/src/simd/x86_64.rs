@@ -31,6 +31,7 @@ impl Simd for Avx512 {
     type V = __m512;
     const LANES: usize = 16;
     const PANEL: usize = 4;
+    const TILES: bool = true;
 
     #[inline(always)]
     unsafe fn call<T: Task<Self>>(task: T) {

@@ -6,6 +6,7 @@
 )]
 
 mod around;
+mod halves;
 mod maximum;
 
 use proptest::prelude::{Strategy, any, prop_assert, proptest};

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{Device, Tensor};
-use taper_engine::{Cpu, Recompute, Session, Trainer};
+use taper_engine::{Cpu, MatmulPrecision, Recompute, Session, Trainer};
 use taper_graph::{Graph, NodeId, ParamId};
 
 use super::lock;
@@ -29,6 +29,7 @@ pub(super) struct Runner {
     pub(super) threads: usize,
     pub(super) mode: Mode,
     pub(super) recompute: Recompute,
+    pub(super) precision: MatmulPrecision,
     executor: Mutex<Option<Executor>>,
 }
 
@@ -135,15 +136,15 @@ impl Prefix {
 
 impl Runner {
     pub(super) fn new(graph: Graph, outputs: Vec<String>, threads: usize, mode: Mode) -> Self {
-        let (recompute, executor) = (Recompute::Nothing, Mutex::default());
-        Self { graph, outputs, threads, mode, recompute, executor }
+        let (recompute, precision) = (Recompute::Nothing, MatmulPrecision::F32);
+        Self { graph, outputs, threads, mode, recompute, precision, executor: Mutex::default() }
     }
 
     /// One that differs in what `change` does to it.
     pub(super) fn changed(&self, change: impl FnOnce(&mut Self)) -> Self {
-        let Self { graph, outputs, threads, mode, recompute, .. } = self;
+        let Self { graph, outputs, threads, mode, recompute, precision, .. } = self;
         let new = Self::new(graph.clone(), outputs.clone(), *threads, *mode);
-        let mut new = Self { recompute: *recompute, ..new };
+        let mut new = Self { recompute: *recompute, precision: *precision, ..new };
         change(&mut new);
         new
     }
@@ -178,9 +179,10 @@ impl Runner {
 
 impl Executor {
     fn new(runner: &Runner, trained: Vec<bool>, image: ImageGradient) -> Result<Self> {
-        let Runner { graph, threads, .. } = runner;
+        let Runner { graph, threads, precision, .. } = runner;
         let outputs: Vec<&str> = runner.outputs.iter().map(String::as_str).collect();
-        let device = Cpu::new(*threads);
+        let device = Cpu::with_matmul_precision(*threads, *precision)
+            .ok_or(Error::MatmulPrecision { precision: *precision })?;
         let (trainer, nodes) = match image {
             ImageGradient::Unwanted if !trained.contains(&true) => return Err(Error::AllFrozen),
             ImageGradient::Unwanted => Trainer::above(graph, &outputs, &trained, device)?,

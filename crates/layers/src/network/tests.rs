@@ -7,7 +7,7 @@ mod synced;
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Module, Tensor, Var};
-use taper_engine::Recompute;
+use taper_engine::{MatmulPrecision, Recompute};
 use taper_graph::blocks::{InvertedResidual, Names, Style, conv_norm_act};
 use taper_graph::{Activation, Bias, Conv, GraphBuilder, PoolKind};
 use taper_model::{Model, Preprocess};
@@ -289,4 +289,43 @@ fn a_network_that_computes_again_needs_less_memory_for_the_same_gradients() {
             assert!(same == grads);
         }
     }
+}
+
+/// Rounded factors are off by a 512th at most; a sum of many products is nearer.
+#[test]
+fn rounded_products_give_gradients_that_are_near() {
+    let gradients = |precision| {
+        let network = wide_net().with_matmul_precision(precision)?;
+        let grads = value(&network, 3).grads;
+        let all = network.trainable().into_iter().map(|(_, var)| flat(grads.get(&var).unwrap()));
+        Ok::<_, Error>(all.collect::<Vec<_>>())
+    };
+    let whole = gradients(MatmulPrecision::F32).unwrap();
+    let rounded = match gradients(MatmulPrecision::Bf16) {
+        Ok(rounded) => rounded,
+        Err(error) => {
+            assert!(matches!(error, Error::MatmulPrecision { .. }), "{error}");
+            return assert!(!MatmulPrecision::Bf16.is_here());
+        }
+    };
+    let norm = |xs: &mut dyn Iterator<Item = f32>| xs.map(|x| x * x).sum::<f32>().sqrt();
+    for (whole, rounded) in whole.iter().zip(&rounded) {
+        let off = norm(&mut whole.iter().zip(rounded).map(|(a, b)| a - b));
+        let size = norm(&mut whole.iter().copied());
+        assert!(off <= 0.02 * size, "{off} of {size}");
+    }
+    assert!(whole != rounded);
+}
+
+/// Channels enough for every product to be rounded.
+fn wide_net() -> Network {
+    let mut b = GraphBuilder::new(3).unwrap();
+    let xs = b.conv("conv", b.input(), Conv::dense(32, 3, 1), Bias::With).unwrap();
+    let xs = b.activation("act", xs, Activation::Silu).unwrap();
+    let xs = b.conv("pw", xs, Conv::pointwise(48), Bias::With).unwrap();
+    let xs = b.global_pool("pool", xs, PoolKind::Avg, true).unwrap();
+    let logits = b.linear("classifier", xs, 3, Bias::With).unwrap();
+    b.output("logits", logits).unwrap();
+    let model = Model::random(b.build().unwrap(), 3, Preprocess::imagenet(), vec![]).unwrap();
+    Network::new(&model, &Device::Cpu).unwrap()
 }

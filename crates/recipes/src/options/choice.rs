@@ -205,6 +205,35 @@ choice! {
 }
 
 choice! {
+    /// What convolutions and linear layers multiply while a network is trained. Weights, activations, gradients and sums are `f32` in any case.
+    MatmulPrecision {
+        /// The values themselves.
+        F32 = "f32",
+        /// Values rounded to bfloat16, where the machine has a unit for them: x86-64 with AMX-BF16, under Linux.
+        Bf16 = "bf16",
+    }
+}
+
+impl MatmulPrecision {
+    /// Refuses what this machine has no means for.
+    pub(super) fn check(self) -> Result<()> {
+        if self.of_engine().is_here() {
+            return Ok(());
+        }
+        let expected = "f32 here: bf16 takes x86-64 with AMX-BF16, under Linux";
+        Err(Error::option("matmul_precision", &self, expected))
+    }
+
+    /// The same, as the engine calls it.
+    pub(crate) fn of_engine(self) -> taper_engine::MatmulPrecision {
+        match self {
+            Self::F32 => taper_engine::MatmulPrecision::F32,
+            Self::Bf16 => taper_engine::MatmulPrecision::Bf16,
+        }
+    }
+}
+
+choice! {
     /// What stays the same when there are more ranks.
     Scaling {
         /// The pictures of each rank: a step's batch grows with the ranks.

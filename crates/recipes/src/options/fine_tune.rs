@@ -15,8 +15,8 @@ use taper_transfer::Freeze;
 
 use super::augment::Augment;
 use super::choice::{
-    CacheKind, ClassWeights, LossKind, Norms, OptimizerKind, Preset, Pretrained, Reduce,
-    ReduceDtype, Sampling, ScheduleKind, TargetWord,
+    CacheKind, ClassWeights, LossKind, MatmulPrecision, Norms, OptimizerKind, Preset, Pretrained,
+    Reduce, ReduceDtype, Sampling, ScheduleKind, TargetWord,
 };
 use super::list::{OptionValue, Role, options};
 use super::numbers::Numbers;
@@ -246,6 +246,9 @@ options! {
         /// The folder that they are kept in on disk, which several runs and ranks may share; one of the user's own when absent.
         #[serde(default)]
         cache_dir: Option<PathBuf> = None => Place,
+        /// What convolutions and linear layers multiply while everything is trained.
+        #[serde(default = "before::matmul_f32")]
+        matmul_precision: MatmulPrecision = MatmulPrecision::F32 => Recipe,
         /// Parts that a step is cut into, each with its own forward and backward pass and batch statistics, for ranks to share: a multiple of
         /// their number. What is learned depends on it, and not on the number of ranks. 0 for one a rank.
         #[serde(default = "before::one")]
@@ -448,6 +451,7 @@ impl FineTuneOptions {
         self.check_cache()?;
         self.check_freezing()?;
         self.check_views()?;
+        self.matmul_precision.check()?;
         for (field, number) in [("keep_best", self.keep_best), ("precise_bn", self.precise_bn)] {
             number.map_or(Ok(()), |number| at_least(field, number, 1))?;
         }

@@ -8,8 +8,8 @@ use taper_transfer::Freeze;
 
 use super::augment::Augment;
 use super::choice::{
-    CacheKind, ClassWeights, LossKind, Norms, OptimizerKind, Preset, Pretrained, Reduce,
-    ReduceDtype, Sampling, ScheduleKind, TargetWord,
+    CacheKind, ClassWeights, LossKind, MatmulPrecision, Norms, OptimizerKind, Preset, Pretrained,
+    Reduce, ReduceDtype, Sampling, ScheduleKind, TargetWord,
 };
 use super::numbers::Numbers;
 
@@ -89,6 +89,7 @@ as_displayed!(
     CacheKind,
     ClassWeights,
     LossKind,
+    MatmulPrecision,
     Norms,
     Sampling,
     TargetWord,

@@ -16,7 +16,7 @@ use super::Tune;
 use crate::error::{Error, Result};
 use crate::fine_tune::PreparedRun;
 use crate::observer::{Event, Observer};
-use crate::options::{Augment, FineTuneOptions};
+use crate::options::{Augment, FineTuneOptions, MatmulPrecision};
 use crate::ranks;
 use crate::relay::Relay;
 use crate::report::FineTuneReport;
@@ -335,6 +335,26 @@ fn frozen_norms_keep_their_statistics_recalibrated_ones_have_those_of_the_pictur
     // Two epochs train classifier and head.
     let gradual = run(Norms::Train, Some(1), "none");
     assert!(!same(&gradual, "conv_head.weight") && same(&gradual, "blocks.6.0.conv_pw.weight"));
+}
+
+#[test]
+fn the_precision_of_products_reaches_the_network() {
+    let pictures: Vec<f32> = (0..4 * 3 * 32 * 32u16).map(|i| f32::from(i).sin()).collect();
+    let pictures =
+        candle_core::Tensor::from_vec(pictures, (4, 3, 32, 32), &candle_core::Device::Cpu);
+    let pictures = pictures.unwrap();
+    let logits = |matmul_precision| {
+        let options = FineTuneOptions { matmul_precision, ..FineTuneOptions::default() };
+        let network = super::new_network(&small_model(), &options)?;
+        let value = network.value_and_grad(&pictures, 0, |logits| logits.sqr()?.mean_all());
+        let logits = value.unwrap().outputs.get("logits").unwrap().flatten_all().unwrap();
+        Ok::<_, Error>(logits.to_vec1::<f32>().unwrap())
+    };
+    let whole = logits(MatmulPrecision::F32).unwrap();
+    match logits(MatmulPrecision::Bf16) {
+        Ok(rounded) => assert!(rounded != whole && rounded.iter().all(|x| x.is_finite())),
+        Err(error) => assert!(!MatmulPrecision::Bf16.of_engine().is_here(), "{error}"),
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::scatter::{pack_backward, scatter};
 use super::{Merged, TILE, narrow};
 use crate::cpu::choice::{BackwardKernel, InputGradient, WeightGradient};
 use crate::cpu::gemm::{
-    Accumulate, Factors, IntoSink, ONE_RUN, ONE_SEGMENT, Overwrite, ROW_BLOCK, multiply,
+    Accumulate, Factors, IntoSink, ONE_RUN, ONE_SEGMENT, Overwrite, ROW_BLOCK, halves, multiply,
 };
 use crate::cpu::pack::{Panels, Rows, flush, gather_gradient};
 use crate::cpu::pass::Share;
@@ -16,7 +16,7 @@ use crate::cpu::trace::{Path, took};
 use crate::cpu::views::{GradientView, SinkView, SourceView};
 use crate::cpu::{Cpu, Part};
 use crate::simd::{Kernel, Simd};
-use crate::{ConvGradient, ConvShape, Sink, Source};
+use crate::{ConvGradient, ConvShape, MatmulPrecision, Sink, Source};
 
 /// See [`crate::Device::conv_backward`].
 pub(in crate::cpu) fn backward(
@@ -101,6 +101,8 @@ struct Pass<'a> {
     k_padded: usize,
     c_padded: usize,
     panels: Panels,
+    /// Whether the weight's gradient is a product of bfloat16.
+    rounds_weight: bool,
 }
 
 impl<'a> Pass<'a> {
@@ -136,7 +138,10 @@ impl<'a> Pass<'a> {
             k,
             k_padded: k.next_multiple_of(lanes),
             c_padded,
-            panels: Panels::new(cpu.isa, out, k),
+            panels: Panels::new(cpu.isa, out, k).in_precision(cpu.precision),
+            rounds_weight: cpu.precision == MatmulPrecision::Bf16
+                && halves::is_worth(out)
+                && halves::is_worth(k),
         }
     }
 
@@ -163,6 +168,13 @@ impl<'a> Pass<'a> {
             part.tile.reserve(TILE * k_padded);
             part.gradient.reserve(TILE * out_padded);
             part.sums.reserve(2 * c_padded);
+            let rounded = [
+                (self.panels.is_paired() && sink.is_some(), halves::scratch_of_rows(out)),
+                (self.rounds_weight && wants_weight, halves::scratch_of_columns(out, self.k, TILE)),
+            ];
+            for (_, scratch) in rounded.into_iter().filter(|(wanted, _)| *wanted) {
+                part.halves.reserve(scratch);
+            }
             part.sums.fill(0.0);
             if wants_weight {
                 part.d_weight.reserve(out * k_padded);
@@ -185,6 +197,7 @@ impl<'a> Pass<'a> {
                 wants_bias,
                 out,
                 panels,
+                rounds: [self.rounds_weight, self.panels.is_paired()],
                 c_padded,
                 part,
             };
@@ -235,6 +248,8 @@ struct BackwardPart<'a> {
     out: usize,
     /// Of a matrix with `k` columns.
     panels: usize,
+    /// Whether the gradients of the weight, and of the input, are products of bfloat16.
+    rounds: [bool; 2],
     c_padded: usize,
     part: &'a mut Part,
 }
@@ -244,7 +259,10 @@ impl Kernel for BackwardPart<'_> {
     unsafe fn run<S: Simd>(self) {
         let (s, k, out) = (self.rows.shape, self.rows.k(), self.out);
         let (k_padded, out_padded) = (k.next_multiple_of(S::LANES), out.next_multiple_of(S::LANES));
-        let Part { tile, gradient: dy, sums, totals, d_weight, d_bias, .. } = self.part;
+        let Part { tile, gradient: dy, sums, totals, d_weight, d_bias, halves, .. } = self.part;
+        let halves = self
+            .rounds
+            .map(|rounds| if rounds { SendMutPtr(halves.as_mut_ptr()) } else { SendMutPtr::NULL });
         let mut row = self.range.start;
         while row < self.range.end {
             let end = (row + TILE).min(self.range.end);
@@ -275,6 +293,7 @@ impl Kernel for BackwardPart<'_> {
                         k: len,
                         n: k,
                         block: usize::MAX,
+                        halves: halves[0],
                     };
                     let finish =
                         Accumulate { c: SendMutPtr(d_weight.as_mut_ptr()), stride: k_padded };
@@ -294,6 +313,7 @@ impl Kernel for BackwardPart<'_> {
                     k: out,
                     n: k,
                     block: ROW_BLOCK,
+                    halves: halves[1],
                 };
                 if self.kernel.input == InputGradient::Product {
                     took(Path::Product);

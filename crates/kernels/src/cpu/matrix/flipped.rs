@@ -110,7 +110,7 @@ pub(super) fn pack_flipped(
             }
         }
     });
-    packed.fill(cpu.isa, flipped, &round[..weight.len()], |count, work| {
+    packed.fill((cpu.isa, cpu.precision), flipped, &round[..weight.len()], |count, work| {
         cpu.for_parts(count, |_, tasks, _| tasks.for_each(work));
     });
     cpu.flipped = round;

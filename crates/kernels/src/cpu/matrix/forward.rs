@@ -6,7 +6,7 @@ use super::band::Band;
 use super::gate::{Gate, gated};
 use super::{Merged, TILE};
 use crate::cpu::choice::{Operand, Split};
-use crate::cpu::gemm::{Factors, ONE_RUN, ONE_SEGMENT, Output, ROW_BLOCK, multiply};
+use crate::cpu::gemm::{Factors, ONE_RUN, ONE_SEGMENT, Output, ROW_BLOCK, halves, multiply};
 use crate::cpu::pack::{Panels, Rows, flush};
 use crate::cpu::team::{SendMutPtr, SendPtr, part_of};
 use crate::cpu::trace::{Path, took};
@@ -107,7 +107,7 @@ pub(in crate::cpu) fn forward(
         low: low as f32,
         high: high as f32,
         activation: epilogue.activation,
-        sums: SendMutPtr(std::ptr::null_mut()),
+        sums: SendMutPtr::NULL,
         sums_stride: padded,
     };
     let b = SendPtr(packed.data.as_ptr());
@@ -133,6 +133,9 @@ pub(in crate::cpu) fn forward(
             }
             Reads::Dense { bands } => product([bands, band.len()]),
         });
+        if panels.is_paired() {
+            part.halves.reserve(halves::scratch_of_rows(panels.k));
+        }
         let mut finish = finish;
         if counted {
             part.sums.reserve(2 * padded + 16);
@@ -214,6 +217,16 @@ impl Kernel for ForwardPart<'_> {
 }
 
 impl ForwardPart<'_> {
+    /// Scratch for rounded rows, where panels are rounded.
+    #[inline(always)]
+    fn halves(&mut self) -> SendMutPtr<f32> {
+        if self.panels.is_paired() {
+            SendMutPtr(self.part.halves.as_mut_ptr())
+        } else {
+            SendMutPtr::NULL
+        }
+    }
+
     /// The finish of a product whose first row is `row` and whose first output is `column`.
     #[inline(always)]
     unsafe fn finish_at(&self, row: usize, column: usize) -> Output {
@@ -271,6 +284,7 @@ impl ForwardPart<'_> {
                 k: s.c,
                 n: s.oc,
                 block: ROW_BLOCK,
+                halves: self.halves(),
             };
             multiply::<S, Output>(
                 &factors,
@@ -319,6 +333,7 @@ impl ForwardPart<'_> {
                         k: s.weight_len() / s.oc / self.segments.len(),
                         n: out,
                         block: ROW_BLOCK,
+                        halves: self.halves(),
                     };
                     let finish = self.finish_at(row, group * out);
                     multiply::<S, Output>(&factors, 0..rows, first..first + step, finish);

@@ -164,6 +164,7 @@ impl NarrowPart<'_> {
                     k: len,
                     n,
                     block: usize::MAX,
+                    halves: SendMutPtr::NULL,
                 };
                 let to = self.part.d_weight.as_mut_ptr().add(i * n);
                 let finish = AccumulateSome { c: SendMutPtr(to), stride: self.k_padded };

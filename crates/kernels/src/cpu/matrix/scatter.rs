@@ -122,7 +122,7 @@ impl Kernel for ScatterPart<'_> {
             low: f32::NEG_INFINITY,
             high: f32::INFINITY,
             activation: Activation::Identity,
-            sums: SendMutPtr(std::ptr::null_mut()),
+            sums: SendMutPtr::NULL,
             sums_stride: 0,
         };
         for row in self.range.clone().step_by(TILE) {
@@ -139,6 +139,7 @@ impl Kernel for ScatterPart<'_> {
                     k: out,
                     n: k,
                     block: ROW_BLOCK,
+                    halves: SendMutPtr::NULL,
                 };
                 multiply::<S, Output>(&factors, 0..rows.len(), 0..self.panels, finish);
                 scatter::<S>(s, self.group, rows, (self.tile.get(), stride), self.y);

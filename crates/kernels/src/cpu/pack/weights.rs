@@ -21,9 +21,10 @@ impl Panels {
         let (columns, padded) = (self.columns(i), self.padded(i));
         let weight = &weight[columns.start * self.k..columns.end * self.k];
         assert!(panel.len() >= self.k * padded && self.lanes == isa.lanes());
-        let job = Transpose { weight, k: self.k, taps, padded, panel };
+        let job = Transpose { weight, k: self.k, taps, padded, panel: &mut *panel };
         // SAFETY: `isa` is one of this machine; the slices hold all that their sizes say.
         unsafe { isa.run(job) };
+        self.finish(panel);
     }
 }
 

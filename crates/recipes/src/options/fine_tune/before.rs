@@ -4,7 +4,8 @@
 
 use super::FineTuneOptions;
 use crate::options::choice::{
-    CacheKind, ClassWeights, LossKind, Norms, Preset, Reduce, ReduceDtype, Sampling,
+    CacheKind, ClassWeights, LossKind, MatmulPrecision, Norms, Preset, Reduce, ReduceDtype,
+    Sampling,
 };
 
 /// Pictures were kept in memory.
@@ -20,6 +21,11 @@ pub(super) fn one() -> usize {
 /// How its gradients were summed.
 pub(super) fn exact() -> Reduce {
     Reduce::Exact
+}
+
+/// What its networks multiplied.
+pub(super) fn matmul_f32() -> MatmulPrecision {
+    MatmulPrecision::F32
 }
 
 /// What travelled for it.

@@ -81,6 +81,7 @@ fn a_configuration_without_the_newer_options_is_read() {
         "shards",
         "reduce",
         "reduce_dtype",
+        "matmul_precision",
         "sync_bn",
         "sync_every",
         "outer_lr",
