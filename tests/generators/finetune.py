@@ -15,6 +15,9 @@ What is the same as in `taper finetune`, and where PyTorch users might do otherw
   evaluation    Resize(floor(size / 0.875)) on the short side, CenterCrop(size), bilinear
   decay         on weights of convolutions and the head only, not on norms and biases
   schedule      in steps: linear warm-up (step + 1) / warmup, then cosine to zero; or constant after the warm-up
+  --weights     none: random ones, torchvision's own, in a network `--width` times as wide, all of which is trained
+  --mixup       torchvision's MixUp and CutMix, either every other batch where both are given
+  --teacher     what `--save` wrote: (1 - w) cross-entropy + w T^2 KL(teacher || student) on the same pictures (Hinton et al. 2015)
   last batch    kept, as DataLoader does (drop_last=False), unless it holds a single image, of which no norm can take a variance
 
   python tests/generators/finetune.py DATA --weights mobilenet_v2-b0353104.pth --seed 0
@@ -30,6 +33,7 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 from torchvision import transforms as T
+from torchvision.transforms import v2 as T2
 
 import mobilenet_v2_net as net
 
@@ -39,7 +43,14 @@ MEAN, STD, CROP_PCT = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], 0.875
 def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("data")
-    parser.add_argument("--weights", required=True)
+    parser.add_argument("--weights", required=True, help="a .pth, or none")
+    parser.add_argument("--width", type=float, default=1.0)
+    parser.add_argument("--mixup", type=float, default=0.0)
+    parser.add_argument("--cutmix", type=float, default=0.0)
+    parser.add_argument("--teacher", default=None)
+    parser.add_argument("--distill-temperature", type=float, default=4.0)
+    parser.add_argument("--distill-weight", type=float, default=0.9)
+    parser.add_argument("--save", default=None)
     parser.add_argument("--freeze", default="none")
     parser.add_argument("--train", default=None, help="stages, between commas")
     parser.add_argument("--unfreeze-every", type=int, default=None)
@@ -152,8 +163,9 @@ def recalibrate(model, samples, transform, batch_size):
 
 
 def build(args, classes):
-    model = torchvision.models.mobilenet_v2(dropout=args.dropout)
-    model.load_state_dict(torch.load(args.weights, weights_only=True))
+    model = torchvision.models.mobilenet_v2(dropout=args.dropout, width_mult=args.width)
+    if args.weights != "none":
+        model.load_state_dict(torch.load(args.weights, weights_only=True))
     model.classifier[1] = nn.Linear(1280, classes)
     nn.init.normal_(model.classifier[1].weight, 0, 0.01)
     nn.init.zeros_(model.classifier[1].bias)
@@ -223,7 +235,36 @@ def warm_head(args, model, train, transform):
         optimizer.step()
 
 
-def train_epoch(args, epoch, model, frozen, optimizer, chosen, per_epoch):
+def load_teacher(args):
+    if args.teacher is None:
+        return None
+    saved = torch.load(args.teacher, weights_only=True)
+    model = torchvision.models.mobilenet_v2(width_mult=saved["width"], num_classes=saved["classes"])
+    model.load_state_dict(saved["state"])
+    return model.eval().to(memory_format=torch.channels_last)
+
+
+def mixed(args, classes, xs, targets):
+    """The batch with its pictures mixed, and its targets."""
+    ways = [(args.mixup, T2.MixUp), (args.cutmix, T2.CutMix)]
+    ways = [way(alpha=alpha, num_classes=classes) for alpha, way in ways if alpha > 0]
+    if not ways:
+        return xs, targets
+    return ways[torch.randint(len(ways), ()).item()](xs, targets)
+
+
+def loss_of(args, teacher, xs, logits, targets):
+    loss = F.cross_entropy(logits, targets, label_smoothing=args.label_smoothing)
+    if teacher is None:
+        return loss
+    with torch.no_grad():
+        says = F.log_softmax(teacher(xs) / args.distill_temperature, 1)
+    said = F.log_softmax(logits / args.distill_temperature, 1)
+    distance = F.kl_div(said, says, log_target=True, reduction="batchmean") * args.distill_temperature**2
+    return (1 - args.distill_weight) * loss + args.distill_weight * distance
+
+
+def train_epoch(args, epoch, model, frozen, optimizer, chosen, per_epoch, teacher, classes):
     """One pass over the batches in `chosen`, `per_epoch` of them; returns the mean loss of an image."""
     model.train()
     model.requires_grad_(True)
@@ -234,8 +275,10 @@ def train_epoch(args, epoch, model, frozen, optimizer, chosen, per_epoch):
         for group in optimizer.param_groups:
             group["lr"] = lr_at(args, epoch * per_epoch + i, args.epochs * per_epoch) * group["scale"]
         optimizer.zero_grad()
+        if xs.ndim == 4:
+            xs, targets = mixed(args, classes, xs, targets)
         logits = model.classifier(xs) if xs.ndim == 2 else model(xs)
-        loss = F.cross_entropy(logits, targets, label_smoothing=args.label_smoothing)
+        loss = loss_of(args, teacher, xs, logits, targets)
         loss.backward()
         optimizer.step()
         total += loss.item() * len(targets)
@@ -259,17 +302,19 @@ def main():
         train = cached_features(model, train, train_transform, args.batch_size)
         train_transform = lambda features: features
     per_epoch = math.ceil(len(train) / args.batch_size) - (len(train) % args.batch_size == 1)
-    best = 0.0
+    best, teacher = 0.0, load_teacher(args)
     for epoch in range(args.epochs):
         order = torch.randperm(len(train)).tolist()[: per_epoch * args.batch_size]
         chosen = batches(train, train_transform, args.batch_size, order)
-        loss = train_epoch(args, epoch, model, frozen, optimizer, chosen, per_epoch)
+        loss = train_epoch(args, epoch, model, frozen, optimizer, chosen, per_epoch, teacher, classes)
         if args.validate == "last" and epoch + 1 < args.epochs:
             continue
         top1, val_loss = evaluate(model, val, val_transform, args.batch_size)
         best = max(best, top1)
         print(f"epoch {epoch} loss {loss:.4f} val_top1 {top1:.4f} val_loss {val_loss:.4f} "
               f"seconds {time.time() - start:.1f}", flush=True)
+    if args.save:
+        torch.save({"state": model.state_dict(), "width": args.width, "classes": classes}, args.save)
     report = {"val_top1": top1, "best_val_top1": best, "val_loss": val_loss, "epochs": args.epochs}
     print(json.dumps(report | {"seconds": round(time.time() - start, 2), "seed": args.seed}))
 

@@ -90,6 +90,8 @@ impl Seen {
 pub(crate) struct Measured {
     pub(crate) confidence: Confidence,
     pub(crate) calibrated: Calibrated,
+    /// The state of the cross-fitted error.
+    pub(crate) calibration: Vec<f64>,
     val: Seen,
 }
 
@@ -137,8 +139,8 @@ pub(crate) fn measure(
     if val.classes.is_empty() || stop.load(Ordering::Relaxed) {
         return Ok(None);
     }
-    let (confidence, calibrated) = of_outputs(train.as_ref(), &val)?;
-    Ok(Some(Measured { confidence, calibrated, val }))
+    let (confidence, calibrated, calibration) = of_outputs(train.as_ref(), &val)?;
+    Ok(Some(Measured { confidence, calibrated, calibration, val }))
 }
 
 fn has_features(network: &Model) -> bool {
@@ -171,7 +173,7 @@ fn seen(session: &mut Session, batches: &dyn Batches, stop: &AtomicBool) -> Resu
     Ok(Some(seen))
 }
 
-fn of_outputs(train: Option<&Seen>, val: &Seen) -> Result<(Confidence, Calibrated)> {
+fn of_outputs(train: Option<&Seen>, val: &Seen) -> Result<(Confidence, Calibrated, Vec<f64>)> {
     let images = val.classes.len();
     let k = val.width(&val.logits);
     let all: Vec<usize> = (0..images).collect();
@@ -183,8 +185,8 @@ fn of_outputs(train: Option<&Seen>, val: &Seen) -> Result<(Confidence, Calibrate
     if let Some(familiarity) = familiarity {
         confidence = confidence.with_familiarity(familiarity);
     }
-    let ece_before = calibration_error(val, k, |_| 1.0)?;
-    let ece = match images >= 2 * FOLDS {
+    let ece_before = calibration_error(val, k, |_| 1.0)?.value();
+    let cross_fitted = match images >= 2 * FOLDS {
         true => {
             let of_others = |fold: usize| {
                 let others: Vec<usize> = (0..images).filter(|i| i % FOLDS != fold).collect();
@@ -196,8 +198,9 @@ fn of_outputs(train: Option<&Seen>, val: &Seen) -> Result<(Confidence, Calibrate
         false => None,
     };
     let ece_by_chance = by_chance(val, k, temperature)?;
+    let ece = cross_fitted.as_ref().map(CalibrationError::value);
     let calibrated = Calibrated { temperature, ece_before, ece, ece_by_chance, known_from, images };
-    Ok((confidence, calibrated))
+    Ok((confidence, calibrated, cross_fitted.map(|it| it.state()).unwrap_or_default()))
 }
 
 /// The mean error of pictures whose classes are drawn by the probabilities themselves.
@@ -219,20 +222,20 @@ fn by_chance(val: &Seen, k: usize, temperature: f64) -> Result<f64> {
                 class.map_or(0, |(_, class)| class)
             })
             .collect();
-        sum += calibration_error(&drawn, k, |_| temperature)?;
+        sum += calibration_error(&drawn, k, |_| temperature)?.value();
     }
     Ok(sum / draws as f64)
 }
 
 /// The expected calibration error where picture `i` is judged at the temperature `at(i)`.
-fn calibration_error(val: &Seen, k: usize, at: impl Fn(usize) -> f64) -> Result<f64> {
+fn calibration_error(val: &Seen, k: usize, at: impl Fn(usize) -> f64) -> Result<CalibrationError> {
     let rows = val.logits.chunks_exact(k.max(1)).enumerate();
     let scaled: Vec<f32> =
         rows.flat_map(|(i, row)| temperature::scaled(row, at(i)).collect::<Vec<_>>()).collect();
     let mut error = CalibrationError::new();
     let indices: Vec<usize> = (0..val.classes.len()).collect();
     tell(&mut error, &scaled, &val.classes, &indices)?;
-    Ok(error.compute().unwrap_or_default())
+    Ok(error)
 }
 
 /// Tells a metric the logits of pictures whose classes are known.

@@ -283,6 +283,7 @@ pub(crate) fn finish(
         cache: None,
         page: None,
         calibrated: None,
+        calibration: Vec::new(),
         distributed: None,
     })
 }

@@ -96,7 +96,8 @@ pub use report::{
 pub use run_report::{RunReport, RunReportOptions, report_run};
 pub use similar::{Neighbor, SimilarReport, similar};
 pub use splits::{
-    MeanScore, SplitResult, Splits, SplitsReport, fine_tune_splits, has_splits, resume_splits,
+    MeanScore, SplitResult, Splits, SplitsCalibration, SplitsReport, fine_tune_splits, has_splits,
+    resume_splits,
 };
 pub use taper_cost::what_if::Sweep;
 pub use taper_cost::{Bytes, Macs, Seconds};

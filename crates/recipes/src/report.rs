@@ -64,6 +64,10 @@ pub struct FineTuneReport {
     /// no classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calibrated: Option<Calibrated>,
+    /// The state of [`CalibrationError`](taper_train::CalibrationError) after these pictures, each fifth at the temperature of the others, so that it
+    /// can be added to those of other splits; empty where `calibrated` has no `ece`.
+    #[serde(skip)]
+    pub calibration: Vec<f64>,
     /// What sharing steps out has cost; absent without shards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distributed: Option<RanksReport>,

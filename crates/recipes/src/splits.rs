@@ -12,6 +12,8 @@ use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
 use taper_data::Dataset;
+use taper_data::random::Rng;
+use taper_train::{CalibrationBin, CalibrationError, Metric};
 
 use crate::data;
 use crate::error::{Error, Result};
@@ -46,6 +48,9 @@ pub struct SplitsReport {
     pub runs: Vec<SplitResult>,
     /// By metric, after the last epoch: a best epoch is picked with the very pictures that it is judged by.
     pub scores: BTreeMap<String, MeanScore>,
+    /// Whether probabilities of all held-out pictures of all splits are those of being right; absent where no split says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<SplitsCalibration>,
     /// The folder.
     pub out: PathBuf,
     /// Whether it was asked to stop before the last split was done.
@@ -63,6 +68,9 @@ pub struct SplitResult {
     pub scores: BTreeMap<String, f64>,
     /// The same for the best epoch.
     pub best_scores: BTreeMap<String, f64>,
+    /// [`FineTuneReport::calibration`](crate::FineTuneReport::calibration).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calibration: Vec<f64>,
     /// Its model.
     pub model: Option<PathBuf>,
     /// How long it took, in seconds, of the call that ended it.
@@ -79,6 +87,17 @@ pub struct MeanScore {
     /// Where the mean of many such runs lies with 95 % confidence: Student's interval, widened because splits share pictures to train with
     /// (Nadeau & Bengio 2003, <https://doi.org/10.1023/A:1024068626366>).
     pub interval: [f64; 2],
+}
+
+/// The expected calibration error over the held-out pictures of several splits together: of more pictures than one split has, it says more.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct SplitsCalibration {
+    /// The error, each picture at a temperature that was fitted to others.
+    pub ece: f64,
+    /// The error that chance alone makes of perfectly calibrated probabilities of so many pictures: differences below it mean nothing.
+    pub ece_by_chance: f64,
+    /// Held-out pictures, of all splits.
+    pub images: u64,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -218,14 +237,16 @@ fn go_on(
             images: [divided.train.len(), divided.val.len()],
             scores: report.val_scores,
             best_scores: report.best_val_scores,
+            calibration: report.calibration,
             model: report.model,
             seconds: report.seconds,
         };
         write(&out.join(RESULT), &result)?;
         runs.push(result);
     }
-    let scores = means(&runs);
-    Ok(SplitsReport { splits: plan.splits, runs, scores, out: folder.to_path_buf(), stopped })
+    let (scores, calibration) = (means(&runs), SplitsCalibration::of(&runs));
+    let out = folder.to_path_buf();
+    Ok(SplitsReport { splits: plan.splits, runs, scores, calibration, out, stopped })
 }
 
 /// Split number `at`, from 0.
@@ -255,6 +276,36 @@ fn means(runs: &[SplitResult]) -> BTreeMap<String, MeanScore> {
         MeanScore::of(&values, held_out)
     };
     names.map(|name| (name.clone(), of(name))).collect()
+}
+
+impl SplitsCalibration {
+    /// Draws of right and wrong answers that chance is learned from.
+    const DRAWS: u64 = 200;
+
+    fn of(runs: &[SplitResult]) -> Option<Self> {
+        let mut all: Vec<f64> = Vec::new();
+        for run in runs {
+            all.resize(all.len().max(run.calibration.len()), 0.0);
+            all.iter_mut().zip(&run.calibration).for_each(|(sum, x)| *sum += x);
+        }
+        if all.is_empty() {
+            return None;
+        }
+        let mut error = CalibrationError::new();
+        error.load_state(&all);
+        let bins: Vec<CalibrationBin> = error.bins().collect();
+        let images = bins.iter().map(|bin| bin.samples).sum();
+        let mut sum = 0.0;
+        for draw in 0..Self::DRAWS {
+            let (mut rng, mut drawn) = (Rng::keyed([draw]), CalibrationError::new());
+            for bin in &bins {
+                let sure = bin.confidence;
+                (0..bin.samples).for_each(|_| drawn.add(sure, rng.unit() < sure));
+            }
+            sum += drawn.value();
+        }
+        Some(Self { ece: error.value(), ece_by_chance: sum / Self::DRAWS as f64, images })
+    }
 }
 
 impl MeanScore {
@@ -321,6 +372,31 @@ mod tests {
         let half = 4.303 * (0.01f64 * (1.0 / 3.0 + 0.5)).sqrt();
         assert!((score.interval[1] - (0.9 + half)).abs() < 1e-12);
         assert!(quantile(30) > quantile(60) && quantile(1000) > 1.96);
+    }
+
+    #[test]
+    fn splits_are_judged_together() {
+        let state = |answers: &[(f64, bool)]| {
+            let mut error = CalibrationError::new();
+            answers.iter().for_each(|(sure, is_right)| error.add(*sure, *is_right));
+            error.state()
+        };
+        let run = |answers: &[(f64, bool)]| SplitResult {
+            number: 1,
+            images: [2, 2],
+            scores: BTreeMap::new(),
+            best_scores: BTreeMap::new(),
+            calibration: state(answers),
+            model: None,
+            seconds: 0.0,
+        };
+        // Alone, each is off by a half; together they are right half of the time.
+        let runs = [run(&[(0.5, true), (0.5, true)]), run(&[(0.5, false), (0.5, false)])];
+        let of = |runs: &[SplitResult]| SplitsCalibration::of(runs).unwrap();
+        assert_eq!((of(&runs[..1]).ece, of(&runs).ece, of(&runs).images), (0.5, 0.0, 4));
+        // None or all, one or three, two of four: off by a half, a quarter and nothing, as 1 to 4 to 3.
+        assert!((of(&runs).ece_by_chance - 0.1875).abs() < 0.03, "{:?}", of(&runs));
+        assert!(SplitsCalibration::of(&[]).is_none());
     }
 
     /// Stops when the second split has taken a step.

@@ -150,9 +150,9 @@ impl<'a> Tune<'a> {
             false => self.run_on_images(run, besides, watch)?,
         }
         .unzip();
-        let Confided { calibrated, answers } = confided.unwrap_or_default();
+        let Confided { calibrated, calibration, answers } = confided.unwrap_or_default();
         let report = self.report(outcome, run, (&review, relay), started)?;
-        let report = FineTuneReport { calibrated, ..report };
+        let report = FineTuneReport { calibrated, calibration, ..report };
         Ok(self.with_page(report, run, answers, observer))
     }
 
@@ -388,6 +388,7 @@ impl<'a> Tune<'a> {
             }),
             cache: self.options.cache_report(&self.prepared.cache),
             calibrated: None,
+            calibration: Vec::new(),
             distributed: ranks::report(self.parallel),
         })
     }

@@ -23,7 +23,11 @@ const NET: &str = "10.77.0.0/24";
 /// Pictures of a rank's step.
 const BATCH: usize = 16;
 
-/// Measures and prints a line for each rate.
+/// Calibrations, and runs over each link. What is waited for is what is left of the sums when the reverse pass ends: the difference of two long
+/// times, of which the machine's pace within a minute moves one, so that medians over rounds are compared.
+const ROUNDS: usize = 5;
+
+/// Measures, and prints a line for each rate.
 pub(super) fn shaped() -> Result<()> {
     let user = run(Command::new("id").arg("-u"))?;
     ensure!(
@@ -32,25 +36,37 @@ pub(super) fn shaped() -> Result<()> {
     );
     shell::cargo(&["build", "--package", "taper-cli", "--features", "mpi"], &[])?;
     let taper = shell::root().join("target/debug/taper");
-    let dir = tempfile::tempdir()?;
-    let machine = dir.path().join("machine.json");
-    run(taper_command(&taper, "cost --calibrate --threads 1 --out").arg(&machine))?;
+    let mut stalls = RATES.map(|_| Vec::new());
+    for round in 1..=ROUNDS {
+        let dir = tempfile::tempdir()?;
+        let machine = dir.path().join("machine.json");
+        run(taper_command(&taper, "cost --calibrate --threads 1 --out").arg(&machine))?;
+        for ((rate, name), stalls) in RATES.into_iter().zip(&mut stalls) {
+            let _link = Link::new(rate)?;
+            let measured = measure(&taper, &dir.path().join(name))?;
+            let model = dir.path().join(name).join("model.safetensors");
+            let mut cost = taper_command(&taper, "cost --threads 1 --ranks 2 --json");
+            cost.args(["--batch", &BATCH.to_string(), "--network", name]).arg("--on").arg(&machine);
+            let predicted: Value = serde_json::from_str(&run(cost.arg("--model").arg(model))?)?;
+            let predicted =
+                predicted["ranks"]["rows"][0]["stall_ms"].as_f64().context("no stall")?;
+            let Stall { later, both } = measured;
+            eprintln!(
+                "round {round} of {ROUNDS}, {name}: predicted {predicted:.1} ms, waited {both:.1}, the later rank {later:.1}"
+            );
+            stalls.push([predicted, both, later]);
+        }
+    }
     println!(
-        "network  predicted stall, ms  of the later rank, ms  predicted over it  of both ranks, ms  predicted over it"
+        "network  predicted stall, ms  of both ranks, ms  predicted over it  of the later rank, ms  predicted over it"
     );
-    for (rate, name) in RATES {
-        let _link = Link::new(rate)?;
-        let measured = measure(&taper, &dir.path().join(name))?;
-        let model = dir.path().join(name).join("model.safetensors");
-        let mut cost = taper_command(&taper, "cost --threads 1 --ranks 2 --json");
-        cost.args(["--batch", &BATCH.to_string(), "--network", name]).arg("--on").arg(&machine);
-        let predicted: Value = serde_json::from_str(&run(cost.arg("--model").arg(model))?)?;
-        let predicted = predicted["ranks"]["rows"][0]["stall_ms"].as_f64().context("no stall")?;
-        let Stall { later, both } = measured;
+    for ((_, name), stalls) in RATES.into_iter().zip(&stalls) {
+        let of = |i: usize| median(stalls.iter().map(|stall| stall[i]).collect());
+        let (predicted, both, later) = (of(0)?, of(1)?, of(2)?);
         println!(
-            "{name:>7}  {predicted:>19.1}  {later:>21.1}  {:>17.2}  {both:>17.1}  {:>17.2}",
-            predicted / later,
-            predicted / both
+            "{name:>7}  {predicted:>19.1}  {both:>17.1}  {:>17.2}  {later:>21.1}  {:>17.2}",
+            predicted / both,
+            predicted / later
         );
     }
     Ok(())

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use clap::Args;
-use taper_recipes::{FineTuneOptions, MeanScore, Splits, SplitsReport};
+use taper_recipes::{FineTuneOptions, MeanScore, Splits, SplitsCalibration, SplitsReport};
 
 use crate::output::Output;
 use crate::progress::Progress;
@@ -74,6 +74,11 @@ fn say(report: &SplitsReport, output: &Output) -> Result<ExitCode> {
         let mean = scores::words(name, *mean);
         output
             .say(format!("{mean} on average (95 % interval {low} to {high}, deviation {spread})"));
+    }
+    if let Some(SplitsCalibration { ece, ece_by_chance, images }) = report.calibration {
+        output.say(format!(
+            "calibration error {ece:.3} over {images} held-out pictures (cross-fitted; {ece_by_chance:.3} by chance)"
+        ));
     }
     output.say(format!("runs: {}", report.out.display()));
     output.json(report)?;

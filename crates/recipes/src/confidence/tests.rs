@@ -25,7 +25,7 @@ fn the_temperature_undoes_what_makes_logits_too_large_or_too_small() {
         let all: Vec<usize> = (0..4000).collect();
         let temperature = temperature::fit(&seen, &all);
         assert!((temperature / sure - 1.0).abs() < 0.1, "{sure}: {temperature}");
-        let (confidence, calibrated) = of_outputs(None, &seen).unwrap();
+        let (confidence, calibrated, _) = of_outputs(None, &seen).unwrap();
         assert!((confidence.temperature() - temperature).abs() < 1e-12);
         assert!(calibrated.ece.is_some_and(|ece| ece < 0.03), "{calibrated:?}");
         assert!((0.003..0.03).contains(&calibrated.ece_by_chance), "{calibrated:?}");
@@ -36,11 +36,11 @@ fn the_temperature_undoes_what_makes_logits_too_large_or_too_small() {
 #[test]
 fn few_pictures_that_are_all_right_ask_for_no_extreme() {
     let seen = Seen { logits: [5.0, 0.0].repeat(3), classes: vec![0; 3], ..Seen::default() };
-    let (confidence, calibrated) = of_outputs(None, &seen).unwrap();
+    let (confidence, calibrated, _) = of_outputs(None, &seen).unwrap();
     assert!((0.3..1.0).contains(&confidence.temperature()), "{calibrated:?}");
     assert_eq!((calibrated.ece, calibrated.known_from), (None, None));
     let nothing = Seen { logits: vec![f32::NAN; 2], classes: vec![0], ..Seen::default() };
-    let (confidence, _) = of_outputs(None, &nothing).unwrap();
+    let (confidence, ..) = of_outputs(None, &nothing).unwrap();
     assert!((confidence.temperature() - 1.0).abs() < 1e-6);
 }
 

@@ -22,6 +22,7 @@ use crate::setup;
 #[derive(Debug, Default)]
 pub(super) struct Confided {
     pub(super) calibrated: Option<Calibrated>,
+    pub(super) calibration: Vec<f64>,
     /// What the best model answers to them, if the page needs it and nobody else has to ask.
     pub(super) answers: Option<Vec<Answer>>,
 }
@@ -97,6 +98,7 @@ impl Tune<'_> {
             let model = model.clone().with_confidence(confidence).map_err(setup::model)?;
             model.save(run.folder.model()).map_err(setup::model)?;
         }
-        Ok(Confided { calibrated: Some(measured.calibrated), answers })
+        let calibrated = Some(measured.calibrated);
+        Ok(Confided { calibrated, calibration: measured.calibration, answers })
     }
 }

@@ -27,12 +27,14 @@ use crate::simd::{Avx512, Simd};
 pub(crate) fn is_here() -> bool {
     static HERE: OnceLock<bool> = OnceLock::new();
     *HERE.get_or_init(|| {
-        let features = std::arch::x86_64::__cpuid_count(7, 0).edx;
-        let tiles = [22, 24].iter().all(|bit| features >> bit & 1 == 1);
+        let tiles = || {
+            let features = std::arch::x86_64::__cpuid_count(7, 0).edx;
+            [22, 24].iter().all(|bit| features >> bit & 1 == 1)
+        };
         let vectors = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512bf16");
-        tiles && vectors && is_permitted()
+        vectors && tiles() && is_permitted()
     })
 }
 
