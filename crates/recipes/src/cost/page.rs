@@ -397,7 +397,8 @@ mod tests {
         for word in ["mobilenetv2_035", "Where it goes", "Memory over time", "What if", "blocks"] {
             assert!(html.contains(word), "{word}");
         }
-        assert!(!html.contains("Roofline"), "nothing was predicted");
+        // This machine may be calibrated, or not.
+        assert_eq!(html.contains("Roofline"), report.time.is_some());
         assert!(html.len() < 3 << 20, "{} bytes", html.len());
     }
 
