@@ -55,7 +55,7 @@ fn key(unit: &UnitSample) -> Key {
 }
 
 /// How a depthwise convolution goes along a row: several neighboring outputs at once for windows of three and of five columns, else one after the
-/// other, which takes 1.5 to 2 times as long a tap.
+/// other, which takes longer a tap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Window {
     /// No depthwise convolution.
