@@ -40,10 +40,8 @@ import mobilenet_v2_net as net
 MEAN, STD, CROP_PCT = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], 0.875
 
 
-def arguments():
+def parser():
     parser = argparse.ArgumentParser()
-    parser.add_argument("data")
-    parser.add_argument("--weights", required=True, help="a .pth, or none")
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--mixup", type=float, default=0.0)
     parser.add_argument("--cutmix", type=float, default=0.0)
@@ -76,7 +74,14 @@ def arguments():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--validate", choices=["each", "last"], default="each", help="after which epochs")
     parser.add_argument("--limit", type=int, default=None, help="use only every LIMIT-th image: a quick check of the script")
-    return parser.parse_args()
+    return parser
+
+
+def arguments():
+    flags = parser()
+    flags.add_argument("data")
+    flags.add_argument("--weights", required=True, help="a .pth, or none")
+    return flags.parse_args()
 
 
 def datasets(args):
