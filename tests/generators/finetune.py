@@ -17,7 +17,7 @@ What is the same as in `taper finetune`, and where PyTorch users might do otherw
   schedule      in steps: linear warm-up (step + 1) / warmup, then cosine to zero; or constant after the warm-up
   --weights     none: random ones, torchvision's own, in a network `--width` times as wide, all of which is trained
   --mixup       torchvision's MixUp and CutMix, either every other batch where both are given
-  --teacher     what `--save` wrote: (1 - w) cross-entropy + w T^2 KL(teacher || student) on the same pictures (Hinton et al. 2015)
+  --teacher     a model file of `taper finetune`, a MobileNetV2 `--teacher-width` times as wide: (1 - w) cross-entropy + w T^2 KL(teacher || student) on the same pictures (Hinton et al. 2015)
   last batch    kept, as DataLoader does (drop_last=False), unless it holds a single image, of which no norm can take a variance
 
   python tests/generators/finetune.py DATA --weights mobilenet_v2-b0353104.pth --seed 0
@@ -30,6 +30,7 @@ import time
 
 import torch
 import torchvision
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 from torchvision import transforms as T
@@ -46,9 +47,9 @@ def parser():
     parser.add_argument("--mixup", type=float, default=0.0)
     parser.add_argument("--cutmix", type=float, default=0.0)
     parser.add_argument("--teacher", default=None)
+    parser.add_argument("--teacher-width", type=float, default=1.0)
     parser.add_argument("--distill-temperature", type=float, default=4.0)
     parser.add_argument("--distill-weight", type=float, default=0.9)
-    parser.add_argument("--save", default=None)
     parser.add_argument("--freeze", default="none")
     parser.add_argument("--train", default=None, help="stages, between commas")
     parser.add_argument("--unfreeze-every", type=int, default=None)
@@ -240,12 +241,16 @@ def warm_head(args, model, train, transform):
         optimizer.step()
 
 
-def load_teacher(args):
+def load_teacher(args, classes):
     if args.teacher is None:
         return None
-    saved = torch.load(args.teacher, weights_only=True)
-    model = torchvision.models.mobilenet_v2(width_mult=saved["width"], num_classes=saved["classes"])
-    model.load_state_dict(saved["state"])
+    model = torchvision.models.mobilenet_v2(width_mult=args.teacher_width, num_classes=classes)
+    saved = load_file(args.teacher)
+    for old, new in net.timm_modules(net.FULL):
+        module = model.get_submodule(old)
+        counters = {name: it for name, it in module.state_dict().items() if name == "num_batches_tracked"}
+        names = [name for name in module.state_dict() if name not in counters]
+        module.load_state_dict(counters | {name: saved[f"{new}.{name}"] for name in names})
     return model.eval().to(memory_format=torch.channels_last)
 
 
@@ -307,7 +312,7 @@ def main():
         train = cached_features(model, train, train_transform, args.batch_size)
         train_transform = lambda features: features
     per_epoch = math.ceil(len(train) / args.batch_size) - (len(train) % args.batch_size == 1)
-    best, teacher = 0.0, load_teacher(args)
+    best, teacher = 0.0, load_teacher(args, classes)
     for epoch in range(args.epochs):
         order = torch.randperm(len(train)).tolist()[: per_epoch * args.batch_size]
         chosen = batches(train, train_transform, args.batch_size, order)
@@ -318,8 +323,6 @@ def main():
         best = max(best, top1)
         print(f"epoch {epoch} loss {loss:.4f} val_top1 {top1:.4f} val_loss {val_loss:.4f} "
               f"seconds {time.time() - start:.1f}", flush=True)
-    if args.save:
-        torch.save({"state": model.state_dict(), "width": args.width, "classes": classes}, args.save)
     report = {"val_top1": top1, "best_val_top1": best, "val_loss": val_loss, "epochs": args.epochs}
     print(json.dumps(report | {"seconds": round(time.time() - start, 2), "seed": args.seed}))
 
