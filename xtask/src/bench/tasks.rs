@@ -22,12 +22,13 @@ const SEEDS: usize = 3;
 const TUNED: &[&str] =
     &["--image-size=96", "--batch-size=16", "--head-epochs=0", "--head-lr-scale=1"];
 
-/// What both are told when random weights learn Fashion-MNIST.
+/// What both are told when random weights learn Fashion-MNIST. At five times the rate the losses of both go to 3 to 5 before they fall, and
+/// where a run ends is a matter of its seed.
 const SCRATCH: &[&str] = &[
     "--image-size=64",
     "--batch-size=32",
     "--epochs=5",
-    "--lr=0.05",
+    "--lr=0.01",
     "--head-epochs=0",
     "--head-lr-scale=1",
 ];
