@@ -17,7 +17,8 @@ What is the same as in `taper finetune`, and where PyTorch users might do otherw
   schedule      in steps: linear warm-up (step + 1) / warmup, then cosine to zero; or constant after the warm-up
   --weights     none: random ones, torchvision's own, in a network `--width` times as wide, all of which is trained
   --mixup       torchvision's MixUp and CutMix, either every other batch where both are given
-  --teacher     a model file of `taper finetune`, a MobileNetV2 `--teacher-width` times as wide: (1 - w) cross-entropy + w T^2 KL(teacher || student) on the same pictures (Hinton et al. 2015)
+  --teacher     a model file of `taper finetune`, a MobileNetV2 `--teacher-width` times as wide:
+                (1 - w) cross-entropy + w T^2 KL(teacher || student) on the same pictures (Hinton et al. 2015)
   last batch    kept, as DataLoader does (drop_last=False), unless it holds a single image, of which no norm can take a variance
 
   python tests/generators/finetune.py DATA --weights mobilenet_v2-b0353104.pth --seed 0

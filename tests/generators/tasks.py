@@ -3,9 +3,10 @@
 This is the peer of `cargo xtask bench tasks`. `draw` writes pictures and TABLE, which both programs read; `train` ends with one JSON object.
 The sets, drawn by a seed, with a column `split`:
   labels         which of five shapes are there, any number: BCE; judged by f1 (macro, a label is told where its logit is above 0)
-  numbers        how large the one ellipse among squares is, in pixels: MSE of standardized numbers; judged by r2
+  numbers        how large the one disk among squares is, in pixels: MSE of standardized numbers; judged by r2
   probabilities  a disk over a square at some opacity, which are the two probabilities: cross-entropy; judged by top1
-  classes        200 pictures of the usual class (square, disk) and 10 of the rare one (cross, ring): cross-entropy with weights n / (k n_c); judged by balanced_accuracy
+  classes        200 pictures of the usual class (square, disk) and 10 of the rare one (cross, ring): cross-entropy with
+                 weights n / (k n_c); judged by balanced_accuracy
   fashion        (`draw` alone) an image folder of the first 10,000 pictures of Fashion-MNIST, and 2,000 of its test part, from its IDX files
 All else is as in finetune.py: pretrained MobileNetV2, a new last layer, SGD with momentum, warm-up and cosine.
 

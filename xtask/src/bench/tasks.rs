@@ -68,47 +68,40 @@ enum Learns {
 }
 
 const TASKS: [Task; 8] = [
-    Task {
-        name: "many labels",
-        metric: "f1",
-        learns: Learns::Drawn {
-            set: "labels",
-            ours: &["--target-columns=tags", "--targets=labels"],
-            both: &["--lr=0.02", "--epochs=8"],
-        },
-    },
-    Task {
-        name: "a number",
-        metric: "r2",
-        learns: Learns::Drawn {
-            set: "numbers",
-            ours: &["--target-columns=size", "--targets=numbers"],
-            both: &["--lr=0.002", "--epochs=10", "--augment=none"],
-        },
-    },
-    Task {
-        name: "soft labels",
-        metric: "top1",
-        learns: Learns::Drawn {
-            set: "probabilities",
-            ours: &["--target-columns=disk,square", "--targets=probabilities"],
-            both: &["--lr=0.002", "--epochs=10"],
-        },
-    },
-    Task {
-        name: "class weights",
-        metric: "balanced_accuracy",
-        learns: Learns::Drawn {
-            set: "classes",
-            ours: &["--target-columns=label", "--class-weights=balanced"],
-            both: &["--lr=0.002", "--epochs=20"],
-        },
-    },
+    drawn(
+        ["many labels", "f1", "labels"],
+        &["--target-columns=tags", "--targets=labels"],
+        &["--lr=0.02", "--epochs=8"],
+    ),
+    drawn(
+        ["a number", "r2", "numbers"],
+        &["--target-columns=size", "--targets=numbers"],
+        &["--lr=0.002", "--epochs=10", "--augment=none"],
+    ),
+    drawn(
+        ["soft labels", "top1", "probabilities"],
+        &["--target-columns=disk,square", "--targets=probabilities"],
+        &["--lr=0.002", "--epochs=10"],
+    ),
+    drawn(
+        ["class weights", "balanced_accuracy", "classes"],
+        &["--target-columns=label", "--class-weights=balanced"],
+        &["--lr=0.002", "--epochs=20"],
+    ),
     fashion("random weights", &[], false),
     fashion("random weights, mixup", &["--mixup=0.2"], false),
     fashion("random weights, cutmix", &["--cutmix=1"], false),
     fashion("random weights, a teacher", &[], true),
 ];
+
+/// A task by its name, its metric and its set.
+const fn drawn(
+    [name, metric, set]: [&'static str; 3],
+    ours: &'static [&'static str],
+    both: &'static [&'static str],
+) -> Task {
+    Task { name, metric, learns: Learns::Drawn { set, ours, both } }
+}
 
 const fn fashion(name: &'static str, both: &'static [&'static str], is_taught: bool) -> Task {
     Task { name, metric: "top1", learns: Learns::Fashion { both, is_taught } }
