@@ -7,7 +7,7 @@ The sets, drawn by a seed, with a column `split`:
   probabilities  a disk over a square at some opacity, which are the two probabilities: cross-entropy; judged by top1
   classes        200 pictures of the usual class (square, disk) and 10 of the rare one (cross, ring): cross-entropy with
                  weights n / (k n_c); judged by balanced_accuracy
-  fashion        (`draw` alone) an image folder of the first 10,000 pictures of Fashion-MNIST, and 2,000 of its test part, from its IDX files
+  fashion        (`draw` alone) an image folder of the first 10,000 pictures of Fashion-MNIST, and its test part, from its IDX files
 All else is as in finetune.py: pretrained MobileNetV2, a new last layer, SGD with momentum, warm-up and cosine.
 
   python tests/generators/tasks.py draw labels FOLDER/labels.csv --seed 0
@@ -122,7 +122,7 @@ def draw_set(args):
 
 
 def draw_fashion(args):
-    for part, kind, count in [("train", "train", 10_000), ("val", "t10k", 2_000)]:
+    for part, kind, count in [("train", "train", 10_000), ("val", "t10k", 10_000)]:
         images, labels = (fashion_mnist.idx(args.idx / f"{kind}-{name}-ubyte.gz") for name in ("images-idx3", "labels-idx1"))
         for i in range(count):
             folder = args.data / part / str(int(labels[i]))

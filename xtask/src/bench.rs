@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: how fast we are, and how fast the peers are in the same run.
 //!
-//! Above: `main`. Below: one module a section (`infer`, `train`, `layers`, `conv`, `cost`, `data`, `optim`, `end_to_end`, `transfer`, `tasks`), `race` (who runs when), `document` (docs/benchmarks.md).
+//! Above: `main`. Below: one module a section (`infer`, `train`, `layers`, `conv`, `cost`, `data`, `optim`, `end_to_end`, `transfer`, `tasks`, also for `scratch`), `race` (who runs when), `document` (docs/benchmarks.md).
 //! Not here: what a user measures (`taper bench`), the peers' side (`xtask/bench/*.py`).
 //! Every contestant, ours too, is a process of its own that stays alive, and they take turns, so that a slow minute of the
 //! machine is everybody's. Numbers are measured by the optimized build: the development build starts it and steps aside.
@@ -72,9 +72,11 @@ enum Section {
     EndToEnd,
     /// Accuracy of ways of fine-tuning, on few pictures a class and on all; not part of all, for it takes hours
     Transfer,
-    /// Other targets than a class, and random weights, beside PyTorch; not part of all, for it takes half an hour
+    /// Other targets than a class, beside PyTorch; not part of all, for it takes half an hour
     Tasks,
-    /// Every section but transfer and tasks
+    /// Training from random weights, beside PyTorch; not part of all, for it takes an hour
+    Scratch,
+    /// Every section but transfer, tasks and scratch
     All,
 }
 
@@ -92,6 +94,7 @@ impl Section {
             Section::EndToEnd => vec![end_to_end::measure],
             Section::Transfer => vec![transfer::measure],
             Section::Tasks => vec![tasks::measure],
+            Section::Scratch => vec![tasks::measure_scratch],
             Section::All => vec![
                 infer::measure,
                 train::measure,
@@ -115,7 +118,7 @@ pub(crate) struct BenchArgs {
     /// Networks [default: MobileNetV2, MobileNetV3-Small and EfficientNet-Lite0; for infer also ResNet-18, VGG-11 and MobileOne-S1]
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     model: Vec<String>,
-    /// Convolutions of conv, methods of transfer or what tasks learns, by their names or parts of them [default: all]
+    /// Convolutions of conv, methods of transfer or rows of tasks and scratch, by their names or parts of them [default: all]
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     only: Vec<String>,
     /// Images a batch [default: 1 and 32; 32 to train]
@@ -133,7 +136,7 @@ pub(crate) struct BenchArgs {
     /// Which peers, of those that the section knows [default: all but compile for infer]
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     against: Vec<String>,
-    /// Folder of pictures, `DIR/<class>/*` or `DIR/train/<class>/*`; for tasks of Fashion-MNIST's files [default: the sample set that data comes with]
+    /// Folder of pictures, `DIR/<class>/*` or `DIR/train/<class>/*`; for scratch of Fashion-MNIST's files [default: the sample set that data comes with]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The peers' weights of MobileNetV2, for transfer and tasks, and for end-to-end [default there: random ones, which take as long and learn less]

@@ -1,4 +1,5 @@
-//! `bench tasks`: targets that are not one class a picture, and networks from random weights, ours and PyTorch's by the same recipe.
+//! `bench tasks` and `bench scratch`: targets that are not one class a picture, and networks from random weights, ours and PyTorch's by the
+//! same recipe.
 //!
 //! Above: `bench`. Below: `job`, the `taper` binary, `tests/generators/tasks.py` and `finetune.py`. Not here: ways to fine-tune (`transfer`).
 //! The pictures are drawn by the peer's script, with the seed of the run, so that without a peer there is nothing to train on.
@@ -22,13 +23,14 @@ const SEEDS: usize = 3;
 const TUNED: &[&str] =
     &["--image-size=96", "--batch-size=16", "--head-epochs=0", "--head-lr-scale=1"];
 
-/// What both are told when random weights learn Fashion-MNIST. At five times the rate the losses of both go to 3 to 5 before they fall, and
-/// where a run ends is a matter of its seed.
+/// What both are told when random weights learn Fashion-MNIST. Its first epoch is warm-up: without, or at five times the rate, what the
+/// first steps happen to do decides where a run ends.
 const SCRATCH: &[&str] = &[
     "--image-size=64",
     "--batch-size=32",
     "--epochs=5",
     "--lr=0.01",
+    "--warmup=313",
     "--head-epochs=0",
     "--head-lr-scale=1",
 ];
@@ -40,8 +42,8 @@ const TEACHER: Width = Width { name: "mobilenetv2_050", width: "0.5" };
 /// What is said below the table of drawn sets, and of Fashion-MNIST.
 const DRAWN: &str = "Of tables the best epoch of pretrained MobileNetV2 at 96x96 counts: 600 drawn pictures (of class weights 210, 10 of them of the \
                      rare class), 400 others judge.";
-const FASHION: &str = "Of random weights the last of 5 epochs of MobileNetV2 at width 0.35 and 64x64 counts: 10,000 pictures of Fashion-MNIST, 2,000 \
-                       others judge. The teacher is as wide as 0.5, and ours in both programs.";
+const FASHION: &str = "The last of 5 epochs of MobileNetV2 at width 0.35 and 64x64 counts: 10,000 pictures of Fashion-MNIST, its 10,000 test pictures judge. \
+                       The teacher is as wide as 0.5, and ours in both programs.";
 
 /// A width of MobileNetV2 under both programs' names.
 #[derive(Debug, Clone, Copy)]
@@ -88,10 +90,10 @@ const TASKS: [Task; 8] = [
         &["--target-columns=label", "--class-weights=balanced"],
         &["--lr=0.002", "--epochs=20"],
     ),
-    fashion("random weights", &[], false),
-    fashion("random weights, mixup", &["--mixup=0.2"], false),
-    fashion("random weights, cutmix", &["--cutmix=1"], false),
-    fashion("random weights, a teacher", &[], true),
+    fashion("plain", &[], false),
+    fashion("mixup", &["--mixup=0.2"], false),
+    fashion("cutmix", &["--cutmix=1"], false),
+    fashion("a teacher", &[], true),
 ];
 
 /// A task by its name, its metric and its set.
@@ -114,19 +116,47 @@ struct Runs {
     theirs: Vec<Done>,
 }
 
-/// Runs every task with every seed, both programs by turns.
+/// Targets of drawn sets.
 pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     let Some(python) = &bench.peers else {
         bail!("tasks wants --peers: the Python that draws the pictures and learns them, too");
     };
-    let tasks = wanted(bench)?;
-    let needs = |of: fn(&Learns) -> bool| tasks.iter().any(|task| of(&task.learns));
-    if needs(|it| matches!(it, Learns::Drawn { .. })) && bench.weights.is_none() {
+    if bench.weights.is_none() {
         bail!("tasks wants --weights: the .pth of MobileNetV2 that PyTorch begins with");
     }
-    if needs(|it| matches!(it, Learns::Fashion { .. })) && bench.data.is_none() {
-        bail!("tasks wants --data: a folder with the four files of Fashion-MNIST");
+    let tasks = wanted(bench, |it| matches!(it, Learns::Drawn { .. }))?;
+    let seeds = bench.rounds.unwrap_or(SEEDS);
+    let notes = vec![format!("{} A seed draws the pictures, too.", means(seeds)), DRAWN.to_owned()];
+    report("tasks", &all_runs(bench, python, tasks, seeds)?, notes)
+}
+
+/// Random weights.
+pub(super) fn measure_scratch(bench: &Bench) -> Result<Measured> {
+    let Some(python) = &bench.peers else {
+        bail!("scratch wants --peers: the Python that unpacks the pictures and learns them, too");
+    };
+    if bench.data.is_none() {
+        bail!("scratch wants --data: a folder with the four files of Fashion-MNIST");
     }
+    let tasks = wanted(bench, |it| matches!(it, Learns::Fashion { .. }))?;
+    let seeds = bench.rounds.unwrap_or(SEEDS);
+    let notes = vec![means(seeds), FASHION.to_owned()];
+    report("scratch", &all_runs(bench, python, tasks, seeds)?, notes)
+}
+
+/// What the numbers of a row are.
+fn means(seeds: usize) -> String {
+    let last = seeds.saturating_sub(1);
+    format!("Means over seeds 0 to {last}, of scores and of the seconds of whole processes.")
+}
+
+/// Runs every task with every seed, both programs by turns.
+fn all_runs(
+    bench: &Bench,
+    python: &Peers,
+    tasks: Vec<Task>,
+    seeds: usize,
+) -> Result<Vec<(Task, Runs)>> {
     shell::cargo(&["build", "--quiet", "--release", "--package", "taper-cli"], &[])?;
     let taper = std::env::current_exe()?.with_file_name("taper");
     let temp = tempfile::tempdir().context("making a folder for pictures")?;
@@ -134,21 +164,22 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     let mut all: Vec<(Task, Runs)> =
         tasks.into_iter().map(|task| (task, Runs::default())).collect();
     for (task, runs) in &mut all {
-        for seed in 0..bench.rounds.unwrap_or(SEEDS) {
+        for seed in 0..seeds {
             pair.run(task, seed, runs)?;
         }
     }
-    report(&all, bench.rounds.unwrap_or(SEEDS))
+    Ok(all)
 }
 
-/// The tasks whose names are asked for.
-fn wanted(bench: &Bench) -> Result<Vec<Task>> {
-    let is_wanted = |task: &Task| {
+/// The section's tasks whose names are asked for.
+fn wanted(bench: &Bench, is_ours: fn(&Learns) -> bool) -> Result<Vec<Task>> {
+    let known: Vec<Task> = TASKS.into_iter().filter(|task| is_ours(&task.learns)).collect();
+    let is_wanted = |task: &&Task| {
         bench.only.is_empty() || bench.only.iter().any(|part| task.name.contains(part.as_str()))
     };
-    let tasks: Vec<Task> = TASKS.into_iter().filter(is_wanted).collect();
+    let tasks: Vec<Task> = known.iter().filter(is_wanted).copied().collect();
     if tasks.is_empty() {
-        let known: Vec<&str> = TASKS.iter().map(|task| task.name).collect();
+        let known: Vec<&str> = known.iter().map(|task| task.name).collect();
         bail!("--only: no task has this in its name; they are {}", known.join(", "));
     }
     Ok(tasks)
@@ -297,7 +328,7 @@ impl Task {
     }
 }
 
-fn report(all: &[(Task, Runs)], seeds: usize) -> Result<Measured> {
+fn report(name: &'static str, all: &[(Task, Runs)], notes: Vec<String>) -> Result<Measured> {
     let head = ["task", "judged by", "taper", "PyTorch", "difference", "taper, s", "PyTorch, s"];
     let mut head = head.map(str::to_owned).to_vec();
     head.push("taper / PyTorch".to_owned());
@@ -328,19 +359,8 @@ fn report(all: &[(Task, Runs)], seeds: usize) -> Result<Measured> {
             "taper_seconds": took, "pytorch_seconds": peer_took,
         }));
     }
-    let mut notes = vec![format!(
-        "Means over seeds 0 to {}, of scores and of the seconds of whole processes; a seed draws the pictures of a table, too.",
-        seeds.saturating_sub(1),
-    )];
-    let is_there = |of: fn(&Learns) -> bool| all.iter().any(|(task, _)| of(&task.learns));
-    if is_there(|it| matches!(it, Learns::Drawn { .. })) {
-        notes.push(DRAWN.to_owned());
-    }
-    if is_there(|it| matches!(it, Learns::Fashion { .. })) {
-        notes.push(FASHION.to_owned());
-    }
     Ok(Measured {
-        name: "tasks",
+        name,
         tables: vec![(String::new(), table)],
         notes,
         pictures: Vec::new(),
@@ -368,18 +388,18 @@ mod tests {
                 done(8.0, json!({ "best_val_scores": { "f1": 0.85 } })),
             ],
         };
-        let measured = report(&[(TASKS[0], runs)], 2).unwrap();
+        let measured = report("tasks", &[(TASKS[0], runs)], vec![]).unwrap();
         let row = &measured.tables[0].1.rows[0];
         assert_eq!(row[2..], ["0.850", "0.800", "+0.050", "2.00", "8.00", "0.250"]);
         let silent = Runs { ours: vec![done(1.0, json!({}))], theirs: vec![] };
-        assert!(report(&[(TASKS[0], silent)], 1).is_err());
+        assert!(report("tasks", &[(TASKS[0], silent)], vec![]).is_err());
     }
 
     #[test]
     fn of_a_table_the_best_epoch_counts_and_of_fashion_mnist_the_last() {
         let said = json!({ "val_top1": 0.7, "best_val_scores": { "top1": 0.8 } });
         let drawn = TASKS.iter().find(|task| task.name == "soft labels").unwrap();
-        let scratch = TASKS.iter().find(|task| task.name == "random weights").unwrap();
+        let scratch = TASKS.iter().find(|task| task.name == "plain").unwrap();
         assert_eq!((drawn.score(&said), scratch.score(&said)), (Some(0.8), Some(0.7)));
         assert_eq!(drawn.score(&json!({ "val_top1": 0.7 })), None);
     }
