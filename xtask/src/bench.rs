@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: how fast we are, and how fast the peers are in the same run.
 //!
-//! Above: `main`. Below: one module a section (`infer`, `train`, `layers`, `conv`, `cost`, `data`, `optim`, `end_to_end`, `transfer`, `tasks`, also for `scratch`), `race` (who runs when), `document` (docs/benchmarks.md).
+//! Above: `main`. Below: one module a section (`infer`, `train`, `layers`, `conv`, `cost`, `data`, `optim`, `end_to_end`, `transfer`, `tasks`; `transfer` has `rates` and `distill` too, and `tasks` has `scratch`), `race` (who runs when), `document` (docs/benchmarks.md).
 //! Not here: what a user measures (`taper bench`), the peers' side (`xtask/bench/*.py`).
 //! Every contestant, ours too, is a process of its own that stays alive, and they take turns, so that a slow minute of the
 //! machine is everybody's. Numbers are measured by the optimized build: the development build starts it and steps aside.
@@ -72,11 +72,15 @@ enum Section {
     EndToEnd,
     /// Accuracy of ways of fine-tuning, on few pictures a class and on all; not part of all, for it takes hours
     Transfer,
+    /// Learning rates and the one that is found, on few pictures and on all; not part of all, for it takes half an hour
+    Rates,
+    /// A stronger network's answers where few pictures have labels; not part of all, for it takes half an hour
+    Distill,
     /// Other targets than a class, beside PyTorch; not part of all, for it takes half an hour
     Tasks,
     /// Training from random weights, beside PyTorch; not part of all, for it takes an hour
     Scratch,
-    /// Every section but transfer, tasks and scratch
+    /// Every section but transfer, rates, distill, tasks and scratch
     All,
 }
 
@@ -93,6 +97,8 @@ impl Section {
             Section::Cost => vec![cost::measure],
             Section::EndToEnd => vec![end_to_end::measure],
             Section::Transfer => vec![transfer::measure],
+            Section::Rates => vec![transfer::measure_rates],
+            Section::Distill => vec![transfer::distill::measure],
             Section::Tasks => vec![tasks::measure],
             Section::Scratch => vec![tasks::measure_scratch],
             Section::All => vec![
@@ -118,7 +124,7 @@ pub(crate) struct BenchArgs {
     /// Networks [default: MobileNetV2, MobileNetV3-Small and EfficientNet-Lite0; for infer also ResNet-18, VGG-11 and MobileOne-S1]
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     model: Vec<String>,
-    /// Convolutions of conv, methods of transfer or rows of tasks and scratch, by their names or parts of them [default: all]
+    /// Convolutions of conv, methods of transfer and rates or rows of tasks and scratch, by their names or parts of them [default: all]
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     only: Vec<String>,
     /// Images a batch [default: 1 and 32; 32 to train]
@@ -139,7 +145,8 @@ pub(crate) struct BenchArgs {
     /// Folder of pictures, `DIR/<class>/*` or `DIR/train/<class>/*`; for scratch of Fashion-MNIST's files [default: the sample set that data comes with]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// The peers' weights of MobileNetV2, for transfer and tasks, and for end-to-end [default there: random ones, which take as long and learn less]
+    /// The peers' weights of MobileNetV2, for transfer and tasks, and for end-to-end [default there: random ones, which take as long and learn less];
+    /// for distill those of --model, the teacher
     #[arg(long, value_name = "PTH")]
     weights: Option<PathBuf>,
     /// How many of its photographs are enlarged to 12 megapixels, for data; 0 for none
@@ -148,7 +155,7 @@ pub(crate) struct BenchArgs {
     /// Height and width of the images
     #[arg(long, value_name = "N", default_value_t = 224)]
     image_size: usize,
-    /// Write the tables into docs/benchmarks.md, those of transfer into docs/transfer.md, and the rooflines of layers into docs/images
+    /// Write the tables into docs/benchmarks.md, those of transfer, rates and distill into docs/transfer.md, and the rooflines of layers into docs/images
     #[arg(long)]
     write: bool,
     /// End standard output with one line of JSON
@@ -172,7 +179,10 @@ struct Measured {
 impl Measured {
     /// Where the tables stand.
     fn document(&self) -> &'static str {
-        if self.name == "transfer" { "docs/transfer.md" } else { "docs/benchmarks.md" }
+        match self.name {
+            "transfer" | "rates" | "distill" => "docs/transfer.md",
+            _ => "docs/benchmarks.md",
+        }
     }
 
     /// The tables under their captions, and the notes: what stands in the document.
@@ -317,6 +327,13 @@ mod tests {
     struct Line {
         #[command(flatten)]
         args: BenchArgs,
+    }
+
+    impl Bench {
+        /// What no flags give.
+        pub(super) fn example() -> Self {
+            Self::new(&Line::parse_from(["bench"]).args).unwrap()
+        }
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! `bench transfer`: ways of fine-tuning on few pictures a class and on all, ours, PyTorch's by the same recipe, and fastai's `fine_tune`.
 //!
-//! Above: `bench`. Below: `job`, `transfer::folders`, the `taper` binary. Not here: how long the whole job takes on large folders (`end_to_end`).
+//! Above: `bench`. Below: `job`, `transfer::folders`, the `taper` binary; `transfer::distill` for teachers (`bench distill`). Not here: how long the
+//! whole job takes on large folders (`end_to_end`). `bench rates` is the same with learning rates for methods.
 //! Accuracy is that of the last epoch: the best one is picked with the pictures that judge it. A seed decides pictures, weights and order.
 
+pub(super) mod distill;
 mod folders;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -76,8 +78,26 @@ const METHODS: [Method; 13] = [
     same("--norms recalibrate", &["--norms=recalibrate"]),
     same("--head-epochs 0", &["--head-epochs=0", "--head-lr-scale=10"]),
     same("--label-smoothing 0.1", &["--label-smoothing=0.1"]),
-    Method { name: "--lr auto", ours: &["--lr=auto"], peer: Peer::None },
+    AUTO,
 ];
+
+/// Training pictures of a class that learning rates are tried on.
+const RATE_SHOTS: [Option<usize>; 2] = [Some(20), None];
+const AUTO: Method = Method { name: "--lr auto", ours: &["--lr=auto"], peer: Peer::None };
+/// The rate that is found, and a grid.
+const RATES: [Method; 7] = [
+    AUTO,
+    rate("--lr 0.0001", &["--lr=0.0001"]),
+    rate("--lr 0.0003", &["--lr=0.0003"]),
+    rate("--lr 0.001", &["--lr=0.001"]),
+    rate("--lr 0.003", &["--lr=0.003"]),
+    rate("--lr 0.01", &["--lr=0.01"]),
+    rate("--lr 0.03", &["--lr=0.03"]),
+];
+
+const fn rate(name: &'static str, ours: &'static [&'static str]) -> Method {
+    Method { name, ours, peer: Peer::None }
+}
 
 /// All runs of one method on as many pictures of a set.
 #[derive(Debug, Default)]
@@ -100,41 +120,96 @@ struct Set {
     runs: Vec<Vec<Runs>>,
 }
 
-/// Runs every method on every set and number of pictures, all programs by turns.
+/// Ways of fine-tuning, on few pictures and on all.
 pub(super) fn measure(bench: &Bench) -> Result<Measured> {
-    shell::cargo(&["build", "--quiet", "--release", "--package", "taper-cli"], &[])?;
-    let taper = std::env::current_exe()?.with_file_name("taper");
-    let temp = tempfile::tempdir().context("making a folder for pictures")?;
-    let methods: Vec<Method> = METHODS.into_iter().filter(|m| is_wanted(bench, m.name)).collect();
-    if methods.is_empty() {
-        let known: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
-        bail!("--only: no method of transfer has this in its name; they are {}", known.join(", "));
-    }
     // Hours would be lost if it were seen later.
     if bench.peers.is_some() && bench.weights.is_none() {
         bail!("--peers wants --weights here: the .pth of MobileNetV2 that the peers begin with");
     }
+    let methods = wanted(bench, &METHODS)?;
+    report("transfer", &sets(bench, &methods, &SHOTS)?, &methods, bench)
+}
+
+/// The rate that is found, beside a grid of rates.
+pub(super) fn measure_rates(bench: &Bench) -> Result<Measured> {
+    let methods = wanted(bench, &RATES)?;
+    let sets = sets(bench, &methods, &RATE_SHOTS)?;
+    let mut measured = report("rates", &sets, &methods, bench)?;
+    for (set, (_, table)) in sets.iter().zip(&mut measured.tables) {
+        table.rows.extend(less_the_best(&set.runs));
+    }
+    Ok(measured)
+}
+
+/// A row of how much the mean of the first method, the rate that is found, is above the best of the others.
+fn less_the_best(runs: &[Vec<Runs>]) -> Option<Vec<String>> {
+    let (found, grid) = runs.split_first().filter(|(_, grid)| !grid.is_empty())?;
+    let mut row = vec!["found less the best other".to_owned(), "taper".to_owned()];
+    for (size, found) in found.iter().enumerate() {
+        let others = grid.iter().filter_map(|runs| mean(&runs.get(size)?.ours));
+        let best = others.fold(f64::NEG_INFINITY, f64::max);
+        row.push(format!("{:+.3}", mean(&found.ours)? - best));
+    }
+    row.push(String::new());
+    Some(row)
+}
+
+/// The methods whose names are asked for.
+fn wanted(bench: &Bench, methods: &[Method]) -> Result<Vec<Method>> {
+    let wanted: Vec<Method> =
+        methods.iter().filter(|method| is_wanted(bench, method.name)).copied().collect();
+    if wanted.is_empty() {
+        let known: Vec<&str> = methods.iter().map(|method| method.name).collect();
+        bail!("--only: no method has this in its name; they are {}", known.join(", "));
+    }
+    Ok(wanted)
+}
+
+/// Runs every method on every set and number of pictures, all programs by turns.
+fn sets(bench: &Bench, methods: &[Method], shots: &[Option<usize>]) -> Result<Vec<Set>> {
+    let temp = tempfile::tempdir().context("making a folder for pictures")?;
+    let taper = built()?;
+    let set = |folder: &PathBuf| set(bench, &taper, folder, methods, shots, temp.path());
+    folders(bench, temp.path())?.iter().map(set).collect()
+}
+
+/// The optimized binary.
+fn built() -> Result<PathBuf> {
+    shell::cargo(&["build", "--quiet", "--release", "--package", "taper-cli"], &[])?;
+    Ok(std::env::current_exe()?.with_file_name("taper"))
+}
+
+/// The folders that are learned: emoji6, and the one that is given.
+fn folders(bench: &Bench, temp: &Path) -> Result<Vec<PathBuf>> {
     if let Some(folder) = &bench.data {
         folders::check(folder)?;
     }
-    let emoji6 = temp.path().join("emoji6");
+    let emoji6 = temp.join("emoji6");
     sample_set::export(&emoji6)?;
-    let mut sets = Vec::new();
-    for folder in [Some(&emoji6), bench.data.as_ref()].into_iter().flatten() {
-        sets.push(set(bench, &taper, folder, &methods, temp.path())?);
-    }
-    report(&sets, &methods, bench)
+    Ok([Some(emoji6), bench.data.clone()].into_iter().flatten().collect())
+}
+
+/// What a folder is called.
+fn set_name(folder: &Path) -> String {
+    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn is_wanted(bench: &Bench, name: &str) -> bool {
     bench.only.is_empty() || bench.only.iter().any(|part| name.contains(part.as_str()))
 }
 
-fn set(bench: &Bench, taper: &Path, folder: &Path, methods: &[Method], temp: &Path) -> Result<Set> {
-    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+fn set(
+    bench: &Bench,
+    taper: &Path,
+    folder: &Path,
+    methods: &[Method],
+    shots: &[Option<usize>],
+    temp: &Path,
+) -> Result<Set> {
+    let name = set_name(folder);
     let (mut sizes, mut val) = (Vec::new(), 0);
     let mut runs: Vec<Vec<Runs>> = methods.iter().map(|_| Vec::new()).collect();
-    for shots in SHOTS {
+    for &shots in shots {
         let a_class = shots.map_or("all".to_owned(), |n| format!("{n} a class"));
         let mut column: Vec<Runs> = methods.iter().map(|_| Runs::default()).collect();
         for seed in 0..bench.rounds.unwrap_or(SEEDS) {
@@ -169,10 +244,12 @@ struct Job<'a> {
 
 impl Job<'_> {
     fn run(&self, told: &str, runs: &mut Runs) -> Result<()> {
-        let done = self.one(told, "taper", self.ours())?;
+        let mut ours = finetune(self.bench, self.taper, self.folder, self.seed);
+        ours.args(self.method.ours).arg(format!("--image-size={}", self.bench.image_size));
+        let done = self.one(told, "taper", ours)?;
         runs.ours.push(done);
         let Some(python) = &self.bench.peers else { return Ok(()) };
-        let threads = self.threads();
+        let threads = threads(self.bench);
         let weights = self.bench.weights.as_deref().context("a peer without weights")?;
         let numbers = |numbers: &[usize]| Vec::from_iter(numbers.iter().map(ToString::to_string));
         if let Some(flags) = self.method.peer.flags() {
@@ -194,31 +271,41 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn threads(&self) -> usize {
-        self.bench.threads(&[self.bench.cores.count()]).last().copied().unwrap_or(1)
-    }
-
-    fn ours(&self) -> Command {
-        let threads = self.threads();
-        let mut command = self.bench.cores.pinned(threads, self.taper);
-        command.args(["finetune", "--json", "--no-report"]).arg("--data").arg(self.folder);
-        command.arg("--out").arg(self.folder.join("run")).args(self.method.ours);
-        command.arg(format!("--seed={}", self.seed)).arg(format!("--threads={threads}"));
-        command.arg(format!("--batch-size={BATCH}"));
-        command.arg(format!("--image-size={}", self.bench.image_size));
-        command
-    }
-
     /// Runs one program; its folder of a run is removed again.
     fn one(&self, told: &str, program: &str, command: Command) -> Result<Done> {
-        let done = job::run("transfer", command, &self.bench.folder).context(told.to_owned())?;
-        eprintln!("{told}, {program}: {:.1} s, top-1 {}", done.seconds, done.output["val_top1"]);
-        let out = self.folder.join("run");
+        let done = one(self.bench, told, program, command);
+        let out = run_folder(self.folder);
         if out.exists() {
             std::fs::remove_dir_all(&out).with_context(|| format!("removing {}", out.display()))?;
         }
-        Ok(done)
+        done
     }
+}
+
+/// Where our run on a folder of pictures writes.
+fn run_folder(folder: &Path) -> PathBuf {
+    folder.join("run")
+}
+
+fn threads(bench: &Bench) -> usize {
+    bench.threads(&[bench.cores.count()]).last().copied().unwrap_or(1)
+}
+
+/// Our command on a folder of pictures.
+fn finetune(bench: &Bench, taper: &Path, folder: &Path, seed: usize) -> Command {
+    let threads = threads(bench);
+    let mut command = bench.cores.pinned(threads, taper);
+    command.args(["finetune", "--json", "--no-report"]).arg("--data").arg(folder);
+    command.arg("--out").arg(run_folder(folder)).arg(format!("--batch-size={BATCH}"));
+    command.arg(format!("--seed={seed}")).arg(format!("--threads={threads}"));
+    command
+}
+
+/// Runs one program and tells its accuracy.
+fn one(bench: &Bench, told: &str, program: &str, command: Command) -> Result<Done> {
+    let done = job::run("transfer", command, &bench.folder).context(told.to_owned())?;
+    eprintln!("{told}, {program}: {:.1} s, top-1 {}", done.seconds, done.output["val_top1"]);
+    Ok(done)
 }
 
 impl Peer {
@@ -257,7 +344,7 @@ fn accuracy(runs: &[Done]) -> Option<String> {
     Some(deviation(runs).map_or(format!("{mean:.3}"), |sd| format!("{mean:.3} ± {sd:.3}")))
 }
 
-fn report(sets: &[Set], methods: &[Method], bench: &Bench) -> Result<Measured> {
+fn report(name: &'static str, sets: &[Set], methods: &[Method], bench: &Bench) -> Result<Measured> {
     let mut tables = Vec::new();
     let mut values = Vec::new();
     for set in sets {
@@ -290,19 +377,26 @@ fn report(sets: &[Set], methods: &[Method], bench: &Bench) -> Result<Measured> {
         }
         tables.push((format!("{}, {} pictures held out", set.name, set.val), table));
     }
-    let seeds = bench.rounds.unwrap_or(SEEDS);
-    let size = bench.image_size;
-    let mut notes = vec![format!(
-        "MobileNetV2 at {size}x{size} pixels, batch {BATCH}, seeds 0 to {}: top-1 on the held-out pictures after the last epoch, mean and standard \
-         deviation. A seed decides the training pictures too. Seconds are of whole processes. PyTorch's runs are validated once, after the last epoch.",
-        seeds.saturating_sub(1)
-    )];
+    let mut notes = vec![what_counts(bench)];
+    if bench.peers.is_some() {
+        let said = "PyTorch's runs are validated once, after the last epoch.";
+        notes.push(said.to_owned());
+    }
     let runs = || sets.iter().flat_map(|set| set.runs.iter().flatten());
     let version = |of: Program| {
         runs().find_map(|runs| of(runs).first()?.output["version"].as_str().map(str::to_owned))
     };
     notes.extend(version(|runs| &runs.fastai).map(|version| format!("fastai {version}.")));
-    Ok(Measured { name: "transfer", tables, notes, pictures: Vec::new(), json: values.into() })
+    Ok(Measured { name, tables, notes, pictures: Vec::new(), json: values.into() })
+}
+
+/// What the numbers of a table are.
+fn what_counts(bench: &Bench) -> String {
+    let (size, last) = (bench.image_size, bench.rounds.unwrap_or(SEEDS).saturating_sub(1));
+    format!(
+        "MobileNetV2 at {size}x{size} pixels, batch {BATCH}, seeds 0 to {last}: top-1 on the held-out pictures after the last epoch, mean and standard \
+         deviation. A seed decides the training pictures too. Seconds are of whole processes."
+    )
 }
 
 fn value(set: &str, method: &str, program: &str, runs: &[Runs], of: Program) -> Value {
@@ -335,13 +429,23 @@ mod tests {
 
     #[test]
     fn every_method_has_a_name_of_its_own_which_is_its_flags() {
-        let mut names: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), METHODS.len());
-        for method in METHODS.iter().filter(|method| method.name != "default") {
-            let said: Vec<&str> = method.name.split_whitespace().collect();
-            assert!(method.ours[0].starts_with(&said.join("=")), "{}", method.name);
+        for methods in [&METHODS[..], &RATES[..]] {
+            let mut names: Vec<&str> = methods.iter().map(|method| method.name).collect();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), methods.len());
+            for method in methods.iter().filter(|method| method.name != "default") {
+                let said: Vec<&str> = method.name.split_whitespace().collect();
+                assert!(method.ours[0].starts_with(&said.join("=")), "{}", method.name);
+            }
         }
+    }
+
+    #[test]
+    fn the_rate_that_is_found_is_held_against_the_best_of_the_others() {
+        let runs = |top1| vec![Runs { ours: vec![done(top1)], ..Runs::default() }];
+        let row = less_the_best(&[runs(0.7), runs(0.5), runs(0.75)]).unwrap();
+        assert_eq!(row, ["found less the best other", "taper", "-0.050", ""]);
+        assert!(less_the_best(&[runs(0.7)]).is_none());
     }
 }

@@ -36,6 +36,23 @@ pub(super) fn few(folder: &Path, shots: Option<usize>, seed: u64, out: &Path) ->
     Ok(Count { train, val })
 }
 
+/// Copies into `out/<class>` the pictures of `folder/train` that are not in `few/train`.
+pub(super) fn rest(folder: &Path, few: &Path, out: &Path) -> Result<()> {
+    for class in entries(&folder.join("train"))?.iter().filter(|class| class.is_dir()) {
+        let name = class.file_name().unwrap_or_default();
+        let (taken, into) = (few.join("train").join(name), out.join(name));
+        fs::create_dir_all(&into).with_context(|| format!("making {}", into.display()))?;
+        for picture in entries(class)? {
+            let name = picture.file_name().unwrap_or_default();
+            if !taken.join(name).exists() {
+                fs::copy(&picture, into.join(name))
+                    .with_context(|| format!("copying {}", picture.display()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn copied(from: &Path, most: Option<usize>, seed: u64, to: &Path) -> Result<usize> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut count = 0;
@@ -98,6 +115,10 @@ mod tests {
         assert_eq!(draw("again", Some(5), 0).1, names);
         assert_ne!(draw("1", Some(5), 1).1, names);
         assert_eq!(draw("all", None, 0).0, Count { train: 60, val: 8 });
+        rest(&from, &temp.path().join("0"), &temp.path().join("rest")).unwrap();
+        let others = entries(&temp.path().join("rest/a")).unwrap();
+        assert_eq!(others.len(), 25);
+        assert!(others.iter().all(|it| !names.iter().any(|name| it.ends_with(name))));
         assert!(few(temp.path(), None, 0, &temp.path().join("none")).is_err());
         assert!(check(&from).is_ok());
         let error = check(temp.path()).unwrap_err().to_string();
