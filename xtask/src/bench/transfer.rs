@@ -135,8 +135,10 @@ pub(super) fn measure_rates(bench: &Bench) -> Result<Measured> {
     let methods = wanted(bench, &RATES)?;
     let sets = sets(bench, &methods, &RATE_SHOTS)?;
     let mut measured = report("rates", &sets, &methods, bench)?;
-    for (set, (_, table)) in sets.iter().zip(&mut measured.tables) {
-        table.rows.extend(less_the_best(&set.runs));
+    if methods.first().is_some_and(|method| method.name == AUTO.name) {
+        for (set, (_, table)) in sets.iter().zip(&mut measured.tables) {
+            table.rows.extend(less_the_best(&set.runs));
+        }
     }
     Ok(measured)
 }
