@@ -72,13 +72,13 @@ enum Section {
     EndToEnd,
     /// Accuracy of ways of fine-tuning, on few pictures a class and on all; not part of all, for it takes hours
     Transfer,
-    /// Learning rates and the one that is found, on few pictures and on all; not part of all, for it takes half an hour
+    /// Learning rates and the one that is found, on few pictures and on all; not part of all, for it trains many networks
     Rates,
-    /// A stronger network's answers where few pictures have labels; not part of all, for it takes half an hour
+    /// A stronger network's answers where few pictures have labels; not part of all, for it trains many networks
     Distill,
     /// Other targets than a class, beside PyTorch; not part of all, for it takes half an hour
     Tasks,
-    /// Training from random weights, beside PyTorch; not part of all, for it takes an hour
+    /// Training from random weights, beside PyTorch; not part of all, for it takes over half an hour
     Scratch,
     /// Every section but transfer, rates, distill, tasks and scratch
     All,
@@ -177,6 +177,12 @@ struct Measured {
 }
 
 impl Measured {
+    /// A section that is one table.
+    fn of(name: &'static str, table: Table, notes: Vec<String>, json: Value) -> Self {
+        let tables = vec![(String::new(), table)];
+        Self { name, tables, notes, pictures: Vec::new(), json }
+    }
+
     /// Where the tables stand.
     fn document(&self) -> &'static str {
         match self.name {

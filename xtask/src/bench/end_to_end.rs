@@ -175,13 +175,7 @@ fn report(all: &[Runs], threads: usize) -> Result<Measured> {
         done.first()?.output["version"].as_str().map(|version| format!("Peer: PyTorch {version}."))
     });
     notes.extend(version);
-    Ok(Measured {
-        name: "end-to-end",
-        tables: vec![(String::new(), table)],
-        notes,
-        pictures: Vec::new(),
-        json: values.into(),
-    })
+    Ok(Measured::of("end-to-end", table, notes, values.into()))
 }
 
 #[cfg(test)]

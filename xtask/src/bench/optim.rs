@@ -41,13 +41,12 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     };
     let note = "Medians of 21 turns. A step reads parameter, gradient and state, and writes parameter and state; the copy, by as many threads, \
                 reads and writes as many bytes together. LAMB goes over everything twice, and Muon multiplies matrices.";
-    Ok(Measured {
-        name: "optim",
-        tables: vec![(String::new(), table)],
-        notes: vec![note.to_owned()],
-        pictures: Vec::new(),
-        json: json!(rows.iter().map(Row::json).collect::<Vec<_>>()),
-    })
+    Ok(Measured::of(
+        "optim",
+        table,
+        vec![note.to_owned()],
+        json!(rows.iter().map(Row::json).collect::<Vec<_>>()),
+    ))
 }
 
 impl Row {

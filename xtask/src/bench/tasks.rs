@@ -23,8 +23,8 @@ const SEEDS: usize = 3;
 const TUNED: &[&str] =
     &["--image-size=96", "--batch-size=16", "--head-epochs=0", "--head-lr-scale=1"];
 
-/// What both are told when random weights learn Fashion-MNIST. Its first epoch is warm-up: without, or at five times the rate, what the
-/// first steps happen to do decides where a run ends.
+/// What both are told when random weights learn Fashion-MNIST. Its first epoch, 313 steps, is warm-up: four runs of ours end at a top-1 of 0.793 with
+/// it and of 0.780 without, and at five times the rate the losses of both go to 3 to 5 before they fall.
 const SCRATCH: &[&str] = &[
     "--image-size=64",
     "--batch-size=32",
@@ -359,13 +359,7 @@ fn report(name: &'static str, all: &[(Task, Runs)], notes: Vec<String>) -> Resul
             "taper_seconds": took, "pytorch_seconds": peer_took,
         }));
     }
-    Ok(Measured {
-        name,
-        tables: vec![(String::new(), table)],
-        notes,
-        pictures: Vec::new(),
-        json: values.into(),
-    })
+    Ok(Measured::of(name, table, notes, values.into()))
 }
 
 #[cfg(test)]

@@ -51,6 +51,11 @@ const fn same(name: &'static str, flags: &'static [&'static str]) -> Method {
     Method { name, ours: flags, peer: Peer::PyTorch(flags) }
 }
 
+/// Flags of ours that nobody else has.
+const fn alone(name: &'static str, ours: &'static [&'static str]) -> Method {
+    Method { name, ours, peer: Peer::None }
+}
+
 const METHODS: [Method; 13] = [
     Method { name: "default", ours: &[], peer: Peer::FastaiToo },
     Method {
@@ -64,7 +69,7 @@ const METHODS: [Method; 13] = [
             "--epochs=20",
         ]),
     },
-    Method { name: "--preset best", ours: &["--preset=best"], peer: Peer::None },
+    alone("--preset best", &["--preset=best"]),
     Method {
         name: "--freeze backbone",
         ours: &["--freeze=backbone"],
@@ -83,21 +88,17 @@ const METHODS: [Method; 13] = [
 
 /// Training pictures of a class that learning rates are tried on.
 const RATE_SHOTS: [Option<usize>; 2] = [Some(20), None];
-const AUTO: Method = Method { name: "--lr auto", ours: &["--lr=auto"], peer: Peer::None };
+const AUTO: Method = alone("--lr auto", &["--lr=auto"]);
 /// The rate that is found, and a grid.
 const RATES: [Method; 7] = [
     AUTO,
-    rate("--lr 0.0001", &["--lr=0.0001"]),
-    rate("--lr 0.0003", &["--lr=0.0003"]),
-    rate("--lr 0.001", &["--lr=0.001"]),
-    rate("--lr 0.003", &["--lr=0.003"]),
-    rate("--lr 0.01", &["--lr=0.01"]),
-    rate("--lr 0.03", &["--lr=0.03"]),
+    alone("--lr 0.0001", &["--lr=0.0001"]),
+    alone("--lr 0.0003", &["--lr=0.0003"]),
+    alone("--lr 0.001", &["--lr=0.001"]),
+    alone("--lr 0.003", &["--lr=0.003"]),
+    alone("--lr 0.01", &["--lr=0.01"]),
+    alone("--lr 0.03", &["--lr=0.03"]),
 ];
-
-const fn rate(name: &'static str, ours: &'static [&'static str]) -> Method {
-    Method { name, ours, peer: Peer::None }
-}
 
 /// All runs of one method on as many pictures of a set.
 #[derive(Debug, Default)]
@@ -380,11 +381,10 @@ fn report(name: &'static str, sets: &[Set], methods: &[Method], bench: &Bench) -
         tables.push((format!("{}, {} pictures held out", set.name, set.val), table));
     }
     let mut notes = vec![what_counts(bench)];
-    if bench.peers.is_some() {
-        let said = "PyTorch's runs are validated once, after the last epoch.";
-        notes.push(said.to_owned());
-    }
     let runs = || sets.iter().flat_map(|set| set.runs.iter().flatten());
+    if runs().any(|runs| !runs.pytorch.is_empty()) {
+        notes.push("PyTorch's runs are validated once, after the last epoch.".to_owned());
+    }
     let version = |of: Program| {
         runs().find_map(|runs| of(runs).first()?.output["version"].as_str().map(str::to_owned))
     };

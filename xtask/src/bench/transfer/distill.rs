@@ -12,7 +12,7 @@ use serde_json::json;
 use super::super::job::Done;
 use super::super::table::{self, Table};
 use super::super::{Bench, Measured};
-use super::{BATCH, SEEDS, accuracy, folders, one, run_folder, seconds, threads};
+use super::{SEEDS, accuracy, folders, one, run_folder, seconds};
 
 /// Pictures of a class that have labels.
 const SHOTS: usize = 10;
@@ -156,20 +156,11 @@ fn report(bench: &Bench, folders: &[PathBuf], runs: &[Vec<Vec<Done>>]) -> Result
         Some(name) => format!("{name}, at its own size"),
         None => "the same network at 224x224".to_owned(),
     };
-    let notes = vec![
-        format!(
-            "{SHOTS} pictures of a class have labels. The teacher is {teacher}, and its classifier alone is trained. {}",
-            super::what_counts(bench)
-        ),
-        format!("{} threads, batches of {BATCH} for all.", threads(bench)),
-    ];
-    Ok(Measured {
-        name: "distill",
-        tables: vec![(String::new(), table)],
-        notes,
-        pictures: Vec::new(),
-        json: values.into(),
-    })
+    let notes = vec![format!(
+        "{SHOTS} pictures of a class have labels. The teacher is {teacher}, and its classifier alone is trained. {}",
+        super::what_counts(bench)
+    )];
+    Ok(Measured::of("distill", table, notes, values.into()))
 }
 
 #[cfg(test)]
