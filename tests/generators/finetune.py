@@ -18,7 +18,8 @@ What is the same as in `taper finetune`, and where PyTorch users might do otherw
   --weights     none: random ones, torchvision's own, in a network `--width` times as wide, all of which is trained
   --mixup       torchvision's MixUp and CutMix, either every other batch where both are given
   --teacher     a model file of `taper finetune`, a MobileNetV2 `--teacher-width` times as wide:
-                (1 - w) cross-entropy + w T^2 KL(teacher || student) on the same pictures (Hinton et al. 2015)
+                (1 - w) cross-entropy + w T^2 KL(teacher || student) on the same pictures (Hinton et al. 2015),
+                its logits at the temperature that the file says it was calibrated with
   last batch    kept, as DataLoader does (drop_last=False), unless it holds a single image, of which no norm can take a variance
 
   python tests/generators/finetune.py DATA --weights mobilenet_v2-b0353104.pth --seed 0
@@ -31,6 +32,7 @@ import time
 
 import torch
 import torchvision
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
@@ -252,6 +254,11 @@ def load_teacher(args, classes):
         counters = {name: it for name, it in module.state_dict().items() if name == "num_batches_tracked"}
         names = [name for name in module.state_dict() if name not in counters]
         module.load_state_dict(counters | {name: saved[f"{new}.{name}"] for name in names})
+    with safe_open(args.teacher, "pt") as file:
+        confidence = json.loads(file.metadata().get("taper.confidence", "{}"))
+    with torch.no_grad():
+        for values in model.classifier[1].parameters():  # as sure as it is right
+            values /= confidence.get("temperature", 1.0)
     return model.eval().to(memory_format=torch.channels_last)
 
 

@@ -155,7 +155,8 @@ pub(crate) struct BenchArgs {
     /// Height and width of the images
     #[arg(long, value_name = "N", default_value_t = 224)]
     image_size: usize,
-    /// Write the tables into docs/benchmarks.md, those of transfer, rates and distill into docs/transfer.md, and the rooflines of layers into docs/images
+    /// Write the tables into docs/benchmarks.md, those of transfer, rates and distill into docs/transfer.md, and the rooflines of layers into docs/images;
+    /// with --only, rows of tasks and scratch that were not measured stay as they are there
     #[arg(long)]
     write: bool,
     /// End standard output with one line of JSON
@@ -191,16 +192,21 @@ impl Measured {
         }
     }
 
-    /// The tables under their captions, and the notes: what stands in the document.
+    /// What is shown.
     fn text(&self) -> String {
-        let mut parts = Vec::new();
-        for (caption, table) in &self.tables {
-            parts.extend((!caption.is_empty()).then(|| format!("{caption}:\n")));
-            parts.push(table.to_string());
-        }
-        parts.extend(self.notes.iter().map(|note| format!("{note}\n")));
-        parts.join("\n")
+        text_of(&self.tables, &self.notes)
     }
+}
+
+/// Tables under their captions, and notes: what stands in the document.
+fn text_of(tables: &[(String, Table)], notes: &[String]) -> String {
+    let mut parts = Vec::new();
+    for (caption, table) in tables {
+        parts.extend((!caption.is_empty()).then(|| format!("{caption}:\n")));
+        parts.push(table.to_string());
+    }
+    parts.extend(notes.iter().map(|note| format!("{note}\n")));
+    parts.join("\n")
 }
 
 /// The flags, made ready.
@@ -240,7 +246,8 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         let section = measure(&bench)?;
         eprintln!("\n{}\n\n{}", section.name, section.text());
         if args.write {
-            document::write(&shell::root().join(section.document()), &machine, &section)?;
+            let path = shell::root().join(section.document());
+            document::write(&path, &machine, &section, bench.only.is_empty())?;
         }
         measured.insert(section.name.to_owned(), section.json);
     }

@@ -7,14 +7,30 @@ use anyhow::{Result, bail};
 
 /// `text` with `body` between the marks of the region `name`.
 pub(crate) fn replaced(text: &str, kind: &str, name: &str, body: &str) -> Result<String> {
-    let (open, close) = (format!("<!-- {kind} {name} -->\n"), format!("<!-- end {name} -->"));
-    let found = text
-        .split_once(&open)
-        .and_then(|(before, rest)| rest.split_once(&close).map(|(_old, after)| (before, after)));
-    let Some((before, after)) = found else {
+    let [open, close] = marks(kind, name);
+    let [before, _, after] = parts(text, kind, name)?;
+    Ok(format!("{before}{open}\n{body}\n{close}{after}"))
+}
+
+/// What is between the marks of the region `name`.
+pub(crate) fn found<'t>(text: &'t str, kind: &str, name: &str) -> Result<&'t str> {
+    parts(text, kind, name).map(|[_, body, _]| body)
+}
+
+fn marks(kind: &str, name: &str) -> [String; 2] {
+    [format!("<!-- {kind} {name} -->\n"), format!("<!-- end {name} -->")]
+}
+
+/// What is before a region's marks, between them and behind them.
+fn parts<'t>(text: &'t str, kind: &str, name: &str) -> Result<[&'t str; 3]> {
+    let [open, close] = marks(kind, name);
+    let found = text.split_once(&open).and_then(|(before, rest)| {
+        rest.split_once(&close).map(|(body, after)| [before, body, after])
+    });
+    let Some(parts) = found else {
         bail!("`{}` … `{close}` is not there", open.trim_end());
     };
-    Ok(format!("{before}{open}\n{body}\n{close}{after}"))
+    Ok(parts)
 }
 
 #[cfg(test)]
@@ -30,6 +46,7 @@ mod tests {
         let expected = "# A\n<!-- bench infer -->\n\n| a |\n\n<!-- end infer -->\nwords\n\
                         <!-- bench train -->\n<!-- end train -->\n";
         assert_eq!(once, expected);
+        assert_eq!(found(&once, "bench", "infer").unwrap(), "\n| a |\n\n");
         assert_eq!(replaced(&once, "bench", "infer", "| a |\n").unwrap(), once);
     }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use taper_data::folder::list_pictures;
 use taper_data::{Array, Dataset, Sample, Skipped, Target, TargetKind};
 use taper_engine::{Session, SessionOptions};
-use taper_model::{Model, Task};
+use taper_model::Model;
 
 use crate::error::{Error, Result};
 use crate::observer::{Event, Observer};
@@ -88,7 +88,7 @@ pub(crate) fn taught(
         if !batch.indices.is_empty() {
             let logits = session.run(&batch.xs, batch.shape).map_err(failed)?;
             for (&index, row) in batch.indices.iter().zip(logits.chunks_exact(k.max(1))) {
-                let said = Task::Classification.probabilities(row);
+                let said = teacher.probabilities(row);
                 all.push(samples[index].clone().with_target(probabilities(&said)?));
             }
         }
@@ -175,7 +175,7 @@ fn probabilities(values: &[f64]) -> Result<Target> {
 #[cfg(test)]
 mod tests {
     use taper_data::sample_set;
-    use taper_model::Preprocess;
+    use taper_model::{Confidence, Preprocess};
 
     use super::*;
     use crate::{Augment, ResumeOptions, Silent, fine_tune, resume};
@@ -204,6 +204,34 @@ mod tests {
                 Event::Planned(plan) => self.1 = plan.train_images,
                 _ => {}
             }
+        }
+    }
+
+    #[test]
+    fn a_calibrated_teacher_is_as_sure_of_pictures_as_it_says_when_it_predicts() {
+        let dataset = sample_set::emoji6().unwrap();
+        let graph = taper_zoo::architecture("mobilenetv2_035").unwrap().graph(6).unwrap();
+        let preprocess = Preprocess { input_size: [32, 32], ..Preprocess::imagenet() };
+        let model = Model::random(graph, 5, preprocess, dataset.classes.clone()).unwrap();
+        let sharp = Confidence::new(0.25, 1).unwrap();
+        let sharp = model.clone().with_confidence(Some(sharp)).unwrap();
+        let said = |teacher: &Model| {
+            let samples = dataset.val[..2].to_vec();
+            let unlabelled = Unlabelled { samples, skipped: Vec::new() };
+            let options = FineTuneOptions::default();
+            let stop = AtomicBool::new(false);
+            let taught =
+                taught(dataset.clone(), unlabelled, teacher, &options, &stop, &mut Silent).unwrap();
+            let last = taught.train.last().unwrap().target().clone();
+            let Target::Probabilities(shares) = last else { panic!("{last:?}") };
+            shares.values().to_vec()
+        };
+        // Logits are divided by a fourth, so that probabilities are to the power of four.
+        let powers = said(&model).into_iter().map(|share| share.powi(4));
+        let powers = Vec::from_iter(powers);
+        let total: f32 = powers.iter().sum();
+        for (got, power) in said(&sharp).into_iter().zip(powers) {
+            assert!((got - power / total).abs() < 1e-4, "{got} {power} {total}");
         }
     }
 

@@ -52,6 +52,8 @@ pub struct Teacher {
     pixels: Option<Vec<[f32; 2]>>,
     /// Rows and columns of the pictures that it was made for; none for any.
     input_size: Option<[usize; 2]>,
+    /// What its logits are divided by.
+    calibration: f64,
 }
 
 impl Teacher {
@@ -64,7 +66,8 @@ impl Teacher {
             let (name, got) = ("weight", weight.to_string());
             return Err(Error::Setting { name, got, expected: "from 0 to 1" });
         }
-        Ok(Self { session, distillation, weight, pixels: None, input_size: None })
+        let (pixels, input_size, calibration) = (None, None, 1.0);
+        Ok(Self { session, distillation, weight, pixels, input_size, calibration })
     }
 
     /// For a teacher whose pictures are normalized in another way than the student's: pixel `x` of channel `c` reaches it as
@@ -81,6 +84,22 @@ impl Teacher {
     pub fn with_input_size(mut self, size: [usize; 2]) -> Self {
         self.input_size = Some(size);
         self
+    }
+
+    /// For a teacher that was calibrated: its logits are divided by `temperature` before anything else, so that it is as sure as it is right. A
+    /// classifier that learned a few pictures in a few steps is much less sure than that, and as it is, teaches to be unsure.
+    ///
+    /// Source: Guo et al. 2017, <https://arxiv.org/abs/1706.04599>, section 4.2.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if the temperature is not a finite number above 0.
+    pub fn with_calibration(mut self, temperature: f64) -> Result<Self> {
+        if !(temperature.is_finite() && temperature > 0.0) {
+            let (name, got) = ("calibration", temperature.to_string());
+            return Err(Error::Setting { name, got, expected: "a finite number above 0" });
+        }
+        self.calibration = temperature;
+        Ok(self)
     }
 
     /// Rows and columns in which a teacher that was made for pictures of `own` size sees a batch of another: as they are, unless they are smaller by
@@ -121,7 +140,7 @@ impl Teacher {
         let shapes = self.session.output_shapes(shape).map_err(network)?;
         let values = self.session.run_all(&xs, shape).map_err(network)?;
         let tensor = |(values, shape): (&Vec<f32>, &Vec<usize>)| {
-            Tensor::from_slice(values, shape.as_slice(), &Device::Cpu)
+            Tensor::from_slice(values, shape.as_slice(), &Device::Cpu)? / self.calibration
         };
         let tensors: CandleResult<Vec<Tensor>> = values.iter().zip(&shapes).map(tensor).collect();
         Ok(NamedTensors::new(names.into_iter().zip(tensors.map_err(at(NAME))?)))

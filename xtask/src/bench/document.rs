@@ -8,15 +8,30 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::Measured;
-use super::machine::Machine;
+use super::machine::{COMMIT, Machine};
+use super::table::Table;
+use super::{Measured, text_of};
 use crate::marked;
 
-/// Writes a section into the document at `path`, and its pictures into the folder `images` beside it.
-pub(super) fn write(path: &Path, machine: &Machine, section: &Measured) -> Result<()> {
+/// Writes a section into the document at `path`, and its pictures into the folder `images` beside it. Where only some rows were measured, the
+/// others stay that the document has of the same machine, if the table has a column that says the commit of each.
+pub(super) fn write(
+    path: &Path,
+    machine: &Machine,
+    section: &Measured,
+    is_whole: bool,
+) -> Result<()> {
     let shown = path.display();
     let text = fs::read_to_string(path).with_context(|| format!("reading {shown}"))?;
-    let mut body = format!("{machine}.\n\n{}", section.text());
+    let found = marked::found(&text, "bench", section.name);
+    let old = found.with_context(|| format!("in {shown}"))?;
+    let mut tables = section.tables.clone();
+    if let (false, [(_, table)]) = (is_whole, tables.as_mut_slice())
+        && let Some(old) = kept(old, machine, table)
+    {
+        *table = table.among(&old);
+    }
+    let mut body = format!("{machine}.\n\n{}", text_of(&tables, &section.notes));
     for picture in &section.pictures {
         let (caption, file) = (picture.caption(), picture.file());
         body += &format!("\n![roofline of {caption}](images/{file})\n");
@@ -28,6 +43,14 @@ pub(super) fn write(path: &Path, machine: &Machine, section: &Measured) -> Resul
         put(&images.join(picture.file()), &picture.svg(&machine.to_string()))?;
     }
     put(path, &text)
+}
+
+/// The table of a section's text that a table of the same columns can stand in, if both are of one machine and rows say their commits.
+fn kept(old: &str, machine: &Machine, table: &Table) -> Option<Table> {
+    let measured_on = old.trim_start().lines().next()?;
+    let old = Table::read(old).filter(|old| old.head == table.head)?;
+    let can_keep = machine.is_the_same(measured_on) && table.head.iter().any(|it| it == COMMIT);
+    can_keep.then_some(old)
 }
 
 /// Writes a file, and says so.
@@ -59,11 +82,37 @@ mod tests {
             pictures: vec![Roofline::example()],
             json: Value::Null,
         };
-        write(&path, &machine, &section).unwrap();
+        write(&path, &machine, &section, true).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         let (_, link) = text.split_once("](").unwrap();
         let (link, _) = link.split_once(')').unwrap();
         let picture = fs::read_to_string(folder.path().join(link)).unwrap();
         assert!(picture.contains(&machine.to_string()), "{picture}");
+    }
+    #[test]
+    fn rows_that_were_not_measured_again_stay_if_they_are_of_the_same_machine() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("benchmarks.md");
+        let machine = Machine::look(&Cores::of_this_process().unwrap()).unwrap();
+        let section = |rows: &[[&str; 2]]| {
+            let cells = |row: &[&str; 2]| row.map(str::to_owned).to_vec();
+            let head = cells(&["task", COMMIT]);
+            let table = Table { head, rows: rows.iter().map(cells).collect() };
+            Measured::of("scratch", table, Vec::new(), Value::Null)
+        };
+        let written = |section: &Measured, is_whole| {
+            write(&path, &machine, section, is_whole).unwrap();
+            Table::read(&fs::read_to_string(&path).unwrap()).unwrap().rows
+        };
+        fs::write(&path, "<!-- bench scratch -->\n<!-- end scratch -->\n").unwrap();
+        let first = section(&[["plain", "1"], ["mixup", "1"]]);
+        assert_eq!(written(&first, false), first.tables[0].1.rows);
+        let again = section(&[["plain", "2"]]);
+        assert_eq!(written(&again, false), [["plain", "2"], ["mixup", "1"]]);
+        assert_eq!(written(&again, true), [["plain", "2"]]);
+        written(&first, true);
+        let text = fs::read_to_string(&path).unwrap().replace(", cores", " of another, cores");
+        fs::write(&path, text).unwrap();
+        assert_eq!(written(&again, false), [["plain", "2"]]);
     }
 }

@@ -15,6 +15,9 @@ use crate::shell;
 /// Without this much else running, one core is free for the threads that are measured.
 const QUIET_LOAD: f64 = 0.5;
 
+/// The head of a column that says of which commit each row is.
+pub(super) const COMMIT: &str = "commit";
+
 /// The circumstances of a measurement.
 #[derive(Debug, Clone)]
 pub(super) struct Machine {
@@ -56,6 +59,12 @@ impl Machine {
         Some(format!("{load} processes were running in the last minute; let the machine be quiet"))
     }
 
+    /// Whether a line that a document began with was told of this machine, whenever that was.
+    pub(super) fn is_the_same(&self, line: &str) -> bool {
+        let machine = |line: &str| line.split_once(';').map(|(machine, _)| machine.to_owned());
+        machine(line) == machine(&self.to_string())
+    }
+
     pub(super) fn json(&self) -> Value {
         json!({
             "cpu": self.cpu, "cores": self.cores, "pinned": self.pinned, "isa": self.isa,
@@ -81,7 +90,8 @@ fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     line.split_once(':').map(|(_, value)| value.trim())
 }
 
-fn commit() -> Result<String> {
+/// The commit that is checked out, abbreviated, with `+` behind it when files differ from it.
+pub(super) fn commit() -> Result<String> {
     let git = |args: &[&str]| -> Result<String> {
         let output = Command::new("git").args(args).current_dir(shell::root()).output();
         let output = output.context("git did not start")?;

@@ -16,6 +16,32 @@ pub(super) struct Table {
     pub(super) rows: Vec<Vec<String>>,
 }
 
+impl Table {
+    /// The first table of a text, as it is written there.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let cells = |line: &str| -> Vec<String> {
+            line.trim().trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()
+        };
+        let is_row = |line: &&str| line.starts_with('|');
+        let mut lines = text.lines().skip_while(|line| !is_row(line)).take_while(is_row);
+        let head = cells(lines.next()?);
+        Some(Self { head, rows: lines.skip(1).map(cells).collect() })
+    }
+
+    /// The rows of `old`, those that were measured again as they are now, and new ones behind them: a row's first cell is its name.
+    pub(super) fn among(&self, old: &Self) -> Self {
+        let name = |row: &Vec<String>| row.first().cloned();
+        let mut rows = old.rows.clone();
+        for row in &self.rows {
+            match rows.iter_mut().find(|old| name(old) == name(row)) {
+                Some(old) => old.clone_from(row),
+                None => rows.push(row.clone()),
+            }
+        }
+        Self { head: self.head.clone(), rows }
+    }
+}
+
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = |column: usize| {
@@ -90,6 +116,20 @@ mod tests {
 | a     | 1.00 (0.9–1.1) |
 ";
         assert_eq!(table.to_string(), lines);
+    }
+
+    #[test]
+    fn a_table_is_read_as_it_was_written_and_keeps_rows_that_were_not_measured_again() {
+        let table = |rows: &[[&str; 2]]| {
+            let cells = |row: &[&str; 2]| row.map(str::to_owned).to_vec();
+            Table { head: cells(&["model", "ms"]), rows: rows.iter().map(cells).collect() }
+        };
+        let old = table(&[["a", "1.00"], ["b", "2.00"]]);
+        let text = format!("a machine.\n\n{old}\nwords | more\n");
+        assert_eq!(Table::read(&text), Some(old.clone()));
+        assert_eq!(Table::read("words"), None);
+        let now = table(&[["b", "1.50"], ["c", "3.00"]]);
+        assert_eq!(now.among(&old), table(&[["a", "1.00"], ["b", "1.50"], ["c", "3.00"]]));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::job::{self, Done};
+use super::machine::{self, COMMIT};
 use super::peers::Peers;
 use super::table::{Table, number};
 use super::{Bench, Measured};
@@ -38,6 +39,9 @@ const SCRATCH: &[&str] = &[
 /// The networks that learn Fashion-MNIST: MobileNetV2 a third as wide, and its teacher.
 const STUDENT: Width = Width { name: "mobilenetv2_035", width: "0.35" };
 const TEACHER: Width = Width { name: "mobilenetv2_050", width: "0.5" };
+
+/// What the numbers of a row are.
+const MEANS: &str = "Means over so many seeds, from 0 on, of scores and of the seconds of whole processes; behind the difference is its standard error.";
 
 /// What is said below the table of drawn sets, and of Fashion-MNIST.
 const DRAWN: &str = "Of tables the best epoch of pretrained MobileNetV2 at 96x96 counts: 600 drawn pictures (of class weights 210, 10 of them of the \
@@ -126,7 +130,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     }
     let tasks = wanted(bench, |it| matches!(it, Learns::Drawn { .. }))?;
     let seeds = bench.rounds.unwrap_or(SEEDS);
-    let notes = vec![format!("{} A seed draws the pictures, too.", means(seeds)), DRAWN.to_owned()];
+    let notes = vec![format!("{MEANS} A seed draws the pictures, too."), DRAWN.to_owned()];
     report("tasks", &all_runs(bench, python, tasks, seeds)?, notes)
 }
 
@@ -140,14 +144,8 @@ pub(super) fn measure_scratch(bench: &Bench) -> Result<Measured> {
     }
     let tasks = wanted(bench, |it| matches!(it, Learns::Fashion { .. }))?;
     let seeds = bench.rounds.unwrap_or(SEEDS);
-    let notes = vec![means(seeds), FASHION.to_owned()];
+    let notes = vec![MEANS.to_owned(), FASHION.to_owned()];
     report("scratch", &all_runs(bench, python, tasks, seeds)?, notes)
-}
-
-/// What the numbers of a row are.
-fn means(seeds: usize) -> String {
-    let last = seeds.saturating_sub(1);
-    format!("Means over seeds 0 to {last}, of scores and of the seconds of whole processes.")
 }
 
 /// Runs every task with every seed, both programs by turns.
@@ -331,7 +329,8 @@ impl Task {
 fn report(name: &'static str, all: &[(Task, Runs)], notes: Vec<String>) -> Result<Measured> {
     let head = ["task", "judged by", "taper", "PyTorch", "difference", "taper, s", "PyTorch, s"];
     let mut head = head.map(str::to_owned).to_vec();
-    head.push("taper / PyTorch".to_owned());
+    head.extend(["taper / PyTorch", "seeds", COMMIT].map(str::to_owned));
+    let commit = machine::commit()?;
     let mut table = Table { head, rows: Vec::new() };
     let mut values = Vec::new();
     for (task, runs) in all {
@@ -349,10 +348,12 @@ fn report(name: &'static str, all: &[(Task, Runs)], notes: Vec<String>) -> Resul
             task.metric.to_owned(),
             format!("{:.3}", mean(&ours)),
             format!("{:.3}", mean(&theirs)),
-            format!("{:+.3}", mean(&ours) - mean(&theirs)),
+            format!("{:+.3}{}", mean(&ours) - mean(&theirs), give_or_take(&ours, &theirs)),
             number(took),
             number(peer_took),
             number(took / peer_took),
+            runs.ours.len().to_string(),
+            commit.clone(),
         ]);
         values.push(json!({
             "task": task.name, "metric": task.metric, "taper": ours, "pytorch": theirs,
@@ -360,6 +361,17 @@ fn report(name: &'static str, all: &[(Task, Runs)], notes: Vec<String>) -> Resul
         }));
     }
     Ok(Measured::of(name, table, notes, values.into()))
+}
+
+/// The standard error of the difference of both means, where there are several seeds.
+fn give_or_take(ours: &[f64], theirs: &[f64]) -> String {
+    let variance_of_mean = |values: &[f64]| {
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0) / n
+    };
+    let error = (variance_of_mean(ours) + variance_of_mean(theirs)).sqrt();
+    if error.is_finite() { format!(" ± {error:.3}") } else { String::new() }
 }
 
 #[cfg(test)]
@@ -384,7 +396,9 @@ mod tests {
         };
         let measured = report("tasks", &[(TASKS[0], runs)], vec![]).unwrap();
         let row = &measured.tables[0].1.rows[0];
-        assert_eq!(row[2..], ["0.850", "0.800", "+0.050", "2.00", "8.00", "0.250"]);
+        // Both variances are 0.005, and of means of two half of that.
+        assert_eq!(row[2..9], ["0.850", "0.800", "+0.050 ± 0.071", "2.00", "8.00", "0.250", "2"]);
+        assert_eq!(give_or_take(&[0.5], &[0.25]), "");
         let silent = Runs { ours: vec![done(1.0, json!({}))], theirs: vec![] };
         assert!(report("tasks", &[(TASKS[0], silent)], vec![]).is_err());
     }

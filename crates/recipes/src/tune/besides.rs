@@ -66,6 +66,10 @@ pub(super) fn teacher(
     let distillation = Distillation::new(temperature).map_err(|source| train(source.into()))?;
     let teacher = Teacher::new(session, distillation, weight).map_err(train)?;
     let teacher = teacher.with_input_size(own.input_size);
+    let teacher = match model.confidence() {
+        Some(confidence) => teacher.with_calibration(confidence.temperature()).map_err(train)?,
+        None => teacher,
+    };
     Ok(Some(match bits(own) == bits(student) {
         true => teacher,
         false => teacher.with_pixels(renormalized(student, own)),

@@ -106,6 +106,23 @@ fn a_teacher_sees_the_very_batch_with_pixels_as_it_wants_them() {
 }
 
 #[test]
+fn the_logits_of_a_calibrated_teacher_are_divided_by_its_temperature() {
+    let batch = VAL.epoch(0, 0).next().unwrap().unwrap();
+    let logits = |teacher: Teacher| {
+        let mut teacher = teacher;
+        let said = teacher.outputs(&batch).unwrap();
+        said.get("logits").unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    let plain = logits(teacher(0.5));
+    let expected: Vec<f32> = plain.iter().map(|logit| logit / 0.25).collect();
+    assert_eq!(logits(teacher(0.5).with_calibration(0.25).unwrap()), expected);
+    assert_eq!(logits(teacher(0.5).with_calibration(1.0).unwrap()), plain);
+    for temperature in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        assert!(teacher(0.5).with_calibration(temperature).is_err(), "{temperature}");
+    }
+}
+
+#[test]
 fn a_teacher_sees_much_smaller_pictures_in_its_own_size_and_others_as_they_are() {
     let batch = VAL.epoch(0, 0).next().unwrap().unwrap();
     let [n, h, w] = batch.shape;
