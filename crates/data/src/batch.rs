@@ -24,6 +24,30 @@ pub struct Batch {
     ///
     /// Empty if every picture was decoded when the data set was opened and no file has changed since.
     pub skipped: Vec<Skipped>,
+    /// The same pictures for a teacher that wants them in another size, where there is one. No loader makes it: `taper_train::Paired` does.
+    pub for_teacher: Option<Rendition>,
+}
+
+/// The pictures of a [`Batch`] once more, cut, turned and mixed alike, in another size and normalized for another network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rendition {
+    /// As [`Batch::xs`].
+    pub xs: Vec<f32>,
+    /// As [`Batch::shape`], with the same `n`.
+    pub shape: [usize; 3],
+}
+
+impl Rendition {
+    fn rows(&self, rows: Range<usize>) -> Self {
+        let [_, h, w] = self.shape;
+        Self { xs: pictures(&self.xs, self.shape, rows.clone()), shape: [rows.len(), h, w] }
+    }
+}
+
+/// Some of the pictures of a batch.
+fn pictures(xs: &[f32], [n, ..]: [usize; 3], rows: Range<usize>) -> Vec<f32> {
+    let each = xs.len() / n.max(1);
+    xs[rows.start * each..rows.end * each].to_vec()
 }
 
 /// One of several parts, contiguous and nearly equal, of one batch of an epoch.
@@ -96,6 +120,7 @@ impl Batch {
     ///     targets: vec![1, 0, 1].into(),
     ///     indices: vec![7, 3, 5],
     ///     skipped: vec![],
+    ///     for_teacher: None,
     /// };
     /// let last = batch.part(Piece { position: 3, part: 1, of: 2 });
     /// assert_eq!((last.indices, last.xs, last.shape), (vec![3, 5], vec![1.0, 2.0], [2, 1, 1]));
@@ -103,15 +128,16 @@ impl Batch {
     #[must_use]
     pub fn part(&self, piece: Piece) -> Self {
         let [n, h, w] = self.shape;
-        let (rows, each) = (piece.rows(n), self.xs.len() / n.max(1));
+        let rows = piece.rows(n);
         let chosen: Vec<usize> = rows.clone().collect();
         Self {
             position: self.position,
-            xs: self.xs[rows.start * each..rows.end * each].to_vec(),
+            xs: pictures(&self.xs, self.shape, rows.clone()),
             shape: [rows.len(), h, w],
             targets: self.targets.select(&chosen),
-            indices: self.indices[rows].to_vec(),
+            indices: self.indices[rows.clone()].to_vec(),
             skipped: if piece.part == 0 { self.skipped.clone() } else { Vec::new() },
+            for_teacher: self.for_teacher.as_ref().map(|seen| seen.rows(rows)),
         }
     }
 }
@@ -137,6 +163,7 @@ impl Batch {
     ///     targets: vec![1, 0].into(),
     ///     indices: vec![7, 3],
     ///     skipped: vec![],
+    ///     for_teacher: None,
     /// };
     /// let (xs, targets) = batch.into_tensors(&Device::Cpu)?;
     /// assert_eq!(xs.dims(), [2, 3, 4, 5]);
@@ -172,6 +199,25 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_part_has_its_rows_of_what_a_teacher_sees() {
+        let batch = Batch {
+            position: 0,
+            xs: vec![0.0, 1.0, 2.0],
+            shape: [3, 1, 1],
+            targets: vec![0, 1, 0].into(),
+            indices: vec![4, 5, 6],
+            skipped: Vec::new(),
+            for_teacher: Some(Rendition {
+                xs: vec![0.0, 0.5, 1.0, 1.5, 2.0, 2.5],
+                shape: [3, 1, 2],
+            }),
+        };
+        let part = batch.part(Piece { position: 0, part: 1, of: 2 });
+        let expected = Rendition { xs: vec![1.0, 1.5, 2.0, 2.5], shape: [2, 1, 2] };
+        assert_eq!((part.xs, part.for_teacher), (vec![1.0, 2.0], Some(expected)));
+    }
 
     proptest! {
         #[test]

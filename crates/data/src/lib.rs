@@ -44,7 +44,7 @@ pub mod targets;
 pub mod transform;
 
 pub use array::Array;
-pub use batch::Batch;
+pub use batch::{Batch, Rendition};
 pub use cache::{Cache, CacheUsage};
 pub use dataset::{Check, Dataset, Sample, Skipped};
 pub use error::{Error, Result};

@@ -355,18 +355,16 @@ impl Job {
         draws: &[Draw],
         stop: &AtomicBool,
     ) -> Result<Batch> {
-        let Batch { position, mut xs, shape, targets, indices, skipped } =
-            self.unmixed(epoch, piece.position, draws, stop)?;
-        let Some(mix) = &self.options.mix else {
-            return Ok(Batch { position, xs, shape, targets, indices, skipped });
-        };
+        let mut batch = self.unmixed(epoch, piece.position, draws, stop)?;
+        let Some(mix) = &self.options.mix else { return Ok(batch) };
         // A part is mixed by itself, with a weight of its own: so it is the same whoever reads the others.
         let parts = [piece.part as u64, piece.of as u64];
-        let key = [self.options.seed, MIX, epoch as u64, position as u64, parts[0], parts[1]];
+        let place = [epoch as u64, batch.position as u64];
+        let key = [self.options.seed, MIX, place[0], place[1], parts[0], parts[1]];
         let size = self.transform.size();
         let mixed = mix.draw(size, &mut Rng::keyed(key));
-        let targets = mix.apply(mixed, &mut xs, size, &targets, self.threads)?;
-        Ok(Batch { position, xs, shape, targets, indices, skipped })
+        batch.targets = mix.apply(mixed, &mut batch.xs, size, &batch.targets, self.threads)?;
+        Ok(batch)
     }
 
     /// The batch before its pictures are mixed.
@@ -420,7 +418,8 @@ impl Job {
         }
         let targets = indices.iter().map(|&index| self.samples[index].target().clone());
         let targets = Targets::collate(targets)?;
-        Ok(Batch { position, xs, shape: [indices.len(), h, w], targets, indices, skipped })
+        let shape = [indices.len(), h, w];
+        Ok(Batch { position, xs, shape, targets, indices, skipped, for_teacher: None })
     }
 }
 

@@ -150,6 +150,7 @@ impl Training {
             targets: Targets::Classes(labels.collect()),
             indices: (0..shape[0]).collect(),
             skipped: Vec::new(),
+            for_teacher: None,
         };
         Ok(Self { network, optimizer, batch, loss: CrossEntropy::new() })
     }

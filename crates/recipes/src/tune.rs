@@ -48,7 +48,7 @@ use features::Seen;
 const SAVE_EVERY: u64 = 50;
 
 pub(crate) use besides::{same_classes, unfreeze};
-pub(crate) use sizes::min_batch;
+pub(crate) use sizes::{for_teacher, min_batch};
 
 /// A run that is ready to go.
 pub(crate) struct Tune<'a> {
@@ -177,7 +177,7 @@ impl<'a> Tune<'a> {
             return Ok(None);
         }
         let preprocess = self.prepared.model.preprocess();
-        let train = sizes::Growing::new(dataset, preprocess, self.min_batch, self.options)?;
+        let train = self.growing(besides.teacher.is_some())?;
         let transform = setup::eval_transform(preprocess)?;
         let val = setup::loader(&dataset.val, transform, self.options)?;
         let save = |network: &Network, path: &Path| {
@@ -191,6 +191,14 @@ impl<'a> Tune<'a> {
         self.network.free_training_bytes();
         let confided = self.confide_images(run, &outcome, &val, stop)?;
         Ok(Some((outcome, confided)))
+    }
+
+    /// The batches to train with; a teacher sees each as it likes pictures.
+    fn growing(&self, is_taught: bool) -> Result<sizes::Growing> {
+        let PreparedRun { dataset, model, kept, .. } = &self.prepared;
+        let teacher = kept.teacher.as_ref().filter(|_| is_taught).map(Model::preprocess);
+        let preprocess = model.preprocess();
+        sizes::Growing::new(dataset, preprocess, teacher, self.min_batch, self.options)
     }
 
     /// Trains the new head alone, where that is asked for; `false` if stopped.

@@ -1,7 +1,8 @@
 //! Where batches come from: image files through a loader, or vectors in memory.
 //!
-//! Above: `fit`, `evaluate`. Below: `data::Loader`, `batches::vectors`. Not here: decoding and transforms (`data`).
+//! Above: `fit`, `evaluate`. Below: `data::Loader`, `batches::{paired, vectors}`. Not here: decoding and transforms (`data`).
 
+mod paired;
 mod vectors;
 
 use taper_data::batch::Piece;
@@ -9,6 +10,7 @@ use taper_data::{Batch, Loader};
 
 use crate::error::{Error, Result};
 
+pub use paired::Paired;
 pub use vectors::Vectors;
 
 /// A set of labeled samples, batch by batch. A [`Loader`] is one.

@@ -23,7 +23,7 @@ mod step;
 mod teacher;
 
 pub use average::{Recalibrate, WeightAverage};
-pub use batches::{Batches, Vectors};
+pub use batches::{Batches, Paired, Vectors};
 pub use checkpoint::{Best, Checkpoint, Progress, Running};
 pub use error::{Error, Result};
 pub use evaluate::{evaluate, evaluate_views};
@@ -41,5 +41,5 @@ pub use metrics::{
 pub use parallel::{DataParallel, LocalSgd, Synchronization};
 pub use run_folder::RunFolder;
 pub use step::{Participants, StepReport, StepSettings, step};
-pub use taper_data::{Batch, Skipped, Target, Targets};
+pub use taper_data::{Batch, Rendition, Skipped, Target, Targets};
 pub use teacher::Teacher;

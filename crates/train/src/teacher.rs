@@ -11,8 +11,8 @@ use candle_core::{Device, Result as CandleResult, Tensor};
 use taper_layers::loss::{Distillation, Loss};
 use taper_layers::{ModuleNhwc, NamedTensors, Resampling, Session, Target, Upsample};
 
-use crate::Batch;
 use crate::error::{Error, Result, at};
+use crate::{Batch, Rendition};
 
 /// How much larger than in whole pictures things are in random crops.
 const AT_HOME: f64 = 1.25;
@@ -22,7 +22,8 @@ const NAME: &str = "the teacher";
 
 /// A network that teaches another one: `(1 − weight) · loss + weight · distillation` is minimized in the place of the loss.
 ///
-/// The teacher runs in evaluation mode, once a step, on the batch as the student sees it, augmentation included. Each of its outputs is
+/// The teacher runs in evaluation mode, once a step, on what the batch has for it ([`Paired`](crate::Paired)), or on the batch as the student sees
+/// it, augmentation included. Each of its outputs is
 /// compared with the student's of the same name, and the divergences are added.
 ///
 /// # Examples
@@ -124,7 +125,24 @@ impl Teacher {
 
     /// What it says of a batch, by output: `(n, k)`.
     pub(crate) fn outputs(&mut self, batch: &Batch) -> Result<NamedTensors> {
-        let mut xs = Cow::Borrowed(&batch.xs);
+        let (xs, shape) = self.seen(batch)?;
+        let network = taper_layers::Error::from;
+        let names = self.session.output_names().to_vec();
+        let shapes = self.session.output_shapes(shape).map_err(network)?;
+        let values = self.session.run_all(&xs, shape).map_err(network)?;
+        let tensor = |(values, shape): (&Vec<f32>, &Vec<usize>)| {
+            Tensor::from_slice(values, shape.as_slice(), &Device::Cpu)? / self.calibration
+        };
+        let tensors: CandleResult<Vec<Tensor>> = values.iter().zip(&shapes).map(tensor).collect();
+        Ok(NamedTensors::new(names.into_iter().zip(tensors.map_err(at(NAME))?)))
+    }
+
+    /// What it sees of a batch.
+    fn seen<'b>(&self, batch: &'b Batch) -> Result<(Cow<'b, [f32]>, [usize; 3])> {
+        if let Some(Rendition { xs, shape }) = &batch.for_teacher {
+            return Ok((Cow::Borrowed(xs), *shape));
+        }
+        let mut xs = Cow::Borrowed(&batch.xs[..]);
         if let Some(pixels) = &self.pixels {
             let pixel = |(x, [scale, shift]): (&f32, &[f32; 2])| x * scale + shift;
             xs = Cow::Owned(batch.xs.iter().zip(pixels.iter().cycle()).map(pixel).collect());
@@ -135,15 +153,7 @@ impl Teacher {
             xs = Cow::Owned(enlarged(&xs, batch.shape, [rows, columns]).map_err(at(NAME))?);
             shape = [n, rows, columns];
         }
-        let network = taper_layers::Error::from;
-        let names = self.session.output_names().to_vec();
-        let shapes = self.session.output_shapes(shape).map_err(network)?;
-        let values = self.session.run_all(&xs, shape).map_err(network)?;
-        let tensor = |(values, shape): (&Vec<f32>, &Vec<usize>)| {
-            Tensor::from_slice(values, shape.as_slice(), &Device::Cpu)? / self.calibration
-        };
-        let tensors: CandleResult<Vec<Tensor>> = values.iter().zip(&shapes).map(tensor).collect();
-        Ok(NamedTensors::new(names.into_iter().zip(tensors.map_err(at(NAME))?)))
+        Ok((xs, shape))
     }
 
     /// The loss of a batch of which the teacher said `taught`.

@@ -90,6 +90,7 @@ impl Shapes {
             targets: Targets::collate(targets?)?,
             indices: indices.to_vec(),
             skipped: Vec::new(),
+            for_teacher: None,
         })
     }
 }

@@ -57,6 +57,8 @@ pub(crate) struct Footprint<'a> {
     pub(crate) largest: [u64; 2],
     /// Pictures whose features are computed once, each view of each.
     pub(crate) pictures: usize,
+    /// Height and width of the same pictures for a teacher, if it does not see the network's own.
+    pub(crate) for_teacher: Option<[usize; 2]>,
     /// Bytes that are held besides, such as a teacher's.
     pub(crate) besides: u64,
 }
@@ -174,13 +176,19 @@ impl Footprint<'_> {
         let ranks = if self.options.tries_rates() { 1 } else { self.ranks.max(1) };
         let on_rank = cut.batch.div_ceil(ranks);
         let channels = self.graph.input_channels();
-        Bytes::of_elements(channels).times(self.size[0] * self.size[1]).times(on_rank).0 * BATCHES
+        let pixels: usize = self.sizes().map(|[h, w]| h * w).sum();
+        Bytes::of_elements(channels).times(pixels).times(on_rank).0 * BATCHES
     }
 
     fn decoding(&self) -> u64 {
         let [file, pixels] = self.largest;
         let each = pixels.saturating_mul(DECODING).saturating_add(file);
-        each.saturating_mul(self.threads() as u64)
+        each.saturating_mul(self.threads() as u64).saturating_mul(self.sizes().count() as u64)
+    }
+
+    /// Sizes in which the pictures of a step are made at the same time.
+    fn sizes(&self) -> impl Iterator<Item = [usize; 2]> {
+        [Some(self.size), self.for_teacher].into_iter().flatten()
     }
 
     fn threads(&self) -> usize {
@@ -217,6 +225,7 @@ pub fn largest_batch(
         ranks: 1,
         largest: PHOTOGRAPH,
         pictures: 0,
+        for_teacher: None,
         besides: 0,
     };
     let recompute = setup::recompute(options);

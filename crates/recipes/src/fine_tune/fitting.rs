@@ -19,7 +19,7 @@ use crate::observer::{Event, MemoryPlan, Observer};
 use crate::options::{CacheKind, FineTuneOptions};
 use crate::setup;
 use crate::task::LOGITS;
-use crate::tune::{frozen_network, min_batch, unfreeze};
+use crate::tune::{for_teacher, frozen_network, min_batch, unfreeze};
 
 use super::PreparedRun;
 use super::network::saying;
@@ -120,6 +120,10 @@ fn footprint<'f>(
         ranks,
         largest: [largest(Sample::encoded_bytes), largest(Sample::decoded_bytes)],
         pictures: views(run, options),
+        for_teacher: run.kept.teacher.as_ref().and_then(|teacher| {
+            let seen = for_teacher(teacher.preprocess(), run.model.preprocess().input_size);
+            seen.map(|seen| seen.input_size)
+        }),
         besides: besides(run, options),
     }
 }

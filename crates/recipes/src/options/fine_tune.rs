@@ -60,7 +60,8 @@ options! {
         #[serde(default)]
         keep: bool = false => Recipe,
         /// A network to learn from besides, as `model` names one, of the same classes as the pictures; none when absent. It sees the very
-        /// batch that is trained with, and the run's folder keeps it.
+        /// crops that are trained with, in its own size where it was made for much larger pictures, is as sure of them as it was calibrated to be,
+        /// and the run's folder keeps it.
         teacher: Option<String> = None => Place,
         /// A folder of pictures without labels, which are trained with by what the `teacher` says of them; none when absent.
         #[serde(default)]

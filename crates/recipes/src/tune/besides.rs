@@ -48,6 +48,10 @@ pub(super) fn teacher(
     options: &FineTuneOptions,
 ) -> Result<Option<Teacher>> {
     let Some((temperature, weight)) = options.distillation() else { return Ok(None) };
+    if weight == 0.0 {
+        // It has said what it has to say of pictures without labels.
+        return Ok(None);
+    }
     let session = SessionOptions { threads: options.threads, outputs: vec![LOGITS.to_owned()] };
     let session = Session::new(model, &session).map_err(|source| Error::Engine { source })?;
     let own = model.preprocess();

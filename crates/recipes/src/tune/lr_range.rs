@@ -9,7 +9,6 @@ use taper_layers::Network;
 use taper_optim::Optimizer;
 use taper_train::{Batches, LrRange, LrRangeTest};
 
-use super::sizes::Growing;
 use super::{Besides, Tune, new_network};
 use crate::error::{Error, Result};
 use crate::observer::{Event, Observer};
@@ -44,9 +43,7 @@ impl Tune<'_> {
         if !self.warm_head(stop, &mut relay)? {
             return Ok(None);
         }
-        let preprocess = self.prepared.model.preprocess();
-        let dataset = &self.prepared.dataset;
-        let train = Growing::new(dataset, preprocess, self.min_batch, self.options)?;
+        let train = self.growing(besides.teacher.is_some())?;
         self.lr_range_on(&self.network, &train, besides, stop, &mut relay)
     }
 

@@ -1,40 +1,48 @@
 //! Pictures that grow from epoch to epoch: progressive resizing.
 //!
-//! Above: `tune`. Below: `setup`, `taper_train::Batches`. Not here: the sizes of an option (`options::sizes`).
+//! Above: `tune`. Below: `setup`, `taper_train::{Batches, Paired}`. Not here: the sizes of an option (`options::sizes`).
 //! Early epochs on small pictures take a fraction of the time, and the last ones see what the network will see (Howard 2018,
 //! <https://www.fast.ai/posts/2018-08-10-fastai-diu-imagenet.html>; Tan and Le 2021, <https://arxiv.org/abs/2104.00298>, section 4).
 
 use taper_data::batch::Piece;
-use taper_data::{Batch, Dataset, Loader};
+use taper_data::{Batch, Dataset};
 use taper_layers::Network;
 use taper_model::Preprocess;
-use taper_train::Batches;
+use taper_train::{Batches, Paired, Teacher};
 
 use crate::error::{Error, Result};
 use crate::options::FineTuneOptions;
 use crate::setup;
 
-/// Training batches whose pictures have in each epoch a size of its own, in the same order and of the same samples as with one.
+/// Training batches whose pictures have in each epoch a size of its own, in the same order and of the same samples as with one; and the same for a teacher.
 pub(super) struct Growing {
     /// One a size.
-    loaders: Vec<Loader>,
+    loaders: Vec<Box<dyn Batches>>,
     /// The loader of each epoch.
     of_epoch: Vec<usize>,
 }
 
 impl Growing {
+    /// `teacher` says what one that looks at the batches expects of pictures.
     pub(super) fn new(
         dataset: &Dataset,
         preprocess: &Preprocess,
+        teacher: Option<&Preprocess>,
         min_batch: usize,
         options: &FineTuneOptions,
     ) -> Result<Self> {
         let sizes = options.image_sizes(preprocess.input_size[0]);
         let mut distinct = sizes.clone();
         distinct.dedup();
-        let loader = |&size: &usize| {
-            let preprocess = Preprocess { input_size: [size; 2], ..*preprocess };
-            setup::train_loader(dataset, &preprocess, min_batch, options)
+        let loader =
+            |preprocess: &Preprocess| setup::train_loader(dataset, preprocess, min_batch, options);
+        let loader = |&size: &usize| -> Result<Box<dyn Batches>> {
+            let batches = loader(&Preprocess { input_size: [size; 2], ..*preprocess })?;
+            let Some(seen) = teacher.and_then(|own| for_teacher(own, [size; 2])) else {
+                return Ok(Box::new(batches));
+            };
+            let paired = Paired::new(batches, loader(&seen)?);
+            Ok(Box::new(paired.map_err(|source| Error::Train { source })?))
         };
         let loaders = distinct.iter().map(loader).collect::<Result<_>>()?;
         let place = |size: &usize| distinct.iter().position(|other| other == size).unwrap_or(0);
@@ -42,19 +50,19 @@ impl Growing {
     }
 
     /// The loader of an epoch; behind the last, of the last.
-    fn of(&self, epoch: usize) -> &Loader {
+    fn of(&self, epoch: usize) -> &dyn Batches {
         let place = self.of_epoch.get(epoch).or(self.of_epoch.last()).copied().unwrap_or(0);
-        &self.loaders[place]
+        &*self.loaders[place]
     }
 }
 
 impl Batches for Growing {
     fn n_samples(&self) -> usize {
-        self.of(0).images()
+        self.of(0).n_samples()
     }
 
     fn n_batches(&self) -> usize {
-        self.of(0).batches()
+        self.of(0).n_batches()
     }
 
     fn epoch(
@@ -62,7 +70,7 @@ impl Batches for Growing {
         epoch: usize,
         start_batch: usize,
     ) -> Box<dyn Iterator<Item = taper_train::Result<Batch>> + '_> {
-        Batches::epoch(self.of(epoch), epoch, start_batch)
+        self.of(epoch).epoch(epoch, start_batch)
     }
 
     fn pieces(
@@ -70,8 +78,14 @@ impl Batches for Growing {
         epoch: usize,
         pieces: Vec<Piece>,
     ) -> Box<dyn Iterator<Item = taper_train::Result<Batch>> + '_> {
-        Batches::pieces(self.of(epoch), epoch, pieces)
+        self.of(epoch).pieces(epoch, pieces)
     }
+}
+
+/// How pictures are prepared for a teacher where it sees others than the student, whose pictures have this size.
+pub(crate) fn for_teacher(own: &Preprocess, size: [usize; 2]) -> Option<Preprocess> {
+    let input_size = Teacher::seen_size(own.input_size, size);
+    (input_size != size).then_some(Preprocess { input_size, ..*own })
 }
 
 /// Height and width of the pictures that a run trains with, each once, in the order in which it comes to them.
@@ -115,4 +129,34 @@ pub(crate) fn min_batch(
         })?);
     }
     Ok(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use taper_data::sample_set;
+
+    use super::*;
+
+    #[test]
+    fn a_teacher_of_much_larger_pictures_has_its_own_of_every_batch_of_each_size() {
+        let dataset = sample_set::emoji6().unwrap();
+        let of_size = |size| Preprocess { input_size: [size; 2], ..Preprocess::imagenet() };
+        let (student, own) = (of_size(64), of_size(72));
+        let options = FineTuneOptions {
+            epochs: 2,
+            image_size_from: Some(32),
+            batch_size: 8,
+            ..FineTuneOptions::default()
+        };
+        let first = |teacher, epoch| {
+            let growing = Growing::new(&dataset, &student, teacher, 1, &options).unwrap();
+            growing.epoch(epoch, 0).next().unwrap().unwrap()
+        };
+        let seen = |batch: Batch| batch.for_teacher.map(|seen| seen.shape);
+        assert_eq!(seen(first(None, 0)), None);
+        assert_eq!(seen(first(Some(&own), 0)), Some([8, 72, 72]));
+        // In the second epoch pictures have 64 pixels, which it knows.
+        assert_eq!(seen(first(Some(&own), 1)), None);
+        assert_eq!(first(Some(&own), 0).xs, first(None, 0).xs);
+    }
 }

@@ -121,6 +121,7 @@ impl Vectors {
             targets: self.targets.select(indices),
             indices: indices.iter().map(|&i| self.indices[i]).collect(),
             skipped: Vec::new(),
+            for_teacher: None,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 fn batch(position: usize, xs: Vec<f32>, shape: [usize; 3], classes: Vec<u32>) -> Batch {
     let indices = (0..shape[0]).collect();
     let targets = Targets::Classes(classes);
-    Batch { position, xs, shape, targets, indices, skipped: Vec::new() }
+    Batch { position, xs, shape, targets, indices, skipped: Vec::new(), for_teacher: None }
 }
 
 fn model(graph: Graph) -> Model {

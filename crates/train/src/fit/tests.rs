@@ -55,6 +55,7 @@ impl Pictures {
             ),
             indices: indices.to_vec(),
             skipped: Vec::new(),
+            for_teacher: None,
         }
     }
 }

@@ -34,6 +34,7 @@ fn joined(position: usize, parts: &[Batch]) -> Batch {
         targets,
         indices,
         skipped: parts.iter().flat_map(|part| part.skipped.clone()).collect(),
+        for_teacher: None,
     }
 }
 

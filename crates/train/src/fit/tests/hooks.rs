@@ -229,6 +229,7 @@ fn batch() -> Batch {
         targets: Targets::Classes(vec![0, 1, 2]),
         indices: vec![0, 1, 2],
         skipped: vec![],
+        for_teacher: None,
     }
 }
 

@@ -12,7 +12,7 @@ use taper_optim::{Optimizer, Schedule, split_by_decay};
 
 use super::super::{Fit, Outcome, Settings, Start};
 use super::{SIDE, TRAIN, VAL, files, settings, sgd, test_net};
-use crate::{Accuracy, Batches, Event, Result, Teacher};
+use crate::{Accuracy, Batches, Event, Rendition, Result, Teacher};
 
 /// Takes a picture whose channel `i` is bright for one of class `i + 1`; its output is called `name`.
 fn contrary(name: &str) -> Network {
@@ -120,6 +120,23 @@ fn the_logits_of_a_calibrated_teacher_are_divided_by_its_temperature() {
     for temperature in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         assert!(teacher(0.5).with_calibration(temperature).is_err(), "{temperature}");
     }
+}
+
+#[test]
+fn a_teacher_looks_at_what_the_batch_has_for_it() {
+    let mut batch = VAL.epoch(0, 0).next().unwrap().unwrap();
+    let [n, h, w] = batch.shape;
+    let xs: Vec<f32> = (0..n * 2 * h * w * 3).map(|i| (i as f32 * 0.37).sin()).collect();
+    let shape = [n, 2 * h, w];
+    let mut session = contrary("logits").session().unwrap();
+    let expected = session.run(&xs, shape).unwrap().to_vec();
+    batch.for_teacher = Some(Rendition { xs, shape });
+    // It is made for the teacher: neither its pixels nor its size are changed again.
+    let teacher = teacher(0.5).with_pixels(vec![[2.0, 1.0]; 3]).with_input_size([9 * h, 9 * w]);
+    let mut teacher = teacher;
+    let got = teacher.outputs(&batch).unwrap();
+    let got = got.get("logits").unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(got, expected);
 }
 
 #[test]
