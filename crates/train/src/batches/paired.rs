@@ -145,7 +145,7 @@ mod tests {
     fn a_teacher_sees_the_places_that_the_student_sees_with_more_pixels_whole_and_in_parts() {
         let samples = slopes();
         for mix in [None, Some(Mix::new(0.5, 0.0, 2).unwrap())] {
-            let of = |size| loader(&samples, size, mix);
+            let of = |size| loader(&samples, size, mix.clone());
             let paired = Paired::new(of(16), of(32)).unwrap();
             assert_eq!((paired.n_samples(), paired.n_batches()), (10, 3));
             let pieces = |part| vec![Piece { position: 1, part, of: 2 }];
