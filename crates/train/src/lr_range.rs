@@ -1,8 +1,8 @@
 //! The range test of learning rates: steps at rates that grow from one to the next, until the loss is lost.
 //!
 //! Above: `recipes`. Below: `step`, `teacher`, `hook`. Not here: which rates are tried, what is drawn of it (`recipes`), the run itself (`fit`).
-//! Source: Smith 2017, <https://arxiv.org/abs/1506.01186>, with rates that grow by a factor, the loss as a mean that forgets, and the two
-//! suggestions of fastai (`LRFinder`, `valley` and `steep`).
+//! Source: Smith 2017, <https://arxiv.org/abs/1506.01186>, with rates that grow by a factor, the loss as a mean that forgets, and three
+//! suggestions of fastai (`LRFinder`, `minimum`, `valley` and `steep`).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,6 +21,9 @@ const LOST: f64 = 4.0;
 
 /// Steps at the end that no suggestion looks at, when so many come before them: there the loss is being lost.
 const AT_THE_END: usize = 5;
+
+/// How many times below the rate of the least mean a run has its rate; fastai's.
+const BELOW_LEAST: f64 = 10.0;
 
 /// A range test, ready to run. It moves the network's parameters: give it a network of its own.
 pub struct LrRangeTest<'a, R> {
@@ -190,6 +193,15 @@ impl LrRange {
         &self.points[(n / 10).min(end)..end]
     }
 
+    /// A tenth of the rate at which the mean is least. None if the loss does not fall.
+    #[must_use]
+    pub fn minimum(&self) -> Option<f64> {
+        let points = self.middle();
+        let least = points.iter().min_by(|a, b| a.smoothed.total_cmp(&b.smoothed))?;
+        let falls = points.first().is_some_and(|first| least.smoothed < first.smoothed);
+        falls.then_some(least.lr / BELOW_LEAST)
+    }
+
     /// The rate in the middle of the longest fall: of the longest sequence of steps, not all neighbors, of which each has a smaller mean
     /// than the one before, the place half of the way, in steps. None if the loss does not fall.
     #[must_use]
@@ -251,15 +263,15 @@ mod tests {
     }
 
     #[test]
-    fn the_valley_is_half_way_down_the_longest_fall_and_the_steepest_place_is_where_it_falls_most()
-    {
+    fn suggestions_are_below_the_least_loss_in_the_middle_of_the_fall_and_where_it_falls_most() {
         let range = of(&[1.0, 1.1, 0.9, 0.95, 0.8, 0.4, 0.3, 0.5], false);
         // The longest fall is 1.0 or 1.1, 0.9, 0.8, 0.4, 0.3: steps 0 to 6.
+        close(range.minimum(), 10.0);
         close(range.valley(), 1e-1);
         close(range.steepest(), 1.0);
         let flat = of(&[1.0, 1.0, 1.2], false);
-        assert_eq!((flat.valley(), flat.steepest()), (None, None));
-        assert_eq!(of(&[], true).valley(), None);
+        assert_eq!((flat.minimum(), flat.valley(), flat.steepest()), (None, None, None));
+        assert_eq!((of(&[], true).minimum(), of(&[], true).valley()), (None, None));
     }
 
     #[test]

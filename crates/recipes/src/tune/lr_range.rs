@@ -1,6 +1,6 @@
 //! The range test of learning rates, with the network, the pictures and the rule of a run.
 //!
-//! Above: `find_lr`. Below: `tune::{self, sizes}`, `taper_train::LrRangeTest`. Not here: what is made of its curve (`find_lr`).
+//! Above: `find_lr`. Below: `tune`, `taper_train::LrRangeTest`. Not here: what is made of its curve (`find_lr`).
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
