@@ -28,7 +28,7 @@ use crate::tune::Tune;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LrReport {
     /// The suggestion: [`minimum`](Self::minimum), or [`usual`](Self::usual) where the loss did not fall. On four sets, after a head that was trained
-    /// alone, the valley was 2 to 5 times below what trains best, and the steepest place, which is that of a noisy loss, 20 times and more.
+    /// alone, the valley was 1.5 to 8 times below what trains best, and the steepest place, which is that of a noisy loss, 5 times and more.
     pub lr: f64,
     /// What is trained with when nothing is said.
     pub usual: f64,

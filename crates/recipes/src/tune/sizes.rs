@@ -1,6 +1,6 @@
-//! Pictures that grow from epoch to epoch: progressive resizing.
+//! Pictures that grow from epoch to epoch, progressive resizing, and the size in which a teacher sees them.
 //!
-//! Above: `tune`. Below: `setup`, `taper_train::{Batches, Paired}`. Not here: the sizes of an option (`options::sizes`).
+//! Above: `tune`, `fine_tune::fitting`. Below: `setup`, `taper_train::{Batches, Paired}`. Not here: the sizes of an option (`options::sizes`).
 //! Early epochs on small pictures take a fraction of the time, and the last ones see what the network will see (Howard 2018,
 //! <https://www.fast.ai/posts/2018-08-10-fastai-diu-imagenet.html>; Tan and Le 2021, <https://arxiv.org/abs/2104.00298>, section 4).
 
