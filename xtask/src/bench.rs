@@ -26,6 +26,7 @@ mod roofline;
 mod serve;
 mod setup;
 mod sgd;
+mod steady;
 mod table;
 mod tasks;
 mod train;
@@ -156,7 +157,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 224)]
     image_size: usize,
     /// Write the tables into docs/benchmarks.md, those of transfer, rates and distill into docs/transfer.md, and the rooflines of layers into docs/images;
-    /// with --only, rows of tasks and scratch that were not measured stay as they are there
+    /// with --only, rows of transfer, tasks and scratch that were not measured stay as they are there
     #[arg(long)]
     write: bool,
     /// End standard output with one line of JSON

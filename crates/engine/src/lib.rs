@@ -38,7 +38,8 @@ mod spread;
 mod train;
 
 pub use calibrate::{
-    CalibrateOptions, CopySizes, calibrate, calibration_network, machine, measure_roof, time_passes,
+    CalibrateOptions, CopySizes, Pace, calibrate, calibration_network, machine, measure_roof,
+    time_passes,
 };
 pub use error::{Error, Result};
 pub use recalibrate::{Recalibration, with_batch_statistics};

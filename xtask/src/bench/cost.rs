@@ -1,8 +1,9 @@
 //! `bench cost`: what `taper cost` predicts against what sessions and training steps take, for networks that no calibration has seen.
 //!
-//! Above: `bench`. Below: `job`, the `taper` binary, `taper_cost`, `taper_engine`, the zoo. Not here: the model (`taper_cost`), its samples (`taper_engine`).
+//! Above: `bench`. Below: `job`, `steady`, the `taper` binary, `taper_cost`, `taper_engine`, the zoo. Not here: the model (`taper_cost`), its samples
+//! (`taper_engine`).
 //! A round is a calibration, as a user makes it, and a run of every network, in another order each time: a machine's pace changes within seconds, and the
-//! medians over rounds count, of what was predicted as of what was measured.
+//! medians over rounds count, of what was predicted as of what was measured. As a calibration does, it measures again what was measured in slow seconds.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use taper_cost::{Calibration, LatencyModel, Prediction};
 use taper_engine::{Session, SessionOptions, Spread};
 use taper_model::Model;
 
+use super::steady::{Steady, Turn};
 use super::table::{Table, number};
 use super::{Bench, Measured, job, networks};
 use crate::shell;
@@ -93,7 +95,7 @@ fn models(calibrations: &[Calibration], threads: usize) -> Result<Vec<LatencyMod
 /// What a network took and what was predicted of it, in milliseconds: one of each a round.
 #[derive(Default)]
 struct Rounds {
-    measured: Vec<f64>,
+    measured: Vec<Turn<f64>>,
     predicted: Vec<f64>,
     bound: Vec<f64>,
 }
@@ -104,9 +106,12 @@ impl Rounds {
         self.bound.push(prediction.bound.ms());
     }
 
-    fn pair(&self, name: &'static str, batch: usize) -> Pair {
-        let [measured, predicted, bound] =
-            [&self.measured, &self.predicted, &self.bound].map(|it| median(it));
+    fn pair(&self, name: &'static str, batch: usize, steady: &Steady) -> Pair {
+        let [predicted, bound] = [&self.predicted, &self.bound].map(|it| median(it));
+        // Of slow seconds where there were no others.
+        let has_usual = self.measured.iter().any(|turn| steady.is_usual(turn));
+        let counts = self.measured.iter().filter(|turn| !has_usual || steady.is_usual(turn));
+        let measured = median(&counts.map(|turn| turn.measured).collect::<Vec<_>>());
         Pair { name, batch, predicted, measured, bound }
     }
 }
@@ -119,8 +124,10 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     let program = (&*taper, threads);
     let batches = bench.batches(&BATCHES);
     let mut cases = cases(bench, threads, batches.len())?;
+    let mut steady = Steady::new(threads)?;
     let (mut calibrations, mut seconds) = (Vec::new(), Vec::new());
     for round in 0..bench.rounds.unwrap_or(ROUNDS) {
+        steady.begin()?;
         let (calibration, took) = calibrate(bench, program)?;
         let model = LatencyModel::new(&calibration, threads)?;
         let mut rng = ChaCha8Rng::seed_from_u64(round as u64);
@@ -129,8 +136,8 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
         order.sort_by_cached_key(|_| rng.next_u64());
         for index in order {
             let case = &mut cases[index];
-            inference(case, batches)?;
-            training(bench, case, program)?;
+            inference(case, batches, &mut steady)?;
+            training(bench, case, program, &mut steady)?;
             for (place, &batch) in batches.iter().enumerate() {
                 let prediction = case.predicted_run(&model, batch)?;
                 case.runs[place].predict(&prediction);
@@ -145,20 +152,27 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     }
     let trained = || cases.iter().filter(|case| case.is_trained);
     let of_case = |case: &Case| {
-        let pairs = case.runs.iter().zip(batches).map(|(runs, &batch)| runs.pair(case.name, batch));
+        let pairs = case
+            .runs
+            .iter()
+            .zip(batches)
+            .map(|(runs, &batch)| runs.pair(case.name, batch, &steady));
         pairs.collect::<Vec<_>>()
     };
     let inference: Vec<Pair> = cases.iter().flat_map(of_case).collect();
-    let training: Vec<Pair> = trained().map(|case| case.steps.pair(case.name, TRAINED)).collect();
-    let [runs, steps] = alone(&cases, batches, &models(&calibrations, threads)?)?;
+    let training: Vec<Pair> =
+        trained().map(|case| case.steps.pair(case.name, TRAINED, &steady)).collect();
+    let [runs, steps] = alone(&cases, (batches, &steady), &models(&calibrations, threads)?)?;
     let units: usize =
         calibrations.first().map_or(0, |it| it.modes.iter().map(|mode| mode.units.len()).sum());
     let notes = vec![
         format!(
-            "{} rounds, in each a calibration and a run of everything; medians over them. A calibration takes {:.1} s (median), times {units} \
+            "{} rounds, in each a calibration and a run of everything; medians over them. Of what was measured, {:.0} % was so in seconds in which the \
+             machine was as fast as at its best, which a small network told beside each; only these count where there are any. A calibration takes {:.1} s (median), times {units} \
              units, and is alone, at whatever pace the machine had then, within 10 % of {runs} of inference and within 15 % of {steps} of \
              training steps.",
             calibrations.len(),
+            share_of_usual(&cases, &steady),
             median(&seconds),
         ),
         summary("Inference", &inference, 10),
@@ -181,18 +195,30 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     })
 }
 
+/// The percentage of what was measured that was so as the machine usually is.
+fn share_of_usual(cases: &[Case], steady: &Steady) -> f64 {
+    let turns = cases.iter().flat_map(|case| case.runs.iter().chain([&case.steps]));
+    let usual: Vec<bool> =
+        turns.flat_map(|rounds| rounds.measured.iter().map(|turn| steady.is_usual(turn))).collect();
+    100.0 * usual.iter().filter(|&&it| it).count() as f64 / usual.len().max(1) as f64
+}
+
 /// What a user sees who calibrates once, of inference and of steps: one calibration against all that was measured.
-fn alone(cases: &[Case], batches: &[usize], models: &[LatencyModel<'_>]) -> Result<[String; 2]> {
+fn alone(
+    cases: &[Case],
+    (batches, steady): (&[usize], &Steady),
+    models: &[LatencyModel<'_>],
+) -> Result<[String; 2]> {
     let mut shares: [Vec<f64>; 2] = Default::default();
     for model in models {
         let (mut runs, mut steps) = (Vec::new(), Vec::new());
         for case in cases {
             for (rounds, &batch) in case.runs.iter().zip(batches) {
-                let of = rounds.pair(case.name, batch);
+                let of = rounds.pair(case.name, batch, steady);
                 runs.push(of.with(&case.predicted_run(model, batch)?));
             }
             if case.is_trained {
-                let of = case.steps.pair(case.name, TRAINED);
+                let of = case.steps.pair(case.name, TRAINED, steady);
                 steps.push(of.with(&case.predicted_step(model)?));
             }
         }
@@ -240,35 +266,46 @@ fn cases(bench: &Bench, threads: usize, batches: usize) -> Result<Vec<Case>> {
 }
 
 /// Runs a network until its caches are as in use.
-fn inference(case: &mut Case, batches: &[usize]) -> Result<()> {
+fn inference(case: &mut Case, batches: &[usize], steady: &mut Steady) -> Result<()> {
     let Case { model, session, runs, size: [h, w], .. } = case;
     let [h, w] = [*h, *w];
     for (runs, &batch) in runs.iter_mut().zip(batches) {
         let xs = networks::images(batch * h * w * model.graph().input_channels());
-        session.run(&xs, [batch, h, w])?;
-        let (began, mut ms) = (Instant::now(), Vec::new());
-        while ms.len() < 2 || began.elapsed() < TURN {
-            let start = Instant::now();
+        let turn = steady.measure(|| {
             session.run(&xs, [batch, h, w])?;
-            ms.push(start.elapsed().as_secs_f64() * 1e3);
-        }
-        runs.measured.push(median(&ms));
+            let (began, mut ms) = (Instant::now(), Vec::new());
+            while ms.len() < 2 || began.elapsed() < TURN {
+                let start = Instant::now();
+                session.run(&xs, [batch, h, w])?;
+                ms.push(start.elapsed().as_secs_f64() * 1e3);
+            }
+            Ok(median(&ms))
+        });
+        runs.measured.push(turn?);
     }
     Ok(())
 }
 
 /// Training steps of a network, if it is one that is trained.
-fn training(bench: &Bench, case: &mut Case, (taper, threads): (&Path, usize)) -> Result<()> {
+fn training(
+    bench: &Bench,
+    case: &mut Case,
+    (taper, threads): (&Path, usize),
+    steady: &mut Steady,
+) -> Result<()> {
     let Case { name, steps, size: [h, _], is_trained, .. } = case;
     if !*is_trained {
         return Ok(());
     }
-    let mut command = bench.cores.pinned(threads, taper);
-    command.args(["bench", "--mode", "train", "--json", "--seconds", "0.5", "--model", name]);
-    command.arg(format!("--batch={TRAINED}")).arg(format!("--threads={threads}"));
-    command.arg(format!("--image-size={h}"));
-    let done = job::run(&format!("step of {name}"), command, &bench.folder)?;
-    steps.measured.push(done.output["median_ms"].as_f64().context("a median")?);
+    let turn = steady.measure(|| {
+        let mut command = bench.cores.pinned(threads, taper);
+        command.args(["bench", "--mode", "train", "--json", "--seconds", "0.5", "--model", name]);
+        command.arg(format!("--batch={TRAINED}")).arg(format!("--threads={threads}"));
+        command.arg(format!("--image-size={h}"));
+        let done = job::run(&format!("step of {name}"), command, &bench.folder)?;
+        done.output["median_ms"].as_f64().context("a median")
+    });
+    steps.measured.push(turn?);
     Ok(())
 }
 

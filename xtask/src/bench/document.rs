@@ -26,10 +26,10 @@ pub(super) fn write(
     let found = marked::found(&text, "bench", section.name);
     let old = found.with_context(|| format!("in {shown}"))?;
     let mut tables = section.tables.clone();
-    if let (false, [(_, table)]) = (is_whole, tables.as_mut_slice())
-        && let Some(old) = kept(old, machine, table)
-    {
-        *table = table.among(&old);
+    for (caption, table) in tables.iter_mut().filter(|_| !is_whole) {
+        if let Some(old) = kept(old, caption, machine, table) {
+            *table = table.among(&old);
+        }
     }
     let mut body = format!("{machine}.\n\n{}", text_of(&tables, &section.notes));
     for picture in &section.pictures {
@@ -45,10 +45,10 @@ pub(super) fn write(
     put(path, &text)
 }
 
-/// The table of a section's text that a table of the same columns can stand in, if both are of one machine and rows say their commits.
-fn kept(old: &str, machine: &Machine, table: &Table) -> Option<Table> {
+/// The table of a section's text that a table of the same caption and columns can stand in, if both are of one machine and rows say their commits.
+fn kept(old: &str, caption: &str, machine: &Machine, table: &Table) -> Option<Table> {
     let measured_on = old.trim_start().lines().next()?;
-    let old = Table::read(old).filter(|old| old.head == table.head)?;
+    let old = Table::read(old, caption).filter(|old| old.head == table.head)?;
     let can_keep = machine.is_the_same(measured_on) && table.head.iter().any(|it| it == COMMIT);
     can_keep.then_some(old)
 }
@@ -102,7 +102,7 @@ mod tests {
         };
         let written = |section: &Measured, is_whole| {
             write(&path, &machine, section, is_whole).unwrap();
-            Table::read(&fs::read_to_string(&path).unwrap()).unwrap().rows
+            Table::read(&fs::read_to_string(&path).unwrap(), "").unwrap().rows
         };
         fs::write(&path, "<!-- bench scratch -->\n<!-- end scratch -->\n").unwrap();
         let first = section(&[["plain", "1"], ["mixup", "1"]]);

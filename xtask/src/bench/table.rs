@@ -9,6 +9,9 @@ use taper_engine::Spread;
 
 use super::race::Outcome;
 
+/// The column of who ran it, where a row is one of several programs'.
+pub(super) const PROGRAM: &str = "program";
+
 /// A head and rows of as many cells.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Table {
@@ -17,20 +20,26 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// The first table of a text, as it is written there.
-    pub(super) fn read(text: &str) -> Option<Self> {
+    /// The first table of a text that stands under this caption, or under none, as it is written there.
+    pub(super) fn read(text: &str, caption: &str) -> Option<Self> {
         let cells = |line: &str| -> Vec<String> {
             line.trim().trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()
         };
         let is_row = |line: &&str| line.starts_with('|');
-        let mut lines = text.lines().skip_while(|line| !is_row(line)).take_while(is_row);
+        let mut lines = text.lines();
+        if !caption.is_empty() {
+            lines.find(|line| line.strip_suffix(':') == Some(caption))?;
+        }
+        let mut lines = lines.skip_while(|line| !is_row(line)).take_while(is_row);
         let head = cells(lines.next()?);
         Some(Self { head, rows: lines.skip(1).map(cells).collect() })
     }
 
-    /// The rows of `old`, those that were measured again as they are now, and new ones behind them: a row's first cell is its name.
+    /// The rows of `old`, those that were measured again as they are now, and new ones behind them: a row's name is its first cell, with that of
+    /// [`PROGRAM`] where there is one.
     pub(super) fn among(&self, old: &Self) -> Self {
-        let name = |row: &Vec<String>| row.first().cloned();
+        let program = self.head.iter().position(|it| it == PROGRAM);
+        let name = |row: &Vec<String>| [Some(0), program].map(|at| row.get(at?).cloned());
         let mut rows = old.rows.clone();
         for row in &self.rows {
             match rows.iter_mut().find(|old| name(old) == name(row)) {
@@ -126,10 +135,21 @@ mod tests {
         };
         let old = table(&[["a", "1.00"], ["b", "2.00"]]);
         let text = format!("a machine.\n\n{old}\nwords | more\n");
-        assert_eq!(Table::read(&text), Some(old.clone()));
-        assert_eq!(Table::read("words"), None);
+        assert_eq!(Table::read(&text, ""), Some(old.clone()));
+        assert_eq!(Table::read("words", ""), None);
         let now = table(&[["b", "1.50"], ["c", "3.00"]]);
         assert_eq!(now.among(&old), table(&[["a", "1.00"], ["b", "1.50"], ["c", "3.00"]]));
+        let two = format!("one:\n\n{old}\nother:\n\n{now}\n");
+        assert_eq!(
+            ["one", "other", "third"].map(|it| Table::read(&two, it)),
+            [Some(old), Some(now), None]
+        );
+        let by = |rows: &[[&str; 2]]| Table {
+            head: ["method", PROGRAM].map(str::to_owned).to_vec(),
+            ..table(rows)
+        };
+        let both = by(&[["a", "one"], ["a", "other"]]);
+        assert_eq!(by(&[["a", "other"]]).among(&both), both);
     }
 
     #[test]

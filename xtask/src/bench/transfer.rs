@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use taper_data::sample_set;
 
 use super::job::{self, Done};
-use super::table::{self, Table};
+use super::machine::{self, COMMIT};
+use super::table::{self, PROGRAM, Table};
 use super::{Bench, Measured};
 use crate::shell;
 
@@ -128,14 +129,15 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
         bail!("--peers wants --weights here: the .pth of MobileNetV2 that the peers begin with");
     }
     let methods = wanted(bench, &METHODS)?;
-    report("transfer", &sets(bench, &methods, &SHOTS)?, &methods, bench)
+    let sets = sets(bench, &methods, &SHOTS)?;
+    report("transfer", &sets, &methods, (bench, Some(machine::commit()?)))
 }
 
 /// The rate that is found, beside a grid of rates.
 pub(super) fn measure_rates(bench: &Bench) -> Result<Measured> {
     let methods = wanted(bench, &RATES)?;
     let sets = sets(bench, &methods, &RATE_SHOTS)?;
-    let mut measured = report("rates", &sets, &methods, bench)?;
+    let mut measured = report("rates", &sets, &methods, (bench, None))?;
     if methods.first().is_some_and(|method| method.name == AUTO.name) {
         for (set, (_, table)) in sets.iter().zip(&mut measured.tables) {
             table.rows.extend(less_the_best(&set.runs));
@@ -347,13 +349,23 @@ fn accuracy(runs: &[Done]) -> Option<String> {
     Some(deviation(runs).map_or(format!("{mean:.3}"), |sd| format!("{mean:.3} ± {sd:.3}")))
 }
 
-fn report(name: &'static str, sets: &[Set], methods: &[Method], bench: &Bench) -> Result<Measured> {
+/// The tables of a section; with a commit, of which rows may stay when others are measured again.
+fn report(
+    name: &'static str,
+    sets: &[Set],
+    methods: &[Method],
+    (bench, commit): (&Bench, Option<String>),
+) -> Result<Measured> {
     let mut tables = Vec::new();
     let mut values = Vec::new();
     for set in sets {
-        let mut head = vec!["method".to_owned(), "program".to_owned()];
+        let mut head = vec!["method".to_owned(), PROGRAM.to_owned()];
         head.extend(set.sizes.iter().cloned());
         head.push("s, all runs".to_owned());
+        // Of a grid no row stays that is not of one run with the others.
+        if commit.is_some() {
+            head.extend(["seeds", COMMIT].map(str::to_owned));
+        }
         let mut table = Table { head, rows: Vec::new() };
         for (method, runs) in methods.iter().zip(&set.runs) {
             let programs: [(&str, Program); 3] = [
@@ -371,32 +383,44 @@ fn report(name: &'static str, sets: &[Set], methods: &[Method], bench: &Bench) -
                     continue;
                 };
                 let of_all: f64 = runs.iter().map(|runs| seconds(of(runs))).sum();
-                let mut row = vec![method.name.to_owned(), program.to_owned()];
+                let seeds = runs.first().map_or(0, |runs| of(runs).len());
+                let mut row = vec![method.name.to_owned(), named(program, runs, of)];
                 row.extend(cells);
                 row.push(table::number(of_all));
+                row.extend(commit.iter().flat_map(|it| [seeds.to_string(), it.clone()]));
                 table.rows.push(row);
                 values.push(value(&set.name, method.name, program, runs, of));
             }
         }
-        tables.push((format!("{}, {} pictures held out", set.name, set.val), table));
+        let size = bench.image_size;
+        let caption = format!("{} at {size}x{size}, {} pictures held out", set.name, set.val);
+        tables.push((caption, table));
     }
-    let mut notes = vec![what_counts(bench)];
-    let runs = || sets.iter().flat_map(|set| set.runs.iter().flatten());
-    if runs().any(|runs| !runs.pytorch.is_empty()) {
+    let counted = commit.map_or(seeds_of(bench), |_| "so many seeds from 0 on".to_owned());
+    let mut notes = vec![what_counts(bench, &counted)];
+    if methods.iter().any(|method| method.peer != Peer::None) {
         notes.push("PyTorch's runs are validated once, after the last epoch.".to_owned());
     }
-    let version = |of: Program| {
-        runs().find_map(|runs| of(runs).first()?.output["version"].as_str().map(str::to_owned))
-    };
-    notes.extend(version(|runs| &runs.fastai).map(|version| format!("fastai {version}.")));
     Ok(Measured { name, tables, notes, pictures: Vec::new(), json: values.into() })
 }
 
+/// A program, and the version that it says it has.
+fn named(program: &str, runs: &[Runs], of: Program) -> String {
+    let version = |runs| of(runs).first()?.output["version"].as_str();
+    let version = runs.iter().find_map(version).filter(|_| program == "fastai");
+    version.map_or(program.to_owned(), |version| format!("{program} {version}"))
+}
+
+/// Which seeds all rows have.
+fn seeds_of(bench: &Bench) -> String {
+    format!("seeds 0 to {}", bench.rounds.unwrap_or(SEEDS).saturating_sub(1))
+}
+
 /// What the numbers of a table are.
-fn what_counts(bench: &Bench) -> String {
-    let (size, last) = (bench.image_size, bench.rounds.unwrap_or(SEEDS).saturating_sub(1));
+fn what_counts(bench: &Bench, seeds: &str) -> String {
+    let size = bench.image_size;
     format!(
-        "MobileNetV2 at {size}x{size} pixels, batch {BATCH}, seeds 0 to {last}: top-1 on the held-out pictures after the last epoch, mean and standard \
+        "MobileNetV2 at {size}x{size} pixels, batch {BATCH}, {seeds}: top-1 on the held-out pictures after the last epoch, mean and standard \
          deviation. A seed decides the training pictures too. Seconds are of whole processes."
     )
 }

@@ -32,7 +32,7 @@ const MOST_WEIGHTS: usize = 1 << 26;
 pub(super) struct Network {
     pub(super) graph: Graph,
     pub(super) size: [usize; 2],
-    seed: u64,
+    pub(super) seed: u64,
 }
 
 impl Network {

@@ -120,10 +120,12 @@ fn footprint<'f>(
         ranks,
         largest: [largest(Sample::encoded_bytes), largest(Sample::decoded_bytes)],
         pictures: views(run, options),
-        for_teacher: run.kept.teacher.as_ref().and_then(|teacher| {
-            let seen = for_teacher(teacher.preprocess(), run.model.preprocess().input_size);
-            seen.map(|seen| seen.input_size)
-        }),
+        for_teacher: run.kept.teacher.as_ref().filter(|_| options.is_taught()).and_then(
+            |teacher| {
+                let seen = for_teacher(teacher.preprocess(), run.model.preprocess().input_size);
+                seen.map(|seen| seen.input_size)
+            },
+        ),
         besides: besides(run, options),
     }
 }

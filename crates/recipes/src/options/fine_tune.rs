@@ -320,6 +320,11 @@ impl FineTuneOptions {
         })
     }
 
+    /// Whether a teacher sees what is trained with.
+    pub(crate) fn is_taught(&self) -> bool {
+        self.distillation().is_some_and(|(_, weight)| weight > 0.0)
+    }
+
     /// Whether the pictures of a batch are mixed.
     pub fn mixes(&self) -> bool {
         self.mixup > 0.0 || self.cutmix > 0.0

@@ -158,7 +158,7 @@ fn report(bench: &Bench, folders: &[PathBuf], runs: &[Vec<Vec<Done>>]) -> Result
     };
     let notes = vec![format!(
         "{SHOTS} pictures of a class have labels. The teacher is {teacher}, and its classifier alone is trained. {}",
-        super::what_counts(bench)
+        super::what_counts(bench, &super::seeds_of(bench))
     )];
     Ok(Measured::of("distill", table, notes, values.into()))
 }

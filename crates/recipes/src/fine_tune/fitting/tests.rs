@@ -196,7 +196,7 @@ fn a_teacher_is_counted_as_it_sees_the_students_pictures() {
     let dir = tempfile::tempdir().unwrap();
     let plain = options(dir.path(), ENOUGH);
     let graph = taper_zoo::create("mobilenetv2_035", 6).unwrap();
-    let of = |size: usize| {
+    let weighed = |weight: f64, size: usize| {
         let preprocess = taper_model::Preprocess {
             input_size: [size; 2],
             ..taper_model::Preprocess::imagenet()
@@ -204,17 +204,22 @@ fn a_teacher_is_counted_as_it_sees_the_students_pictures() {
         let teacher =
             Model::random(graph.clone(), 1, preprocess, pictures().classes.clone()).unwrap();
         let kept = Kept { teacher: Some(teacher), ..Kept::default() };
-        let none = Cache::none();
+        let (name, none) = (Some("kept".to_owned()), Cache::none());
+        let taught =
+            FineTuneOptions { teacher: name, distill_weight: Some(weight), ..plain.clone() };
         let dataset = pictures();
-        let run = PreparedRun::read(Some(&dataset), kept, &none, &NEVER, &plain, &mut Silent);
+        let run = PreparedRun::read(Some(&dataset), kept, &none, &NEVER, &taught, &mut Silent);
         let mut heard = Heard::default();
-        run.unwrap().fitted(&plain, (&Group::alone(), Begun::Now), &mut heard).unwrap();
+        run.unwrap().fitted(&taught, (&Group::alone(), Begun::Now), &mut heard).unwrap();
         heard.plans[0].needed
     };
+    let of = |size: usize| weighed(0.9, size);
     let whole = needed(&plain);
     assert!(of(32) > whole + 3 * planned_params(&plain));
     assert_eq!(of(32), of(128), "a step shows it pictures of 128 pixels");
     assert!(of(192) > of(128), "it sees them in its own size");
+    assert_eq!(weighed(0.0, 128), of(128));
+    assert!(weighed(0.0, 192) < of(192), "none are made for one that sees no batch");
 }
 
 #[test]
