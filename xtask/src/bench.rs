@@ -98,7 +98,7 @@ impl Section {
             Section::Cost => vec![cost::measure],
             Section::EndToEnd => vec![end_to_end::measure],
             Section::Transfer => vec![transfer::measure],
-            Section::Rates => vec![transfer::measure_rates],
+            Section::Rates => vec![transfer::rates::measure],
             Section::Distill => vec![transfer::distill::measure],
             Section::Tasks => vec![tasks::measure],
             Section::Scratch => vec![tasks::measure_scratch],

@@ -1,11 +1,12 @@
 //! `bench transfer`: ways of fine-tuning on few pictures a class and on all, ours, PyTorch's by the same recipe, and fastai's `fine_tune`.
 //!
 //! Above: `bench`. Below: `job`, `transfer::folders`, the `taper` binary; `transfer::distill` for teachers (`bench distill`). Not here: how long the
-//! whole job takes on large folders (`end_to_end`). `bench rates` is the same with learning rates for methods.
+//! whole job takes on large folders (`end_to_end`), learning rates (`transfer::rates`).
 //! Accuracy is that of the last epoch: the best one is picked with the pictures that judge it. A seed decides pictures, weights and order.
 
 pub(super) mod distill;
 mod folders;
+pub(super) mod rates;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -87,19 +88,7 @@ const METHODS: [Method; 13] = [
     AUTO,
 ];
 
-/// Training pictures of a class that learning rates are tried on.
-const RATE_SHOTS: [Option<usize>; 2] = [Some(20), None];
 const AUTO: Method = alone("--lr auto", &["--lr=auto"]);
-/// The rate that is found, and a grid.
-const RATES: [Method; 7] = [
-    AUTO,
-    alone("--lr 0.0001", &["--lr=0.0001"]),
-    alone("--lr 0.0003", &["--lr=0.0003"]),
-    alone("--lr 0.001", &["--lr=0.001"]),
-    alone("--lr 0.003", &["--lr=0.003"]),
-    alone("--lr 0.01", &["--lr=0.01"]),
-    alone("--lr 0.03", &["--lr=0.03"]),
-];
 
 /// All runs of one method on as many pictures of a set.
 #[derive(Debug, Default)]
@@ -131,32 +120,6 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     let methods = wanted(bench, &METHODS)?;
     let sets = sets(bench, &methods, &SHOTS)?;
     report("transfer", &sets, &methods, (bench, Some(machine::commit()?)))
-}
-
-/// The rate that is found, beside a grid of rates.
-pub(super) fn measure_rates(bench: &Bench) -> Result<Measured> {
-    let methods = wanted(bench, &RATES)?;
-    let sets = sets(bench, &methods, &RATE_SHOTS)?;
-    let mut measured = report("rates", &sets, &methods, (bench, None))?;
-    if methods.first().is_some_and(|method| method.name == AUTO.name) {
-        for (set, (_, table)) in sets.iter().zip(&mut measured.tables) {
-            table.rows.extend(less_the_best(&set.runs));
-        }
-    }
-    Ok(measured)
-}
-
-/// A row of how much the mean of the first method, the rate that is found, is above the best of the others.
-fn less_the_best(runs: &[Vec<Runs>]) -> Option<Vec<String>> {
-    let (found, grid) = runs.split_first().filter(|(_, grid)| !grid.is_empty())?;
-    let mut row = vec!["found less the best other".to_owned(), "taper".to_owned()];
-    for (size, found) in found.iter().enumerate() {
-        let others = grid.iter().filter_map(|runs| mean(&runs.get(size)?.ours));
-        let best = others.fold(f64::NEG_INFINITY, f64::max);
-        row.push(format!("{:+.3}", mean(&found.ours)? - best));
-    }
-    row.push(String::new());
-    Some(row)
 }
 
 /// The methods whose names are asked for.
@@ -455,23 +418,17 @@ mod tests {
 
     #[test]
     fn every_method_has_a_name_of_its_own_which_is_its_flags() {
-        for methods in [&METHODS[..], &RATES[..]] {
+        for methods in [&METHODS[..], &rates::METHODS[..]] {
             let mut names: Vec<&str> = methods.iter().map(|method| method.name).collect();
             names.sort_unstable();
             names.dedup();
             assert_eq!(names.len(), methods.len());
             for method in methods.iter().filter(|method| method.name != "default") {
                 let said: Vec<&str> = method.name.split_whitespace().collect();
-                assert!(method.ours[0].starts_with(&said.join("=")), "{}", method.name);
+                let flags: Vec<String> = said.chunks(2).map(|it| it.join("=")).collect();
+                let are_all = flags.iter().zip(method.ours).all(|(said, is)| is.starts_with(said));
+                assert!(are_all && flags.len() <= method.ours.len(), "{}", method.name);
             }
         }
-    }
-
-    #[test]
-    fn the_rate_that_is_found_is_held_against_the_best_of_the_others() {
-        let runs = |top1| vec![Runs { ours: vec![done(top1)], ..Runs::default() }];
-        let row = less_the_best(&[runs(0.7), runs(0.5), runs(0.75)]).unwrap();
-        assert_eq!(row, ["found less the best other", "taper", "-0.050", ""]);
-        assert!(less_the_best(&[runs(0.7)]).is_none());
     }
 }
