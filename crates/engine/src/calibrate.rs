@@ -89,6 +89,9 @@ const STEP_MACS: u64 = 8_000_000_000;
 /// Times units of inference and of training on so many threads; tells `observe` after every network how much is done, from 0 to 1, and stops
 /// when it returns `false`. What `observe` takes is not counted.
 ///
+/// A network beside which the machine was slower than at its best ([`Pace`]) is timed again as long as there is time, and in the end left out, unless
+/// more than half of them are such.
+///
 /// # Errors
 /// Never for the networks made here, short of a bug.
 pub fn calibrate(

@@ -25,7 +25,7 @@ const TUNED: &[&str] =
     &["--image-size=96", "--batch-size=16", "--head-epochs=0", "--head-lr-scale=1"];
 
 /// What both are told when random weights learn Fashion-MNIST. In five epochs random crops cost more than they give: a run of ours ends at a top-1 of
-/// 0.848 without and of 0.778 with them (0.814 of at least seven tenths of the picture), and two runs differ by 0.002 where they do by 0.01.
+/// 0.848 without and of 0.778 with them (0.814 of at least seven tenths of the picture).
 /// The first epoch, 313 steps, is warm-up: at five times the rate the losses of both go to 3 to 5 before they fall.
 const SCRATCH: &[&str] = &[
     "--image-size=64",

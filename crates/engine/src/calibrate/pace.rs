@@ -13,13 +13,13 @@ use super::networks::{self, Network};
 use super::{median, rounds};
 use crate::{Result, Session};
 
-/// Times as long as at its best that a machine may take and still be as usual: medians of its usual seconds are within 5 % of each other.
+/// Times as long as at its best that a machine may take and still be as usual.
 const USUAL: f64 = 1.1;
 
 /// How long a look takes.
 const LOOK: Duration = Duration::from_millis(8);
 
-/// Rows and columns of the image, channels between layers and within, and blocks: a third of a millisecond, half of which passes from core to core.
+/// Rows and columns of the image, channels between layers and within, and blocks: layers so short that what passes from core to core counts.
 const SIDE: usize = 56;
 const THIN: usize = 24;
 const WIDE: usize = 96;

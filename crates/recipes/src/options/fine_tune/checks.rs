@@ -41,7 +41,7 @@ impl FineTuneOptions {
         require("distill_temperature", temperature, is_fine, "a positive number")?;
         require("distill_weight", weight, (0.0..=1.0).contains(&weight), "from 0 to 1")?;
         let is_heard = weight > 0.0 || self.unlabelled.is_some();
-        let expected = "more than 0 without `unlabelled` pictures: the teacher would teach nothing";
+        let expected = "more than 0, or the teacher would teach nothing";
         require("distill_weight", weight, is_heard, expected)
     }
 

@@ -126,7 +126,7 @@ fn a_teacher_fills_in_how_it_teaches_and_without_one_nothing_may_say_how() {
     let odd = FineTuneOptions { distill_weight: Some(1.5), ..taught.clone() };
     assert_eq!(refused(odd), "`distill_weight` is 1.5, it must be from 0 to 1");
     let unheard = FineTuneOptions { distill_weight: Some(0.0), ..taught.clone() };
-    let expected = "more than 0 without `unlabelled` pictures: the teacher would teach nothing";
+    let expected = "more than 0, or the teacher would teach nothing";
     assert_eq!(refused(unheard.clone()), format!("`distill_weight` is 0, it must be {expected}"));
     let before = FineTuneOptions { unlabelled: Some("more".into()), ..unheard };
     before.check().unwrap();
