@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use taper_data::Dataset;
 use taper_distributed::Group;
 use taper_report::{Chart, Lines, Page, Scale, Series, Swept, Unit};
-use taper_train::{DataParallel, LrRange};
+use taper_train::{DataParallel, LrEnd, LrRange};
 
 use crate::cost::page;
 use crate::error::{Error, Result};
@@ -39,8 +39,8 @@ pub struct LrReport {
     pub valley: Option<f64>,
     /// The rate at which the loss falls fastest.
     pub steepest: Option<f64>,
-    /// Whether the loss was lost before the last rate.
-    pub diverged: bool,
+    /// Why the test ended.
+    pub end: LrEnd,
     /// The steps.
     pub steps: Vec<TriedLr>,
     /// The folder that has `lr.html` and `lr.json`.
@@ -199,7 +199,7 @@ impl LrReport {
             minimum,
             valley,
             steepest,
-            diverged: range.diverged,
+            end: range.end,
             steps: steps.collect(),
             out: PathBuf::new(),
         }
@@ -213,6 +213,16 @@ impl LrReport {
             .map_err(|source| Error::Config { path: path.clone(), source })?;
         taper_files::replace(&path, |file| writeln!(file, "{text}")).map_err(failed)?;
         page::write(&folder.join(FILES[0]), &self.page())
+    }
+
+    /// Where the test ended, in words; none if that was at the last rate.
+    #[must_use]
+    pub fn ended(&self) -> Option<&'static str> {
+        match self.end {
+            LrEnd::Lost => Some("where the loss was lost"),
+            LrEnd::Learned => Some("where a tenth of the loss was left"),
+            _ => None,
+        }
     }
 
     fn page(&self) -> Page {
@@ -244,13 +254,13 @@ impl LrReport {
             said("steepest", self.steepest),
             format!("usual {}", self.usual),
         ];
-        let lost = if self.diverged { "the test ended where the loss was lost" } else { "" };
+        let end = self.ended().map_or_else(String::new, |how| format!("the test ended {how}"));
         Page {
             title: "Which learning rate".to_owned(),
             note: note.join(", "),
             sections: vec![page::section(
                 "Range test",
-                lost,
+                &end,
                 vec![page::charts("", vec![chart], None)],
             )],
         }

@@ -105,7 +105,7 @@ pub use taper_data::TargetKind;
 pub use taper_distributed::{Error as RanksError, Group, GroupOptions};
 pub use taper_graph::{Bias, Conv, Op, PadMode, Padding, PoolKind, Window};
 pub use taper_model::Task;
-pub use taper_train::{ChannelMeans, Evidence};
+pub use taper_train::{ChannelMeans, Evidence, LrEnd};
 pub use taper_transfer::Freeze;
 pub use task::NamedScore;
 pub use tune_from::{TuneFrom, fine_tune_from, resume_from};

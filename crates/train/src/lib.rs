@@ -31,7 +31,7 @@ pub use event::{Event, Observer};
 pub use evidence::{ChannelMeans, Evidence, evidence};
 pub use fit::{Fit, Limits, Outcome, Settings, Start};
 pub use hook::{L1Penalty, Masks, StepHook, Unfreeze, load_masks, save_masks};
-pub use lr_range::{LrPoint, LrRange, LrRangeTest};
+pub use lr_range::{LrEnd, LrPoint, LrRange, LrRangeTest};
 pub use metrics::{
     Accuracy, CalibrationBin, CalibrationError, ClassMean, Confusion, Evaluation, Goal, LogLoss,
     MeanAbsoluteError, MeanIou, MeanLoss, MeanOf, Metric, Mistake, MultiLabelAccuracy,

@@ -1,4 +1,4 @@
-//! The range test of learning rates: steps at rates that grow from one to the next, until the loss is lost.
+//! The range test of learning rates: steps at rates that grow from one to the next, until the loss is lost or nothing of it is left.
 //!
 //! Above: `recipes`. Below: `step`, `teacher`, `hook`. Not here: which rates are tried, what is drawn of it (`recipes`), the run itself (`fit`).
 //! Source: Smith 2017, <https://arxiv.org/abs/1506.01186>, with rates that grow by a factor, the loss as a mean that forgets, and three
@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde::{Deserialize, Serialize};
 use taper_layers::{Network, loss::Loss};
 use taper_optim::{Clip, Optimizer, Rule};
 
@@ -18,6 +19,13 @@ const KEEPS: f64 = 0.98;
 
 /// How many times the least mean ends the test; fastai's.
 const LOST: f64 = 4.0;
+
+/// What a mean of the last ten losses or so keeps of itself with each step.
+const KEEPS_RECENT: f64 = 0.9;
+
+/// The share of the first losses at which the test ends: the pictures are known by heart then, and what can fall no further says nothing of
+/// rates. Of ten photographs of two classes, the loss of a pretrained MobileNetV2 was still falling at a rate of 10.
+const LEARNED: f64 = 0.1;
 
 /// Steps at the end that no suggestion looks at, when so many come before them: there the loss is being lost.
 const AT_THE_END: usize = 5;
@@ -65,8 +73,21 @@ pub struct LrPoint {
 pub struct LrRange {
     /// The steps taken.
     pub points: Vec<LrPoint>,
-    /// Whether the loss was lost before the last rate.
-    pub diverged: bool,
+    /// Why there were no more.
+    pub end: LrEnd,
+}
+
+/// Why a range test ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum LrEnd {
+    /// The last rate was tried.
+    LastRate,
+    /// The loss was lost: it is no number, or has grown to a multiple of the least.
+    Lost,
+    /// A tenth of the loss was left: the pictures are known by heart.
+    Learned,
 }
 
 impl<R> std::fmt::Debug for LrRangeTest<'_, R> {
@@ -80,7 +101,7 @@ impl<R> std::fmt::Debug for LrRangeTest<'_, R> {
 }
 
 impl<R: Rule> LrRangeTest<'_, R> {
-    /// Steps until the loss is lost, is no number, or the last rate was tried; nothing if `stop` is set before. `told` hears of each step.
+    /// Steps until the loss is lost, a tenth of it is left, or the last rate was tried; nothing if `stop` is set before. `told` hears of each step.
     ///
     /// # Errors
     /// [`Error::Setting`] for rates or steps that cannot be meant, [`Error::Empty`] without a batch, and what a step says, except that a loss
@@ -94,7 +115,9 @@ impl<R: Rule> LrRangeTest<'_, R> {
         for hook in &mut self.hooks {
             hook.begin(self.network)?;
         }
-        let (mut points, mut mean, mut least) = (Vec::new(), Mean::default(), f64::INFINITY);
+        let (mut points, mut least) = (Vec::new(), f64::INFINITY);
+        let (mut mean, mut recent) = (Mean::keeping(KEEPS), Mean::keeping(KEEPS_RECENT));
+        let mut first = None;
         let mut epoch = 0;
         loop {
             let before = points.len();
@@ -115,7 +138,7 @@ impl<R: Rule> LrRangeTest<'_, R> {
                 let loss = match self.step(batch, lr, points.len() as u64) {
                     Ok(loss) => loss,
                     Err(Error::NotFinite { .. }) => {
-                        return Ok(Some(LrRange { points, diverged: true }));
+                        return Ok(Some(LrRange { points, end: LrEnd::Lost }));
                     }
                     Err(error) => return Err(error),
                 };
@@ -124,12 +147,20 @@ impl<R: Rule> LrRangeTest<'_, R> {
                 told(&point);
                 points.push(point);
                 least = least.min(smoothed);
-                if smoothed > LOST * least {
-                    return Ok(Some(LrRange { points, diverged: true }));
+                let last = recent.with(loss);
+                if points.len() > self.steps / 10 {
+                    first.get_or_insert(last);
                 }
-                if points.len() == self.steps {
-                    return Ok(Some(LrRange { points, diverged: false }));
-                }
+                let end = if smoothed > LOST * least {
+                    LrEnd::Lost
+                } else if first.is_some_and(|first| last < LEARNED * first) {
+                    LrEnd::Learned
+                } else if points.len() == self.steps {
+                    LrEnd::LastRate
+                } else {
+                    continue;
+                };
+                return Ok(Some(LrRange { points, end }));
             }
             if points.len() == before {
                 return Err(Error::nothing_left("training", Vec::new()));
@@ -171,16 +202,20 @@ impl<R: Rule> LrRangeTest<'_, R> {
 }
 
 /// A mean that forgets, without the pull of its beginning.
-#[derive(Default)]
 struct Mean {
+    keeps: f64,
     sum: f64,
     weight: f64,
 }
 
 impl Mean {
+    const fn keeping(keeps: f64) -> Self {
+        Self { keeps, sum: 0.0, weight: 0.0 }
+    }
+
     fn with(&mut self, value: f64) -> f64 {
-        self.sum = KEEPS * self.sum + (1.0 - KEEPS) * value;
-        self.weight = KEEPS * self.weight + (1.0 - KEEPS);
+        self.sum = self.keeps * self.sum + (1.0 - self.keeps) * value;
+        self.weight = self.keeps * self.weight + (1.0 - self.keeps);
         self.sum / self.weight
     }
 }
@@ -189,7 +224,8 @@ impl LrRange {
     /// The steps that suggestions look at: neither the first tenth nor the end, where a loss that is lost says nothing.
     fn middle(&self) -> &[LrPoint] {
         let n = self.points.len();
-        let end = if self.diverged && n > 2 * AT_THE_END { n - AT_THE_END } else { n };
+        let is_lost = self.end == LrEnd::Lost && n > 2 * AT_THE_END;
+        let end = if is_lost { n - AT_THE_END } else { n };
         &self.points[(n / 10).min(end)..end]
     }
 
@@ -248,13 +284,13 @@ mod tests {
     use super::*;
     use crate::Vectors;
 
-    fn of(smoothed: &[f64], diverged: bool) -> LrRange {
+    fn of(smoothed: &[f64], end: LrEnd) -> LrRange {
         let mut lr = 1e-5;
         let point = |&smoothed: &f64| {
             lr *= 10.0;
             LrPoint { lr, loss: smoothed, smoothed }
         };
-        LrRange { points: smoothed.iter().map(point).collect(), diverged }
+        LrRange { points: smoothed.iter().map(point).collect(), end }
     }
 
     fn close(got: Option<f64>, expected: f64) {
@@ -264,14 +300,14 @@ mod tests {
 
     #[test]
     fn suggestions_are_below_the_least_loss_in_the_middle_of_the_fall_and_where_it_falls_most() {
-        let range = of(&[1.0, 1.1, 0.9, 0.95, 0.8, 0.4, 0.3, 0.5], false);
+        let range = of(&[1.0, 1.1, 0.9, 0.95, 0.8, 0.4, 0.3, 0.5], LrEnd::LastRate);
         // The longest fall is 1.0 or 1.1, 0.9, 0.8, 0.4, 0.3: steps 0 to 6.
         close(range.minimum(), 10.0);
         close(range.valley(), 1e-1);
         close(range.steepest(), 1.0);
-        let flat = of(&[1.0, 1.0, 1.2], false);
+        let flat = of(&[1.0, 1.0, 1.2], LrEnd::LastRate);
         assert_eq!((flat.minimum(), flat.valley(), flat.steepest()), (None, None, None));
-        assert_eq!((of(&[], true).minimum(), of(&[], true).valley()), (None, None));
+        assert_eq!((of(&[], LrEnd::Lost).minimum(), of(&[], LrEnd::Lost).valley()), (None, None));
     }
 
     #[test]
@@ -279,11 +315,11 @@ mod tests {
         let mut losses = vec![9.0, 1.0];
         losses.extend((0..13).map(|i| 0.9 - 0.01 * f64::from(i)));
         losses.extend([0.7, 0.1, 5.0, 7.0, 9.0]);
-        let range = of(&losses, true);
+        let range = of(&losses, LrEnd::Lost);
         assert_eq!(range.middle().len(), 13);
         close(range.middle().first().map(|point| point.lr), 1e-2);
         close(range.middle().last().map(|point| point.lr), 1e10);
-        let whole = LrRange { diverged: false, ..range };
+        let whole = LrRange { end: LrEnd::LastRate, ..range };
         assert_eq!(whole.middle().len(), 18);
     }
 
@@ -338,12 +374,26 @@ mod tests {
         };
         let range = run();
         assert_eq!(range, run());
-        assert!(range.diverged && range.points.len() < 40, "{range:?}");
+        assert!(range.end == LrEnd::Lost && range.points.len() < 40, "{range:?}");
         let factor = (1e7f64).powf(1.0 / 39.0);
         for pair in range.points.windows(2) {
             assert!((pair[1].lr / pair[0].lr / factor - 1.0).abs() < 1e-9);
         }
         assert!((range.points[0].smoothed - range.points[0].loss).abs() < 1e-12);
+    }
+
+    #[test]
+    fn pictures_that_are_known_by_heart_end_the_test_and_do_not_move_its_suggestion_up() {
+        let (loss, stop) = (CrossEntropy::new(), AtomicBool::new(false));
+        let set = Vectors::new(vec![0.0, 1.0, 1.0, 0.0], vec![0, 1].into(), 2).unwrap();
+        let network = network();
+        let mut test = test(&network, &set, &loss, [1e-4, 1e4]);
+        test.steps = 80;
+        let range = test.run(&stop, &mut |_| ()).unwrap().unwrap();
+        let (first, last) = (&range.points[0], range.points.last().unwrap());
+        assert!(range.end == LrEnd::Learned && range.points.len() < 80, "{range:?}");
+        assert!(last.loss < LEARNED * first.loss, "{last:?}");
+        close(range.minimum(), last.lr / BELOW_LEAST);
     }
 
     #[test]

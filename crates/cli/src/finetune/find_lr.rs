@@ -47,9 +47,9 @@ pub(super) fn run(
 
 /// What was found, in one line.
 pub(crate) fn words(report: &LrReport) -> String {
-    let LrReport { lr, usual, minimum, valley, steepest, diverged, steps, .. } = report;
+    let LrReport { lr, usual, minimum, valley, steepest, steps, .. } = report;
     let number = |lr: &Option<f64>| lr.map_or_else(|| "none".to_owned(), |lr| lr.to_string());
-    let end = if *diverged { ", where the loss was lost" } else { "" };
+    let end = report.ended().map_or_else(String::new, |how| format!(", {how}"));
     format!(
         "learning rate: {lr} suggested after {} steps{end} (minimum {}, valley {}, steepest {}, usual {usual})",
         steps.len(),
