@@ -1,4 +1,4 @@
-//! The range test of learning rates: steps at rates that grow from one to the next, until the loss is lost or nothing of it is left.
+//! The range test of learning rates: steps at rates that grow from one to the next, until the loss is lost or a tenth of it is left.
 //!
 //! Above: `recipes`. Below: `step`, `teacher`, `hook`. Not here: which rates are tried, what is drawn of it (`recipes`), the run itself (`fit`).
 //! Source: Smith 2017, <https://arxiv.org/abs/1506.01186>, with rates that grow by a factor, the loss as a mean that forgets, and three
