@@ -16,7 +16,8 @@ fn numbers_that_cannot_be_meant_are_refused_with_their_flag() {
         ("--momentum", "1"),
         ("--weight-decay", "-1"),
         ("--label-smoothing", "1"),
-        ("--clip-norm", "0"),
+        ("--clip-norm", "-1"),
+        ("--clip-value", "0"),
         ("--image-size", "16"),
         ("--val-fraction", "1.5"),
     ] {

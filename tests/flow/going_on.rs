@@ -63,10 +63,12 @@ fn a_run_without_its_checkpoint_never_begins_again() {
 #[test]
 fn a_last_batch_of_one_picture_ends_no_run() {
     let dir = tempfile::tempdir().unwrap();
-    let report = finetune(dir.path(), "run", 10, &["--batch-size", "5"]).succeeds().json();
+    let report = finetune(dir.path(), "run", 10, &["--batch-size", "5", "--norms", "train"])
+        .succeeds()
+        .json();
     assert_eq!((&report["epochs"], &report["val_images"]), (&2.into(), &4.into()));
     taper(&["finetune", "--resume", &arg(&dir.path().join("run"))]).succeeds();
-    finetune(dir.path(), "alone", 10, &["--batch-size", "1"])
+    finetune(dir.path(), "alone", 10, &["--batch-size", "1", "--norms", "train"])
         .refuses(2, &["--batch-size is 1", "2 or more", "32x32"]);
     assert!(!dir.path().join("alone").exists());
 }

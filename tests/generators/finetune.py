@@ -8,7 +8,8 @@ What is the same as in `taper finetune`, and where PyTorch users might do otherw
                 none: everything is trained; STAGE (timm's name, blocks.3): everything up to and including it is frozen likewise
   --train       these stages (stem, blocks.N, head) and the classifier are trained, all else is frozen likewise
   --unfreeze-every  E: the classifier is trained at first, and after every E epochs one part more: head, blocks.6, ..., stem
-  --norms       freeze: scales, shifts and statistics stay; recalibrate: the same, with exact averages over the training pictures as evaluation sees them
+  --norms       freeze, the default with weights: scales, shifts and statistics stay; recalibrate: the same, with exact averages over the training pictures as evaluation sees them
+  --clip-norm   of all gradients; 1 where layers are trained and norms are not, else no limit
   --layer-decay factor on the rate of a block against the one behind it (timm's param_groups_layer_decay)
   --augment     crop: RandomResizedCrop(scale=(min_crop, 1)) and a horizontal flip; none: what evaluation sees
   --head-epochs passes over features computed once that train the head alone first (AdamW, 1e-3, cosine), unless the backbone is frozen
@@ -20,7 +21,7 @@ What is the same as in `taper finetune`, and where PyTorch users might do otherw
   --teacher     a model file of `taper finetune`, a MobileNetV2 `--teacher-width` times as wide:
                 (1 - w) cross-entropy + w T^2 KL(teacher || student) on the same pictures (Hinton et al. 2015),
                 its logits at the temperature that the file says it was calibrated with
-  last batch    kept, as DataLoader does (drop_last=False), unless it holds a single image, of which no norm can take a variance
+  last batch    kept, as DataLoader does (drop_last=False), unless it holds a single image, of which no norm that is trained can take a variance
 
   python tests/generators/finetune.py DATA --weights mobilenet_v2-b0353104.pth --seed 0
 """
@@ -56,7 +57,7 @@ def parser():
     parser.add_argument("--freeze", default="none")
     parser.add_argument("--train", default=None, help="stages, between commas")
     parser.add_argument("--unfreeze-every", type=int, default=None)
-    parser.add_argument("--norms", choices=["train", "freeze", "recalibrate"], default="train")
+    parser.add_argument("--norms", choices=["train", "freeze", "recalibrate"])
     parser.add_argument("--layer-decay", type=float, default=None)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--batch-size", type=int, default=32)
@@ -67,6 +68,7 @@ def parser():
     parser.add_argument("--momentum", type=float, default=0.9)
     parser.add_argument("--nesterov", action="store_true")
     parser.add_argument("--weight-decay", type=float, default=1e-4)
+    parser.add_argument("--clip-norm", type=float, help="0 for no limit")
     parser.add_argument("--schedule", choices=["cosine", "constant"], default="cosine")
     parser.add_argument("--warmup", type=int, default=10)
     parser.add_argument("--label-smoothing", type=float, default=0.0)
@@ -85,7 +87,15 @@ def arguments():
     flags = parser()
     flags.add_argument("data")
     flags.add_argument("--weights", required=True, help="a .pth, or none")
-    return flags.parse_args()
+    return filled(flags.parse_args())
+
+
+def filled(args):
+    """The same arguments with the norms that go with the weights, and the limit that goes with these."""
+    args.norms = args.norms or ("train" if args.weights == "none" else "freeze")
+    if args.clip_norm is None:
+        args.clip_norm = 0.0 if args.norms == "train" or args.freeze == "backbone" else 1.0
+    return args
 
 
 def datasets(args):
@@ -282,6 +292,13 @@ def loss_of(args, teacher, xs, logits, targets):
     return (1 - args.distill_weight) * loss + args.distill_weight * distance
 
 
+def step(args, optimizer):
+    """A step with clipped gradients."""
+    if args.clip_norm:
+        torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], args.clip_norm)
+    optimizer.step()
+
+
 def train_epoch(args, epoch, model, frozen, optimizer, chosen, per_epoch, teacher, classes):
     """One pass over the batches in `chosen`, `per_epoch` of them; returns the mean loss of an image."""
     model.train()
@@ -298,7 +315,7 @@ def train_epoch(args, epoch, model, frozen, optimizer, chosen, per_epoch, teache
         logits = model.classifier(xs) if xs.ndim == 2 else model(xs)
         loss = loss_of(args, teacher, xs, logits, targets)
         loss.backward()
-        optimizer.step()
+        step(args, optimizer)
         total += loss.item() * len(targets)
         images += len(targets)
     return total / images
@@ -319,7 +336,7 @@ def main():
     if args.freeze == "backbone" and args.augment == "none":
         train = cached_features(model, train, train_transform, args.batch_size)
         train_transform = lambda features: features
-    per_epoch = math.ceil(len(train) / args.batch_size) - (len(train) % args.batch_size == 1)
+    per_epoch = math.ceil(len(train) / args.batch_size) - (len(train) % args.batch_size == 1 and args.norms == "train")
     best, teacher = 0.0, load_teacher(args, classes)
     for epoch in range(args.epochs):
         order = torch.randperm(len(train)).tolist()[: per_epoch * args.batch_size]

@@ -42,7 +42,7 @@ def arguments():
     parser.add_argument("--idx", type=pathlib.Path, help="folder of Fashion-MNIST's four files")
     parser.add_argument("--weights", default="none", help="a .pth, or none")
     parser.add_argument("data", type=pathlib.Path, help="the table, or the folder of fashion")
-    return parser.parse_args()
+    return finetune.filled(parser.parse_args())
 
 
 def color(rng):
@@ -198,18 +198,20 @@ def train_set(args):
     start = time.time()
     train, train_transform, val, val_transform = read(args)
     outputs = {"labels": len(SHAPES), "numbers": 1, "probabilities": 2, "classes": 2}[args.task]
-    model, _ = finetune.build(args, outputs)
+    model, frozen = finetune.build(args, outputs)
     optimizer, loss = finetune.build_optimizer(args, model), loss_of(args.task, train)
     per_epoch, best = math.ceil(len(train) / args.batch_size), -math.inf
     for epoch in range(args.epochs):
         model.train()
+        for module in frozen:
+            module.eval().requires_grad_(False)
         order = torch.randperm(len(train)).tolist()
         for i, (xs, targets) in enumerate(finetune.batches(train, train_transform, args.batch_size, order)):
             for group in optimizer.param_groups:
                 group["lr"] = finetune.lr_at(args, epoch * per_epoch + i, args.epochs * per_epoch) * group["scale"]
             optimizer.zero_grad()
             loss(model(xs), targets).backward()
-            optimizer.step()
+            finetune.step(args, optimizer)
         name, value = judged(args, model, train, val, val_transform)
         best = max(best, value)
     seconds = round(time.time() - start, 2)

@@ -90,7 +90,7 @@ mod tests {
             },
             FineTuneOptions {
                 freeze: Freeze::all_but("blocks.3,head"),
-                norms: Norms::Freeze,
+                norms: Some(Norms::Freeze),
                 unfreeze_every: Some(2),
                 lr_auto: true,
                 ..FineTuneOptions::default()

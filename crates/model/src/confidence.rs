@@ -40,6 +40,8 @@ pub struct Familiarity {
     means: Tensor,
     /// `(directions, width)`: orthogonal, of length 1, to half precision; none if that was not measured.
     directions: Tensor,
+    /// Of a picture's features, on average; none if that was not measured.
+    length: Option<f64>,
     threshold: f64,
     kept: f64,
 }
@@ -54,6 +56,8 @@ pub(crate) struct Card {
     known_from: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kept: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    length: Option<f64>,
 }
 
 fn refused(what: &'static str, got: &dyn fmt::Display, expected: &'static str) -> Error {
@@ -103,6 +107,7 @@ impl Confidence {
             images: self.images,
             known_from: familiarity.map(|it| it.threshold),
             kept: familiarity.map(|it| it.kept),
+            length: familiarity.and_then(|it| it.length),
         }
     }
 
@@ -112,6 +117,10 @@ impl Confidence {
         match (card.known_from, card.kept, means) {
             (Some(threshold), Some(kept), Some(means)) => {
                 let familiarity = Familiarity::read(means, directions)?;
+                let familiarity = match card.length {
+                    Some(length) => familiarity.with_length(length)?,
+                    None => familiarity,
+                };
                 Ok(confidence.with_familiarity(familiarity.with_threshold(threshold, kept)?))
             }
             (None, None, None) => Ok(confidence),
@@ -139,7 +148,42 @@ impl Familiarity {
         let shape = vec![data.len() / width, width];
         let directions = Tensor { shape: vec![0, width], data: Vec::new() };
         let means = Tensor { shape, data };
-        Self { means, directions, threshold: f64::NEG_INFINITY, kept: 1.0 }.checked()
+        Self { means, directions, length: None, threshold: f64::NEG_INFINITY, kept: 1.0 }.checked()
+    }
+
+    /// The same for more classes, with their mean features as in [`Familiarity::new`].
+    ///
+    /// # Errors
+    /// [`Error::Confidence`] as there.
+    pub fn with_means(self, means: &[f32]) -> Result<Self> {
+        let more = Self::new(means, self.width())?.means;
+        let data = [self.means.data, more.data].concat();
+        let means =
+            Tensor { shape: vec![self.means.shape[0] + more.shape[0], more.shape[1]], data };
+        Self { means, ..self }.checked()
+    }
+
+    /// The same with the length of a picture's features on average.
+    ///
+    /// # Errors
+    /// [`Error::Confidence`] for a length that is not positive and finite.
+    pub fn with_length(self, length: f64) -> Result<Self> {
+        match length > 0.0 && length.is_finite() {
+            true => Ok(Self { length: Some(length), ..self }),
+            false => Err(refused("length", &length, "positive and finite")),
+        }
+    }
+
+    /// The mean features of the classes' pictures, where their length is known: the mean of the classes' means, each as long as features are.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a mean")]
+    pub fn usual_features(&self) -> Option<Vec<f32>> {
+        let factor = self.length? / self.means.shape[0] as f64;
+        let sum = |at: usize| -> f64 {
+            let column = self.means.data.iter().skip(at).step_by(self.width());
+            column.map(|&x| f64::from(x)).sum()
+        };
+        Some((0..self.width()).map(|at| (factor * sum(at)) as f32).collect())
     }
 
     /// The same with directions that do not count, `(directions, width)`: orthogonal to each other and of length 1.
@@ -187,7 +231,7 @@ impl Familiarity {
         let width = means.shape.last().copied().unwrap_or_default();
         let none = || Tensor { shape: vec![0, width], data: Vec::new() };
         let directions = directions.unwrap_or_else(none);
-        Self { means, directions, threshold: f64::NEG_INFINITY, kept: 1.0 }.checked()
+        Self { means, directions, length: None, threshold: f64::NEG_INFINITY, kept: 1.0 }.checked()
     }
 
     /// The same where what scores below `threshold` is unknown, which keeps the share `kept` of held-out pictures.
@@ -250,6 +294,12 @@ impl Familiarity {
         self.means.shape.last().copied().unwrap_or_default()
     }
 
+    /// Directions in which pictures of one class vary most, `(directions, width)` row by row: orthogonal, and of length 1.
+    #[must_use]
+    pub fn directions(&self) -> &[f32] {
+        &self.directions.data
+    }
+
     /// Means and directions.
     pub(crate) fn tensors(&self) -> [&Tensor; 2] {
         [&self.means, &self.directions]
@@ -281,6 +331,22 @@ mod tests {
         }
         assert!(known.clone().with_threshold(f64::NAN, 0.95).is_err());
         assert!(known.with_threshold(0.5, 1.5).is_err());
+    }
+
+    #[test]
+    fn usual_features_are_the_mean_of_the_means_at_the_length_of_features() {
+        let known = Familiarity::new(&[1.0, 0.0, 0.0, 0.5], 2).unwrap();
+        assert_eq!(known.usual_features(), None);
+        for length in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(known.clone().with_length(length).is_err(), "{length}");
+        }
+        let known = known.with_length(8.0).unwrap();
+        assert_eq!(known.usual_features(), Some(vec![4.0, 2.0]));
+        let three = known.clone().with_means(&[0.5, 1.0]);
+        assert!(three.is_err(), "longer than 1");
+        let three = known.clone().with_means(&[-1.0, 0.0]).unwrap();
+        assert_eq!(three.usual_features(), Some(vec![0.0, 8.0 * 0.5 / 3.0]));
+        assert!(three.score(&[-2.0, 0.0]) > 0.99 && known.score(&[-2.0, 0.0]) < 0.5);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What held-out pictures say about a trained classifier: its temperature, and how near to the classes' pictures its own are.
 //!
-//! Above: `tune`, `evaluate`. Below: `confidence::{directions, temperature}`, `taper_model::Confidence`, `taper_engine`. Not here: using it
+//! Above: `tune`, `evaluate`, `extend`. Below: `confidence::{directions, temperature}`, `taper_model::Confidence`, `taper_engine`. Not here: using it
 //! (`taper_classifier`).
 //! Means are of training pictures, temperature and threshold of held-out ones. The calibration error that is reported is cross-fitted: no
 //! picture is judged at a temperature that it took part in.
@@ -17,6 +17,7 @@ use taper_engine::{Session, SessionOptions};
 use taper_graph::Extent;
 use taper_model::{Confidence, Familiarity, Model, Task};
 use taper_train::{Batches, CalibrationError, Metric, Output, Predictions, RankingArea};
+use taper_transfer::mean_features;
 
 use crate::error::{Error, Result};
 use crate::task::LOGITS;
@@ -279,9 +280,17 @@ fn familiarity(train: &Seen, val: &Seen) -> Result<Option<Familiarity>> {
     let away = away.concat();
     let most = DIRECTIONS.min(width / 4).min(rows.len().saturating_sub(n_classes));
     let directions = directions::of_most_variance(&away, width, most)?;
-    let known = Familiarity::new(&means, width).map_err(model)?;
-    let known = known.with_directions(&directions).map_err(model)?;
-    let rows = val.features.chunks_exact(width.max(1));
+    let lengths = train.features.chunks_exact(width.max(1)).filter_map(length);
+    let length = lengths.map(f64::from).sum::<f64>() / rows.len() as f64;
+    let known = Familiarity::new(&means, width).and_then(|it| it.with_length(length));
+    let known = known.and_then(|it| it.with_directions(&directions)).map_err(model)?;
+    let threshold = threshold(&known, &val.features).unwrap_or(-1.0);
+    known.with_threshold(threshold, KEPT).map(Some).map_err(model)
+}
+
+/// The score that most of these features reach; none of none.
+fn threshold(known: &Familiarity, features: &[f32]) -> Option<f64> {
+    let rows = features.chunks_exact(known.width().max(1));
     let mut scores: Vec<f64> = rows.map(|row| known.score(row)).collect();
     scores.sort_by(f64::total_cmp);
     #[expect(
@@ -290,8 +299,32 @@ fn familiarity(train: &Seen, val: &Seen) -> Result<Option<Familiarity>> {
         reason = "a share of a number of pictures"
     )]
     let left_out = ((1.0 - KEPT) * scores.len() as f64) as usize;
-    let threshold = scores.get(left_out).copied().unwrap_or(-1.0);
-    known.with_threshold(threshold, KEPT).map(Some).map_err(model)
+    scores.get(left_out).copied()
+}
+
+/// What is known of a classifier that has got more classes while its features stay: their means of training pictures count, too, and most of their held-out
+/// pictures are known. Its temperature stays, for the weights of the new classes are as long as those of the old.
+pub(crate) fn with_classes(
+    confidence: &Confidence,
+    train: &[Vec<f32>],
+    val: &[f32],
+) -> Result<Confidence> {
+    let Some(familiarity) = confidence.familiarity() else { return Ok(confidence.clone()) };
+    let model = |source| Error::Model { source };
+    let width = familiarity.width().max(1);
+    let means = train.iter().flat_map(|features| {
+        let rows = features.chunks_exact(width).filter_map(of_length_one);
+        mean_features(&rows.flatten().collect::<Vec<f32>>(), width)
+    });
+    let means: Vec<f32> = means.collect();
+    if means.iter().all(|x| *x == 0.0) {
+        return Ok(confidence.clone()); // nothing new, or nothing that has a direction
+    }
+    let (least, kept) = (familiarity.threshold(), familiarity.kept());
+    let more = familiarity.clone().with_means(&means).map_err(model)?;
+    let threshold = threshold(&more, val).map_or(least, |of_new| of_new.min(least));
+    let more = more.with_threshold(threshold, kept).map_err(model)?;
+    Ok(confidence.clone().with_familiarity(more))
 }
 
 fn squared(row: &[f32]) -> f32 {
@@ -300,8 +333,13 @@ fn squared(row: &[f32]) -> f32 {
 
 /// A row scaled to length 1; nothing for what has no direction.
 fn of_length_one(row: &[f32]) -> Option<Vec<f32>> {
-    let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
-    (length > 0.0 && length.is_finite()).then(|| row.iter().map(|x| x / length).collect())
+    length(row).map(|length| row.iter().map(|x| x / length).collect())
+}
+
+/// Nothing for what has no direction.
+fn length(row: &[f32]) -> Option<f32> {
+    let length = squared(row).sqrt();
+    (length > 0.0 && length.is_finite()).then_some(length)
 }
 
 /// How often a picture of the first kind has a higher score than one of the second; equal ones count half. Nothing if there are none of a

@@ -1,16 +1,17 @@
 //! Classes that a model knows and classes of new pictures in one model: which rows of the head stay, where new ones begin.
 //!
-//! Above: `fine_tune`. Below: `features`, `taper_transfer::imprint`, `taper_model::carry_classifier`, `setup`. Not here: training what comes of it (`tune`).
+//! Above: `fine_tune`. Below: `features`, `confidence`, `taper_transfer::imprint`, `taper_model::carry_classifier`, `setup`. Not here: training what comes of it (`tune`).
 //! Only a model file has classes to keep; a network of the zoo begins with a new head.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use taper_data::{Dataset, Skipped, TargetKind};
-use taper_model::{Model, Task, carry_classifier};
+use taper_data::{Dataset, Sample, Skipped, TargetKind};
+use taper_model::{Confidence, Familiarity, Model, Task, carry_classifier};
 use taper_train::{DataParallel, RunFolder};
-use taper_transfer::{imprint, mean_features, usual_features};
+use taper_transfer::{OtherFeatures, imprint, mean_features, usual_features};
 
+use crate::confidence::with_classes;
 use crate::data::{self, SkippedFiles};
 use crate::error::{Error, Result};
 use crate::evaluate::{judge, listed};
@@ -98,19 +99,13 @@ pub(crate) fn extend(
         check_untrained(options)?;
     }
     tell(&meeting, is_whole, observer);
+    let (others, directions) = if is_whole { (None, &[][..]) } else { old_features(model)? };
     let model = &setup::at_size(model.clone(), options.image_size)?;
     let mut new = carry_classifier(model, classes, options.seed).map_err(setup::model)?;
     let transfer = |source| Error::Transfer { source };
-    let others = match is_whole {
-        false => Some(usual_features(model).map_err(transfer)?.ok_or_else(|| {
-            let expected = "false for this network, whose norms do not tell the features of the old classes: give pictures of them, too";
-            Error::option("keep", &true, expected)
-        })?),
-        true => None,
-    };
     let OfClasses { features, width, skipped } = match added.is_empty() {
         true => OfClasses::default(),
-        false => of_classes(model, dataset, options, stop, observer)?,
+        false => of_classes(model, (&dataset.train, dataset), options, stop, observer)?,
     };
     let old: Vec<usize> =
         (0..classes.len()).filter(|&class| !added.contains(&classes[class])).collect();
@@ -130,9 +125,36 @@ pub(crate) fn extend(
             let means = means.flat_map(|(_, features)| mean_features(features, width));
             mean_features(&means.collect::<Vec<f32>>(), width)
         });
-        new = imprint(&new, class, &features[at], &others, &old).map_err(transfer)?;
+        let others = OtherFeatures { mean: &others, directions };
+        new = imprint(&new, class, &features[at], others, &old).map_err(transfer)?;
+    }
+    if let (false, Some(confidence)) = (is_whole, model.confidence()) {
+        let is_added = |class: usize| added.contains(&dataset.classes[class]);
+        let of_added = |features: Vec<Vec<f32>>| -> Vec<Vec<f32>> {
+            let all = features.into_iter().enumerate();
+            all.filter(|(class, _)| is_added(*class)).map(|(_, it)| it).collect()
+        };
+        let val = of_classes(model, (&dataset.val, dataset), options, stop, observer)?;
+        let (train, val) = (of_added(features), of_added(val.features).concat());
+        let confidence = with_classes(confidence, &train, &val)?;
+        new = new.with_confidence(Some(confidence)).map_err(setup::model)?;
     }
     Ok(Some(Extended { model: new, is_whole, skipped }))
+}
+
+/// The mean features of the pictures that a model's classes were learned from, and directions in which they vary: what its file has, or else the mean that its
+/// norms tell.
+fn old_features(model: &Model) -> Result<(Option<Vec<f32>>, &[f32])> {
+    let familiarity = model.confidence().and_then(Confidence::familiarity);
+    let directions = familiarity.map_or(&[][..], Familiarity::directions);
+    let measured = familiarity.and_then(Familiarity::usual_features);
+    let told = || usual_features(model).map_err(|source| Error::Transfer { source });
+    let mean = measured.map_or_else(told, |mean| Ok(Some(mean)))?;
+    if mean.is_none() {
+        let expected = "false for this model, whose file does not tell the features of the old classes: give pictures of them, too";
+        return Err(Error::option("keep", &true, expected));
+    }
+    Ok((mean, directions))
 }
 
 /// Says which classes stay, come and go.
@@ -165,10 +187,10 @@ struct OfClasses {
     skipped: Vec<Skipped>,
 }
 
-/// The features of the first training pictures of each class that can be read.
+/// The features of the first of these pictures of each class that can be read.
 fn of_classes(
     model: &Model,
-    dataset: &Dataset,
+    (pictures, dataset): (&[Sample], &Dataset),
     options: &FineTuneOptions,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
@@ -179,8 +201,7 @@ fn of_classes(
         *count += 1;
         (*count <= PICTURES).then_some(())
     };
-    let samples =
-        dataset.train.iter().filter(|it| it.class().and_then(&mut is_among_first).is_some());
+    let samples = pictures.iter().filter(|it| it.class().and_then(&mut is_among_first).is_some());
     let samples: Vec<_> = samples.cloned().collect();
     let batching = Batching { batch_size: options.batch_size, threads: options.threads };
     let Embedded { vectors, width, indices, skipped } =

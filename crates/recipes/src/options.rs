@@ -299,7 +299,7 @@ mod tests {
         assert!(
             refusal(|o| o.ema = Some(1.0)).starts_with("`ema` is 1, it must be from 0 to below 1")
         );
-        assert!(refusal(|o| o.clip_norm = Some(0.0)).starts_with("`clip_norm` is 0"));
+        assert!(refusal(|o| o.clip_norm = Some(-1.0)).starts_with("`clip_norm` is -1"));
         assert!(refusal(|o| o.image_size = Some(31)).starts_with("`image_size` is 31"));
         assert!(refusal(|o| o.image_size = Some(100_000)).starts_with("`image_size` is 100000"));
         assert!(refusal(|o| o.val_fraction = 0.0).starts_with("`val_fraction` is 0"));

@@ -24,7 +24,9 @@ pub(crate) fn eval_transform(preprocess: &Preprocess) -> Result<Arc<dyn Transfor
 
 /// The model for pictures of another size, if one is asked for.
 pub(crate) fn at_size(model: Model, size: Option<usize>) -> Result<Model> {
-    let Some(size) = size else { return Ok(model) };
+    let Some(size) = size.filter(|&size| model.preprocess().input_size != [size, size]) else {
+        return Ok(model); // and what is known of it
+    };
     let preprocess = Preprocess { input_size: [size, size], ..*model.preprocess() };
     let source = |source| Error::Model { source };
     model.with_preprocess(preprocess).map_err(source)
@@ -146,7 +148,7 @@ pub(crate) fn rule(options: &FineTuneOptions) -> Box<dyn Rule> {
 
 /// How gradients are clipped.
 pub(crate) fn clip(options: &FineTuneOptions) -> Option<Clip> {
-    let norm = options.clip_norm.map(Clip::Norm);
+    let norm = options.clip_norm().map(Clip::Norm);
     norm.or(options.clip_value.map(Clip::Value)).or(options.agc.map(Clip::Adaptive))
 }
 

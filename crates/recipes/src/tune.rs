@@ -70,7 +70,7 @@ impl<'a> Tune<'a> {
         options: &'a FineTuneOptions,
         parallel: &'a DataParallel,
     ) -> Result<Self> {
-        if options.norms == Norms::Recalibrate {
+        if options.norms() == Norms::Recalibrate {
             prepared.model = besides::recalibrated(&prepared.model, &prepared.dataset, options)?;
         }
         let network = frozen_network(&prepared.model, options)?;
@@ -463,7 +463,7 @@ pub(crate) fn new_network(model: &Model, options: &FineTuneOptions) -> Result<Ne
 pub(crate) fn frozen_network(model: &Model, options: &FineTuneOptions) -> Result<Network> {
     let mut network = new_network(model, options)?;
     options.freeze.apply(&mut network).map_err(|source| Error::Transfer { source })?;
-    match options.norms {
+    match options.norms() {
         Norms::Train => {}
         Norms::Freeze | Norms::Recalibrate => taper_transfer::freeze_norms(&mut network),
     }

@@ -16,7 +16,7 @@ use taper_train::StepHook;
 use crate::error::Result;
 use crate::fine_tune::{Begun, PreparedRun, ResumeOptions, go_on};
 use crate::observer::Observer;
-use crate::options::{FineTuneOptions, Pretrained};
+use crate::options::{FineTuneOptions, Norms, Pretrained};
 use crate::ranks;
 use crate::report::FineTuneReport;
 use crate::run::{self, Kept};
@@ -95,6 +95,8 @@ pub fn fine_tune_from(
         teacher: teacher.as_ref().map(|_| TEACHER.to_owned()),
         pretrained: Pretrained::Yes,
         head_epochs: 0,
+        // Nobody knows whose statistics these are: channels may have been cut, or all weights be random.
+        norms: Some(options.norms.unwrap_or(Norms::Train)),
         head_lr_scale: Some(options.head_lr_scale.unwrap_or(1.0)),
         ..ranks::with_shards(options, &Group::alone())
     };

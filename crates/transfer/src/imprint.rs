@@ -80,8 +80,17 @@ fn normal_values() -> Vec<f32> {
         .collect()
 }
 
-/// The model with the weights of class `class` made of the features of its pictures, `(n, c)` row by row, against `others`, the mean
-/// features of all others: the mean of its features less these, as long as the weights of the classes `old` are, and a bias with which a
+/// What is known of the features of all classes but the new one.
+#[derive(Debug, Clone, Copy)]
+pub struct OtherFeatures<'a> {
+    /// Their mean, of length `c`.
+    pub mean: &'a [f32],
+    /// Directions in which pictures of one class vary, `(k, c)` row by row, orthogonal and of length 1; empty if they are not known.
+    pub directions: &'a [f32],
+}
+
+/// The model with the weights of class `class` made of the features of its pictures, `(n, c)` row by row, against those of all others: the mean of its features
+/// less theirs, without what lies along directions in which pictures of one class vary, as long as the weights of the classes `old` are, and a bias with which a
 /// picture half way between both means is as likely of this class as of the likeliest of the classes `old`, on average over its pictures.
 ///
 /// # Errors
@@ -90,14 +99,18 @@ pub fn imprint(
     model: &Model,
     class: usize,
     features: &[f32],
-    others: &[f32],
+    OtherFeatures { mean: others, directions }: OtherFeatures<'_>,
     old: &[usize],
 ) -> Result<Model> {
     let c = others.len().max(1);
     let n = features.len() / c;
     let mean = mean_features(features, c);
-    let direction: Vec<f64> =
+    let mut direction: Vec<f64> =
         mean.iter().zip(others).map(|(mean, other)| f64::from(*mean) - f64::from(*other)).collect();
+    for varied in directions.chunks_exact(c) {
+        let along: f64 = varied.iter().zip(&direction).map(|(v, x)| f64::from(*v) * x).sum();
+        direction.iter_mut().zip(varied).for_each(|(x, v)| *x -= along * f64::from(*v));
+    }
     let length = direction.iter().map(|x| x * x).sum::<f64>().sqrt();
     if n == 0 || !length.is_finite() || length <= 0.0 {
         return Err(Error::FewFeatures { class });
@@ -142,6 +155,10 @@ mod tests {
     use super::*;
     use crate::head::tests::test_net;
 
+    fn of(mean: &[f32]) -> OtherFeatures<'_> {
+        OtherFeatures { mean, directions: &[] }
+    }
+
     #[test]
     fn the_values_of_a_norm_are_those_of_a_normal_distribution() {
         let values = normal_values();
@@ -171,7 +188,7 @@ mod tests {
         let (near, far) = (vec![0.2f32; 12], vec![4.0f32; 12]);
         let other = set_class(&model, 1, &[100.0; 12], 7.0).unwrap();
         let row = |model: &Model| {
-            let new = imprint(model, 2, &far, &near, &[0]).unwrap();
+            let new = imprint(model, 2, &far, of(&near), &[0]).unwrap();
             new.tensor("classifier.weight").unwrap().data[24..36].to_vec()
         };
         assert_eq!(row(&model), row(&other));
@@ -181,11 +198,31 @@ mod tests {
     }
 
     #[test]
+    fn an_imprinted_class_does_not_look_where_pictures_of_one_class_vary() {
+        let model = test_net();
+        let row = |directions: &[f32]| {
+            let (far, near) = ([[3.0f32; 4], [2.0; 4], [1.0; 4]].concat(), [0.0; 12]);
+            let others = OtherFeatures { mean: &near, directions };
+            let new = imprint(&model, 2, &far, others, &[0, 1]).unwrap();
+            new.tensor("classifier.weight").unwrap().data[24..36].to_vec()
+        };
+        let mut directions = [0.0; 24];
+        directions[..4].fill(0.5); // the first four features, together
+        directions[12 + 11] = 1.0;
+        let (all, less) = (row(&[]), row(&directions));
+        assert!(less[..4].iter().all(|x| x.abs() < 1e-6) && less[11].abs() < 1e-6, "{less:?}");
+        // What is left keeps its shape, and the row its length.
+        assert!((less[4] / less[8] - all[4] / all[8]).abs() < 1e-5 && less[4] > all[4]);
+        let length = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>().sqrt();
+        assert!((length(&less) / length(&all) - 1.0).abs() < 1e-5);
+    }
+
+    #[test]
     fn an_imprinted_class_is_told_on_its_side_of_the_border_and_old_ones_on_theirs() {
         let model = test_net();
         let (near, far) = (vec![0.2f32; 12], vec![4.0f32; 12]);
         let features: Vec<f32> = far.iter().chain(&far).copied().collect();
-        let new = imprint(&model, 2, &features, &near, &[0, 1]).unwrap();
+        let new = imprint(&model, 2, &features, of(&near), &[0, 1]).unwrap();
         let options = SessionOptions::default();
         let mut head = Session::new(&detach_head(&new).unwrap(), &options).unwrap();
         let logits = head.run(&far, [1, 1, 1]).unwrap().to_vec();
@@ -198,7 +235,7 @@ mod tests {
         }
         let rows = |model: &Model| model.tensor("classifier.weight").unwrap().data.clone();
         assert_eq!(rows(&new)[..24], rows(&model)[..24]);
-        let none = imprint(&model, 2, &near, &near, &[0, 1]);
+        let none = imprint(&model, 2, &near, of(&near), &[0, 1]);
         assert!(matches!(none, Err(Error::FewFeatures { class: 2 })), "{none:?}");
     }
 }

@@ -34,4 +34,4 @@ pub use error::{Error, Result};
 pub use features::Features;
 pub use freeze::{Freeze, freeze_norms, parts_from_the_end};
 pub use head::{attach_head, detach_head, replace_head};
-pub use imprint::{imprint, mean_features, usual_features};
+pub use imprint::{OtherFeatures, imprint, mean_features, usual_features};

@@ -81,7 +81,7 @@ const METHODS: [Method; 13] = [
     same("--train blocks.6,head", &["--train=blocks.6,head"]),
     same("--unfreeze-every 1", &["--unfreeze-every=1"]),
     same("--layer-decay 0.75", &["--layer-decay=0.75"]),
-    same("--norms freeze", &["--norms=freeze"]),
+    same("--norms train", &["--norms=train"]),
     same("--norms recalibrate", &["--norms=recalibrate"]),
     same("--head-epochs 0", &["--head-epochs=0", "--head-lr-scale=10"]),
     same("--label-smoothing 0.1", &["--label-smoothing=0.1"]),

@@ -147,10 +147,10 @@ impl Footprint<'_> {
 
     /// What shows a network whole batches, to have statistics of its norms.
     fn statistics(&self, trained: &[bool], cut: Cut) -> Result<u64> {
-        let FineTuneOptions { swa, soup, precise_bn, norms, .. } = *self.options;
-        let none = (swa.or(soup).or(precise_bn), norms);
-        if let (None, Norms::Train | Norms::Freeze) = none {
-            return Ok(0);
+        let FineTuneOptions { swa, soup, precise_bn, .. } = *self.options;
+        match (swa.or(soup).or(precise_bn), self.options.norms()) {
+            (_, Norms::Freeze) | (None, Norms::Train) => return Ok(0),
+            (_, Norms::Recalibrate) | (Some(_), Norms::Train) => {}
         }
         // All of it, whatever is frozen.
         let (shards, recompute) = (1, Recompute::Segments);

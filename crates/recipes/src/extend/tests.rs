@@ -155,6 +155,70 @@ fn classes_without_pictures_are_kept_when_asked_for_and_nothing_else_moves() {
     assert!(fine_tune(&forgetting, &stop, &mut told).unwrap_err().is_request());
 }
 
+/// Whose norms were frozen while layers learned, its statistics tell nothing of the classes' pictures: the means that a run measured do.
+#[test]
+fn the_file_tells_the_features_of_the_old_classes_and_in_the_end_those_of_the_new_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, path) = model(dir.path(), &["clothing", "animal"]);
+    let stop = AtomicBool::new(false);
+    let of = |dataset: &Dataset, class: usize| {
+        let (all, options) = ((&dataset.train[..], dataset), options(dir.path(), &path));
+        let OfClasses { features, width, .. } =
+            of_classes(&old, all, &options, &stop, &mut Silent).unwrap();
+        mean_features(&features[class], width)
+    };
+    let width = of(&three(), 2).len();
+    // Classes whose pictures have one feature alone.
+    let mut mean = vec![0.0; width];
+    mean[7] = 1.0;
+    let familiarity = Familiarity::new(&mean, mean.len()).unwrap().with_length(3.0).unwrap();
+    let familiarity = familiarity.with_threshold(0.9, 0.95).unwrap();
+    let confidence = Confidence::new(2.0, 10).unwrap().with_familiarity(familiarity);
+    old.clone().with_confidence(Some(confidence)).unwrap().save(&path).unwrap();
+    let data = dir.path().join("data");
+    let add = |model: &Path, class: &str, out: &str| {
+        sample_set::export(&data).unwrap();
+        for part in ["train", "val"] {
+            for folder in fs::read_dir(data.join(part)).unwrap() {
+                let folder = folder.unwrap();
+                if folder.file_name() != class {
+                    fs::remove_dir_all(folder.path()).unwrap();
+                }
+            }
+        }
+        let options = FineTuneOptions {
+            data: Some(data.clone()),
+            keep: true,
+            lr: None,
+            out: Some(dir.path().join(out)),
+            ..options(dir.path(), model)
+        };
+        let report = fine_tune(&options, &stop, &mut Silent).unwrap();
+        fs::remove_dir_all(&data).unwrap();
+        report.model.unwrap()
+    };
+    let one = add(&path, "face", "one");
+    let new = Model::load(&one).unwrap();
+    let all = sample_set::emoji6().unwrap();
+    let face = of(&all, 2);
+    let direction: Vec<f32> = face.iter().zip(&mean).map(|(x, usual)| x - 3.0 * usual).collect();
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let cosine = |a: &[f32], b: &[f32]| dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
+    assert!(cosine(row(&new, 2), &direction) > 0.9999);
+    // What is known of it stays, and faces are known as well.
+    let known = new.confidence().unwrap();
+    assert!((known.temperature() - 2.0).abs() < 1e-12 && known.images() == 10);
+    let known = known.familiarity().unwrap();
+    assert!(known.is_known(&face) && known.is_known(&mean) && known.score(&face) > 0.9);
+    let flat = vec![1.0; face.len()];
+    assert!(known.score(&flat) < known.score(&face));
+    // A second time the first is among the old ones.
+    let two = Model::load(add(&one, "food", "two")).unwrap();
+    assert_eq!(two.classes(), ["clothing", "animal", "face", "food"]);
+    let known = two.confidence().and_then(Confidence::familiarity).unwrap();
+    assert!(known.is_known(&face) && known.is_known(&of(&all, 3)));
+}
+
 #[test]
 fn a_model_of_other_classes_begins_anew_and_what_cannot_be_kept_is_refused() {
     let dir = tempfile::tempdir().unwrap();

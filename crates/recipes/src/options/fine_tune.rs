@@ -160,7 +160,7 @@ options! {
         /// long as it takes.
         #[serde(default)]
         max_minutes: Option<f64> = None => Place,
-        /// Largest norm of all gradients together; no limit when absent.
+        /// Largest norm of all gradients together, 0 for no limit; [`FineTuneOptions::clip_norm`] when absent.
         clip_norm: Option<f64> = None => Recipe,
         /// Largest value of a gradient; no limit when absent.
         clip_value: Option<f64> = None => Recipe,
@@ -224,9 +224,9 @@ options! {
         /// (Howard & Ruder 2018, <https://arxiv.org/abs/1801.06146>); all that is not frozen from the first epoch on when absent.
         #[serde(default)]
         unfreeze_every: Option<usize> = None => Recipe,
-        /// What becomes of batch norms.
+        /// What becomes of batch norms; [`FineTuneOptions::norms`] when absent.
         #[serde(default = "before::norms")]
-        norms: Norms = Norms::Train => Recipe,
+        norms: Option<Norms> = None => Recipe,
         /// Height and width of the network's input, in pixels, 32 or more; the model's own when absent.
         image_size: Option<usize> = None => Recipe,
         /// Height and width, in pixels, 32 or more, with which training begins, to grow in steps of 32 from epoch to epoch
@@ -379,9 +379,11 @@ impl FineTuneOptions {
     pub fn resolved(&self) -> Self {
         FineTuneOptions {
             lr: Some(self.peak_lr()),
+            norms: Some(self.norms()),
             momentum: self.resolved_momentum(),
             betas: self.resolved_betas(),
             eps: self.resolved_eps(),
+            clip_norm: self.clip_norm.or(self.clip_norm()),
             alpha: self.resolved_alpha(),
             head_lr_scale: Some(self.head_scale()),
             head_epochs: if self.warms_head() { self.head_epochs } else { 0 },

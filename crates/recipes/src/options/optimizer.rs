@@ -5,7 +5,7 @@
 use taper_optim::{Adan, Lamb, Lion, Muon, RmsProp, RmsPropTf};
 use taper_transfer::Freeze;
 
-use super::choice::OptimizerKind;
+use super::choice::{Norms, OptimizerKind, Pretrained};
 use super::numbers::Numbers;
 use super::{FineTuneOptions, require};
 use crate::error::{Error, Result};
@@ -187,6 +187,26 @@ impl FineTuneOptions {
         super::at_least("soup", soup, 2)
     }
 
+    /// What becomes of batch norms in this request: what is said; else those of a pretrained network are frozen, unless another option is about norms
+    /// that are trained, and random ones are trained.
+    pub fn norms(&self) -> Norms {
+        let of_trained = self.bn_l1.is_some() || self.precise_bn.is_some() || self.sync_bn;
+        let is_frozen = self.pretrained == Pretrained::Yes && !of_trained;
+        self.norms.unwrap_or(if is_frozen { Norms::Freeze } else { Norms::Train })
+    }
+
+    /// The largest norm of gradients when none is given, where they are limited.
+    pub const CLIP_NORM: f64 = 1.0;
+
+    /// The largest norm of all gradients of this request: what is said, where 0 says no limit; else [`FineTuneOptions::CLIP_NORM`] where layers of a network
+    /// are trained and its norms are not, for then nothing else holds the first steps back. With another kind of clipping there is none.
+    pub fn clip_norm(&self) -> Option<f64> {
+        let is_held = self.norms() == Norms::Train || self.freeze == Freeze::Backbone;
+        let is_other = self.clip_value.is_some() || self.agc.is_some();
+        let default = (!is_held && !is_other).then_some(Self::CLIP_NORM);
+        self.clip_norm.or(default).filter(|limit| *limit > 0.0)
+    }
+
     /// Refuses several kinds of clipping at once, and limits that are none.
     pub(super) fn check_clipping(&self) -> Result<()> {
         let given =
@@ -194,7 +214,14 @@ impl FineTuneOptions {
         let mut first: Option<&str> = None;
         for (field, limit) in given {
             let Some(limit) = limit else { continue };
-            require(field, limit, limit.is_finite() && limit > 0.0, "a positive number")?;
+            let (is_none, expected) = match field {
+                "clip_norm" => (limit == 0.0, "0 or more"),
+                _ => (false, "a positive number"),
+            };
+            if is_none {
+                continue;
+            }
+            require(field, limit, limit.is_finite() && limit > 0.0, expected)?;
             if let Some(first) = first {
                 return Err(Error::option(field, &limit, format!("absent with `{first}`")));
             }

@@ -156,7 +156,7 @@ pub(super) fn recalibrated(
         mixup: 0.0,
         cutmix: 0.0,
         repeats: 1,
-        norms: Norms::Train,
+        norms: Some(Norms::Train),
         ..options.clone()
     };
     recalibrate(model, dataset, dataset.train.len().div_ceil(plain.batch_size.max(1)), &plain)

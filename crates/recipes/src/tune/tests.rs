@@ -16,7 +16,7 @@ use super::Tune;
 use crate::error::{Error, Result};
 use crate::fine_tune::PreparedRun;
 use crate::observer::{Event, Observer};
-use crate::options::{Augment, FineTuneOptions, MatmulPrecision};
+use crate::options::{Augment, FineTuneOptions, MatmulPrecision, Norms};
 use crate::ranks;
 use crate::relay::Relay;
 use crate::report::FineTuneReport;
@@ -255,6 +255,7 @@ fn a_last_picture_joins_the_batch_before_it() {
     for (features, expected) in [(false, [8, 8, 8, 8, 8, 8, 9]), (true, [8, 8, 8, 8, 8, 8, 8])] {
         let dir = tempfile::tempdir().unwrap();
         let (never, options) = (AtomicBool::new(false), options(dir.path(), features));
+        let options = FineTuneOptions { norms: Some(Norms::Train), ..options };
         let mut dataset = pictures(dir.path());
         dataset.train.truncate(57);
         let (report, told) = train(dir.path(), dataset, &options, (&never, usize::MAX), |_| ());
@@ -270,7 +271,9 @@ fn a_last_picture_joins_the_batch_before_it() {
 fn a_batch_size_of_one_is_refused_before_training_where_norms_need_two() {
     let dir = tempfile::tempdir().unwrap();
     let never = AtomicBool::new(false);
-    let alone = |features| FineTuneOptions { batch_size: 1, ..options(dir.path(), features) };
+    let norms = Some(Norms::Train);
+    let alone =
+        |features| FineTuneOptions { batch_size: 1, norms, ..options(dir.path(), features) };
     let (report, _) =
         train(dir.path(), pictures(dir.path()), &alone(false), (&never, usize::MAX), |_| ());
     let error = report.unwrap_err();
@@ -302,7 +305,6 @@ fn the_report_of_a_stopped_run_names_a_model_that_is_there_or_none() {
 
 #[test]
 fn frozen_norms_keep_their_statistics_recalibrated_ones_have_those_of_the_pictures() {
-    use crate::options::Norms;
     let run = |norms, unfreeze_every, freeze: &str| {
         let dir = tempfile::tempdir().unwrap();
         let never = AtomicBool::new(false);
@@ -321,19 +323,19 @@ fn frozen_norms_keep_their_statistics_recalibrated_ones_have_those_of_the_pictur
     };
     let before = small_model();
     let same = |model: &Model, name: &str| model.tensor(name) == before.tensor(name);
-    let trained = run(Norms::Train, None, "none");
+    let trained = run(Some(Norms::Train), None, "none");
     assert!(!same(&trained, "bn1.running_mean") && !same(&trained, "bn1.weight"));
-    let frozen = run(Norms::Freeze, None, "none");
+    let frozen = run(Some(Norms::Freeze), None, "none");
     assert!(same(&frozen, "bn1.running_mean") && same(&frozen, "bn1.weight"));
     assert!(!same(&frozen, "conv_stem.weight"));
-    let recalibrated = run(Norms::Recalibrate, None, "none");
+    let recalibrated = run(Some(Norms::Recalibrate), None, "none");
     assert!(!same(&recalibrated, "bn1.running_mean") && same(&recalibrated, "bn1.weight"));
     assert!(!same(&recalibrated, "conv_stem.weight"));
-    let surgical = run(Norms::Train, None, "all but blocks.2");
+    let surgical = run(Some(Norms::Train), None, "all but blocks.2");
     assert!(same(&surgical, "conv_stem.weight") && same(&surgical, "blocks.6.0.conv_pw.weight"));
     assert!(!same(&surgical, "blocks.2.0.conv_pw.weight"));
     // Two epochs train classifier and head.
-    let gradual = run(Norms::Train, Some(1), "none");
+    let gradual = run(Some(Norms::Train), Some(1), "none");
     assert!(!same(&gradual, "conv_head.weight") && same(&gradual, "blocks.6.0.conv_pw.weight"));
 }
 

@@ -166,8 +166,8 @@ fn every_stage_of_a_run_is_counted() {
     assert_eq!(with(&|it| it.ema = Some(0.9)), whole + 2 * params);
     assert!(with(&|it| it.precise_bn = Some(2)) > whole);
     assert!(with(&|it| it.swa = Some(1)) > whole + 2 * params);
-    let frozen = with(&|it| it.norms = Norms::Freeze);
-    let recalibrated = with(&|it| it.norms = Norms::Recalibrate);
+    let frozen = with(&|it| it.norms = Some(Norms::Freeze));
+    let recalibrated = with(&|it| it.norms = Some(Norms::Recalibrate));
     assert!(frozen < recalibrated, "{frozen} {recalibrated}");
     // Decoders of more threads, and what was asked for of pictures.
     assert!(with(&|it| it.threads = 4) > whole);

@@ -50,8 +50,8 @@ pub(super) fn usual() -> Preset {
     Preset::Default
 }
 
-pub(super) fn norms() -> Norms {
-    Norms::Train
+pub(super) fn norms() -> Option<Norms> {
+    Some(Norms::Train)
 }
 
 pub(super) fn each_once() -> Sampling {

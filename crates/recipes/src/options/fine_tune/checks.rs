@@ -121,7 +121,7 @@ impl FineTuneOptions {
             ("bn_l1", self.bn_l1.as_ref().map(|it| it as _)),
             ("precise_bn", self.precise_bn.as_ref().map(|it| it as _)),
         ];
-        let is_frozen = self.freeze == Freeze::Backbone || self.norms != Norms::Train;
+        let is_frozen = self.freeze == Freeze::Backbone || self.norms() != Norms::Train;
         for (field, value) in of_norms {
             if let (Some(value), true) = (value, is_frozen) {
                 let expected = "absent where the backbone, or all norms, are frozen";

@@ -221,3 +221,47 @@ fn shards_that_meet_have_the_rates_of_the_paper_with_momentum_and_their_mean_wit
     let odd = FineTuneOptions { sync_bn: true, ..every(8) };
     assert!(refused(odd).starts_with("`sync_bn` is true, it must be absent with `sync_every`"));
 }
+
+/// Running statistics that few batches have moved are nobody's: of a pretrained network they stay, unless something is about norms that are trained.
+#[test]
+fn norms_of_a_pretrained_network_are_frozen_unless_trained_ones_are_asked_for() {
+    let usual = FineTuneOptions::default;
+    assert_eq!(usual().norms(), Norms::Freeze);
+    assert!(usual().recipe().contains("norms freeze"), "{}", usual().recipe());
+    let trained = [
+        FineTuneOptions { pretrained: Pretrained::None, ..usual() },
+        FineTuneOptions { bn_l1: Some(1e-4), ..usual() },
+        FineTuneOptions { precise_bn: Some(4), ..usual() },
+        FineTuneOptions { sync_bn: true, ..usual() },
+        FineTuneOptions { norms: Some(Norms::Train), ..usual() },
+        Preset::Scratch.options(),
+    ];
+    for options in trained {
+        assert_eq!(options.norms(), Norms::Train, "{options:?}");
+        options.check().unwrap();
+    }
+    // What nothing else holds is clipped.
+    assert_eq!(usual().clip_norm(), Some(FineTuneOptions::CLIP_NORM));
+    let clips = [
+        FineTuneOptions { clip_norm: Some(0.0), ..usual() },
+        FineTuneOptions { clip_norm: Some(0.0), agc: Some(0.01), ..usual() },
+        FineTuneOptions { clip_value: Some(0.1), ..usual() },
+        FineTuneOptions { norms: Some(Norms::Train), ..usual() },
+        FineTuneOptions { pretrained: Pretrained::None, ..usual() },
+        FineTuneOptions { freeze: Freeze::Backbone, ..usual() },
+    ];
+    for options in clips {
+        assert_eq!(options.clip_norm(), None, "{options:?}");
+        options.check().unwrap();
+        assert_eq!(options.resolved().clip_norm(), None);
+    }
+    let said = FineTuneOptions { norms: Some(Norms::Train), clip_norm: Some(5.0), ..usual() };
+    assert_eq!(said.clip_norm(), Some(5.0));
+    let frozen = Some(Norms::Freeze);
+    assert!(FineTuneOptions { bn_l1: Some(1e-4), norms: frozen, ..usual() }.check().is_err());
+    // Configurations from before this was an option trained them.
+    let mut json = serde_json::to_value(usual()).unwrap();
+    json.as_object_mut().unwrap().remove("norms");
+    let before: FineTuneOptions = serde_json::from_value(json).unwrap();
+    assert_eq!(before.norms(), Norms::Train);
+}
