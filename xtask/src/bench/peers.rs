@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::cores::Cores;
 use crate::shell;
@@ -32,6 +32,16 @@ impl Peers {
     /// The same of a script that makes references for tests.
     pub(super) fn generator(&self, cores: &Cores, threads: usize, script: &str) -> Command {
         self.at(cores, threads, &shell::root().join("tests/generators").join(script))
+    }
+
+    /// Why a module cannot be imported; nothing if it can.
+    pub(super) fn lacks(&self, module: &str) -> Result<Option<String>> {
+        let mut command = Command::new(&self.python);
+        command.args(["-c", &format!("import {module}")]).env("PYTHONDONTWRITEBYTECODE", "1");
+        let run = command.output().with_context(|| format!("running {}", self.python.display()))?;
+        let said = String::from_utf8_lossy(&run.stderr);
+        let last = said.trim().lines().next_back().unwrap_or("it says nothing").to_owned();
+        Ok((!run.status.success()).then_some(last))
     }
 
     fn at(&self, cores: &Cores, threads: usize, script: &Path) -> Command {

@@ -117,9 +117,24 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     if bench.peers.is_some() && bench.weights.is_none() {
         bail!("--peers wants --weights here: the .pth of MobileNetV2 that the peers begin with");
     }
-    let methods = wanted(bench, &METHODS)?;
+    let mut methods = wanted(bench, &METHODS)?;
+    without_what_is_missing(bench, &mut methods)?;
     let sets = sets(bench, &methods, &SHOTS)?;
     report("transfer", &sets, &methods, (bench, Some(machine::commit()?)))
+}
+
+/// Leaves fastai out, and says so, where the Python does not have it with all that it needs.
+fn without_what_is_missing(bench: &Bench, methods: &mut [Method]) -> Result<()> {
+    let Some(python) = &bench.peers else { return Ok(()) };
+    let mut methods = methods.iter_mut().filter(|it| it.peer == Peer::FastaiToo).peekable();
+    if methods.peek().is_none() {
+        return Ok(());
+    }
+    if let Some(why) = python.lacks("fastai.vision.all")? {
+        eprintln!("fastai is left out, for the Python cannot import it: {why}");
+        methods.for_each(|method| method.peer = Peer::PyTorch(&[]));
+    }
+    Ok(())
 }
 
 /// The methods whose names are asked for.
