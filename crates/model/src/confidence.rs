@@ -175,6 +175,14 @@ impl Familiarity {
     }
 
     /// The mean features of the classes' pictures, where their length is known: the mean of the classes' means, each as long as features are.
+    ///
+    /// # Examples
+    /// ```
+    /// use taper_model::Familiarity;
+    /// let familiarity = Familiarity::new(&[1.0, 0.0, 0.0, 0.5], 2)?.with_length(8.0)?;
+    /// assert_eq!(familiarity.usual_features(), Some(vec![4.0, 2.0]));
+    /// # Ok::<(), taper_model::Error>(())
+    /// ```
     #[must_use]
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a mean")]
     pub fn usual_features(&self) -> Option<Vec<f32>> {

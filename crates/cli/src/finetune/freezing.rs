@@ -24,7 +24,7 @@ pub(super) struct FreezingFlags {
     /// Epochs after which one more part of the network is trained, from the classifier to the stem [default: all from the first epoch on]
     #[arg(long, value_name = "EPOCHS")]
     unfreeze_every: Option<usize>,
-    /// Batch norms are trained, keep what they have, or get the statistics of the training pictures once and keep them [default: freeze, with --pretrained none train]
+    /// Batch norms are trained, keep what they have, or get the statistics of the training pictures once and keep them [default: freeze; train with --pretrained none, --bn-l1, --precise-bn and --sync-bn]
     #[arg(long, value_name = "train|freeze|recalibrate")]
     norms: Option<Norms>,
 }

@@ -84,7 +84,7 @@ pub(super) struct OptimizerFlags {
     /// Factor on the learning rate of each block against the one behind it, so that the first layers move least; 0.75 is usual [default: none]
     #[arg(long, value_name = "F", allow_negative_numbers = true)]
     layer_decay: Option<f64>,
-    /// Largest norm of all gradients together, 0 for no limit [default: 1 where layers are trained and norms are not, else no limit]
+    /// Largest norm of all gradients together, 0 for no limit [default: 1 where layers are trained, norms are not, and no other clipping is given; else no limit]
     #[arg(long, value_name = "F", allow_negative_numbers = true)]
     clip_norm: Option<f64>,
     /// Largest value of a gradient [default: no limit]

@@ -62,6 +62,27 @@ fn the_threshold_keeps_95_of_100_held_out_pictures() {
     assert!(familiarity(&of(vec![0.0; 4]), &of(around(3))).unwrap().is_none(), "no features");
 }
 
+/// What was known stays known, and nineteen of twenty held-out pictures of a new class are.
+#[test]
+fn a_new_class_is_known_by_its_mean_and_lowers_the_threshold_to_its_pictures() {
+    let old = Confidence::new(1.5, 40).unwrap();
+    let familiarity = Familiarity::new(&[1.0, 0.0, 0.0], 3).unwrap().with_length(2.0).unwrap();
+    let old = old.with_familiarity(familiarity.with_threshold(0.99, 0.95).unwrap());
+    let train = vec![vec![0.0, 3.0, 0.0, 0.0, 1.0, 0.0]];
+    let mut val: Vec<f32> = [0.0, 1.0, 0.5].repeat(19);
+    val.extend([0.0, 0.0, 1.0]);
+    let known = |it: &Confidence, of: &[f32]| it.familiarity().is_some_and(|it| it.is_known(of));
+    let new = with_classes(&old, &train, &val).unwrap();
+    assert!((new.temperature() - 1.5).abs() < 1e-12 && new.images() == 40);
+    assert!(known(&new, &[5.0, 0.0, 0.0]) && known(&new, &[0.0, 1.0, 0.5]));
+    assert!(!known(&old, &[0.0, 1.0, 0.5]) && !known(&new, &[0.0, 0.0, 1.0]));
+    // Pictures that are as near as those before do not raise it, and of none there is nothing to learn.
+    let near = with_classes(&old, &train, &[0.0, 1.0, 0.0]).unwrap();
+    assert_eq!(near.familiarity().map(Familiarity::threshold), Some(0.99));
+    assert_eq!(with_classes(&old, &[], &[]).unwrap(), old);
+    assert_eq!(with_classes(&old, &[vec![0.0; 3]], &[]).unwrap(), old);
+}
+
 #[test]
 fn areas_are_those_of_ranks() {
     let area = |known: &[f64], others: &[f64]| ranking_area(known, others).unwrap();
