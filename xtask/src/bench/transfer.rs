@@ -91,7 +91,7 @@ const METHODS: [Method; 13] = [
 const AUTO: Method = alone("--lr auto", &["--lr=auto"]);
 
 /// All runs of one method on as many pictures of a set.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Runs {
     ours: Vec<Done>,
     pytorch: Vec<Done>,
@@ -120,7 +120,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     let mut methods = wanted(bench, &METHODS)?;
     without_what_is_missing(bench, &mut methods)?;
     let sets = sets(bench, &methods, &SHOTS)?;
-    report("transfer", &sets, &methods, (bench, Some(machine::commit()?)))
+    report("transfer", &sets, &methods, (bench, machine::commit()?))
 }
 
 /// Leaves fastai out, and says so, where the Python does not have it with all that it needs.
@@ -137,15 +137,23 @@ fn without_what_is_missing(bench: &Bench, methods: &mut [Method]) -> Result<()> 
     Ok(())
 }
 
-/// The methods whose names are asked for.
+/// The methods that are asked for: by a whole name one, by a part of names all that have it.
 fn wanted(bench: &Bench, methods: &[Method]) -> Result<Vec<Method>> {
+    let is_wanted =
+        |name| bench.only.is_empty() || bench.only.iter().any(|it| is_of(it, name, methods));
     let wanted: Vec<Method> =
-        methods.iter().filter(|method| is_wanted(bench, method.name)).copied().collect();
+        methods.iter().filter(|method| is_wanted(method.name)).copied().collect();
     if wanted.is_empty() {
         let known: Vec<&str> = methods.iter().map(|method| method.name).collect();
         bail!("--only: no method has this in its name; they are {}", known.join(", "));
     }
     Ok(wanted)
+}
+
+/// Whether what is asked for is of a method of this name.
+fn is_of(part: &str, name: &str, methods: &[Method]) -> bool {
+    let is_whole = methods.iter().any(|method| method.name == part);
+    if is_whole { name == part } else { name.contains(part) }
 }
 
 /// Runs every method on every set and number of pictures, all programs by turns.
@@ -175,10 +183,6 @@ fn folders(bench: &Bench, temp: &Path) -> Result<Vec<PathBuf>> {
 /// What a folder is called.
 fn set_name(folder: &Path) -> String {
     folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn is_wanted(bench: &Bench, name: &str) -> bool {
-    bench.only.is_empty() || bench.only.iter().any(|part| name.contains(part.as_str()))
 }
 
 fn set(
@@ -327,23 +331,19 @@ fn accuracy(runs: &[Done]) -> Option<String> {
     Some(deviation(runs).map_or(format!("{mean:.3}"), |sd| format!("{mean:.3} ± {sd:.3}")))
 }
 
-/// The tables of a section; with a commit, of which rows may stay when others are measured again.
+/// The tables of a section, of which rows may stay when others are measured again: each has its commit.
 fn report(
     name: &'static str,
     sets: &[Set],
     methods: &[Method],
-    (bench, commit): (&Bench, Option<String>),
+    (bench, commit): (&Bench, String),
 ) -> Result<Measured> {
     let mut tables = Vec::new();
     let mut values = Vec::new();
     for set in sets {
         let mut head = vec!["method".to_owned(), PROGRAM.to_owned()];
         head.extend(set.sizes.iter().cloned());
-        head.push("s, all runs".to_owned());
-        // Of a grid no row stays that is not of one run with the others.
-        if commit.is_some() {
-            head.extend(["seeds", COMMIT].map(str::to_owned));
-        }
+        head.extend(["s, all runs", "seeds", COMMIT].map(str::to_owned));
         let mut table = Table { head, rows: Vec::new() };
         for (method, runs) in methods.iter().zip(&set.runs) {
             let programs: [(&str, Program); 3] = [
@@ -364,8 +364,7 @@ fn report(
                 let seeds = runs.first().map_or(0, |runs| of(runs).len());
                 let mut row = vec![method.name.to_owned(), named(program, runs, of)];
                 row.extend(cells);
-                row.push(table::number(of_all));
-                row.extend(commit.iter().flat_map(|it| [seeds.to_string(), it.clone()]));
+                row.extend([table::number(of_all), seeds.to_string(), commit.clone()]);
                 table.rows.push(row);
                 values.push(value(&set.name, method.name, program, runs, of));
             }
@@ -374,8 +373,7 @@ fn report(
         let caption = format!("{} at {size}x{size}, {} pictures held out", set.name, set.val);
         tables.push((caption, table));
     }
-    let counted = commit.map_or(seeds_of(bench), |_| "so many seeds from 0 on".to_owned());
-    let mut notes = vec![what_counts(bench, &counted)];
+    let mut notes = vec![what_counts(bench, "so many seeds from 0 on")];
     if methods.iter().any(|method| method.peer != Peer::None) {
         notes.push("PyTorch's runs are validated once, after the last epoch.".to_owned());
     }
@@ -429,6 +427,13 @@ mod tests {
         let silent = Done { output: json!({}), ..done(0.0) };
         assert_eq!(accuracy(&[done(0.5), silent]), None);
         assert!((seconds(&[done(0.1), done(0.2)]) - 4.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_whole_name_asks_for_one_method_and_a_part_for_all_that_have_it() {
+        let count =
+            |part| rates::METHODS.iter().filter(|it| is_of(part, it.name, &rates::METHODS)).count();
+        assert_eq!((count("--lr 0.001"), count("lr 0.001"), count("adamw")), (1, 3, 7));
     }
 
     #[test]

@@ -23,7 +23,15 @@ impl Preset {
                 epochs: 20,
                 ..usual
             },
-            Self::Best => FineTuneOptions { epochs: 15, lr_auto: true, soup: Some(3), ..usual },
+            // Adam moves every weight alike far, however small its gradient, and so away from what a network knows already; with this `eps` it moves
+            // those of small gradients in proportion, as SGD does, and no weight far.
+            Self::Best => FineTuneOptions {
+                optimizer: OptimizerKind::AdamW,
+                eps: Some(1e-4),
+                epochs: 20,
+                soup: Some(3),
+                ..usual
+            },
             // The recipe of torchvision's second weights (Vryniotis 2021,
             // <https://pytorch.org/blog/how-to-train-state-of-the-art-models-using-torchvision-latest-primitives/>), for small folders.
             Self::Scratch => FineTuneOptions {
@@ -65,7 +73,7 @@ impl Preset {
         self.sets().into_iter().filter(|(name, _)| !self.leaves(name, is_said)).collect()
     }
 
-    /// Whether an option is said, or goes with one that is: a rate is an optimizer's, one average is another's rival, nothing is erased from pictures that are
+    /// Whether an option is said, or goes with one that is: a rate and an `eps` are an optimizer's, one average is another's rival, nothing is erased from pictures that are
     /// not changed, views are of pictures that are changed and not mixed, not every loss takes targets that are smoothed or mixed, and where classes are kept
     /// there are weights and may be no training.
     fn leaves(self, name: &str, is_said: &dyn Fn(&str) -> bool) -> bool {
@@ -82,8 +90,7 @@ impl Preset {
                 }
                 "lr" => is_said("lr_auto") || of_another(),
                 "nesterov" => is_said("momentum") || of_another(),
-                "weight_decay" => of_another(),
-                "lr_auto" => is_one_said(&["lr", "keep"]),
+                "weight_decay" | "eps" => of_another(),
                 "ema" | "soup" => is_one_said(&["ema", "swa", "soup", "keep"]),
                 "pretrained" => is_said("keep"),
                 "erase" => is_said("augment"),
@@ -119,7 +126,7 @@ impl FineTuneOptions {
             augment,
             optimizer,
             lr,
-            lr_auto,
+            eps,
             epochs,
             soup,
             ema,
@@ -154,11 +161,11 @@ mod tests {
         let said = FineTuneOptions { lr: Some(0.5), ema: Some(0.9), ..FineTuneOptions::default() };
         let best = said.clone().under(Preset::Best, &|name| ["lr", "ema"].contains(&name));
         assert_eq!(
-            (best.lr, best.lr_auto, best.ema, best.soup),
-            (Some(0.5), false, Some(0.9), None)
+            (best.lr, best.eps, best.ema, best.soup),
+            (Some(0.5), Some(1e-4), Some(0.9), None)
         );
         best.check().unwrap();
-        // A rate, decay and Nesterov's momentum are those of the preset's optimizer.
+        // A rate, decay, `eps` and Nesterov's momentum are those of the preset's optimizer.
         let adam =
             FineTuneOptions { optimizer: OptimizerKind::AdamW, ..FineTuneOptions::default() };
         let plain = FineTuneOptions { augment: Augment::None, ..adam };
@@ -168,8 +175,10 @@ mod tests {
             let options = plain.clone().under(preset, &is_said);
             options.check().unwrap_or_else(|error| panic!("{word}: {error}"));
             assert_eq!((options.lr, options.nesterov, options.erase), (None, false, 0.0), "{word}");
+            assert_eq!(options.eps, None, "{word}");
             let beside = preset.sets_beside(&is_said);
-            assert!(beside.iter().all(|(name, _)| !["lr", "nesterov", "erase"].contains(name)));
+            let goes = ["lr", "eps", "nesterov", "erase"];
+            assert!(beside.iter().all(|(name, _)| !goes.contains(name)));
         }
         let auto = FineTuneOptions { lr_auto: true, ..FineTuneOptions::default() };
         let scratch = auto.under(Preset::Scratch, &|name| name == "lr");
@@ -196,6 +205,8 @@ mod tests {
         };
         let usual = FineTuneOptions::default;
         let heavy = || FineTuneOptions { momentum: Some(0.5), ..usual() };
+        let best = under(Preset::Best, heavy(), "momentum");
+        assert_eq!((best.optimizer, best.eps, best.epochs), (OptimizerKind::Sgd, None, 20));
         let quick = under(Preset::Quick, heavy(), "momentum");
         assert_eq!((quick.optimizer, quick.lr), (OptimizerKind::Sgd, None));
         assert_eq!((quick.epochs, quick.momentum), (20, Some(0.5)));
@@ -209,7 +220,7 @@ mod tests {
         assert_eq!((scratch.label_smoothing, scratch.mixes(), scratch.erase), (0.0, false, 0.1));
         let keep = || FineTuneOptions { keep: true, ..usual() };
         let best = under(Preset::Best, keep(), "keep");
-        assert_eq!((best.lr_auto, best.soup, best.epochs), (false, None, 15));
+        assert_eq!((best.soup, best.epochs), (None, 20));
         let scratch = under(Preset::Scratch, keep(), "keep");
         assert_eq!((scratch.pretrained, scratch.ema), (Pretrained::Yes, None));
         for preset in [Preset::Quick, Preset::Best, Preset::Scratch] {

@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 
-use super::super::{Bench, Measured};
+use super::super::{Bench, Measured, machine};
 use super::{AUTO, Method, Runs, alone, mean, report, sets, wanted};
 
 /// Training pictures of a class.
@@ -36,13 +36,15 @@ pub(super) const METHODS: [Method; 21] = [
     alone("--freeze backbone --lr 0.3", &["--freeze=backbone", "--lr=0.3"]),
 ];
 
-/// Every rate on every set, and how far the one that is found is from the best.
+/// Every rate on every set, and how far the one that is found is from the best of its set-up, where the whole set-up is measured.
 pub(in super::super) fn measure(bench: &Bench) -> Result<Measured> {
     let methods = wanted(bench, &METHODS)?;
     let sets = sets(bench, &methods, &SHOTS)?;
-    let mut measured = report("rates", &sets, &methods, (bench, None))?;
+    let commit = machine::commit()?;
+    let mut measured = report("rates", &sets, &methods, (bench, commit.clone()))?;
     for (set, (_, table)) in sets.iter().zip(&mut measured.tables) {
-        table.rows.extend(less_the_best(&methods, &set.runs));
+        let rows = less_the_best(&methods, &set.runs).into_iter();
+        table.rows.extend(rows.map(|row| [row, vec![String::new(), commit.clone()]].concat()));
     }
     Ok(measured)
 }
@@ -52,14 +54,17 @@ fn set_up(method: &Method) -> &'static str {
     method.name.split_once("--lr ").map_or("", |(flags, _)| flags)
 }
 
-/// Of each set-up a row of how much the mean of the rate that is found is above the best of the others.
+/// Of each set-up whose rates are all there a row of how much the mean of the rate that is found is above the best of the others.
 fn less_the_best(methods: &[Method], runs: &[Vec<Runs>]) -> Vec<Vec<String>> {
     let found = methods.iter().zip(runs).filter(|(method, _)| method.name.ends_with(AUTO.name));
     let row = |(method, found): (&Method, &Vec<Runs>)| -> Option<Vec<String>> {
         let is_other =
             |other: &Method| set_up(other) == set_up(method) && other.name != method.name;
         let grid = || methods.iter().zip(runs).filter(|(other, _)| is_other(other));
-        grid().next()?;
+        let is_whole = grid().count() == METHODS.iter().filter(|other| is_other(other)).count();
+        if !is_whole {
+            return None;
+        }
         let mut row =
             vec![format!("{}found less the best other", set_up(method)), "taper".to_owned()];
         for (size, found) in found.iter().enumerate() {
@@ -88,12 +93,16 @@ mod tests {
             let done = Done { seconds: 2.0, peak_bytes: 0, output: json!({ "val_top1": top1 }) };
             vec![Runs { ours: vec![done], ..Runs::default() }]
         };
-        let methods = [METHODS[0], METHODS[1], METHODS[2], METHODS[7], METHODS[8], METHODS[14]];
-        let all = [0.7, 0.5, 0.75, 0.9, 0.875, 0.1].map(runs);
-        let rows = less_the_best(&methods, &all);
+        let methods = &METHODS[..20];
+        let mut all = vec![runs(0.5); methods.len()];
+        all[0] = runs(0.7);
+        all[2] = runs(0.75);
+        all[7] = runs(0.9);
+        all[8] = runs(0.875);
+        let rows = less_the_best(methods, &all);
         assert_eq!(rows[0], ["found less the best other", "taper", "-0.050", ""]);
         assert_eq!(rows[1], ["--optimizer adamw found less the best other", "taper", "+0.025", ""]);
-        assert_eq!(rows.len(), 2, "the third has no grid");
+        assert_eq!(rows.len(), 2, "the third's grid lacks its last rate");
         assert_eq!(METHODS.iter().filter(|it| set_up(it) == "--freeze backbone ").count(), 7);
     }
 }
