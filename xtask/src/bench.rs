@@ -126,7 +126,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     model: Vec<String>,
     /// Convolutions of conv, methods of transfer and rates or rows of tasks and scratch, by their names or parts of them [default: all]
-    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', allow_hyphen_values = true)]
     only: Vec<String>,
     /// Images a batch [default: 1 and 32; 32 to train]
     #[arg(long, value_name = "N,..", value_delimiter = ',')]
@@ -157,7 +157,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 224)]
     image_size: usize,
     /// Write the tables into docs/benchmarks.md, those of transfer, rates and distill into docs/transfer.md, and the rooflines of layers into docs/images;
-    /// with --only, rows of transfer, tasks and scratch that were not measured stay as they are there
+    /// with --only, rows of transfer, rates, tasks and scratch that were not measured stay as they are there
     #[arg(long)]
     write: bool,
     /// End standard output with one line of JSON

@@ -24,12 +24,12 @@ impl Preset {
                 ..usual
             },
             // Adam moves every weight alike far, however small its gradient, and so away from what a network knows already; with this `eps` it moves
-            // those of small gradients in proportion, as SGD does, and no weight far.
+            // those of small gradients in proportion, as SGD does, and no weight far. The average holds still where few pictures make few, rough steps.
             Self::Best => FineTuneOptions {
                 optimizer: OptimizerKind::AdamW,
                 eps: Some(1e-4),
                 epochs: 20,
-                soup: Some(3),
+                ema: Some(0.98),
                 ..usual
             },
             // The recipe of torchvision's second weights (Vryniotis 2021,
@@ -73,9 +73,9 @@ impl Preset {
         self.sets().into_iter().filter(|(name, _)| !self.leaves(name, is_said)).collect()
     }
 
-    /// Whether an option is said, or goes with one that is: a rate and an `eps` are an optimizer's, one average is another's rival, nothing is erased from pictures that are
-    /// not changed, views are of pictures that are changed and not mixed, not every loss takes targets that are smoothed or mixed, and where classes are kept
-    /// there are weights and may be no training.
+    /// Whether an option is said, or goes with one that is: a rate and an `eps` are an optimizer's, one average is another's rival, nothing is erased from
+    /// pictures that are not changed, views are of pictures that are changed and not mixed, not every loss takes targets that are smoothed or mixed, and
+    /// where classes are kept there are weights and may be no training.
     fn leaves(self, name: &str, is_said: &dyn Fn(&str) -> bool) -> bool {
         let is_one_said = |names: &[&str]| names.iter().any(|name| is_said(name));
         let of_another = || self.leaves("optimizer", is_said);
@@ -91,7 +91,7 @@ impl Preset {
                 "lr" => is_said("lr_auto") || of_another(),
                 "nesterov" => is_said("momentum") || of_another(),
                 "weight_decay" | "eps" => of_another(),
-                "ema" | "soup" => is_one_said(&["ema", "swa", "soup", "keep"]),
+                "ema" => is_one_said(&["ema", "swa", "soup", "keep"]),
                 "pretrained" => is_said("keep"),
                 "erase" => is_said("augment"),
                 "augment" => self.options().augment == Augment::None && is_said("feature_views"),
@@ -128,7 +128,6 @@ impl FineTuneOptions {
             lr,
             eps,
             epochs,
-            soup,
             ema,
             erase,
             mixup,
@@ -161,8 +160,8 @@ mod tests {
         let said = FineTuneOptions { lr: Some(0.5), ema: Some(0.9), ..FineTuneOptions::default() };
         let best = said.clone().under(Preset::Best, &|name| ["lr", "ema"].contains(&name));
         assert_eq!(
-            (best.lr, best.eps, best.ema, best.soup),
-            (Some(0.5), Some(1e-4), Some(0.9), None)
+            (best.lr, best.eps, best.ema, best.epochs),
+            (Some(0.5), Some(1e-4), Some(0.9), 20)
         );
         best.check().unwrap();
         // A rate, decay, `eps` and Nesterov's momentum are those of the preset's optimizer.
@@ -220,7 +219,7 @@ mod tests {
         assert_eq!((scratch.label_smoothing, scratch.mixes(), scratch.erase), (0.0, false, 0.1));
         let keep = || FineTuneOptions { keep: true, ..usual() };
         let best = under(Preset::Best, keep(), "keep");
-        assert_eq!((best.soup, best.epochs), (None, 20));
+        assert_eq!((best.ema, best.epochs), (None, 20));
         let scratch = under(Preset::Scratch, keep(), "keep");
         assert_eq!((scratch.pretrained, scratch.ema), (Pretrained::Yes, None));
         for preset in [Preset::Quick, Preset::Best, Preset::Scratch] {
