@@ -120,7 +120,10 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     let mut methods = wanted(bench, &METHODS)?;
     without_what_is_missing(bench, &mut methods)?;
     let sets = sets(bench, &methods, &SHOTS)?;
-    report("transfer", &sets, &methods, (bench, machine::commit()?))
+    let mut measured = report("transfer", &sets, &methods, (bench, machine::commit()?))?;
+    // Rows of PyTorch may stay that this run has not measured.
+    measured.notes.push("PyTorch's runs are validated once, after the last epoch.".to_owned());
+    Ok(measured)
 }
 
 /// Leaves fastai out, and says so, where the Python does not have it with all that it needs.
@@ -373,10 +376,7 @@ fn report(
         let caption = format!("{} at {size}x{size}, {} pictures held out", set.name, set.val);
         tables.push((caption, table));
     }
-    let mut notes = vec![what_counts(bench, "so many seeds from 0 on")];
-    if methods.iter().any(|method| method.peer != Peer::None) {
-        notes.push("PyTorch's runs are validated once, after the last epoch.".to_owned());
-    }
+    let notes = vec![what_counts(bench, "so many seeds from 0 on")];
     Ok(Measured { name, tables, notes, pictures: Vec::new(), json: values.into() })
 }
 
