@@ -60,7 +60,7 @@ choice! {
         Default = "default",
         /// The classifier alone, on features computed once: seconds, for a first look.
         Quick = "quick",
-        /// Two and a half times as many epochs at a rate that is found, and a soup of the best three.
+        /// More than three times as many epochs, of `AdamW`, and a moving average of the weights.
         Best = "best",
         /// Random weights and all kinds of augmentation for many epochs: for pictures that ImageNet does not help with.
         Scratch = "scratch",
