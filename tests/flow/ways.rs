@@ -79,6 +79,11 @@ fn presets_say_what_they_set_and_what_is_given_wins() {
     let config = fs::read_to_string(dir.path().join("quick/config.json")).unwrap();
     assert!(config.contains(r#""preset": "quick""#) && config.contains(r#""freeze": "backbone""#));
     finetune(dir.path(), 5, "no", &["--preset", "fast"]).refuses(2, &["quick|default|best"]);
+    let short = finetune(dir.path(), 5, "short", &["--quick", "--epochs", "3"]).succeeds();
+    assert_eq!(short.json()["val_loss"], ran.json()["val_loss"]);
+    for both in [["--quick", "--best"].as_slice(), &["--best", "--preset", "quick"]] {
+        finetune(dir.path(), 5, "no", both).refuses(2, &["--best", "cannot be used with"]);
+    }
     let momentum = ["--preset", "quick", "--momentum", "0.5", "--epochs", "1"];
     finetune(dir.path(), 5, "momentum", &momentum).succeeds();
     let taught = ["--minutes", "1", "--teacher", "mobilenetv2_100"];
@@ -110,6 +115,25 @@ fn five_pictures_a_class_are_trained_on_in_parts_and_in_folds() {
     let again =
         taper(&["finetune", "--resume", &arg(&dir.path().join("folds")), "--json"]).succeeds();
     assert_eq!(again.json()["scores"], report["scores"]);
+    let all = dir.path().join("folds");
+    let summary = fs::read_to_string(all.join("summary.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    assert_eq!(summary["scores"], report["scores"]);
+    // The page about all, and that of one of them, which names the pictures that all of them divide.
+    let one = all.join("split-2");
+    for (folder, words) in [(&all, "on pictures, 5 folds"), (&one, "on pictures, fold 2 of 5")] {
+        let at_end = fs::read_to_string(folder.join("report.html")).unwrap();
+        let told = taper(&["report", &arg(folder), "--json"]).succeeds();
+        assert!(!told.stderr.contains("others than those"), "{}", told.stderr);
+        let anew = fs::read_to_string(folder.join("report.html")).unwrap();
+        let data = arg(&dir.path().join("pictures")).replace('/', "&#x2f;");
+        for html in [at_end, anew] {
+            for words in [words, &format!("--data {data}"), "--folds 5"] {
+                assert!(html.contains(words), "{words}: {html}");
+            }
+        }
+    }
+    taper(&["report", &arg(&all), "--data", "x"]).refuses(2, &["--data", "split-1"]);
     run("no", &["--folds", "1"]).refuses(2, &["folds", "2 or more"]);
     assert!(!dir.path().join("no").exists());
 }
@@ -157,6 +181,10 @@ fn a_class_is_added_to_a_model_file_without_the_pictures_of_the_others() {
     let ran = taper(&[&args[..], &["--keep"]].concat()).succeeds();
     assert!(ran.stderr.contains("are kept: `blue`, `green`, `red`"), "{}", ran.stderr);
     let new = ran.json()["model"].as_str().unwrap().to_owned();
+    let page = fs::read_to_string(ran.json()["page"].as_str().unwrap()).unwrap();
+    assert!(page.contains("Nothing was trained") && page.contains("--keep"), "{page}");
+    let compared = taper(&["compare", &out, &arg(&dir.path().join("run")), "--json"]).succeeds();
+    assert_eq!(compared.json()["runs"][0]["ended"], "finished");
     let picture = format!("{data}/white/001.png");
     let found = taper(&["predict", "--model", &new, "--json", &picture]).succeeds().json();
     assert_eq!(found["predictions"].as_array().unwrap().len(), 4);
@@ -170,6 +198,7 @@ fn a_class_is_added_to_a_model_file_without_the_pictures_of_the_others() {
     let args = ["finetune", "--model", &model, "--data", &data, "--out", &alone, "--json"];
     let ran = taper(&[&args[..], &HEAD].concat()).succeeds();
     assert!(ran.stderr.contains("are dropped: `blue`, `green`"), "{}", ran.stderr);
+    assert!(fs::metadata(ran.json()["page"].as_str().unwrap()).unwrap().len() > 1000);
 }
 
 #[test]
@@ -186,4 +215,6 @@ fn pictures_without_labels_need_a_teacher() {
         ["--teacher", &teacher, "--unlabelled", &unsorted, "--epochs", "1", "--lr", "0.0003"];
     let ran = finetune(dir.path(), 5, "run", &taught).succeeds();
     assert!(ran.stderr.contains("16 pictures to train with"), "{}", ran.stderr);
+    let told = taper(&["report", &arg(&dir.path().join("run"))]).succeeds();
+    assert!(!told.stderr.contains("others than those"), "{}", told.stderr);
 }

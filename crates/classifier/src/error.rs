@@ -45,7 +45,7 @@ pub enum Error {
     },
     /// Pictures of other things cannot be told.
     #[error(
-        "the model file does not say which pictures are like those it was trained on; fine-tune it with this version to measure it"
+        "the model file does not say which pictures are like those it was trained on; ask at the size it was trained at, which is the only one it was measured at, or fine-tune it with this version to measure it"
     )]
     NoFamiliarity,
     /// The transform makes pictures of other channels than the network takes.

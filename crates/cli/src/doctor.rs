@@ -115,7 +115,7 @@ fn words(report: &DoctorReport) -> String {
     );
     let labels = report.labels.iter().map(|it| {
         let likely = if it.likely { "likely" } else { "perhaps" };
-        format!("{}: {likely} {} (by {:.2})", it.image, it.suggested, it.margin)
+        format!("{}: {}, {likely} {} (by {:.2})", it.image, it.class, it.suggested, it.margin)
     });
     listed(&mut lines, "labels to look at", labels.collect());
     let unlike = report.unlike.iter();

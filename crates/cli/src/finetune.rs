@@ -1,6 +1,6 @@
 //! `taper finetune`: flags to options, the run, and what is said at its end.
 //!
-//! Above: `args`. Below: `finetune::{files, find_lr, freezing, memory, minutes, optimizer, reading, schedule, splits}`, `taper_recipes`, `progress`,
+//! Above: `args`. Below: `finetune::{files, find_lr, freezing, memory, minutes, optimizer, preset, reading, schedule, splits}`, `taper_recipes`, `progress`,
 //! `confusion`, `ranks`. Not here: any default but those of [`FineTuneOptions`].
 
 mod files;
@@ -9,6 +9,7 @@ mod freezing;
 mod memory;
 mod minutes;
 mod optimizer;
+mod preset;
 mod reading;
 mod schedule;
 mod splits;
@@ -22,7 +23,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use taper_recipes::{
     Augment, Calibrated, ClassWeights, FineTuneOptions, FineTuneReport, GroupOptions, LossKind,
-    MatmulPrecision, Preset, Pretrained, Reduce, ReduceDtype, ResumeOptions, Sampling,
+    MatmulPrecision, Pretrained, Reduce, ReduceDtype, ResumeOptions, Sampling,
 };
 
 use crate::args::{Arch, Shared, TableFlags};
@@ -36,6 +37,7 @@ use find_lr::FindLrFlags;
 use freezing::FreezingFlags;
 use memory::MemoryFlags;
 use optimizer::OptimizerFlags;
+use preset::PresetFlags;
 use reading::ReadingFlags;
 use schedule::ScheduleFlags;
 use splits::SplitFlags;
@@ -107,9 +109,8 @@ pub(crate) struct Flags {
     /// Folder of pictures without labels, which are trained with by what the teacher says of them
     #[arg(long, value_name = "DIR")]
     unlabelled: Option<PathBuf>,
-    /// Set of defaults for the options that are not given: a first look, the usual, better for more time, or from random weights
-    #[arg(long, value_name = "quick|default|best|scratch", default_value_t = defaults().preset)]
-    preset: Preset,
+    #[command(flatten)]
+    preset: PresetFlags,
     /// Begin with the model's weights, or with random ones
     #[arg(long, value_name = "yes|none", default_value_t = defaults().pretrained)]
     pretrained: Pretrained,
@@ -318,7 +319,7 @@ pub(crate) fn run(flags: Flags, matches: &ArgMatches) -> Result<ExitCode> {
 impl Flags {
     /// The options that were said, over those of the preset.
     fn into_options(self, matches: &ArgMatches, output: &Output) -> FineTuneOptions {
-        let preset = self.preset;
+        let preset = self.preset.preset();
         let is_given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
         let is_said = |field: &str| match field {
             "lr_auto" => false, // said by `lr`

@@ -26,7 +26,8 @@ With --json, each picture is one line {\"image\",\"predictions\":[{\"class\",\"i
 of a model that predicts numbers {\"image\",\"predictions\":[],\"numbers\":[{\"name\",\"value\"}…]},
 with --unknown also \"familiarity\", from -1 to 1, and \"unknown\", true or false.
 
-Probabilities are calibrated by the temperature that `taper finetune` measures on held-out pictures and writes into the model file.")]
+Probabilities are calibrated by the temperature that `taper finetune` measures on held-out pictures and writes into the model file. With
+--image-size, unless it is the file's own, they are as the network gives them, and no picture is unknown: both were measured at the file's.")]
 pub(crate) struct Flags {
     /// Name (see `taper models`) or model file
     #[arg(long, value_name = "NAME|FILE")]

@@ -94,6 +94,7 @@ impl Progress {
 
     fn resumed(&mut self, epoch: usize, step: usize) {
         self.say(&format!("going on after {epoch} epochs and {step} steps"));
+        self.dashboard.resumed(epoch);
         if let Some(bar) = &self.bar {
             bar.set_position((epoch * self.steps + step) as u64);
             bar.reset_eta();

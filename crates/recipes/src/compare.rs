@@ -20,6 +20,7 @@ use crate::run::RunConfig;
 use crate::run_report::calls::{self, Ended};
 use crate::run_report::log::RunLog;
 use crate::run_report::{best_score, data_name};
+use crate::splits::Part;
 
 /// The most runs that are laid side by side.
 const MOST: usize = 64;
@@ -197,7 +198,10 @@ fn read(path: &Path, name: String) -> Result<Read> {
     let config = RunConfig::read(&folder)?;
     let log = RunLog::read(&folder.log())?;
     let calls = calls::read(&folder.calls())?;
-    let options = config.options;
+    let options = match Part::of(&folder) {
+        Some(part) => part.with_pictures(&config.options),
+        None => config.options,
+    };
     let model = match folder.model().try_exists() {
         Ok(true) => Some(Model::load(folder.model()).map_err(|source| Error::Model { source })?),
         _ => None,
@@ -220,7 +224,7 @@ fn read(path: &Path, name: String) -> Result<Read> {
         name,
         run: path.to_path_buf(),
         model: options.model.clone(),
-        data: data_name(&options),
+        data: data_name(&options, &config.data),
         task: model.as_ref().map(Model::task),
         epochs: done,
         of_epochs: options.epochs,

@@ -10,7 +10,7 @@ mod temperature;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use taper_data::random::Rng;
 use taper_data::{Array, Sample, Target, Targets};
 use taper_engine::{Session, SessionOptions};
@@ -49,19 +49,19 @@ const BY_CHANCE: u64 = 0x6368_616e;
 pub(crate) const FEATURES: &str = "pre_logits";
 
 /// How far a classifier's probabilities are those of being right, on held-out pictures.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Calibrated {
     /// What the model file divides logits by.
     pub temperature: f64,
     /// The expected calibration error without it.
     pub ece_before: f64,
     /// The error with it, each fifth of the pictures at the temperature of the others; absent of fewer than ten.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ece: Option<f64>,
     /// The error that a perfectly calibrated network would have on so many pictures, by chance alone: differences below it mean nothing.
     pub ece_by_chance: f64,
     /// From which familiarity on a picture is known; absent where the network has no features.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_from: Option<f64>,
     /// Held-out pictures.
     pub images: usize,

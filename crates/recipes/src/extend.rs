@@ -6,6 +6,7 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use taper_classifier::class_names;
 use taper_data::{Dataset, Sample, Skipped, TargetKind};
 use taper_model::{Confidence, Familiarity, Model, Task, carry_classifier};
 use taper_train::{DataParallel, RunFolder};
@@ -14,12 +15,15 @@ use taper_transfer::{OtherFeatures, imprint, mean_features, usual_features};
 use crate::confidence::with_classes;
 use crate::data::{self, SkippedFiles};
 use crate::error::{Error, Result};
-use crate::evaluate::{judge, listed};
+use crate::evaluate::{judge_with, listed};
 use crate::features::{Batching, Embedded, embedded};
 use crate::observer::{Event, Observer};
 use crate::options::{EvaluateOptions, FineTuneOptions, Pretrained};
 use crate::report::FineTuneReport;
 use crate::run::{Kept, Run, RunConfig, fingerprint};
+use crate::run_report::answers::Collector;
+use crate::run_report::calls::{Call, Ended};
+use crate::run_report::{Of, at_end, or_told};
 use crate::{setup, source};
 
 /// Pictures of a class that its weights are made of, at most: the mean of so many is known well enough.
@@ -280,10 +284,12 @@ pub(crate) fn finish(
         threads: options.threads,
         ..EvaluateOptions::of_model("")
     };
-    let report = judge(dataset, &model, &judged, observer, started)?;
+    let names = class_names(&model).map_err(setup::classifier)?;
+    let mut answers = Collector::new(model.task(), &names, &dataset.val);
+    let report = judge_with(dataset, &model, &judged, observer, started, Some(&mut answers))?;
     let mut skipped = skipped.into_files();
     skipped.extend(report.skipped_files);
-    Ok(FineTuneReport {
+    let mut report = FineTuneReport {
         task: report.task,
         val_top1: report.top1,
         best_val_top1: report.top1,
@@ -306,7 +312,12 @@ pub(crate) fn finish(
         calibrated: None,
         calibration: Vec::new(),
         distributed: None,
-    })
+    };
+    let call = Call::of(&report, Ended::Finished, options.threads, 1);
+    let Run { folder, config, .. } = &run;
+    let of = Of { folder, config, options, model: Some(&model), dataset: Some(dataset) };
+    report.page = or_told(at_end(&of, call, Some(answers.answers)), observer);
+    Ok(report)
 }
 
 #[cfg(test)]

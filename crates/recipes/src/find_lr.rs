@@ -10,7 +10,9 @@ use std::sync::atomic::AtomicBool;
 use serde::{Deserialize, Serialize};
 use taper_data::Dataset;
 use taper_distributed::Group;
-use taper_report::{Chart, Lines, Page, Scale, Series, Swept, Unit};
+use taper_report::{
+    Block, Cell, Chart, Curve, Curves, Dimension, Look, Mark, Page, Scale, Table, Unit,
+};
 use taper_train::{DataParallel, LrEnd, LrRange};
 
 use crate::cost::page;
@@ -226,23 +228,37 @@ impl LrReport {
     }
 
     fn page(&self) -> Page {
-        let values = |of: fn(&TriedLr) -> f64| self.steps.iter().map(of).collect();
-        let series = |name: &str, values| Series { name: name.to_owned(), values };
-        let chart = Chart::from(Lines {
+        let curve = |name: &str, look, of: fn(&TriedLr) -> f64| Curve {
+            name: name.to_owned(),
+            points: self.steps.iter().map(|step| [step.lr, of(step)]).collect(),
+            look,
+        };
+        let dimension = |name: &str, scale| {
+            let (name, unit) = (name.to_owned(), Unit::Number);
+            Dimension { name, unit, scale }
+        };
+        // The suggestion is one of them, or the usual rate.
+        let places = [("valley", self.valley), ("steepest", self.steepest)];
+        let others = places.into_iter().filter_map(|(name, lr)| Some((name, lr?)));
+        let marks = [("suggestion", self.lr)].into_iter().chain(others);
+        let mark = |(name, at): (&str, f64)| Mark { name: name.to_owned(), at };
+        let chart = Chart::from(Curves {
             title: "Loss over the learning rate".to_owned(),
-            unit: Unit::Number,
-            scale: Scale::Linear,
-            swept: Swept::Numbers {
-                name: "learning rate".to_owned(),
-                unit: Unit::Number,
-                scale: Scale::Log10,
-                values: values(|step| step.lr),
-            },
-            series: vec![
-                series("mean of the losses so far", values(|step| step.smoothed)),
-                series("loss of the step", values(|step| step.loss)),
+            across: dimension("learning rate", Scale::Log10),
+            upward: dimension("loss", Scale::Linear),
+            curves: vec![
+                curve("loss of the step", Look::Faint, |step| step.loss),
+                curve("mean of the losses so far", Look::Line, |step| step.smoothed),
             ],
+            marks: marks.map(mark).collect(),
         });
+        let number = |value: f64| Cell::Number(value, Unit::Number);
+        let row = |step: &TriedLr| {
+            vec![Cell::Words(format!("{:.2e}", step.lr)), number(step.loss), number(step.smoothed)]
+        };
+        let head = ["learning rate", "loss of the step", "mean so far"].map(str::to_owned).to_vec();
+        let table = Table { head, rows: self.steps.iter().map(row).collect() };
+        let steps = Block::Folded { summary: "Steps as a table".to_owned(), table };
         let said = |name: &str, lr: Option<f64>| match lr {
             Some(lr) => format!("{name} {lr}"),
             None => format!("{name} none: the loss does not fall"),
@@ -261,7 +277,7 @@ impl LrReport {
             sections: vec![page::section(
                 "Range test",
                 &end,
-                vec![page::charts("", vec![chart], None)],
+                vec![page::charts("", vec![chart], None), steps],
             )],
         }
     }
@@ -306,7 +322,8 @@ mod tests {
         let text = fs::read_to_string(run.join("lr.json")).unwrap();
         let report: LrReport = serde_json::from_str(&text).unwrap();
         assert_eq!(config["options"]["lr"].as_f64(), Some(report.lr));
-        assert!(fs::read_to_string(run.join("lr.html")).unwrap().contains("<svg"));
+        let html = fs::read_to_string(run.join("lr.html")).unwrap();
+        assert!(html.contains("<svg") && html.contains(">suggestion</text>"), "{html}");
         assert!(report.steps.len() > 20 && report.steps[0].lr < report.usual);
         let said = FineTuneOptions { lr: Some(report.lr), ..options(dir.path(), "said") };
         assert_eq!(model, trained(&said));

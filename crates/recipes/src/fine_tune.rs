@@ -394,10 +394,8 @@ impl<'a> PreparedRun<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Self> {
         let unlabelled = Unlabelled::find(&dataset, options, observer)?;
-        let print = unlabelled
-            .as_ref()
-            .map_or_else(|| dataset.fingerprint(), |it| it.fingerprint(&dataset));
-        let (data_print, model_print) = (format!("{print:016x}"), fingerprint(&model));
+        let data_print = unlabelled::printed(unlabelled.as_ref(), &dataset);
+        let model_print = fingerprint(&model);
         let mut skipped =
             SkippedFiles::new(data::root(options.data.as_deref(), options.table.as_deref()));
         skipped.tell(&dataset.skipped, observer);

@@ -27,9 +27,11 @@ use crate::cost::page::{section, write};
 use crate::data;
 use crate::error::{Error, Result};
 use crate::evaluate::judge_with;
-use crate::observer::{Observer, Silent};
+use crate::observer::{Event, Observer, Silent};
 use crate::options::{EvaluateOptions, FineTuneOptions};
 use crate::run::{RunConfig, fingerprint};
+use crate::splits::{Part, has_splits, report_splits};
+use crate::unlabelled;
 use answers::{Answer, Collector};
 use log::RunLog;
 
@@ -64,7 +66,7 @@ pub struct RunReport {
     pub bytes: u64,
     /// What the best model answers to the held-out pictures, if it could be asked.
     pub predictions: Option<PathBuf>,
-    /// Epochs that are done.
+    /// Epochs that are done; of several runs, how many are.
     pub epochs: usize,
     /// What the page says first: that the run was cut or stopped, and what is missing.
     pub remarks: Vec<String>,
@@ -79,7 +81,8 @@ pub(crate) struct Evidence {
 }
 
 /// Writes the page of a run anew, also of one that was stopped or killed, which the page says. The best model is asked about the held-out pictures
-/// once more if they are where they were; otherwise by what was kept of its answers.
+/// once more if they are where they were; otherwise by what was kept of its answers. Of several runs ([`fine_tune_splits`](crate::fine_tune_splits)), the
+/// page about all.
 ///
 /// # Errors
 /// [`Error::NoRun`] and [`Error::Config`] if the folder holds no run; [`Error::File`] if something cannot be read or written.
@@ -107,16 +110,31 @@ pub(crate) struct Evidence {
 /// ```
 pub fn report_run(options: &RunReportOptions, observer: &mut dyn Observer) -> Result<RunReport> {
     crate::options::check_threads(options.threads)?;
+    if has_splits(&options.run) {
+        return of_splits(options);
+    }
     let folder = RunFolder::new(&options.run);
     let config = RunConfig::read(&folder)?;
-    let mut asked = config.options.clone();
+    let part = Part::of(&folder);
+    let mut asked = match &part {
+        Some(part) => part.with_pictures(&config.options),
+        None => config.options.clone(),
+    };
     asked.threads = options.threads;
     if options.data.is_some() {
         asked.data.clone_from(&options.data);
     }
     let mut missing = Vec::new();
-    let dataset = match data::to_train(&asked, &Cache::none()) {
-        Ok(dataset) if format!("{:016x}", dataset.fingerprint()) == config.data => Some(dataset),
+    let dataset = match &part {
+        Some(part) => part.dataset(&asked, &Cache::none()),
+        None => data::to_train(&asked, &Cache::none()),
+    };
+    let printed = dataset.and_then(|dataset| {
+        let print = unlabelled::fingerprint(&dataset, &asked, &mut Silent)?;
+        Ok((dataset, print))
+    });
+    let dataset = match printed {
+        Ok((dataset, print)) if print == config.data => Some(dataset),
         Ok(_) => {
             missing.push(
                 "The pictures are others than those of the run, so none is shown.".to_owned(),
@@ -173,6 +191,17 @@ pub fn report_run(options: &RunReportOptions, observer: &mut dyn Observer) -> Re
     Ok(report)
 }
 
+/// The page about several runs.
+fn of_splits(options: &RunReportOptions) -> Result<RunReport> {
+    if let Some(data) = &options.data {
+        let expected = "absent for several runs: their page shows no pictures (give it for one of them, split-1)";
+        return Err(Error::option("data", &data.display(), expected));
+    }
+    let (page, epochs) = report_splits(&options.run, options.out.as_deref())?;
+    let bytes = std::fs::metadata(&page).map_or(0, |file| file.len());
+    Ok(RunReport { page, bytes, predictions: None, epochs, remarks: Vec::new() })
+}
+
 /// The answers of a model to the held-out pictures of a data set.
 pub(crate) fn asked_of(
     model: &Model,
@@ -227,8 +256,13 @@ impl Of<'_> {
     pub(crate) fn write(&self, path: &Path, evidence: &Evidence) -> Result<RunReport> {
         let log = RunLog::read(&self.folder.log())?;
         let calls = calls::read(&self.folder.calls())?;
-        let options = self.options;
-        let remarks = sections::remarks(options, &log, &calls, evidence);
+        let part = Part::of(self.folder);
+        let named = |options: &FineTuneOptions| match &part {
+            Some(part) => part.with_pictures(options),
+            None => options.clone(),
+        };
+        let options = &named(self.options);
+        let remarks = sections::remarks(options, &log, &calls, evidence, self.dataset);
         let mut first = vec![sections::headline(options, &log, &calls)];
         if !remarks.is_empty() {
             first.insert(0, taper_report::Block::Remarks { lines: remarks.clone() });
@@ -239,7 +273,11 @@ impl Of<'_> {
         ];
         if let Some(model) = self.model {
             let names = class_names(model).map_err(crate::setup::classifier)?;
-            all.extend(judged::sections(&names, &evidence.answers));
+            all.extend(judged::sections(
+                &names,
+                &evidence.answers,
+                calls::calibrated(&calls, model),
+            ));
             if let Some(dataset) = self.dataset {
                 let threads = options.threads;
                 let found = pictures::mistakes(model, &names, dataset, &evidence.answers, threads)?;
@@ -255,16 +293,22 @@ impl Of<'_> {
         }
         let model = self.model.map(|_| self.folder.model().display().to_string());
         let prints = [&*self.config.data, &*self.config.model];
-        all.push(sections::repeat(&self.config.options, model.as_deref(), prints, &calls));
-        let page = Page { title: self.title(), note: self.note(), sections: all };
+        let asked = named(&self.config.options);
+        let command = match &part {
+            Some(part) => part.command(),
+            None => asked.command(),
+        };
+        all.push(sections::repeat(&asked, command, model.as_deref(), prints, &calls));
+        let title = [
+            Some(format!("{} on {}", options.model, data_name(options, &self.config.data))),
+            part.as_ref().map(Part::name),
+        ];
+        let title = title.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let page = Page { title, note: self.note(), sections: all };
         write(path, &page)?;
         let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
         let epochs = log.epochs.last().map_or(0, |epoch| epoch.epoch);
         Ok(RunReport { page: path.to_path_buf(), bytes, predictions: None, epochs, remarks })
-    }
-
-    fn title(&self) -> String {
-        format!("{} on {}", self.options.model, data_name(self.options))
     }
 
     fn note(&self) -> String {
@@ -289,10 +333,16 @@ impl Of<'_> {
     }
 }
 
-/// A word for the pictures: the name of their folder or table.
-pub(crate) fn data_name(options: &FineTuneOptions) -> String {
+/// A word for the pictures, whose fingerprint is `print`: the name of their folder or table.
+pub(crate) fn data_name(options: &FineTuneOptions, print: &str) -> String {
     let named = options.data.as_deref().or(options.table.as_deref());
-    let Some(path) = named else { return "the built-in pictures".to_owned() };
+    let Some(path) = named else {
+        let built_in = |dataset: Dataset| unlabelled::fingerprint(&dataset, options, &mut Silent);
+        return match data::to_count(options).and_then(built_in) {
+            Ok(is) if is == print => "the built-in pictures".to_owned(),
+            _ => "a program's own pictures".to_owned(),
+        };
+    };
     let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let name = whole.file_name().map(|name| name.to_string_lossy().into_owned());
     name.unwrap_or_else(|| path.display().to_string())
@@ -310,12 +360,15 @@ fn told(names: &[String], model: Option<&Model>) -> String {
     format!("{} {what} ({}{more})", names.len(), named.join(", "))
 }
 
-/// Writes the page at the end of a run: the best model is asked unless its answers are there or the run was stopped.
+/// Writes down the call that ends a run, and the page if it is to have one: the best model is asked unless its answers are there or the run was stopped.
 pub(crate) fn at_end(
     of: &Of<'_>,
     call: calls::Call,
     answers: Option<Vec<Answer>>,
-) -> Result<PathBuf> {
+) -> Result<Option<PathBuf>> {
+    if !of.options.report {
+        return calls::add(&of.folder.calls(), &call).map(|()| None);
+    }
     let mut evidence = Evidence::default();
     let mut call = call;
     if let (Some(model), Some(dataset)) = (of.model, of.dataset) {
@@ -334,5 +387,17 @@ pub(crate) fn at_end(
         }
     }
     calls::add(&of.folder.calls(), &call)?;
-    of.write(&of.folder.report(), &evidence).map(|report| report.page)
+    of.write(&of.folder.report(), &evidence).map(|report| Some(report.page))
+}
+
+/// The page, or none if it could not be written, which is told: the run is done, and costs nothing else.
+pub(crate) fn or_told(
+    page: Result<Option<PathBuf>>,
+    observer: &mut dyn Observer,
+) -> Option<PathBuf> {
+    page.unwrap_or_else(|error| {
+        let reason = crate::error::chain(&error);
+        observer.on_event(&Event::Unwritten { file: "report.html", reason: &reason });
+        None
+    })
 }

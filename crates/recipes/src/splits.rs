@@ -1,8 +1,12 @@
 //! One recipe on several splits of the same pictures: how good it is on average, and how sure that is.
 //!
-//! Above: the binary, Rust users. Below: `fine_tune`, `data`, `taper_data::Dataset::{fold, split_again}`. Not here: a run (`tune`).
-//! Each split has a run folder of its own, `split-1`, `split-2`, …; a split that is done has left its `result.json` there, one that is not goes
+//! Above: the binary, `run_report`, Rust users. Below: `splits::{means, page, part}`, `fine_tune`, `data`, `taper_data::Dataset::{fold, split_again}`.
+//! Not here: a run (`tune`). Each split has a run folder of its own, `split-1`, `split-2`, …; a split that is done has left its `result.json` there, one that is not goes
 //! on where it was.
+
+mod means;
+mod page;
+mod part;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,8 +16,6 @@ use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
 use taper_data::Dataset;
-use taper_data::random::Rng;
-use taper_train::{CalibrationBin, CalibrationError, Metric};
 
 use crate::data;
 use crate::error::{Error, Result};
@@ -23,8 +25,18 @@ use crate::options::{FineTuneOptions, at_least};
 use crate::run;
 use crate::setup;
 
+use means::means;
+pub use means::{MeanScore, SplitsCalibration};
+pub(crate) use part::Part;
+
 /// What the folder of several runs holds besides them.
 const PLAN: &str = "splits.json";
+
+/// The same when at least one is done: the page, and its numbers.
+const SUMMARY: [&str; 2] = ["report.html", "summary.json"];
+
+/// The folder of a run, before its number.
+const RUN: &str = "split-";
 
 /// What the folder of one of them holds when it is done.
 const RESULT: &str = "result.json";
@@ -37,6 +49,14 @@ pub enum Splits {
     Folds(usize),
     /// So many times, 2 or more, at random, by the option `val_fraction`.
     Random(usize),
+}
+
+impl Splits {
+    /// How many runs there are.
+    fn count(self) -> usize {
+        let (Self::Folds(n) | Self::Random(n)) = self;
+        n
+    }
 }
 
 /// The results of a recipe on several splits.
@@ -53,8 +73,19 @@ pub struct SplitsReport {
     pub calibration: Option<SplitsCalibration>,
     /// The folder.
     pub out: PathBuf,
+    /// A page about all of them; absent where no run is done, or none is to have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<PathBuf>,
     /// Whether it was asked to stop before the last split was done.
     pub stopped: bool,
+}
+
+impl SplitsReport {
+    fn of(plan: &Plan, folder: &Path, runs: Vec<SplitResult>, stopped: bool) -> Self {
+        let (scores, calibration) = (means(&runs), SplitsCalibration::of(&runs));
+        let (splits, out) = (plan.splits, folder.to_path_buf());
+        Self { splits, runs, scores, calibration, out, page: None, stopped }
+    }
 }
 
 /// What one split came to.
@@ -77,35 +108,23 @@ pub struct SplitResult {
     pub seconds: f64,
 }
 
-/// A metric over several splits.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct MeanScore {
-    /// The mean.
-    pub mean: f64,
-    /// The standard deviation over splits.
-    pub std: f64,
-    /// Where the mean of many such runs lies with 95 % confidence: Student's interval, widened because splits share pictures to train with
-    /// (Nadeau & Bengio 2003, <https://doi.org/10.1023/A:1024068626366>).
-    pub interval: [f64; 2],
-}
-
-/// The expected calibration error over the held-out pictures of several splits together: of more pictures than one split has, it says more.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct SplitsCalibration {
-    /// The error, each picture at a temperature that was fitted to others.
-    pub ece: f64,
-    /// The error that chance alone makes of perfectly calibrated probabilities of so many pictures: differences below it mean nothing.
-    pub ece_by_chance: f64,
-    /// Held-out pictures, of all splits.
-    pub images: u64,
-}
-
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Plan {
     splits: Splits,
     options: FineTuneOptions,
     /// Of the pictures' names, sizes and classes.
     data: String,
+}
+
+impl Plan {
+    /// The binary's command for all runs, into another folder.
+    fn command(&self) -> String {
+        let several = match self.splits {
+            Splits::Folds(n) => format!("--folds {n}"),
+            Splits::Random(n) => format!("--splits {n}"),
+        };
+        format!("{} {several}", self.options.command())
+    }
 }
 
 /// Fine-tunes on one split after the other. `options.out` is the folder of all runs; the first free one of `runs/splits-1`, … when absent.
@@ -150,7 +169,7 @@ pub fn fine_tune_splits(
         let expected = "absent with several splits: one that ends early is none of the recipe's";
         return Err(Error::option("max_minutes", &minutes, expected));
     }
-    let (Splits::Folds(n) | Splits::Random(n)) = splits;
+    let n = splits.count();
     at_least(if matches!(splits, Splits::Folds(_)) { "folds" } else { "splits" }, n, 2)?;
     let folder = run::vacant_for("splits", options.out.as_deref())?.path().to_path_buf();
     if folder.join(PLAN).exists() {
@@ -202,11 +221,11 @@ fn go_on(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<SplitsReport> {
-    let (Splits::Folds(n) | Splits::Random(n)) = plan.splits;
+    let n = plan.splits.count();
     let mut runs: Vec<SplitResult> = Vec::new();
     let mut stopped = false;
     for number in 1..=n {
-        let out = folder.join(format!("split-{number}"));
+        let out = folder.join(format!("{RUN}{number}"));
         if let Some(result) = read(&out.join(RESULT))? {
             runs.push(result);
             continue;
@@ -244,9 +263,43 @@ fn go_on(
         write(&out.join(RESULT), &result)?;
         runs.push(result);
     }
-    let (scores, calibration) = (means(&runs), SplitsCalibration::of(&runs));
-    let out = folder.to_path_buf();
-    Ok(SplitsReport { splits: plan.splits, runs, scores, calibration, out, stopped })
+    let mut report = SplitsReport::of(plan, folder, runs, stopped);
+    if !report.runs.is_empty() {
+        summarize(plan, &mut report)?;
+    }
+    Ok(report)
+}
+
+/// Writes what is known of all runs, and, if they have pages, one about all.
+fn summarize(plan: &Plan, report: &mut SplitsReport) -> Result<()> {
+    let [page, numbers] = SUMMARY.map(|name| report.out.join(name));
+    if plan.options.report {
+        crate::cost::page::write(&page, &page::page(plan, report))?;
+        report.page = Some(page);
+    }
+    write(&numbers, report)
+}
+
+/// Writes the page of several runs anew, with those that are done.
+///
+/// # Errors
+/// [`Error::NoRun`] if there are none, or none is done; [`Error::Config`] and [`Error::File`].
+pub(crate) fn report_splits(folder: &Path, page: Option<&Path>) -> Result<(PathBuf, usize)> {
+    let no_run = |reason: String| Error::NoRun { path: folder.to_path_buf(), reason };
+    let plan: Plan =
+        read(&folder.join(PLAN))?.ok_or_else(|| no_run(format!("it has no {PLAN}")))?;
+    let n = plan.splits.count();
+    let results = (1..=n).map(|number| read(&folder.join(format!("{RUN}{number}")).join(RESULT)));
+    let runs: Vec<SplitResult> =
+        results.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+    if runs.is_empty() {
+        return Err(no_run(format!("none of its {n} runs is done yet")));
+    }
+    let is_cut = runs.len() < n;
+    let report = SplitsReport::of(&plan, folder, runs, is_cut);
+    let path = page.map_or_else(|| folder.join(SUMMARY[0]), Path::to_path_buf);
+    crate::cost::page::write(&path, &page::page(&plan, &report))?;
+    Ok((path, report.runs.len()))
 }
 
 /// Split number `at`, from 0.
@@ -263,80 +316,6 @@ fn divided(
         }
     }
     .map_err(setup::data)
-}
-
-/// By metric, its mean over all runs that have it.
-fn means(runs: &[SplitResult]) -> BTreeMap<String, MeanScore> {
-    let shares = runs.iter().map(|run| run.images[1] as f64 / run.images[0].max(1) as f64);
-    let held_out = shares.sum::<f64>() / runs.len().max(1) as f64;
-    let names = runs.first().into_iter().flat_map(|run| run.scores.keys());
-    let of = |name: &String| {
-        let values: Vec<f64> =
-            runs.iter().filter_map(|run| run.scores.get(name).copied()).collect();
-        MeanScore::of(&values, held_out)
-    };
-    names.map(|name| (name.clone(), of(name))).collect()
-}
-
-impl SplitsCalibration {
-    /// Draws of right and wrong answers that chance is learned from.
-    const DRAWS: u64 = 200;
-
-    fn of(runs: &[SplitResult]) -> Option<Self> {
-        let mut all: Vec<f64> = Vec::new();
-        for run in runs {
-            all.resize(all.len().max(run.calibration.len()), 0.0);
-            all.iter_mut().zip(&run.calibration).for_each(|(sum, x)| *sum += x);
-        }
-        if all.is_empty() {
-            return None;
-        }
-        let mut error = CalibrationError::new();
-        error.load_state(&all);
-        let bins: Vec<CalibrationBin> = error.bins().collect();
-        let images = bins.iter().map(|bin| bin.samples).sum();
-        let mut sum = 0.0;
-        for draw in 0..Self::DRAWS {
-            let (mut rng, mut drawn) = (Rng::keyed([draw]), CalibrationError::new());
-            for bin in &bins {
-                let sure = bin.confidence;
-                (0..bin.samples).for_each(|_| drawn.add(sure, rng.unit() < sure));
-            }
-            sum += drawn.value();
-        }
-        Some(Self { ece: error.value(), ece_by_chance: sum / Self::DRAWS as f64, images })
-    }
-}
-
-impl MeanScore {
-    /// Of values of which each is of `held_out` times as many pictures as it was trained with.
-    fn of(values: &[f64], held_out: f64) -> Self {
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n.max(1.0);
-        if values.len() < 2 {
-            return Self { mean, std: 0.0, interval: [f64::NEG_INFINITY, f64::INFINITY] };
-        }
-        let square = |value: &f64| (value - mean) * (value - mean);
-        let variance = values.iter().map(square).sum::<f64>() / (n - 1.0);
-        let half = quantile(values.len() - 1) * (variance * (1.0 / n + held_out)).sqrt();
-        Self { mean, std: variance.sqrt(), interval: [mean - half, mean + half] }
-    }
-}
-
-/// The quantile of 0.975 of Student's distribution; of many degrees of freedom, that of the next fewer ones in the table.
-fn quantile(freedom: usize) -> f64 {
-    const SMALL: [f64; 30] = [
-        12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
-        2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
-        2.052, 2.048, 2.045, 2.042,
-    ];
-    match freedom {
-        0 => f64::INFINITY,
-        1..=30 => SMALL[freedom - 1],
-        31..=59 => SMALL[29],
-        60..=119 => 2.0,
-        _ => 1.98,
-    }
 }
 
 fn write(path: &Path, value: &impl Serialize) -> Result<()> {
@@ -364,40 +343,6 @@ mod tests {
     use super::*;
     use crate::options::Augment;
     use crate::{Freeze, Silent};
-
-    #[test]
-    fn means_have_students_interval_widened_by_what_splits_share() {
-        let score = MeanScore::of(&[0.9, 0.8, 1.0], 0.5);
-        assert!((score.mean - 0.9).abs() < 1e-12 && (score.std - 0.1).abs() < 1e-12);
-        let half = 4.303 * (0.01f64 * (1.0 / 3.0 + 0.5)).sqrt();
-        assert!((score.interval[1] - (0.9 + half)).abs() < 1e-12);
-        assert!(quantile(30) > quantile(60) && quantile(1000) > 1.96);
-    }
-
-    #[test]
-    fn splits_are_judged_together() {
-        let state = |answers: &[(f64, bool)]| {
-            let mut error = CalibrationError::new();
-            answers.iter().for_each(|(sure, is_right)| error.add(*sure, *is_right));
-            error.state()
-        };
-        let run = |answers: &[(f64, bool)]| SplitResult {
-            number: 1,
-            images: [2, 2],
-            scores: BTreeMap::new(),
-            best_scores: BTreeMap::new(),
-            calibration: state(answers),
-            model: None,
-            seconds: 0.0,
-        };
-        // Alone, each is off by a half; together they are right half of the time.
-        let runs = [run(&[(0.5, true), (0.5, true)]), run(&[(0.5, false), (0.5, false)])];
-        let of = |runs: &[SplitResult]| SplitsCalibration::of(runs).unwrap();
-        assert_eq!((of(&runs[..1]).ece, of(&runs).ece, of(&runs).images), (0.5, 0.0, 4));
-        // None or all, one or three, two of four: off by a half, a quarter and nothing, as 1 to 4 to 3.
-        assert!((of(&runs).ece_by_chance - 0.1875).abs() < 0.03, "{:?}", of(&runs));
-        assert!(SplitsCalibration::of(&[]).is_none());
-    }
 
     /// Stops when the second split has taken a step.
     struct Stopper<'s> {

@@ -53,7 +53,7 @@ impl<'h> TuneFrom<'h> {
 
 /// [`fine_tune`](crate::fine_tune) of a model in memory that keeps its head, on the pictures of the options or on `dataset`.
 ///
-/// Of the options, `model`, `pretrained` and `head_epochs` say nothing here, and the head learns as fast as the rest unless `head_lr_scale`
+/// Of the options, `model`, `pretrained`, `head_epochs` and `report` say nothing here (the run is a part of other work, which has its own page), and the head learns as fast as the rest unless `head_lr_scale`
 /// says otherwise. The run's folder gets `start.safetensors`, and `teacher.safetensors` and `masks.safetensors` where there are any;
 /// [`resume`](crate::resume) goes on with it, or [`resume_from`] if there are hooks.
 ///
@@ -95,6 +95,7 @@ pub fn fine_tune_from(
         teacher: teacher.as_ref().map(|_| TEACHER.to_owned()),
         pretrained: Pretrained::Yes,
         head_epochs: 0,
+        report: false,
         // Nobody knows whose statistics these are: channels may have been cut, or all weights be random.
         norms: Some(options.norms.unwrap_or(Norms::Train)),
         head_lr_scale: Some(options.head_lr_scale.unwrap_or(1.0)),

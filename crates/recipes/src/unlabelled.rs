@@ -50,10 +50,26 @@ impl Unlabelled {
     }
 
     /// What tells the data set with these pictures from others.
-    pub(crate) fn fingerprint(&self, dataset: &Dataset) -> u64 {
+    fn fingerprint(&self, dataset: &Dataset) -> u64 {
         let train = dataset.train.iter().chain(&self.samples).cloned().collect();
         Dataset { train, ..dataset.clone() }.fingerprint()
     }
+}
+
+/// What a run's configuration has of its pictures: that of the data set, with those without labels if there are any.
+pub(crate) fn fingerprint(
+    dataset: &Dataset,
+    options: &FineTuneOptions,
+    observer: &mut dyn Observer,
+) -> Result<String> {
+    let unlabelled = Unlabelled::find(dataset, options, observer)?;
+    Ok(printed(unlabelled.as_ref(), dataset))
+}
+
+/// The same of what was found.
+pub(crate) fn printed(unlabelled: Option<&Unlabelled>, dataset: &Dataset) -> String {
+    let print = unlabelled.map_or_else(|| dataset.fingerprint(), |it| it.fingerprint(dataset));
+    format!("{print:016x}")
 }
 
 /// The data set with pictures without labels besides those to train with, all with probabilities of classes: whole ones of classes that are known,

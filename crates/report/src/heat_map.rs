@@ -11,6 +11,9 @@ use crate::picture::Picture;
 /// Opacity of the hottest place.
 const OPACITY: f32 = 0.65;
 
+/// The share of the largest heat that a line goes around, which is seen without color.
+const RIM: f32 = 0.5;
+
 /// A map of heat, not negative.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeatMap {
@@ -63,7 +66,8 @@ impl HeatMap {
     }
 
     /// The heat in color over an image in gray, so that every color is heat: the hotter, the less of the image shines through. The
-    /// scale ends at the largest heat; of a map of zeros, only the image is seen.
+    /// scale ends at the largest heat, and a line, white on dark and black on light, goes around what has half of it; of a map of zeros, only
+    /// the image is seen.
     ///
     /// # Examples
     /// ```
@@ -77,11 +81,26 @@ impl HeatMap {
     #[must_use]
     pub fn over(&self, image: &Picture) -> Picture {
         let largest = self.largest();
-        let heat = self.enlarged(image.height(), image.width());
-        Picture::from_fn(image.height(), image.width(), |row, column| {
+        let (height, width) = (image.height(), image.width());
+        let heat = self.enlarged(height, width);
+        let share = |row: usize, column: usize| {
+            if largest > 0.0 { heat[row * width + column] / largest } else { 0.0 }
+        };
+        let is_hot = |row: usize, column: usize| share(row, column) >= RIM;
+        // The outermost of what is hot.
+        let is_rim = |row: usize, column: usize| {
+            let rows = [row.saturating_sub(1), (row + 1).min(height - 1)];
+            let columns = [column.saturating_sub(1), (column + 1).min(width - 1)];
+            let is_cold_beside = rows.iter().any(|&row| !is_hot(row, column))
+                || columns.iter().any(|&column| !is_hot(row, column));
+            is_hot(row, column) && is_cold_beside
+        };
+        Picture::from_fn(height, width, |row, column| {
             let below = gray(image.pixel(row, column));
-            let hot = heat[row * image.width() + column];
-            let share = if largest > 0.0 { hot / largest } else { 0.0 };
+            if is_rim(row, column) {
+                return [if below < 128 { 255 } else { 0 }; 3];
+            }
+            let share = share(row, column);
             Colormap::Turbo.color(share).map(|above| blend(below, above, OPACITY * share))
         })
     }
@@ -160,6 +179,16 @@ mod tests {
         let image = Picture::new(1, 3, vec![255, 0, 0, 0, 255, 0, 0, 0, 255]).unwrap();
         let over = HeatMap::new(1, 3, &[0.0; 3]).unwrap().over(&image);
         assert_eq!(over.rgb(), [[54; 3], [182; 3], [18; 3]].concat());
+    }
+
+    #[test]
+    fn a_line_goes_around_what_is_hot_and_is_seen_on_dark_and_on_light() {
+        let image = Picture::new(1, 5, [[0; 9], [250; 9]].concat()[..15].to_vec()).unwrap();
+        let over = HeatMap::new(1, 5, &[0.0, 1.0, 2.0, 1.5, 0.0]).unwrap().over(&image);
+        let at = |column| over.pixel(0, column);
+        assert_eq!([at(1), at(3)], [[255; 3], [0; 3]]);
+        assert!(at(2) != [255; 3] && at(2) != [0; 3], "{:?}", at(2));
+        assert_eq!([at(0), at(4)], [[0; 3], [250; 3]]);
     }
 
     #[test]

@@ -35,11 +35,18 @@ pub(super) struct Dashboard {
     /// The held-out pictures after the last epoch.
     val: Option<String>,
     best: Option<String>,
+    /// Epochs that another call has done, whose scores this one does not know.
+    before: usize,
 }
 
 impl Dashboard {
     pub(super) fn new(total: usize) -> Self {
         Self { total, losses: vec![(0.0, 0); STRETCHES], ..Self::default() }
+    }
+
+    /// The run goes on after so many epochs.
+    pub(super) fn resumed(&mut self, epochs: usize) {
+        self.before = epochs;
     }
 
     pub(super) fn step(&mut self, step: &Step) {
@@ -76,11 +83,14 @@ impl Dashboard {
             return shortened(&format!("{epoch} loss {:.3} {speed}", step.loss), width);
         }
         let val = self.val.as_ref().map_or_else(String::new, |val| format!(" · {val}"));
-        let best = self.best.as_deref().unwrap_or("no epoch is done yet");
+        let none = match self.before {
+            0 => "no epoch is done yet".to_owned(),
+            n => format!("no epoch is done since it went on after {n}"),
+        };
         let words = [
             format!("{epoch} · step {}/{} · {speed}", step.step, step.steps),
             format!("loss {:.3} · rate {:.2e}{val}", step.loss, step.lr),
-            best.to_owned(),
+            self.best.clone().unwrap_or(none),
         ];
         let columns = (width - WORDS - 12).clamp(8, WIDEST);
         let (curve, ends) = self.curve(columns);

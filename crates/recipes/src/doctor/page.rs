@@ -154,7 +154,9 @@ fn copies(report: &DoctorReport, thumbs: &mut Thumbs<'_>) -> Option<Section> {
 fn labels(report: &DoctorReport, thumbs: &mut Thumbs<'_>) -> Option<Section> {
     let named = report.labels.iter().map(|of| {
         let likely = if of.likely { "likely " } else { "perhaps " };
-        (of.image.clone(), format!("{}: {likely}{} (by {:.2})", of.image, of.suggested, of.margin))
+        let caption =
+            format!("{}: {}, {likely}{} (by {:.2})", of.image, of.class, of.suggested, of.margin);
+        (of.image.clone(), caption)
     });
     let note = "A model that has learned from the other pictures alone favors another class. Likely: as sure of it as it mostly is; \
                 perhaps: the picture may only be hard. Likely ones are in the list of fixes.";

@@ -69,7 +69,9 @@ fn spread(evidence: &Layer, seen: &Inspection) -> Block {
     let class = &seen.class.class;
     let place = format!("Grad-CAM at {}, {}", evidence.name, sizes(evidence.shape));
     let heat = if seen.is_warm {
-        format!("What speaks for “{class}”: red the most, blue little. {place}.")
+        format!(
+            "What speaks for “{class}”: red the most, blue little, a line around what has half of the most. {place}."
+        )
     } else {
         format!("Nothing in the picture speaks for “{class}”. {place}.")
     };

@@ -6,10 +6,15 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::thread;
 
 use serde::{Deserialize, Serialize};
+use taper_model::Model;
 
+use crate::bench::peak_bytes;
+use crate::confidence::Calibrated;
 use crate::error::{Error, Result};
+use crate::report::FineTuneReport;
 
 /// The longest file that is read: far more calls than anybody makes.
 const LONGEST: u64 = 16 << 20;
@@ -33,6 +38,35 @@ pub(crate) struct Call {
     pub(crate) peak_bytes: Option<u64>,
     /// Fingerprint of the best model, where `predictions.jsonl` is of it.
     pub(crate) model: Option<String>,
+    /// What held-out pictures said of the best model's probabilities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) calibrated: Option<Calibrated>,
+}
+
+impl Call {
+    /// The one that ends here, on so many threads of each of so many ranks.
+    pub(crate) fn of(report: &FineTuneReport, ended: Ended, threads: usize, ranks: usize) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ended,
+            epochs: report.epochs,
+            seconds: report.seconds,
+            images_per_second: report.images_per_second,
+            threads,
+            cores: thread::available_parallelism().map_or(1, usize::from),
+            ranks,
+            peak_bytes: peak_bytes(),
+            model: None,
+            calibrated: report.calibrated,
+        }
+    }
+}
+
+/// What held-out pictures said of the probabilities of this model, if it was measured when its run ended.
+pub(crate) fn calibrated<'c>(calls: &'c [Call], model: &Model) -> Option<&'c Calibrated> {
+    let temperature = model.confidence()?.temperature();
+    let measured = calls.iter().rev().find_map(|call| call.calibrated.as_ref())?;
+    ((measured.temperature - temperature).abs() < 1e-6 * temperature).then_some(measured)
 }
 
 /// How the run ended whose log has so many epochs: that of the last call, unless another one was killed after it.
@@ -103,6 +137,7 @@ mod tests {
             ranks: 1,
             peak_bytes: None,
             model: Some("print".to_owned()),
+            calibrated: None,
         };
         add(&path, &call(1)).unwrap();
         add(&path, &call(2)).unwrap();

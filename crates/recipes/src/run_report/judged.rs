@@ -7,12 +7,13 @@
 use std::collections::BTreeMap;
 
 use taper_report::{
-    Block, Cell, Chart, Curve, Curves, Dimension, Look, Matrix, Reliability, ReliabilityBin, Scale,
-    Section, Table, Unit,
+    Block, Cell, Chart, Curve, Curves, Dimension, Fact, Look, Matrix, Reliability, ReliabilityBin,
+    Scale, Section, Table, Unit,
 };
 use taper_train::CalibrationError;
 
 use super::answers::Answer;
+use crate::confidence::Calibrated;
 use crate::cost::page::{charts, section};
 use crate::report::Confusion;
 
@@ -35,9 +36,13 @@ const FOLDED: usize = 500;
 const DRAWN: usize = 4;
 
 /// The sections for the answers of a model with these classes, labels or numbers.
-pub(crate) fn sections(names: &[String], answers: &[Answer]) -> Vec<Section> {
+pub(crate) fn sections(
+    names: &[String],
+    answers: &[Answer],
+    calibrated: Option<&Calibrated>,
+) -> Vec<Section> {
     match answers.first() {
-        Some(Answer::Class { .. }) => of_classes(names, answers),
+        Some(Answer::Class { .. }) => of_classes(names, answers, calibrated),
         Some(Answer::Labels { .. }) => of_labels(names, answers),
         Some(Answer::Numbers { .. }) => of_numbers(names, answers),
         None => Vec::new(),
@@ -61,7 +66,11 @@ pub(crate) fn confusion(names: &[String], answers: &[Answer]) -> Confusion {
     Confusion::new(names.to_vec(), counts)
 }
 
-fn of_classes(names: &[String], answers: &[Answer]) -> Vec<Section> {
+fn of_classes(
+    names: &[String],
+    answers: &[Answer],
+    calibrated: Option<&Calibrated>,
+) -> Vec<Section> {
     let confusion = confusion(names, answers);
     let mut mixed = vec![matrix(&confusion)];
     if names.len() > WHOLE {
@@ -71,7 +80,7 @@ fn of_classes(names: &[String], answers: &[Answer]) -> Vec<Section> {
         section("Which class is taken for which", "of the held-out pictures", mixed),
         section("Class by class", "", by_class(&confusion)),
     ];
-    all.extend(calibration(answers));
+    all.extend(calibration(answers, calibrated));
     all
 }
 
@@ -175,7 +184,7 @@ fn rows(note: &str, head: &[&str], mut rows: Vec<Vec<Cell>>) -> Vec<Block> {
     all
 }
 
-fn calibration(answers: &[Answer]) -> Option<Section> {
+fn calibration(answers: &[Answer], calibrated: Option<&Calibrated>) -> Option<Section> {
     let mut error = CalibrationError::new();
     for answer in answers {
         if let Answer::Class { target, predicted, probability: Some(sure), .. } = answer {
@@ -206,10 +215,18 @@ fn calibration(answers: &[Answer]) -> Option<Section> {
     };
     let head = ["confidence", "answers", "how sure", "how right"].map(str::to_owned).to_vec();
     let table = Table { head, rows: bins.iter().map(row).collect() };
-    let title = format!("Expected calibration error {:.3}", error.value());
+    // A temperature that was chosen by these very pictures fits them better than others.
+    let title = match calibrated {
+        Some(_) => format!(
+            "Expected calibration error {:.3} at the temperature that these pictures chose",
+            error.value()
+        ),
+        None => format!("Expected calibration error {:.3}", error.value()),
+    };
     let chart = Reliability { title, bins }.into();
     let note = "a model that is 80 % sure should be right four times of five";
-    let blocks = vec![
+    let mut blocks: Vec<Block> = calibrated.map(measured).into_iter().collect();
+    blocks.extend([
         Block::Charts {
             title: String::new(),
             note: "A bar is the share of right answers among those that are about as sure, ◇ is where it should be; the number says how \
@@ -219,8 +236,29 @@ fn calibration(answers: &[Answer]) -> Option<Section> {
             table: None,
         },
         Block::Folded { summary: "Confidence as a table".to_owned(), table },
-    ];
+    ]);
     Some(section("How sure, and how right", note, blocks))
+}
+
+/// What was measured when the run ended.
+fn measured(of: &Calibrated) -> Block {
+    let fact =
+        |label: &str, value: String, note: String| Fact { label: label.to_owned(), value, note };
+    let mut facts = Vec::new();
+    if let Some(ece) = of.ece {
+        let note = format!(
+            "each picture at a temperature that others chose; {:.3} without, {:.3} by chance",
+            of.ece_before, of.ece_by_chance
+        );
+        facts.push(fact("expected calibration error", format!("{ece:.3}"), note));
+    }
+    let note = format!("what logits are divided by, chosen by {} held-out pictures", of.images);
+    facts.push(fact("temperature", format!("{:.3}", of.temperature), note));
+    if let Some(from) = of.known_from {
+        let note = "what is less familiar is unknown to `predict --unknown`".to_owned();
+        facts.push(fact("known from", Unit::Number.format(from), note));
+    }
+    Block::Facts { facts }
 }
 
 fn of_labels(names: &[String], answers: &[Answer]) -> Vec<Section> {
@@ -355,12 +393,30 @@ mod tests {
             class("ant", "<script>bee", 0.9),
             class("<script>bee", "<script>bee", 0.6),
         ];
-        let html = html(sections(&names, &answers));
+        let html = html(sections(&names, &answers, None));
         assert!(html.contains("true ant, predicted &lt;script&gt;bee: 1 of 2 (50.0 %)"), "{html}");
         assert!(!html.contains("<script"), "{html}");
         // Two that are 90 % sure and right once, one that is 60 % sure and right: (0.8 + 0.4) / 3.
         assert!(html.contains("Expected calibration error 0.400"), "{html}");
         assert!(html.contains("66.7 %"), "an F1 of two thirds");
+
+        let measured = Calibrated {
+            temperature: 1.25,
+            ece_before: 0.3,
+            ece: Some(0.345),
+            ece_by_chance: 0.2,
+            known_from: Some(0.5),
+            images: 3,
+        };
+        let html = self::html(sections(&names, &answers, Some(&measured)));
+        for words in [
+            "0.345",
+            "0.300 without, 0.200 by chance",
+            "1.250",
+            "error 0.400 at the temperature that these",
+        ] {
+            assert!(html.contains(words), "{words}: {html}");
+        }
     }
 
     #[test]
@@ -373,7 +429,7 @@ mod tests {
         answers.push(class("class 9", "class 8", 0.5));
         let confusion = confusion(&names, &answers);
         assert_eq!(most_mixed_up(&confusion), [7, 8, 9, 200]);
-        let html = html(sections(&names, &answers));
+        let html = html(sections(&names, &answers, None));
         assert!(html.contains("The 4 of 300 classes that are mixed up most"), "{html}");
         assert!(html.contains("The other 270"), "{html}");
         assert!(html.len() < 300_000, "{}", html.len());
@@ -388,7 +444,7 @@ mod tests {
             probabilities: [("red".to_owned(), Some(red)), ("blue".to_owned(), None)].into(),
         };
         let answers = [answer(&["red"], 0.9), answer(&[], 0.8), answer(&["red"], 0.1)];
-        let html = html(sections(&names, &answers));
+        let html = html(sections(&names, &answers, None));
         assert!(html.contains("Label by label") && html.contains("50.0 %"), "{html}");
     }
 
@@ -402,13 +458,13 @@ mod tests {
             predicted: all(f64::from(i) + 2.0),
         };
         let answers: Vec<Answer> = (0..2000).map(answer).collect();
-        let html_of_numbers = html(sections(&names, &answers));
+        let html_of_numbers = html(sections(&names, &answers, None));
         assert!(html_of_numbers.contains("How far number 3 is off"));
         assert!(!html_of_numbers.contains("How far number 4 is off"));
         assert!(html_of_numbers.len() < 2_000_000, "{}", html_of_numbers.len());
         let names: Vec<String> = (0..1500).map(|class| format!("class {class}")).collect();
         let answers: Vec<Answer> = names.iter().map(|name| class(name, name, 0.9)).collect();
-        let html = html(sections(&names, &answers));
+        let html = html(sections(&names, &answers, None));
         assert!(html.contains("The next 500; 970 more are left out") && html.len() < 700_000);
     }
 
@@ -420,9 +476,9 @@ mod tests {
             predicted: [("age".to_owned(), said)].into(),
         };
         let answers = [answer(10.0, Some(12.0)), answer(20.0, Some(19.0)), answer(30.0, None)];
-        let html = html(sections(&["age".to_owned()], &answers));
+        let html = html(sections(&["age".to_owned()], &answers, None));
         assert!(html.contains("picture, true age 10.0: 12.0"), "{html}");
         assert!(html.contains("picture, true age 20.0: -1.00"), "{html}");
-        assert!(sections(&[], &[]).is_empty());
+        assert!(sections(&[], &[], None).is_empty());
     }
 }

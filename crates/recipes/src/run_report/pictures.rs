@@ -73,7 +73,7 @@ pub(crate) fn mistakes(
     let note = match model.task() {
         Task::Regression => "The held-out pictures whose numbers are most off.",
         Task::Classification | Task::MultiLabel => {
-            "Held-out pictures, the surest mistake first, beside what speaks for the wrong answer (Grad-CAM): red the most, blue little. \
+            "Held-out pictures, the surest mistake first, beside what speaks for the wrong answer (Grad-CAM): red the most, blue little, a line around what has half of the most. \
              A wrong label in the data looks like this, too."
         }
     };

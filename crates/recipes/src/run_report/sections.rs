@@ -3,6 +3,7 @@
 //! Above: `run_report`. Below: `cost`, `run_report::{calls, log, words}`, `taper_report`. Not here: curves (`run_report::learning`), answers
 //! (`run_report::judged`).
 
+use taper_data::Dataset;
 use taper_model::Model;
 use taper_report::{Block, Cell, Fact, Section, Table, Unit};
 use taper_train::confidence_interval;
@@ -13,6 +14,7 @@ use super::{Evidence, words};
 use crate::cost::page::{section, treemaps};
 use crate::cost::{CostNetwork, CostOptions, CostReport, cost_of};
 use crate::error::Result;
+use crate::evaluate::listed;
 use crate::options::{FineTuneOptions, OptionValue};
 
 fn fact(label: &str, value: String, note: impl Into<String>) -> Fact {
@@ -64,12 +66,17 @@ pub(crate) fn remarks(
     log: &RunLog,
     calls: &[Call],
     evidence: &Evidence,
+    dataset: Option<&Dataset>,
 ) -> Vec<String> {
     let mut lines = Vec::new();
     let done = log.epochs.last().map_or(0, |epoch| epoch.epoch);
     let ended = calls::ended(calls, done);
     let of = options.epochs;
     match ended {
+        Some(Ended::Finished) if done == 0 => lines.push(
+            "Nothing was trained: classes that the model did not know were made of the mean features of their pictures, and all others stay."
+                .to_owned(),
+        ),
         Some(Ended::Finished) => {}
         Some(Ended::Patience) => lines.push(format!(
             "The run ended in epoch {done} of {of}, as no epoch was better for {}.",
@@ -95,6 +102,11 @@ pub(crate) fn remarks(
     }
     if log.unreadable > 0 {
         lines.push(format!("{} lines of metrics.jsonl cannot be read.", log.unreadable));
+    }
+    if let Some(skipped) = dataset.map(|it| &it.skipped).filter(|it| !it.is_empty()) {
+        let (one, n) = (if skipped.len() == 1 { "file was" } else { "files were" }, skipped.len());
+        let named = listed(skipped.iter().map(|it| &it.name));
+        lines.push(format!("{n} {one} skipped, as no pictures that can be read: {named}."));
     }
     lines.extend(evidence.missing.iter().cloned());
     lines
@@ -172,6 +184,7 @@ fn parts(report: &CostReport) -> Table {
 /// Every option, and the commands to use the model and to do it again.
 pub(crate) fn repeat(
     options: &FineTuneOptions,
+    command: String,
     model: Option<&str>,
     prints: [&str; 2],
     calls: &[Call],
@@ -182,7 +195,7 @@ pub(crate) fn repeat(
         "taper {version}; fingerprint of the pictures {}, of the network before {}",
         prints[0], prints[1]
     );
-    blocks.push(Block::Code { title: "Again".to_owned(), note: printed, text: options.command() });
+    blocks.push(Block::Code { title: "Again".to_owned(), note: printed, text: command });
     if let Some(model) = model {
         let text = format!("taper predict --model {} PICTURE.jpg", words::quoted(model));
         blocks.push(Block::Code { title: "Use it".to_owned(), note: String::new(), text });

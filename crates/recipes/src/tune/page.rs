@@ -3,19 +3,17 @@
 //! Above: `tune`. Below: `run_report`. Not here: what is on it (`run_report`).
 
 use std::path::PathBuf;
-use std::thread;
 
 use taper_model::Model;
 
 use super::Tune;
-use crate::bench::peak_bytes;
 use crate::error::{Error, Result};
-use crate::observer::{Event, Observer};
+use crate::observer::Observer;
 use crate::report::FineTuneReport;
 use crate::run::Run;
 use crate::run_report::answers::Answer;
-use crate::run_report::calls::{self, Call, Ended};
-use crate::run_report::{Of, at_end};
+use crate::run_report::calls::{Call, Ended};
+use crate::run_report::{Of, at_end, or_told};
 
 impl Tune<'_> {
     /// Writes the page, if it is asked for, with what the best model answers if that is known. The run is done: what goes wrong here is told and costs nothing else.
@@ -27,20 +25,14 @@ impl Tune<'_> {
         observer: &mut dyn Observer,
     ) -> FineTuneReport {
         if self.parallel.group().is_first() {
-            match self.page(&report, run, answers) {
-                Ok(page) => report.page = page,
-                Err(error) => {
-                    let reason = crate::error::chain(&error);
-                    observer.on_event(&Event::Unwritten { file: "report.html", reason: &reason });
-                }
-            }
+            report.page = or_told(self.page(&report, run, answers), observer);
         }
         report
     }
 
-    /// Whether there will be a page. A model that was handed over in memory belongs to other work, which has its own.
+    /// Whether there will be a page.
     pub(super) fn has_page(&self) -> bool {
-        self.options.report && self.prepared.kept.start.is_none()
+        self.options.report
     }
 
     fn page(
@@ -55,22 +47,8 @@ impl Tune<'_> {
             _ if report.epochs < self.options.epochs => Ended::Patience,
             _ => Ended::Finished,
         };
-        let call = Call {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            ended,
-            epochs: report.epochs,
-            seconds: report.seconds,
-            images_per_second: report.images_per_second,
-            threads: self.options.threads,
-            cores: thread::available_parallelism().map_or(1, usize::from),
-            ranks: self.parallel.group().size(),
-            peak_bytes: peak_bytes(),
-            model: None,
-        };
-        if !self.has_page() {
-            return calls::add(&run.folder.calls(), &call).map(|()| None);
-        }
-        let model = report.model.as_ref().map(Model::load).transpose();
+        let call = Call::of(report, ended, self.options.threads, self.parallel.group().size());
+        let model = report.model.as_ref().filter(|_| self.has_page()).map(Model::load).transpose();
         let model = model.map_err(|source| Error::Model { source })?;
         let of = Of {
             folder: &run.folder,
@@ -79,6 +57,6 @@ impl Tune<'_> {
             model: model.as_ref(),
             dataset: Some(&self.prepared.dataset),
         };
-        at_end(&of, call, answers).map(Some)
+        at_end(&of, call, answers)
     }
 }

@@ -35,7 +35,7 @@ function show(seen) {
   byId('input').src = seen.input;
   byId('heat').src = seen.heat;
   const words = seen.is_warm
-    ? `What speaks for “${seen.of}”: red the most, blue little.`
+    ? `What speaks for “${seen.of}”: red the most, blue little, a line around what has half of the most.`
     : `Nothing in the picture speaks for “${seen.of}”.`;
   byId('heat').alt = byId('caption').textContent = words;
   byId('result').hidden = false;
