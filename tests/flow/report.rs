@@ -126,9 +126,26 @@ fn a_run_that_was_cut_has_a_page_that_says_so() {
     assert!(html.contains(said) && html.contains("1 of 2"));
     assert!(out.join("predictions.jsonl").is_file());
 
+    // A model that cannot be read, and one that is gone.
+    let model = out.join("model.safetensors");
+    let bytes = fs::read(&model).unwrap();
+    fs::write(&model, &bytes[..bytes.len() / 2]).unwrap();
+    let said = |words: &str| {
+        let remarks = taper(&["report", &arg(&out), "--json"]).succeeds().json();
+        assert!(remarks["remarks"].to_string().contains(words), "{words}: {remarks}");
+        page(&out.join("report.html"));
+    };
+    said("The model cannot be read");
+    let compared = taper(&["compare", &arg(&out), &arg(&out), "--json"]).succeeds().json();
+    assert!(compared["remarks"].to_string().contains("cannot be read"), "{compared}");
+    fs::remove_file(&model).unwrap();
+    said("the best epoch's model, is missing");
+    fs::remove_file(&log).unwrap();
+    said("metrics.jsonl is missing");
+
     // Not even an epoch, and no model.
     fs::write(&log, "").unwrap();
-    fs::remove_file(out.join("model.safetensors")).unwrap();
+    fs::remove_file(out.join("calls.jsonl")).unwrap();
     let report = taper(&["report", &arg(&out), "--json"]).succeeds().json();
     let remarks = report["remarks"].to_string();
     assert!(remarks.contains("after 0 of 2") && remarks.contains("no model yet"), "{remarks}");

@@ -190,7 +190,7 @@ fn a_class_is_added_to_a_model_file_without_the_pictures_of_the_others() {
     assert_eq!(found["predictions"].as_array().unwrap().len(), 4);
     let alone = arg(&dir.path().join("alone"));
     let args = ["finetune", "--model", &model, "--data", &data, "--out", &alone];
-    taper(&args).refuses(2, &["one class only", "white"]);
+    taper(&args).refuses(2, &["--keep", "add one class", "white"]);
     let zoo = ["finetune", "--data", &data, "--out", &alone, "--keep"];
     taper(&zoo).refuses(2, &["keep", "--model FILE"]);
     let class = COLORS[1];

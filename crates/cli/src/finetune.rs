@@ -23,7 +23,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use taper_recipes::{
     Augment, Calibrated, ClassWeights, FineTuneOptions, FineTuneReport, GroupOptions, LossKind,
-    MatmulPrecision, Pretrained, Reduce, ReduceDtype, ResumeOptions, Sampling,
+    MatmulPrecision, Pretrained, Reduce, ReduceDtype, ResumeOptions, Sampling, quoted,
 };
 
 use crate::args::{Arch, Shared, TableFlags};
@@ -161,7 +161,7 @@ pub(crate) struct Flags {
     /// Minutes after which the run ends with the best model so far; it can be gone on with [default: no limit]
     #[arg(long, value_name = "F", allow_negative_numbers = true)]
     max_minutes: Option<f64>,
-    /// Pick a network, a size of pictures and epochs that fit into so many minutes on this machine, where they are not given
+    /// Pick epochs that fit into so many minutes on this machine, and a network and a size of pictures where these are not given
     #[arg(long, value_name = "F", allow_negative_numbers = true, conflicts_with_all = ["epochs", "max_minutes", "splits", "folds", "find_lr"])]
     minutes: Option<f64>,
     /// Evaluate and save an exponential moving average of the weights, which keeps this share of itself a step; 0.999 is usual [default: none]
@@ -437,14 +437,14 @@ fn only(allowed: &[&str], matches: &ArgMatches) -> Result<()> {
 }
 
 fn say(report: &FineTuneReport, output: &Output) {
+    let run = quoted(&report.out.display().to_string());
     if report.stopped {
-        let run = report.out.display();
         output
             .say(format!("stopped; everything is saved. To go on: taper finetune --resume {run}"));
         return;
     }
     if report.time_up {
-        let (run, epochs) = (report.out.display(), report.epochs);
+        let epochs = report.epochs;
         output
             .say(format!("time is up in epoch {epochs}. To go on: taper finetune --resume {run}"));
     }
@@ -480,8 +480,9 @@ fn say(report: &FineTuneReport, output: &Output) {
         output.say(format!("report: {}", page.display()));
     }
     if let Some(model) = &report.model {
-        let model = model.display();
-        output.say(format!("model: {model}\nuse it: taper predict --model {model} PICTURE.jpg"));
+        let model = model.display().to_string();
+        let asked = quoted(&model);
+        output.say(format!("model: {model}\nuse it: taper predict --model {asked} PICTURE.jpg"));
     }
 }
 

@@ -40,7 +40,7 @@ impl Output {
         if self.json {
             self.warn(line);
         } else {
-            self.keep(written(&mut io::stdout().lock(), line.as_ref()));
+            self.keep(written(&mut io::stdout().lock(), &harmless(line.as_ref())));
         }
     }
 
@@ -84,7 +84,13 @@ impl Output {
 
 /// Prints a line on standard error; there is nobody to tell if that fails, but those who wait for the reader.
 pub(crate) fn complain(line: &str) -> io::Result<()> {
-    written(&mut io::stderr().lock(), line)
+    written(&mut io::stderr().lock(), &harmless(line))
+}
+
+/// What of a line a terminal would take for a command, as a file's or a class's name can have it, becomes a replacement character.
+fn harmless(line: &str) -> String {
+    let is_command = |c: char| c.is_control() && c != '\n' && c != '\t';
+    line.chars().map(|c| if is_command(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// Writes a whole line, so that an error of its end is not lost in a buffer.

@@ -5,16 +5,26 @@
 use std::collections::BTreeMap;
 
 /// `top-1 95.4 %`, `f1 0.873`, `mae 3.21`.
-pub(crate) fn words(name: &str, value: f64) -> String {
-    let share = |name: &str| format!("{name} {:.1} %", 100.0 * value);
+pub(crate) fn words(name: &str, score: f64) -> String {
+    let said = match name {
+        "top1" => "top-1",
+        "top5" => "top-5",
+        "balanced_accuracy" => "balanced accuracy",
+        "label_accuracy" => "label accuracy",
+        "average_precision" => "average precision",
+        name => name,
+    };
+    format!("{said} {}", value(name, score))
+}
+
+/// The same without its name.
+pub(crate) fn value(name: &str, score: f64) -> String {
     match name {
-        "top1" => share("top-1"),
-        "top5" => share("top-5"),
-        "balanced_accuracy" => share("balanced accuracy"),
-        "label_accuracy" => share("label accuracy"),
-        "average_precision" => format!("average precision {value:.3}"),
-        name if value.abs() < 1000.0 => format!("{name} {value:.3}"),
-        name => format!("{name} {value:.1}"),
+        "top1" | "top5" | "balanced_accuracy" | "label_accuracy" => {
+            format!("{:.1} %", 100.0 * score)
+        }
+        _ if score.abs() < 1000.0 => format!("{score:.3}"),
+        _ => format!("{score:.1}"),
     }
 }
 

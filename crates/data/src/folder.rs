@@ -19,6 +19,7 @@ use crate::dataset::{self, Check, Dataset, Sample, Skipped};
 use crate::error::{Error, Result};
 use crate::parallel::check_threads;
 use layout::Layout;
+pub use layout::holds_classes;
 use scan::Class;
 
 pub use listing::{Listing, list_pictures};

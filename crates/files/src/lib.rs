@@ -49,6 +49,37 @@ pub fn replace_unsynced(
     })
 }
 
+/// As [`replace`], of a file that must not be there yet: of two that write it at the same time, one does.
+///
+/// # Errors
+/// As [`replace`]; [`io::ErrorKind::AlreadyExists`] if it is there, which it stays as it is.
+///
+/// # Examples
+/// ```
+/// let dir = tempfile::tempdir()?;
+/// let path = dir.path().join("config.json");
+/// taper_files::create(&path, |file| file.write_all(b"mine"))?;
+/// let again = taper_files::create(&path, |file| file.write_all(b"yours"));
+/// assert_eq!(again.unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
+/// assert_eq!(std::fs::read(&path)?, b"mine");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn create(
+    path: impl AsRef<Path>,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let path = path.as_ref();
+    in_place(path, |aside, file| {
+        // Who else wants it waits for the file aside, and looks then.
+        if fs::symlink_metadata(path).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        write(file)?;
+        file.sync_all()?;
+        rename(aside, path)
+    })
+}
+
 /// Opens the file aside, calls `put` to fill and rename it, and removes it if that fails.
 fn in_place(path: &Path, put: impl FnOnce(&Path, &mut File) -> io::Result<()>) -> io::Result<()> {
     fs::create_dir_all(folder_of(path))?;

@@ -19,7 +19,7 @@ use crate::options::FineTuneOptions;
 use crate::run::RunConfig;
 use crate::run_report::calls::{self, Ended};
 use crate::run_report::log::RunLog;
-use crate::run_report::{best_score, data_name};
+use crate::run_report::{best_score, data_name, model_of};
 use crate::splits::Part;
 
 /// The most runs that are laid side by side.
@@ -118,6 +118,8 @@ struct Read {
     /// Fingerprint of the pictures.
     data: String,
     log: RunLog,
+    /// Why its model cannot be read, if there is one.
+    unread: Option<String>,
 }
 
 /// Lays runs side by side.
@@ -202,9 +204,9 @@ fn read(path: &Path, name: String) -> Result<Read> {
         Some(part) => part.with_pictures(&config.options),
         None => config.options,
     };
-    let model = match folder.model().try_exists() {
-        Ok(true) => Some(Model::load(folder.model()).map_err(|source| Error::Model { source })?),
-        _ => None,
+    let (model, unread) = match model_of(&folder) {
+        Ok(model) => (model, None),
+        Err(error) => (None, Some(crate::error::chain(&error))),
     };
     let counted = model.as_ref().map(|model| counted(model, &options)).transpose()?;
     let done = log.epochs.last().map_or(0, |epoch| epoch.epoch);
@@ -235,12 +237,12 @@ fn read(path: &Path, name: String) -> Result<Read> {
         best_val_scores: scores,
         val_images,
         seconds: (!calls.is_empty()).then(|| calls.iter().map(|call| call.seconds).sum()),
-        images_per_second: calls.last().map(|call| call.images_per_second),
+        images_per_second: calls::trained(&calls).map(|call| call.images_per_second),
         peak_bytes: calls.iter().filter_map(|call| call.peak_bytes).max(),
         params: counted.map(|[params, _]| params),
         macs: counted.map(|[_, macs]| macs),
     };
-    Ok(Read { run, options, data: config.data, log })
+    Ok(Read { run, options, data: config.data, log, unread })
 }
 
 /// Parameters and multiply-accumulates.
@@ -266,14 +268,25 @@ fn differences(read: &[Read]) -> Vec<Difference> {
 
 fn remarks(read: &[Read]) -> Vec<String> {
     let mut lines = Vec::new();
-    for Read { run, log, .. } in read {
+    for Read { run, log, unread, .. } in read {
         let ComparedRun { name, epochs, of_epochs, .. } = run;
         match run.ended.as_str() {
             "finished" | "patience" => {}
             "cut" => lines.push(format!("`{name}` was cut after {epochs} of {of_epochs} epochs")),
             _ => lines.push(format!("`{name}` ended after {epochs} of {of_epochs} epochs")),
         }
-        if log.epochs.is_empty() {
+        if log.unreadable > 0 {
+            lines.push(format!(
+                "{} lines of `{name}`'s metrics.jsonl cannot be read",
+                log.unreadable
+            ));
+        }
+        if let Some(why) = unread {
+            lines.push(format!(
+                "the model of `{name}` cannot be read, so nothing is said of it: {why}"
+            ));
+        }
+        if log.epochs.is_empty() && run.ended != "finished" {
             lines.push(format!("`{name}` has no score yet: no epoch was done"));
         }
     }

@@ -40,8 +40,27 @@ fn open(options: &FineTuneOptions, reading: Options) -> Result<Dataset> {
         table(options.data.as_deref(), options.table.as_deref(), &options.columns())?;
     match (table, &options.data) {
         (Some(table), _) => Table::open(table, &options.columns().of(root, reading)).map_err(data),
-        (None, Some(path)) => Source::of(path).open(path, &reading).map_err(data),
+        (None, Some(path)) => {
+            let opened = Source::of(path).open(path, &reading).map_err(data);
+            opened.map_err(|error| one_class(error, options))
+        }
         (None, None) => sample_set::emoji6().map_err(data),
+    }
+}
+
+/// Of a folder with one class and a model file: what was meant may be to add the class.
+fn one_class(error: Error, options: &FineTuneOptions) -> Error {
+    match &error {
+        Error::Data { source: taper_data::Error::OneClass { path, class } }
+            if crate::source::is_file(&options.model) =>
+        {
+            let expected = format!(
+                "true to add one class to those of a model file (`{}` holds `{class}` alone, which cannot be trained with)",
+                path.display()
+            );
+            Error::option("keep", &options.keep, expected)
+        }
+        _ => error,
     }
 }
 

@@ -19,9 +19,10 @@ use taper_data::{Dataset, Sample, Target, TargetKind};
 
 use crate::error::{Error, Result};
 use crate::features::Batching;
-use crate::observer::Observer;
+use crate::observer::{Event, Observer};
 use crate::options::DoctorOptions;
 use crate::report::Skipped;
+use crate::run;
 use crate::source::ModelSource;
 pub use findings::{
     ClassCount, ConfusedClasses, Copies, DoctorReport, LabelSuspect, OddShape, Shape, Unlike,
@@ -69,6 +70,7 @@ pub fn doctor(
     observer: &mut dyn Observer,
 ) -> Result<DoctorReport> {
     options.check()?;
+    run::must_be_no_class(&options.out, Some(&options.data))?;
     let source = ModelSource::resolve(&options.model)?;
     let (dataset, origin) = opening::opened(options)?;
     let model = source.load(stop, observer)?;
@@ -80,7 +82,11 @@ pub fn doctor(
     }
     let mut report = found(&gathered, &counts, options, &origin)?;
     let faults = faults(&report, &gathered);
-    let list = FixList::new(origin, faults, &gathered);
+    let (list, left_out) = FixList::new(origin, faults, &gathered);
+    for why in left_out {
+        let text = format!("not in the list of fixes: {why}");
+        observer.on_event(&Event::Warning(&text));
+    }
     report.fixes = list.len();
     list.write(&report.list)?;
     let html = page::page(&report, &gathered).to_html();

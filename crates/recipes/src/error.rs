@@ -72,7 +72,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The folder to go on with holds no run.
-    #[error("`{}` holds no run that can be gone on with: {reason}", path.display())]
+    #[error("`{}` holds no run to go on with or to look at: {reason}", path.display())]
     NoRun {
         /// The folder.
         path: PathBuf,
@@ -263,7 +263,7 @@ pub enum Error {
     },
     /// A recipe was stopped.
     #[error(
-        "stopped; what was downloaded or written is kept, and the same request goes on with it"
+        "stopped; what was downloaded or saved by then, if anything, is kept, and the same request goes on with it"
     )]
     Stopped,
     /// No such model in the zoo, or its weights cannot be had.

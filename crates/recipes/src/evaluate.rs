@@ -84,7 +84,10 @@ fn run(
 ) -> Result<EvaluateReport> {
     options.check()?;
     let model = ModelSource::resolve(&options.model)?.load(&AtomicBool::new(false), observer)?;
-    let model = setup::at_size(model, options.image_size)?;
+    if options.others.is_some() {
+        setup::must_be_measured(&model, "others", options.image_size)?;
+    }
+    let model = setup::told_at_size(model, options.image_size, observer)?;
     let started = Instant::now();
     let dataset = match dataset {
         Some(dataset) => {

@@ -93,6 +93,7 @@ pub use report::{
     FineTuneReport, Look, LookLayer, LookReport, Mistake, PredictedNumber, Prediction, RanksReport,
     Review, Skipped, ZooModel,
 };
+pub use run_report::words::quoted;
 pub use run_report::{RunReport, RunReportOptions, report_run};
 pub use similar::{Neighbor, SimilarReport, similar};
 pub use splits::{

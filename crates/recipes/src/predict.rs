@@ -8,7 +8,6 @@ use std::sync::atomic::AtomicBool;
 
 use taper_classifier::{Classifier, ClassifierOptions, Input, eval_views};
 use taper_data::Sample;
-use taper_data::folder::{Listing, list_pictures};
 use taper_model::{Model, Task};
 
 use crate::data::{self, SkippedFiles};
@@ -18,6 +17,7 @@ use crate::options::PredictOptions;
 use crate::report::{PredictedNumber, Prediction};
 use crate::setup;
 use crate::source::ModelSource;
+use crate::unlabelled::pictures_below;
 
 /// Loads a model and returns what it sees in each picture, one after the other as the iterator is drawn: in the files first, then in the
 /// pictures of `data`. Weights that are not on this machine are downloaded without a word, and what a source leaves out by itself, such as
@@ -56,7 +56,10 @@ pub fn predict_observed(
 ) -> Result<impl Iterator<Item = Result<Prediction>> + use<>> {
     options.check()?;
     let model = ModelSource::resolve(&options.model)?.load(stop, observer)?;
-    let model = setup::at_size(model, options.image_size)?;
+    if options.unknown {
+        setup::must_be_measured(&model, "unknown", options.image_size)?;
+    }
+    let model = setup::told_at_size(model, options.image_size, observer)?;
     let views = eval_views(model.preprocess(), options.tta.views()).map_err(setup::classifier)?;
     let classifying = ClassifierOptions::default().with_threads(options.threads).with_views(views);
     let classifier = Classifier::new(&model, &classifying).map_err(setup::classifier)?;
@@ -72,7 +75,7 @@ pub fn predict_observed(
     Ok(samples.into_iter().map(move |sample| look_at(&classifier, &sample, top, unknown)))
 }
 
-/// The files as they are, and in the place of a folder what lies in it, by name; what is no picture will say so.
+/// The files as they are, and in the place of a folder what lies in it and in folders in it, by name; what is no picture will say so.
 fn files(images: &[PathBuf]) -> Result<Vec<Sample>> {
     let mut files = Vec::new();
     for path in images {
@@ -80,8 +83,13 @@ fn files(images: &[PathBuf]) -> Result<Vec<Sample>> {
             files.push(path.clone());
             continue;
         }
-        let Listing { mut pictures, skipped } = list_pictures(path).map_err(setup::data)?;
-        pictures.extend(skipped.iter().map(|skipped| path.join(&skipped.name)));
+        let (mut pictures, skipped, _) = pictures_below(path)?;
+        if pictures.is_empty() {
+            let (path, first) = (path.clone(), skipped.first().cloned().map(Box::new));
+            let skipped = skipped.len();
+            return Err(setup::data(taper_data::Error::NoPictures { path, skipped, first }));
+        }
+        pictures.extend(skipped.into_iter().map(|skipped| PathBuf::from(skipped.name)));
         pictures.sort_unstable();
         files.append(&mut pictures);
     }

@@ -6,10 +6,11 @@
 mod kept;
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use taper_data::folder::holds_classes;
 use taper_files as files;
 use taper_train::{RunFolder, Start};
 
@@ -40,6 +41,9 @@ pub(crate) struct RunConfig {
     #[serde(default = "written")]
     has_checkpoint: bool,
 }
+
+/// How the configuration is written.
+type Put = fn(&Path, &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()>;
 
 fn written() -> bool {
     true
@@ -103,6 +107,33 @@ pub(crate) fn vacant_for(kind: &str, out: Option<&Path>) -> Result<RunFolder> {
     }
 }
 
+/// Refuses a folder to write to that would be a class among the pictures, when they are read next.
+///
+/// # Errors
+/// [`Error::Option`].
+pub(crate) fn must_be_no_class(out: &Path, data: Option<&Path>) -> Result<()> {
+    let Some(data) = data.filter(|data| data.is_dir()) else { return Ok(()) };
+    let Ok(pictures) = data.canonicalize() else { return Ok(()) };
+    if !resolved(out).starts_with(&pictures) || !holds_classes(data) {
+        return Ok(());
+    }
+    let expected = format!(
+        "a folder outside of the pictures in `{}`, where every folder is a class, so that this one would be one, too",
+        data.display()
+    );
+    Err(Error::option("out", &out.display(), expected))
+}
+
+/// The path without links, as far as it is there.
+fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let found = path.ancestors().find_map(|part| Some((part.canonicalize().ok()?, part)));
+    match found {
+        Some((whole, part)) => whole.join(path.strip_prefix(part).unwrap_or(Path::new(""))),
+        None => path,
+    }
+}
+
 /// Whether there is a folder that is not empty, or a file in its place.
 fn holds_something(path: &Path) -> Result<bool> {
     match fs::read_dir(path) {
@@ -123,6 +154,9 @@ pub(crate) struct Run {
 
 impl Run {
     /// Makes the folder and proves that it can be written to, with the configuration.
+    ///
+    /// # Errors
+    /// [`Error::OutExists`] if another run has begun there since it was found to be free.
     pub(crate) fn begin(folder: RunFolder, config: RunConfig) -> Result<Self> {
         let failed = |source| {
             let path = folder.path().to_path_buf();
@@ -130,7 +164,7 @@ impl Run {
         };
         fs::create_dir_all(folder.path()).map_err(failed)?;
         let run = Run { folder, config, start: Start::Fresh };
-        run.write_config()?;
+        run.write_config(|path, write| files::create(path, write))?;
         Ok(run)
     }
 
@@ -152,17 +186,16 @@ impl Run {
     /// Remembers that there is a checkpoint, to be called when the first one is written.
     pub(crate) fn has_begun(&self) -> Result<()> {
         let config = RunConfig { has_checkpoint: true, ..self.config.clone() };
-        Run { config, ..self.clone() }.write_config()
+        Run { config, ..self.clone() }.write_config(|path, write| files::replace(path, write))
     }
 
-    fn write_config(&self) -> Result<()> {
+    fn write_config(&self, put: Put) -> Result<()> {
         let path = self.folder.config();
         let text = serde_json::to_string_pretty(&self.config)
             .map_err(|source| Error::Config { path: path.clone(), source })?;
-        files::replace(&path, |file| writeln!(file, "{text}")).map_err(|source| Error::File {
-            action: "write",
-            path,
-            source,
+        put(&path, &mut |file| writeln!(file, "{text}")).map_err(|source| match source.kind() {
+            ErrorKind::AlreadyExists => Error::OutExists { path: self.folder.path().to_path_buf() },
+            _ => Error::File { action: "write", path, source },
         })
     }
 }
@@ -219,6 +252,15 @@ mod tests {
     }
 
     #[test]
+    fn of_two_runs_that_begin_in_one_folder_one_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let both = [(); 2].map(|()| vacant(Some(dir.path())).unwrap());
+        let [first, second] = both.map(|folder| Run::begin(folder, config()));
+        first.unwrap();
+        assert!(matches!(second.unwrap_err(), Error::OutExists { .. }));
+    }
+
+    #[test]
     fn a_folder_with_models_of_epochs_is_not_used_for_another_run() {
         let dir = tempfile::tempdir().unwrap();
         let best = dir.path().join("best");
@@ -245,6 +287,23 @@ mod tests {
         fs::remove_file(checkpoint).unwrap();
         let error = Run::open(dir.path()).unwrap_err();
         assert!(error.is_request() && error.to_string().contains("state.safetensors"), "{error}");
+    }
+
+    #[test]
+    fn a_run_does_not_become_a_class_of_its_pictures() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("photos");
+        fs::create_dir_all(data.join("cats")).unwrap();
+        let within = data.join("runs/finetune-1");
+        let refused = must_be_no_class(&within, Some(&data)).unwrap_err().to_string();
+        assert!(refused.contains("outside of the pictures"), "{refused}");
+        assert!(must_be_no_class(&data, Some(&data)).is_err());
+        must_be_no_class(&dir.path().join("runs/finetune-1"), Some(&data)).unwrap();
+        must_be_no_class(&data.join("../photos-2"), Some(&data)).unwrap();
+        // Beside parts, no folder is a class.
+        fs::create_dir_all(data.join("train/cats")).unwrap();
+        fs::create_dir_all(data.join("val/cats")).unwrap();
+        must_be_no_class(&within, Some(&data)).unwrap();
     }
 
     #[test]

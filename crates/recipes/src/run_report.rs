@@ -125,34 +125,17 @@ pub fn report_run(options: &RunReportOptions, observer: &mut dyn Observer) -> Re
         asked.data.clone_from(&options.data);
     }
     let mut missing = Vec::new();
-    let dataset = match &part {
-        Some(part) => part.dataset(&asked, &Cache::none()),
-        None => data::to_train(&asked, &Cache::none()),
-    };
-    let printed = dataset.and_then(|dataset| {
-        let print = unlabelled::fingerprint(&dataset, &asked, &mut Silent)?;
-        Ok((dataset, print))
+    let dataset = pictures_of(part.as_ref(), &asked, &config, &mut missing);
+    let model = model_of(&folder).unwrap_or_else(|error| {
+        missing.push(format!(
+            "The model cannot be read, so nothing is said of it: {}.",
+            crate::error::chain(&error)
+        ));
+        None
     });
-    let dataset = match printed {
-        Ok((dataset, print)) if print == config.data => Some(dataset),
-        Ok(_) => {
-            missing.push(
-                "The pictures are others than those of the run, so none is shown.".to_owned(),
-            );
-            None
-        }
-        Err(error) => {
-            missing.push(format!(
-                "The pictures cannot be read, so none is shown: {}.",
-                crate::error::chain(&error)
-            ));
-            None
-        }
-    };
-    let model = match folder.model().try_exists() {
-        Ok(true) => Some(Model::load(folder.model()).map_err(|source| Error::Model { source })?),
-        _ => None,
-    };
+    if !folder.log().exists() {
+        missing.push("metrics.jsonl is missing, which has the run's steps and epochs.".to_owned());
+    }
     let (mut evidence, mut kept) = (Evidence { answers: Vec::new(), missing }, None);
     match (&model, &dataset) {
         (Some(model), Some(dataset)) => {
@@ -174,8 +157,15 @@ pub fn report_run(options: &RunReportOptions, observer: &mut dyn Observer) -> Re
                 ),
             }
         }
+        (None, _) if folder.model().exists() => {}
         (None, _) => {
-            evidence.missing.push("There is no model yet: no epoch was done.".to_owned());
+            let calls = calls::read(&folder.calls())?;
+            let log = RunLog::read(&folder.log())?;
+            let is_done = !log.epochs.is_empty() || calls.iter().any(|call| call.epochs > 0);
+            evidence.missing.push(match is_done {
+                true => "model.safetensors, the best epoch's model, is missing.".to_owned(),
+                false => "There is no model yet: no epoch was done.".to_owned(),
+            });
         }
     }
     let page = options.out.clone().unwrap_or_else(|| folder.report());
@@ -189,6 +179,44 @@ pub fn report_run(options: &RunReportOptions, observer: &mut dyn Observer) -> Re
     let mut report = of.write(&page, &evidence)?;
     report.predictions = kept;
     Ok(report)
+}
+
+/// The pictures of a run, if they are where `options` say and still the same; `missing` gets the reason why not.
+fn pictures_of(
+    part: Option<&Part>,
+    options: &FineTuneOptions,
+    config: &RunConfig,
+    missing: &mut Vec<String>,
+) -> Option<Dataset> {
+    let dataset = match part {
+        Some(part) => part.dataset(options, &Cache::none()),
+        None => data::to_train(options, &Cache::none()),
+    };
+    let printed = dataset.and_then(|dataset| {
+        let print = unlabelled::fingerprint(&dataset, options, &mut Silent)?;
+        Ok((dataset, print))
+    });
+    match printed {
+        Ok((dataset, print)) if print == config.data => return Some(dataset),
+        Ok(_) => missing
+            .push("The pictures are others than those of the run, so none is shown.".to_owned()),
+        Err(error) => missing.push(format!(
+            "The pictures cannot be read, so none is shown: {}.",
+            crate::error::chain(&error)
+        )),
+    }
+    None
+}
+
+/// The best model of a run, if there is one yet.
+///
+/// # Errors
+/// [`Error::Model`] if it cannot be read.
+pub(crate) fn model_of(folder: &RunFolder) -> Result<Option<Model>> {
+    match folder.model().try_exists() {
+        Ok(true) => Model::load(folder.model()).map(Some).map_err(|source| Error::Model { source }),
+        _ => Ok(None),
+    }
 }
 
 /// The page about several runs.

@@ -15,6 +15,7 @@ use taper_optim::{
 };
 
 use crate::error::{Error, Result};
+use crate::observer::{Event, Observer};
 use crate::options::{Augment, FineTuneOptions, OptimizerKind, Sampling};
 
 /// What a network sees of a picture when it is not trained.
@@ -30,6 +31,43 @@ pub(crate) fn at_size(model: Model, size: Option<usize>) -> Result<Model> {
     let preprocess = Preprocess { input_size: [size, size], ..*model.preprocess() };
     let source = |source| Error::Model { source };
     model.with_preprocess(preprocess).map_err(source)
+}
+
+/// The same, which says that probabilities are not calibrated any more, if they were.
+pub(crate) fn told_at_size(
+    model: Model,
+    size: Option<usize>,
+    observer: &mut dyn Observer,
+) -> Result<Model> {
+    let ([h, w], was_measured) = (model.preprocess().input_size, model.confidence().is_some());
+    let model = at_size(model, size)?;
+    if was_measured && model.confidence().is_none() {
+        let text = format!(
+            "probabilities are as the network gives them, for its temperature was measured at {h}x{w} pixels"
+        );
+        observer.on_event(&Event::Warning(&text));
+    }
+    Ok(model)
+}
+
+/// Refuses to tell what is known at another size than it was measured at. `field` asks for it.
+///
+/// # Errors
+/// [`Error::Option`].
+pub(crate) fn must_be_measured(
+    model: &Model,
+    field: &'static str,
+    size: Option<usize>,
+) -> Result<()> {
+    let [h, w] = model.preprocess().input_size;
+    let Some(size) = size.filter(|&size| [size, size] != [h, w]) else { return Ok(()) };
+    let expected = format!(
+        "absent together with `{field}`: which pictures are known was measured at {h}x{w} pixels"
+    );
+    match model.confidence() {
+        Some(_) => Err(Error::option("image_size", &size, expected)),
+        None => Ok(()),
+    }
 }
 
 /// What it sees in training: crop, flip, what is asked for besides, and erasing.

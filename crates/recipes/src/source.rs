@@ -10,12 +10,14 @@ use std::sync::atomic::AtomicBool;
 use sha2::{Digest, Sha256};
 use taper_graph::Graph;
 use taper_model::{Model, Preprocess, tensors};
+use taper_train::RunFolder;
 use taper_zoo::{Architecture, Record};
 
 use crate::bare_weights::BareWeights;
 use crate::download::{self, zoo};
 use crate::error::{Error, Result};
 use crate::observer::{Observer, Silent};
+use crate::run_report::words::quoted;
 
 /// Classes of a network that comes without weights; its head is replaced anyway.
 const CLASSES: usize = 1000;
@@ -41,6 +43,10 @@ impl ModelSource {
     pub(crate) fn resolve(name_or_file: &str) -> Result<Self> {
         if let Some(weights) = BareWeights::parse(name_or_file)? {
             return Ok(Self::Weights(weights));
+        }
+        if let Some(model) = of_run(name_or_file) {
+            let expected = format!("a name (`taper models`) or a file: here {}", quoted(&model));
+            return Err(Error::option("model", &name_or_file, expected));
         }
         if is_file(name_or_file) {
             return Ok(Self::File(PathBuf::from(name_or_file)));
@@ -141,6 +147,13 @@ impl ModelSource {
         };
         Model::random(graph, seed, preprocess, classes).map_err(|source| Error::Model { source })
     }
+}
+
+/// The model of the run whose folder this is.
+fn of_run(name_or_file: &str) -> Option<String> {
+    let folder = RunFolder::new(name_or_file);
+    (folder.path().is_dir() && folder.model().is_file())
+        .then(|| folder.model().display().to_string())
 }
 
 /// The model of a model file, or the one that published weights make.

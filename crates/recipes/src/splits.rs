@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::fine_tune::{ResumeOptions, fine_tune_on, resume_on};
 use crate::observer::{Event, Observer};
 use crate::options::{FineTuneOptions, at_least};
+use crate::report::Skipped;
 use crate::run;
 use crate::setup;
 
@@ -172,6 +173,7 @@ pub fn fine_tune_splits(
     let n = splits.count();
     at_least(if matches!(splits, Splits::Folds(_)) { "folds" } else { "splits" }, n, 2)?;
     let folder = run::vacant_for("splits", options.out.as_deref())?.path().to_path_buf();
+    run::must_be_no_class(&folder, options.data.as_deref())?;
     if folder.join(PLAN).exists() {
         return Err(Error::OutExists { path: folder });
     }
@@ -181,7 +183,13 @@ pub fn fine_tune_splits(
     let plan = Plan { splits, options: options.clone(), data };
     let failed = |source| Error::File { action: "create", path: folder.clone(), source };
     fs::create_dir_all(&folder).map_err(failed)?;
-    write(&folder.join(PLAN), &plan)?;
+    let text = text(&folder.join(PLAN), &plan)?;
+    taper_files::create(folder.join(PLAN), |file| writeln!(file, "{text}")).map_err(|source| {
+        match source.kind() {
+            ErrorKind::AlreadyExists => Error::OutExists { path: folder.clone() },
+            _ => Error::File { action: "write", path: folder.join(PLAN), source },
+        }
+    })?;
     go_on(&folder, &plan, &dataset, stop, observer)
 }
 
@@ -232,6 +240,7 @@ fn go_on(
         }
         observer.on_event(&Event::Part { name: "another split", number, of: n });
         let divided = divided(dataset, plan.splits, number - 1, &plan.options)?;
+        let observer = &mut Named { plan: &plan.options, observer };
         let report = match out.join("config.json").is_file() {
             true => resume_on(&divided, &ResumeOptions::new(&out), stop, observer)?,
             false => {
@@ -302,6 +311,31 @@ pub(crate) fn report_splits(folder: &Path, page: Option<&Path>) -> Result<(PathB
     Ok((path, report.runs.len()))
 }
 
+/// Tells of a split with the names of the pictures that all of them divide.
+struct Named<'n> {
+    plan: &'n FineTuneOptions,
+    observer: &'n mut dyn Observer,
+}
+
+impl Observer for Named<'_> {
+    fn on_event(&mut self, event: &Event<'_>) {
+        let FineTuneOptions { data, table, .. } = self.plan;
+        match event {
+            Event::Planned(plan) => {
+                let mut plan = (*plan).clone();
+                (plan.options.data, plan.options.table) = (data.clone(), table.clone());
+                self.observer.on_event(&Event::Planned(&plan));
+            }
+            Event::Skipped(skipped) => {
+                let root = data::root(data.as_deref(), table.as_deref());
+                let path = root.map_or_else(|| skipped.path.clone(), |it| it.join(&skipped.path));
+                self.observer.on_event(&Event::Skipped(&Skipped { path, ..(*skipped).clone() }));
+            }
+            event => self.observer.on_event(event),
+        }
+    }
+}
+
 /// Split number `at`, from 0.
 fn divided(
     dataset: &Dataset,
@@ -319,10 +353,14 @@ fn divided(
 }
 
 fn write(path: &Path, value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|source| Error::Config { path: path.to_path_buf(), source })?;
+    let text = text(path, value)?;
     let failed = |source| Error::File { action: "write", path: path.to_path_buf(), source };
     taper_files::replace(path, |file| writeln!(file, "{text}")).map_err(failed)
+}
+
+fn text(path: &Path, value: &impl Serialize) -> Result<String> {
+    serde_json::to_string_pretty(value)
+        .map_err(|source| Error::Config { path: path.to_path_buf(), source })
 }
 
 /// What a file holds, or nothing if it is not there.

@@ -4,6 +4,7 @@
 //! Source: pseudo-labels as probabilities, Hinton et al. 2015, <https://arxiv.org/abs/1503.02531>, section 4; Xie et al. 2020 (noisy student),
 //! <https://arxiv.org/abs/1911.04252>: the teacher sees pictures as they are, the student sees them changed.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +19,9 @@ use crate::observer::{Event, Observer};
 use crate::options::FineTuneOptions;
 use crate::setup;
 use crate::task::LOGITS;
+
+/// What names begin with, so that none is that of a picture with a label.
+const WITHIN: &str = "unlabelled/";
 
 /// Pictures without labels, before anybody has said anything of them.
 pub(crate) struct Unlabelled {
@@ -41,9 +45,16 @@ impl Unlabelled {
             return Err(Error::option("unlabelled", &folder.display(), expected));
         }
         let (samples, skipped) = pictures(folder, observer)?;
+        let held_out = held_out(&samples, dataset);
+        if held_out > 0 {
+            let text = format!(
+                "{held_out} pictures of `{}` are among those held out: what they say of the model is of pictures that it was trained with",
+                folder.display()
+            );
+            observer.on_event(&Event::Warning(&text));
+        }
         if let (true, Some(first)) = (options.strict, skipped.first()) {
-            let name = format!("{}/{}", folder.display(), first.name);
-            let (count, reason) = (skipped.len(), first.reason.clone());
+            let (count, name, reason) = (skipped.len(), first.name.clone(), first.reason.clone());
             return Err(setup::data(taper_data::Error::Strict { count, name, reason }));
         }
         Ok(Some(Self { samples, skipped }))
@@ -86,6 +97,7 @@ pub(crate) fn taught(
     observer: &mut dyn Observer,
 ) -> Result<Dataset> {
     let Unlabelled { samples, mut skipped } = unlabelled;
+    let folder = options.unlabelled.clone().unwrap_or_default();
     let k = dataset.classes.len();
     let failed = |source| Error::Engine { source };
     let session = SessionOptions { threads: options.threads, outputs: vec![LOGITS.to_owned()] };
@@ -98,9 +110,12 @@ pub(crate) fn taught(
         if stop.load(Ordering::Relaxed) {
             return Err(Error::Stopped);
         }
-        let mut batch = batch.map_err(setup::data)?;
+        let batch = batch.map_err(setup::data)?;
         done += batch.indices.len() + batch.skipped.len();
-        skipped.append(&mut batch.skipped);
+        skipped.extend(batch.skipped.iter().map(|it| {
+            let name = it.name.strip_prefix(WITHIN).unwrap_or(&it.name);
+            Skipped { name: whole(&folder.join(name)), reason: it.reason.clone() }
+        }));
         if !batch.indices.is_empty() {
             let logits = session.run(&batch.xs, batch.shape).map_err(failed)?;
             for (&index, row) in batch.indices.iter().zip(logits.chunks_exact(k.max(1))) {
@@ -125,8 +140,22 @@ pub(crate) fn taught(
     Ok(dataset)
 }
 
-/// The pictures that lie in a folder, and in all folders in it: their names are not looked at. Links to folders are not followed.
-fn pictures(folder: &Path, observer: &mut dyn Observer) -> Result<(Vec<Sample>, Vec<Skipped>)> {
+/// The whole path, which says where a file is that does not lie with the data.
+fn whole(path: &Path) -> String {
+    let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    whole.display().to_string()
+}
+
+/// How many of these pictures are among those that a data set holds out.
+fn held_out(samples: &[Sample], dataset: &Dataset) -> usize {
+    let place = |sample: &Sample| sample.path().and_then(|path| path.canonicalize().ok());
+    let val: HashSet<PathBuf> = dataset.val.iter().filter_map(place).collect();
+    samples.iter().filter_map(place).filter(|path| val.contains(path)).count()
+}
+
+/// Pictures that lie in a folder, and in all folders in it, and files that are none, by their whole paths; and how many folders these are. Links
+/// to folders are not followed.
+pub(crate) fn pictures_below(folder: &Path) -> Result<(Vec<PathBuf>, Vec<Skipped>, usize)> {
     let mut inner = folders_in(folder)?;
     let mut next = 0;
     while let Some(path) = inner.get(next) {
@@ -139,7 +168,10 @@ fn pictures(folder: &Path, observer: &mut dyn Observer) -> Result<(Vec<Sample>, 
     let mut add = |path: &Path, is_only: bool| match list_pictures(path) {
         Ok(mut listing) => {
             paths.append(&mut listing.pictures);
-            skipped.append(&mut listing.skipped);
+            skipped.extend(listing.skipped.into_iter().map(|it| {
+                let name = whole(&path.join(&it.name));
+                Skipped { name, ..it }
+            }));
             Ok(())
         }
         Err(taper_data::Error::NoPictures { .. }) if !is_only => Ok(()),
@@ -147,11 +179,16 @@ fn pictures(folder: &Path, observer: &mut dyn Observer) -> Result<(Vec<Sample>, 
     };
     add(folder, inner.is_empty())?;
     inner.iter().try_for_each(|path| add(path, false))?;
-    if !inner.is_empty() {
+    Ok((paths, skipped, inner.len()))
+}
+
+/// The same as samples, of a folder that has any: names of folders in it are not looked at.
+fn pictures(folder: &Path, observer: &mut dyn Observer) -> Result<(Vec<Sample>, Vec<Skipped>)> {
+    let (paths, skipped, inner) = pictures_below(folder)?;
+    if inner > 0 {
         let text = format!(
-            "`{}` has {} folders, whose names are not looked at: pictures with known classes belong to `data`",
+            "`{}` has {inner} folders, whose names are not looked at: pictures with known classes belong to `data`",
             folder.display(),
-            inner.len()
         );
         observer.on_event(&Event::Warning(&text));
     }
@@ -162,7 +199,7 @@ fn pictures(folder: &Path, observer: &mut dyn Observer) -> Result<(Vec<Sample>, 
     }
     let sample = |path: PathBuf| {
         let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().replace('\\', "/");
-        Sample::from_file(format!("unlabelled/{name}"), 0, path)
+        Sample::from_file(format!("{WITHIN}{name}"), 0, path)
     };
     Ok((paths.into_iter().map(sample).collect(), skipped))
 }
@@ -319,6 +356,8 @@ mod tests {
         };
         fine_tune(&options_of(&folders, "folders"), &stop, &mut told).unwrap();
         assert!(told.0.iter().any(|text| text.contains("6 folders")), "{:?}", told.0);
+        let held_out = |text: &String| text.contains("are among those held out");
+        assert!(told.0.iter().any(held_out), "{:?}", told.0);
         let empty = dir.path().join("empty");
         fs::create_dir(&empty).unwrap();
         let refused = fine_tune(&options_of(&empty, "none"), &stop, &mut Silent).unwrap_err();

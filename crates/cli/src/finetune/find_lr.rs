@@ -17,7 +17,7 @@ use crate::ranks;
 #[group(skip)]
 pub(super) struct FindLrFlags {
     /// Look for a learning rate, draw the curve, and train nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "lr")]
     find_lr: bool,
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use clap::Args;
-use taper_recipes::{FineTuneOptions, MeanScore, Splits, SplitsCalibration, SplitsReport};
+use taper_recipes::{FineTuneOptions, MeanScore, Splits, SplitsCalibration, SplitsReport, quoted};
 
 use crate::output::Output;
 use crate::progress::Progress;
@@ -57,7 +57,7 @@ pub(super) fn resume(folder: &Path, stop: &AtomicBool, output: &Output) -> Resul
 
 fn say(report: &SplitsReport, output: &Output) -> Result<ExitCode> {
     if report.stopped {
-        let run = report.out.display();
+        let run = quoted(&report.out.display().to_string());
         output
             .say(format!("stopped; everything is saved. To go on: taper finetune --resume {run}"));
         output.json(report)?;
@@ -69,8 +69,8 @@ fn say(report: &SplitsReport, output: &Output) -> Result<ExitCode> {
         output.say(format!("split {}: {train} and {val} pictures: {line}", run.number));
     }
     for (name, MeanScore { mean, std, interval: [low, high] }) in &report.scores {
-        let [low, high] = [low, high].map(|bound| scores::words("", *bound).trim().to_owned());
-        let spread = scores::words("", *std).trim().to_owned();
+        let [low, high] = [low, high].map(|bound| scores::value(name, *bound));
+        let spread = scores::value(name, *std);
         let mean = scores::words(name, *mean);
         output
             .say(format!("{mean} on average (95 % interval {low} to {high}, deviation {spread})"));
@@ -79,6 +79,9 @@ fn say(report: &SplitsReport, output: &Output) -> Result<ExitCode> {
         output.say(format!(
             "calibration error {ece:.3} over {images} held-out pictures (cross-fitted; {ece_by_chance:.3} by chance)"
         ));
+    }
+    if let Some(page) = &report.page {
+        output.say(format!("report: {}", page.display()));
     }
     output.say(format!("runs: {}", report.out.display()));
     output.json(report)?;

@@ -63,8 +63,8 @@ impl Dataset {
     pub fn fold(&self, k: usize, fold: usize, seed: u64) -> Result<Self> {
         let pictures = self.train.len() + self.val.len();
         if k < 2 || k > pictures || fold >= k {
-            let got = format!("number {fold} of {k}");
-            let expected = "2 folds or more, no more than pictures, and one of them";
+            let got = format!("{k}, of which number {fold}, of {pictures} pictures");
+            let expected = "2 or more, no more than there are pictures, and one of them";
             return Err(Error::Setting { setting: "folds", got, expected });
         }
         let divided = self.divided([seed, FOLDS], |place, _| place % k == fold)?;

@@ -92,6 +92,23 @@ pub(super) fn of(path: &Path, skipped: &mut Vec<Skipped>) -> Result<Layout> {
     Ok(Layout::Parts { train, val })
 }
 
+/// Whether every folder in `path` is a class of its own, so that another one would be, too: not if there are parts to train and to validate on.
+///
+/// # Examples
+/// ```
+/// let dir = tempfile::tempdir()?;
+/// std::fs::create_dir_all(dir.path().join("cats"))?;
+/// assert!(taper_data::folder::holds_classes(dir.path()));
+/// std::fs::create_dir_all(dir.path().join("train/cats"))?;
+/// std::fs::remove_dir(dir.path().join("cats"))?;
+/// assert!(!taper_data::folder::holds_classes(dir.path()));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use]
+pub fn holds_classes(path: &Path) -> bool {
+    matches!(of(path, &mut Vec::new()), Ok(Layout::Classes(_)))
+}
+
 /// The parts that are not taken yet.
 struct Parts<'a> {
     path: &'a Path,

@@ -41,10 +41,18 @@ struct Beginning {
 
 impl FixList {
     /// What would be done about the faults: files of a folder are set aside, rows of a table are left out, or have another label.
-    pub(super) fn new(origin: Origin, faults: Vec<Fault>, gathered: &Gathered) -> Self {
+    /// Also why nothing can be done about some.
+    pub(super) fn new(
+        origin: Origin,
+        faults: Vec<Fault>,
+        gathered: &Gathered,
+    ) -> (Self, Vec<String>) {
         match origin.table {
-            Some(table) => FixList::Rows(RowList::new(table, faults)),
-            None => FixList::Files(FileList::of(&origin.root, faults, gathered)),
+            Some(table) => (FixList::Rows(RowList::new(table, faults)), Vec::new()),
+            None => {
+                let (list, left_out) = FileList::of(&origin.root, faults, gathered);
+                (FixList::Files(list), left_out)
+            }
         }
     }
 

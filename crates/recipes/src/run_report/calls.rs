@@ -62,6 +62,11 @@ impl Call {
     }
 }
 
+/// The last call that trained: one that only had to say that all is done took no step.
+pub(crate) fn trained(calls: &[Call]) -> Option<&Call> {
+    calls.iter().rev().find(|call| call.images_per_second > 0.0)
+}
+
 /// What held-out pictures said of the probabilities of this model, if it was measured when its run ended.
 pub(crate) fn calibrated<'c>(calls: &'c [Call], model: &Model) -> Option<&'c Calibrated> {
     let temperature = model.confidence()?.temperature();

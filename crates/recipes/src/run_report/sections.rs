@@ -138,14 +138,12 @@ pub(crate) fn cost(model: &Model, options: &FineTuneOptions, calls: &[Call]) -> 
         ),
         fact("weights", Unit::Bytes.format(report.memory.weights_bytes as f64), ""),
     ];
-    if let Some(call) = calls.last() {
-        if call.images_per_second > 0.0 {
-            let cores = if call.threads == 0 { call.cores } else { call.threads };
-            let ranks =
-                if call.ranks > 1 { format!(" on {} ranks", call.ranks) } else { String::new() };
-            let speed = format!("{:.0} images/s", call.images_per_second);
-            facts.push(fact("training", speed, format!("{cores} threads{ranks}")));
-        }
+    if let Some(call) = calls::trained(calls) {
+        let cores = if call.threads == 0 { call.cores } else { call.threads };
+        let ranks =
+            if call.ranks > 1 { format!(" on {} ranks", call.ranks) } else { String::new() };
+        let speed = format!("{:.0} images/s", call.images_per_second);
+        facts.push(fact("training", speed, format!("{cores} threads{ranks}")));
         if let Some(bytes) = call.peak_bytes {
             facts.push(fact("memory", Unit::Bytes.format(bytes as f64), "the most of the process"));
         }

@@ -35,6 +35,11 @@ pub(crate) fn score_unit(name: &str) -> Unit {
     }
 }
 
+/// Whether it lies between 0 and 1.
+pub(crate) fn is_share(name: &str) -> bool {
+    !matches!(name, "loss" | "mae" | "rmse" | "r2")
+}
+
 /// A value with its unit: shares as percent.
 pub(crate) fn shown(name: &str, value: f64) -> (f64, Unit) {
     let unit = score_unit(name);
@@ -111,8 +116,14 @@ fn command(options: &FineTuneOptions) -> String {
     words.join(" ")
 }
 
-/// A word as a shell takes it.
-pub(crate) fn quoted(word: &str) -> String {
+/// A word as a shell takes it, in quotes where it needs them.
+///
+/// # Examples
+/// ```
+/// assert_eq!(taper_recipes::quoted("my-model/model.safetensors"), "my-model/model.safetensors");
+/// assert_eq!(taper_recipes::quoted("it's mine"), r"'it'\''s mine'");
+/// ```
+pub fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:+@%".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         return word.to_owned();

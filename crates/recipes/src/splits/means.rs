@@ -9,6 +9,7 @@ use taper_data::random::Rng;
 use taper_train::{CalibrationBin, CalibrationError, Metric};
 
 use super::SplitResult;
+use crate::run_report::words::is_share;
 
 /// A metric over several splits.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -18,7 +19,8 @@ pub struct MeanScore {
     /// The standard deviation over splits.
     pub std: f64,
     /// Where the mean of many such runs lies with 95 % confidence: Student's interval, widened because splits share pictures to train with
-    /// (Nadeau & Bengio 2003, <https://doi.org/10.1023/A:1024068626366>).
+    /// (Nadeau & Bengio 2003, <https://doi.org/10.1023/A:1024068626366>). Of a share, what lies between 0 and 1 of it: of two or three runs, it may say
+    /// next to nothing.
     pub interval: [f64; 2],
 }
 
@@ -41,7 +43,11 @@ pub(super) fn means(runs: &[SplitResult]) -> BTreeMap<String, MeanScore> {
     let of = |name: &String| {
         let values: Vec<f64> =
             runs.iter().filter_map(|run| run.scores.get(name).copied()).collect();
-        MeanScore::of(&values, held_out)
+        let score = MeanScore::of(&values, held_out);
+        match is_share(name) {
+            true => MeanScore { interval: score.interval.map(|it| it.clamp(0.0, 1.0)), ..score },
+            false => score,
+        }
     };
     names.map(|name| (name.clone(), of(name))).collect()
 }
@@ -143,5 +149,21 @@ mod tests {
         // None or all, one or three, two of four: off by a half, a quarter and nothing, as 1 to 4 to 3.
         assert!((of(&runs).ece_by_chance - 0.1875).abs() < 0.03, "{:?}", of(&runs));
         assert!(SplitsCalibration::of(&[]).is_none());
+    }
+    #[test]
+    fn an_interval_of_shares_ends_where_they_do() {
+        let run = |top1: f64| SplitResult {
+            number: 1,
+            images: [2, 2],
+            scores: BTreeMap::from([("top1".to_owned(), top1), ("loss".to_owned(), top1)]),
+            best_scores: BTreeMap::new(),
+            calibration: Vec::new(),
+            model: None,
+            seconds: 0.0,
+        };
+        let scores = means(&[run(0.8), run(1.0)]);
+        let [low, high] = scores["top1"].interval;
+        assert!(low.abs() < 1e-12 && (high - 1.0).abs() < 1e-12, "{low} {high}");
+        assert!(scores["loss"].interval[0] < 0.0 && scores["loss"].interval[1] > 1.0);
     }
 }

@@ -63,19 +63,31 @@ impl FileList {
         Self { version: VERSION, data, fixes }
     }
 
-    /// The list of these faults; what cannot even be read as a file stays where it is.
-    pub(super) fn of(data: &Path, faults: Vec<Fault>, gathered: &Gathered) -> Self {
+    /// The list of these faults, and those that cannot be in it, each with the reason: what cannot even be read as a file stays where it is, and so
+    /// does what is a link, lies behind one, or has a name that is no text.
+    pub(super) fn of(data: &Path, faults: Vec<Fault>, gathered: &Gathered) -> (Self, Vec<String>) {
         let subjects = gathered.subjects.iter();
         let prints: BTreeMap<&str, &FilePrint> =
             subjects.map(|subject| (subject.name(), &subject.file)).collect();
+        let root = fs::canonicalize(data).unwrap_or_else(|_| data.to_path_buf());
         let fix = |Fault { image, reason, .. }: Fault| {
+            let left = |why: &str| format!("`{image}` {why}");
+            let within = relative(&image).ok_or_else(|| left("is no path within the folder"))?;
+            let path = unlinked(&root, &within).map_err(|why| left(&why))?;
             let print = match prints.get(image.as_str()) {
                 Some(print) => (*print).clone(),
-                None => file_print(&read_bytes(&data.join(&image)).ok()?),
+                None => file_print(&read_bytes(&path).map_err(|error| left(&error.chain()))?),
             };
-            Some(Fix::new(&image, reason, print))
+            Ok(Fix::new(&image, reason, print))
         };
-        Self::new(data, faults.into_iter().filter_map(fix).collect())
+        let (mut fixes, mut left_out) = (Vec::new(), Vec::new());
+        for fault in faults {
+            match fix(fault) {
+                Ok(fix) => fixes.push(fix),
+                Err(why) => left_out.push(why),
+            }
+        }
+        (Self::new(data, fixes), left_out)
     }
 }
 
