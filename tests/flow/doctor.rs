@@ -34,6 +34,35 @@ fn drawn(color: [u8; 3], seed: u32) -> image::RgbImage {
     })
 }
 
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_trained_with_or_set_aside_is_said_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, model) = (dir.path().join("photos"), arg(&small_model(dir.path())));
+    for class in ["a", "b"] {
+        fs::create_dir_all(data.join(class)).unwrap();
+        drawn([200, 40, 40], 1).save(data.join(class).join("same.png")).unwrap();
+    }
+    std::os::unix::fs::symlink("same.png", data.join("a/link.png")).unwrap();
+    let (data, out) = (arg(&data), arg(&dir.path().join("out")));
+    let ran = taper(&["doctor", "--data", &data, "--model", &model, "--out", &out, "--json"]);
+    let report = ran.exits(1).json();
+    let remarks = report["remarks"].to_string();
+    for words in [
+        "cannot be trained with: ",
+        "no picture of `a`",
+        "no picture of `b`",
+        "`a/link.png` is a link",
+    ] {
+        assert!(remarks.contains(words), "{words}: {remarks}");
+    }
+    let page = fs::read_to_string(report["page"].as_str().unwrap()).unwrap();
+    assert!(page.contains("To read first"), "{page}");
+    let list = report["list"].as_str().unwrap().to_owned();
+    assert_eq!(report["fixes"], 2);
+    assert_eq!(taper(&["doctor", "--apply", &list, "--json"]).succeeds().json()["moved"], 2);
+}
+
 #[test]
 fn copies_are_found_told_and_set_aside() {
     let dir = tempfile::tempdir().unwrap();

@@ -38,7 +38,7 @@ Exit codes: 0 nothing grave was found; 1 something was (a picture to train on an
 cannot be read); 2 the request was wrong. Labels to look at are no fault until somebody has looked.
 
 With --json: {\"data\",\"table\",\"images\",\"classes\",\"copies\",\"labels\",\"unlike\",\"shapes\",\"unreadable\",\"confused\",\"rare\",\"agreement\",\
-\"grave\",\"fixes\",\"page\",\"list\"}, with --apply {\"moved\",\"folder\"} or {\"table\",\"left_out\",\"relabelled\"}")]
+\"remarks\",\"grave\",\"fixes\",\"page\",\"list\"}, with --apply {\"moved\",\"folder\"} or {\"table\",\"left_out\",\"relabelled\"}")]
 pub(crate) struct Flags {
     /// Folder of pictures in classes, with train and val or without, or table of pictures with a class a row: .csv, .tsv, .jsonl; with
     /// --apply where it is now, if it was moved
@@ -104,7 +104,7 @@ fn applied(report: &ApplyReport) -> String {
 }
 
 fn words(report: &DoctorReport) -> String {
-    let mut lines = Vec::new();
+    let mut lines = report.remarks.clone();
     let unreadable =
         report.unreadable.iter().map(|it| format!("{}: {}", it.path.display(), it.reason));
     listed(&mut lines, "files that cannot be read", unreadable.collect());

@@ -196,6 +196,10 @@ impl Observer for Progress {
             Event::Caching { done, total } if done == total => {
                 self.say(&format!("the frozen backbone has seen all {total} pictures, once"));
             }
+            Event::Caching { done, total } if self.last_line.elapsed() >= EVERY => {
+                self.last_line = Instant::now();
+                self.say(&format!("  the frozen backbone has seen {done} of {total} pictures"));
+            }
             Event::Looked { done, total } if self.last_line.elapsed() >= EVERY => {
                 self.last_line = Instant::now();
                 self.say(&format!("  looked at {done} of {total} pictures"));

@@ -12,15 +12,16 @@ mod page;
 mod ridge;
 mod twins;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 
 use taper_data::{Dataset, Sample, Target, TargetKind};
 
+use crate::data;
 use crate::error::{Error, Result};
 use crate::features::Batching;
-use crate::observer::{Event, Observer};
-use crate::options::DoctorOptions;
+use crate::observer::Observer;
+use crate::options::{DoctorOptions, FineTuneOptions, TableColumns};
 use crate::report::Skipped;
 use crate::run;
 use crate::source::ModelSource;
@@ -82,11 +83,11 @@ pub fn doctor(
     }
     let mut report = found(&gathered, &counts, options, &origin)?;
     let faults = faults(&report, &gathered);
+    report.remarks.extend(untrainable(options));
+    report.remarks.extend(emptied(&gathered, &faults));
     let (list, left_out) = FixList::new(origin, faults, &gathered);
-    for why in left_out {
-        let text = format!("not in the list of fixes: {why}");
-        observer.on_event(&Event::Warning(&text));
-    }
+    let left_out = left_out.into_iter().map(|why| format!("not in the list of fixes: {why}"));
+    report.remarks.extend(left_out);
     report.fixes = list.len();
     list.write(&report.list)?;
     let html = page::page(&report, &gathered).to_html();
@@ -128,10 +129,41 @@ fn found(
         unreadable,
         confused: labels.confused,
         agreement: labels.agreement,
+        remarks: Vec::new(),
         fixes: 0,
         page: options.out.join("doctor.html"),
         list: options.out.join("fixes.json"),
     })
+}
+
+/// Why a run would refuse these pictures, if it would.
+fn untrainable(options: &DoctorOptions) -> Option<String> {
+    let TableColumns { image, targets, kind } = options.columns.clone();
+    let asked = FineTuneOptions {
+        data: Some(options.data.clone()),
+        table: options.table.clone(),
+        image_column: image,
+        target_columns: targets,
+        targets: kind,
+        threads: options.threads,
+        ..FineTuneOptions::default()
+    };
+    let refused = data::to_count(&asked).err()?;
+    Some(format!("these pictures cannot be trained with: {}", crate::error::chain(&refused)))
+}
+
+/// Classes of whose pictures none would be left.
+fn emptied(gathered: &Gathered, faults: &[Fault]) -> Vec<String> {
+    let gone: BTreeSet<&str> = faults.iter().map(|fault| fault.image.as_str()).collect();
+    let line = |(class, name): (usize, &String)| {
+        let mut of_class = gathered.subjects.iter().filter(|it| it.class == class).peekable();
+        let is_empty = of_class.peek().is_some() && of_class.all(|it| gone.contains(it.name()));
+        is_empty.then(|| format!("the fixes would leave no picture of `{name}`"))
+    };
+    match gathered.kind {
+        TargetKind::Class => gathered.classes.iter().enumerate().filter_map(line).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// Pictures of each class, or for which each label holds.

@@ -42,6 +42,9 @@ pub struct DoctorReport {
     /// The share of pictures that a model of the others gives the class that they have; absent where that cannot be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agreement: Option<f64>,
+    /// What should be read first: why these pictures cannot be trained with as they are, classes of which the fixes would leave nothing, and what
+    /// the list of fixes cannot have.
+    pub remarks: Vec<String>,
     /// What cannot be left as it is: copies across parts or classes, and files that cannot be read.
     pub grave: usize,
     /// Files that the list of fixes would set aside; pictures of a table whose rows it would leave out, or label otherwise.

@@ -56,6 +56,7 @@ impl Thumbs<'_> {
 pub(super) fn page(report: &DoctorReport, gathered: &Gathered) -> Page {
     let mut thumbs = Thumbs { gathered, resampler: Resampler::default() };
     let sections = [
+        remarks(report),
         classes(report),
         copies(report, &mut thumbs),
         labels(report, &mut thumbs),
@@ -81,6 +82,12 @@ pub(super) fn page(report: &DoctorReport, gathered: &Gathered) -> Page {
         note,
         sections: sections.into_iter().flatten().collect(),
     }
+}
+
+fn remarks(report: &DoctorReport) -> Option<Section> {
+    let lines = report.remarks.clone();
+    let (title, note) = ("To read first".to_owned(), String::new());
+    (!lines.is_empty()).then(|| Section { title, note, blocks: vec![Block::Remarks { lines }] })
 }
 
 fn words(text: impl Into<String>) -> Cell {

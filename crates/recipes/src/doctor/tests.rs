@@ -196,7 +196,7 @@ fn the_table_of_a_folder_elsewhere_is_looked_at_by_its_columns() {
     fs::write(&table, tabled(&data).replace("image,split,label", "a,split,b")).unwrap();
     let said = |table: Option<&Path>| DoctorOptions {
         table: table.map(Path::to_path_buf),
-        columns: crate::TableColumns {
+        columns: TableColumns {
             image: Some("a".to_owned()),
             targets: Some("b".to_owned()),
             kind: None,
