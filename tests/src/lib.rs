@@ -45,6 +45,10 @@ pub struct Training;
 pub struct Transfer;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/data-doctor.md")]
+pub struct DataDoctor;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/augmentation.md")]
 pub struct Augmentation;
 
