@@ -100,7 +100,7 @@ pub(crate) fn train_loader(
     let classes = dataset.classes.len();
     let mix = options.mixes().then(|| Mix::new(mixup, cutmix, classes)).transpose();
     let weights = match options.sampling {
-        Sampling::Shuffle => Vec::new(),
+        Sampling::Auto | Sampling::Shuffle => Vec::new(),
         Sampling::Balanced => dataset.balanced_weights(&dataset.train),
     };
     let with = LoaderOptions {

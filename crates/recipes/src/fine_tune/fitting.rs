@@ -1,4 +1,4 @@
-//! How a run is made to fit into an amount of memory.
+//! How a run is made to fit its pictures, and into an amount of memory.
 //!
 //! Above: `fine_tune`, `find_lr`, `tune_from`. Below: `cost::budget`, `tune::{frozen_network, min_batch, unfreeze}`. Not here: how much a run needs (`cost::budget`).
 //! First gradients are checkpointed, which changes no bit. Then a step is cut into shards, twice as many each time, with the batch as it was:
@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use taper_data::{Cache, Dataset, Sample};
+use taper_data::{Cache, Dataset, Sample, TargetKind};
 use taper_distributed::Group;
 use taper_engine::Recompute;
 use taper_graph::Graph;
@@ -16,7 +16,7 @@ use taper_train::Teacher;
 use crate::cost::budget::{self, Cut, Footprint};
 use crate::error::{Error, Result};
 use crate::observer::{Event, MemoryPlan, Observer};
-use crate::options::{CacheKind, FineTuneOptions};
+use crate::options::{CacheKind, ClassWeights, FineTuneOptions, Sampling};
 use crate::setup;
 use crate::task::LOGITS;
 use crate::tune::{for_teacher, frozen_network, min_batch, unfreeze};
@@ -42,22 +42,33 @@ pub(crate) enum Begun {
 }
 
 impl PreparedRun<'_> {
-    /// The same run within its [`memory`](FineTuneOptions::memory), and the options that make it so.
+    /// The same run within its [`memory`](FineTuneOptions::memory), with classes that count as their sizes ask for, and the options that make it so.
     pub(crate) fn fitted(
         self,
         options: &FineTuneOptions,
         began: (&Group, Begun),
         observer: &mut dyn Observer,
     ) -> Result<(Self, FineTuneOptions)> {
-        let Some(limit) = options.memory else { return Ok((self, options.clone())) };
-        let Fitted { options, cache } = fitted((&self, limit), options, began, observer)?;
+        let asked = balanced(options, &self.dataset, observer);
+        let Some(limit) = asked.memory else {
+            return Ok(match asked == *options {
+                true => (self, asked),
+                false => (self.saying(&asked), asked),
+            });
+        };
+        let Fitted { options, cache } = fitted((&self, limit), &asked, began, observer)?;
         let cache = match cache {
             Some(0) => Cache::none(),
             Some(bytes) => Cache::in_memory(bytes),
             None => self.cache.clone(),
         };
-        let model = saying(self.model, self.before.clone(), self.kept.teacher.as_ref(), &options);
-        Ok((Self { model, ..self }.keeping(&cache), options))
+        Ok((self.saying(&options).keeping(&cache), options))
+    }
+
+    /// The same run, whose model says these options.
+    fn saying(self, options: &FineTuneOptions) -> Self {
+        let model = saying(self.model, self.before.clone(), self.kept.teacher.as_ref(), options);
+        Self { model, ..self }
     }
 
     /// The same run at a learning rate, and the options that say so.
@@ -67,9 +78,50 @@ impl PreparedRun<'_> {
         options: FineTuneOptions,
     ) -> (FineTuneOptions, Self) {
         let options = FineTuneOptions { lr, ..options };
-        let model = saying(self.model, self.before.clone(), self.kept.teacher.as_ref(), &options);
-        (options, Self { model, ..self })
+        let run = self.saying(&options);
+        (options, run)
     }
+}
+
+/// The options with [`Sampling::Auto`] decided, which stays where every picture is shown once: where classes are very unequal, all are shown alike often, or, of features that are computed once, count
+/// alike. Of pictures without labels, nobody knows the classes, and repeated ones are drawn otherwise.
+fn balanced(
+    options: &FineTuneOptions,
+    dataset: &Dataset,
+    observer: &mut dyn Observer,
+) -> FineTuneOptions {
+    let is_open = options.sampling == Sampling::Auto
+        && dataset.kind() == TargetKind::Class
+        && options.class_weights == ClassWeights::None
+        && options.unlabelled.is_none()
+        && options.repeats == 1;
+    let counts = dataset.count_by_class(&dataset.train).into_iter().zip(&dataset.classes);
+    let counts: Vec<(usize, &String)> = counts.filter(|(count, _)| *count > 0).collect();
+    let (Some(most), Some(least)) =
+        (counts.iter().max_by_key(|it| it.0), counts.iter().min_by_key(|it| it.0))
+    else {
+        return options.clone();
+    };
+    if !is_open || most.0 < FineTuneOptions::UNEQUAL * least.0 {
+        return options.clone();
+    }
+    let (how, options) = match options.may_see_features() {
+        true => {
+            let class_weights = ClassWeights::Balanced;
+            let options = FineTuneOptions { class_weights, ..options.clone() };
+            ("all count alike (`class_weights`)", options)
+        }
+        false => {
+            let sampling = Sampling::Balanced;
+            ("all are shown alike often", FineTuneOptions { sampling, ..options.clone() })
+        }
+    };
+    let text = format!(
+        "classes are of very different sizes (`{}` {} pictures, `{}` {}): {how}; every picture counts once with `sampling` shuffle, --sampling shuffle",
+        most.1, most.0, least.1, least.0
+    );
+    observer.on_event(&Event::Warning(&text));
+    options
 }
 
 /// The options with which a run keeps to so many bytes, the same on all ranks.

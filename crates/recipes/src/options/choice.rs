@@ -126,6 +126,9 @@ choice! {
 choice! {
     /// Which pictures an epoch shows.
     Sampling {
+        /// Balanced where the largest class has at least [`UNEQUAL`](crate::FineTuneOptions::UNEQUAL) times as many pictures as the smallest (of
+        /// features that are computed once, by `class_weights`), and else each once.
+        Auto = "auto",
         /// Each once.
         Shuffle = "shuffle",
         /// As many as there are, drawn with replacement so that all classes are shown alike.

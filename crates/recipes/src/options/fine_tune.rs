@@ -146,7 +146,7 @@ options! {
         class_weights: ClassWeights = ClassWeights::None => Recipe,
         /// Which pictures an epoch shows.
         #[serde(default = "before::each_once")]
-        sampling: Sampling = Sampling::Shuffle => Recipe,
+        sampling: Sampling = Sampling::Auto => Recipe,
         /// The metric that picks the best epoch's model: `loss`, `top1`, `balanced_accuracy`, `f1`, `mae`, …; the usual one of the targets when absent.
         #[serde(default)]
         best_by: Option<String> = None => Recipe,
@@ -309,6 +309,9 @@ impl FineTuneOptions {
     /// The temperature of a teacher when none is given: that of Tian et al. 2020, <https://arxiv.org/abs/1910.10699>.
     pub const DISTILL_TEMPERATURE: f64 = 4.0;
 
+    /// How many times as many pictures as the smallest the largest class has from where on [`Sampling::Auto`] shows all alike (docs/transfer.md).
+    pub const UNEQUAL: usize = 5;
+
     /// The weight of a teacher when none is given: from the same.
     pub const DISTILL_WEIGHT: f64 = 0.9;
 
@@ -337,7 +340,7 @@ impl FineTuneOptions {
         self.freeze == Freeze::Backbone
             && is_same
             && !self.mixes()
-            && self.sampling == Sampling::Shuffle
+            && self.sampling != Sampling::Balanced
             && self.teacher.is_none()
     }
 

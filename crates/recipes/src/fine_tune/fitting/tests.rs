@@ -8,11 +8,13 @@ use taper_distributed::Group;
 use taper_model::Model;
 use taper_transfer::Freeze;
 
-use super::{Begun, PreparedRun, SMALLEST_CACHE};
+use super::{Begun, PreparedRun, SMALLEST_CACHE, balanced};
 use crate::error::Error;
 use crate::fine_tune::{ResumeOptions, fine_tune_on, resume_on};
 use crate::observer::{Event, MemoryPlan, Observer, Silent};
-use crate::options::{Augment, CacheKind, FineTuneOptions, Norms, Pretrained};
+use crate::options::{
+    Augment, CacheKind, ClassWeights, FineTuneOptions, Norms, Pretrained, Sampling,
+};
 use crate::run::Kept;
 
 static NEVER: AtomicBool = AtomicBool::new(false);
@@ -289,4 +291,63 @@ fn ranks_of_machines_with_other_numbers_of_threads_come_to_the_same_choice() {
     let errors: Vec<u64> =
         on_two(1 << 20).iter().map(|it| least(it.as_ref().unwrap_err())).collect();
     assert!(errors[0] == errors[1] && errors[0] < chosen[1].needed, "{errors:?}");
+}
+
+/// Warnings.
+#[derive(Default)]
+struct Warned(Vec<String>);
+
+impl Observer for Warned {
+    fn on_event(&mut self, event: &Event<'_>) {
+        if let Event::Warning(text) = event {
+            self.0.push((*text).to_owned());
+        }
+    }
+}
+
+#[test]
+fn classes_of_very_different_sizes_are_shown_alike_unless_somebody_says_otherwise() {
+    let mut all = sample_set::emoji6().unwrap();
+    all.classes.truncate(2);
+    let of = |class: u32| all.train.iter().filter(move |it| it.class() == Some(class)).cloned();
+    let unequal = |few: usize| {
+        let train = of(0).take(few * FineTuneOptions::UNEQUAL).chain(of(1).take(few)).collect();
+        let val = of(0).take(1).chain(of(1).take(1)).collect();
+        Dataset::new(all.classes.clone(), train, val).unwrap()
+    };
+    let mut less = unequal(4);
+    less.train.remove(0);
+    let usual = FineTuneOptions::default();
+    let quick = FineTuneOptions {
+        freeze: Freeze::Backbone,
+        augment: Augment::None,
+        ..FineTuneOptions::default()
+    };
+    let chosen = |options: &FineTuneOptions, dataset: &Dataset| {
+        let mut warned = Warned::default();
+        let got = balanced(options, dataset, &mut warned);
+        (got.sampling, got.class_weights, warned.0.len())
+    };
+    let (auto, shuffle) = (Sampling::Auto, Sampling::Shuffle);
+    let (none, weighted) = (ClassWeights::None, ClassWeights::Balanced);
+    assert_eq!(chosen(&usual, &unequal(4)), (Sampling::Balanced, none, 1));
+    assert_eq!(chosen(&quick, &unequal(4)), (auto, weighted, 1));
+    assert_eq!(chosen(&usual, &less), (auto, none, 0));
+    assert_eq!(chosen(&usual, &all), (auto, none, 0), "the built-in pictures");
+    let said = FineTuneOptions { sampling: shuffle, ..usual.clone() };
+    assert_eq!(chosen(&said, &unequal(4)), (shuffle, none, 0));
+    let weights = FineTuneOptions { class_weights: weighted, ..usual.clone() };
+    assert_eq!(chosen(&weights, &unequal(4)), (auto, weighted, 0));
+    let repeated = FineTuneOptions { repeats: 2, ..usual.clone() };
+    assert_eq!(chosen(&repeated, &unequal(4)), (auto, none, 0));
+
+    // A run writes down what was decided, and its model says it.
+    let dir = tempfile::tempdir().unwrap();
+    let asked = FineTuneOptions { image_size: Some(32), memory: None, ..options(dir.path(), 0) };
+    fine_tune_on(&unequal(4), &asked, &NEVER, &mut Silent).unwrap();
+    let config = std::fs::read_to_string(dir.path().join("config.json")).unwrap();
+    assert!(config.contains(r#""sampling": "balanced""#), "{config}");
+    let model = Model::load(dir.path().join("model.safetensors")).unwrap();
+    let training = model.provenance().training.clone().unwrap();
+    assert!(training.contains("sampling balanced"), "{training}");
 }

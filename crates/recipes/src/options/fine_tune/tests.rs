@@ -50,7 +50,8 @@ fn what_depends_on_other_options_is_filled_in_once() {
 /// A run of a version that did not know of teachers goes on.
 #[test]
 fn a_configuration_without_the_newer_options_is_read() {
-    let options = FineTuneOptions { epochs: 3, shards: 1, ..FineTuneOptions::default() };
+    let sampling = Sampling::Shuffle; // there was no other
+    let options = FineTuneOptions { epochs: 3, shards: 1, sampling, ..FineTuneOptions::default() };
     let mut json = serde_json::to_value(&options).unwrap();
     for newer in [
         "teacher",
