@@ -75,13 +75,15 @@ enum Section {
     Transfer,
     /// Learning rates and the one that is found, on few pictures and on all; not part of all, for it trains many networks
     Rates,
+    /// Classes of very different sizes; not part of all, for it trains many networks
+    Unequal,
     /// A stronger network's answers where few pictures have labels; not part of all, for it trains many networks
     Distill,
     /// Other targets than a class, beside PyTorch; not part of all, for it takes half an hour
     Tasks,
     /// Training from random weights, beside PyTorch; not part of all, for it takes over half an hour
     Scratch,
-    /// Every section but transfer, rates, distill, tasks and scratch
+    /// Every section but transfer, rates, unequal, distill, tasks and scratch
     All,
 }
 
@@ -99,6 +101,7 @@ impl Section {
             Section::EndToEnd => vec![end_to_end::measure],
             Section::Transfer => vec![transfer::measure],
             Section::Rates => vec![transfer::rates::measure],
+            Section::Unequal => vec![transfer::unequal::measure],
             Section::Distill => vec![transfer::distill::measure],
             Section::Tasks => vec![tasks::measure],
             Section::Scratch => vec![tasks::measure_scratch],
@@ -188,7 +191,7 @@ impl Measured {
     /// Where the tables stand.
     fn document(&self) -> &'static str {
         match self.name {
-            "transfer" | "rates" | "distill" => "docs/transfer.md",
+            "transfer" | "rates" | "unequal" | "distill" => "docs/transfer.md",
             _ => "docs/benchmarks.md",
         }
     }

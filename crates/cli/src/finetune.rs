@@ -146,8 +146,8 @@ pub(crate) struct Flags {
     /// Every picture counts alike, or every class
     #[arg(long, value_name = "none|balanced", default_value_t = defaults().class_weights)]
     class_weights: ClassWeights,
-    /// An epoch shows every picture once, or as many drawn so that all classes are shown alike
-    #[arg(long, value_name = "shuffle|balanced", default_value_t = defaults().sampling)]
+    /// An epoch shows every picture once, or as many drawn so that all classes are shown alike; auto: the latter where the largest class has five times the pictures of the smallest
+    #[arg(long, value_name = "auto|shuffle|balanced", default_value_t = defaults().sampling)]
     sampling: Sampling,
     /// Metric that picks the best epoch: loss, top1, f1, auroc, mae, … [default: top1 of classes, f1 of labels, mae of numbers]
     #[arg(long, value_name = "METRIC")]

@@ -1,12 +1,14 @@
 //! `bench transfer`: ways of fine-tuning on few pictures a class and on all, ours, PyTorch's by the same recipe, and fastai's `fine_tune`.
 //!
 //! Above: `bench`. Below: `job`, `transfer::folders`, the `taper` binary; `transfer::distill` for teachers (`bench distill`). Not here: how long the
-//! whole job takes on large folders (`end_to_end`), learning rates (`transfer::rates`).
+//! whole job takes on large folders (`end_to_end`), learning rates (`transfer::rates`), classes of
+//! different sizes (`transfer::unequal`).
 //! Accuracy is that of the last epoch: the best one is picked with the pictures that judge it. A seed decides pictures, weights and order.
 
 pub(super) mod distill;
 mod folders;
 pub(super) mod rates;
+pub(super) mod unequal;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,11 +22,12 @@ use super::machine::{self, COMMIT};
 use super::table::{self, PROGRAM, Table};
 use super::{Bench, Measured};
 use crate::shell;
+use folders::Draw;
 
 /// Seeds when no number of rounds is given.
 const SEEDS: usize = 5;
-/// Training pictures of a class; none for all there are.
-const SHOTS: [Option<usize>; 4] = [Some(5), Some(10), Some(20), None];
+/// Training pictures.
+const DRAWS: [Draw; 4] = [Draw::Few(5), Draw::Few(10), Draw::Few(20), Draw::All];
 /// Epochs of everybody whose method says no other number.
 const EPOCHS: usize = 6;
 const BATCH: usize = 32;
@@ -119,7 +122,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     }
     let mut methods = wanted(bench, &METHODS)?;
     without_what_is_missing(bench, &mut methods)?;
-    let sets = sets(bench, &methods, &SHOTS)?;
+    let sets = sets(bench, &methods, &DRAWS)?;
     let mut measured = report("transfer", &sets, &methods, (bench, machine::commit()?))?;
     // Rows of PyTorch may stay that this run has not measured.
     measured.notes.push("PyTorch's runs are validated once, after the last epoch.".to_owned());
@@ -160,10 +163,10 @@ fn is_of(part: &str, name: &str, methods: &[Method]) -> bool {
 }
 
 /// Runs every method on every set and number of pictures, all programs by turns.
-fn sets(bench: &Bench, methods: &[Method], shots: &[Option<usize>]) -> Result<Vec<Set>> {
+fn sets(bench: &Bench, methods: &[Method], draws: &[Draw]) -> Result<Vec<Set>> {
     let temp = tempfile::tempdir().context("making a folder for pictures")?;
     let taper = built()?;
-    let set = |folder: &PathBuf| set(bench, &taper, folder, methods, shots, temp.path());
+    let set = |folder: &PathBuf| set(bench, &taper, folder, methods, draws, temp.path());
     folders(bench, temp.path())?.iter().map(set).collect()
 }
 
@@ -193,25 +196,24 @@ fn set(
     taper: &Path,
     folder: &Path,
     methods: &[Method],
-    shots: &[Option<usize>],
+    draws: &[Draw],
     temp: &Path,
 ) -> Result<Set> {
     let name = set_name(folder);
     let (mut sizes, mut val) = (Vec::new(), 0);
     let mut runs: Vec<Vec<Runs>> = methods.iter().map(|_| Vec::new()).collect();
-    for &shots in shots {
-        let a_class = shots.map_or("all".to_owned(), |n| format!("{n} a class"));
+    for &draw in draws {
         let mut column: Vec<Runs> = methods.iter().map(|_| Runs::default()).collect();
         for seed in 0..bench.rounds.unwrap_or(SEEDS) {
             let few = temp.join("few");
-            let count = folders::few(folder, shots, seed as u64, &few)?;
+            let count = folders::few(folder, draw, seed as u64, &few)?;
             if seed == 0 {
-                sizes.push(format!("{a_class} ({})", count.train));
+                sizes.push(format!("{draw} ({})", count.train));
                 val = count.val;
             }
             for (method, runs) in methods.iter().zip(&mut column) {
                 let job = Job { bench, taper, folder: &few, seed, method };
-                let told = format!("{name}, {a_class}, seed {seed}, {}", method.name);
+                let told = format!("{name}, {draw}, seed {seed}, {}", method.name);
                 job.run(&told, runs)?;
             }
             std::fs::remove_dir_all(&few).with_context(|| format!("removing {}", few.display()))?;
@@ -438,7 +440,7 @@ mod tests {
 
     #[test]
     fn every_method_has_a_name_of_its_own_which_is_its_flags() {
-        for methods in [&METHODS[..], &rates::METHODS[..]] {
+        for methods in [&METHODS[..], &rates::METHODS[..], &unequal::METHODS[..]] {
             let mut names: Vec<&str> = methods.iter().map(|method| method.name).collect();
             names.sort_unstable();
             names.dedup();

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::super::job::Done;
 use super::super::table::{self, Table};
 use super::super::{Bench, Measured};
+use super::folders::Draw;
 use super::{SEEDS, accuracy, folders, one, run_folder, seconds};
 
 /// Pictures of a class that have labels.
@@ -79,7 +80,7 @@ impl Job<'_> {
     /// Every row, in order.
     fn rows(&self) -> Result<[Done; ROWS.len()]> {
         let (few, rest) = (self.temp.join("few"), self.temp.join("rest"));
-        folders::few(self.folder, Some(SHOTS), self.seed as u64, &few)?;
+        folders::few(self.folder, Draw::Few(SHOTS), self.seed as u64, &few)?;
         folders::rest(self.folder, &few, &rest)?;
         let model = self.temp.join("teacher.safetensors");
         let mut taught = self.command(&few);
@@ -98,7 +99,7 @@ impl Job<'_> {
         command.arg("--teacher").arg(&model).arg("--unlabelled").arg(&rest);
         let unlabelled = self.one(3, &few, command, None)?;
         let all = self.temp.join("all");
-        folders::few(self.folder, None, self.seed as u64, &all)?;
+        folders::few(self.folder, Draw::All, self.seed as u64, &all)?;
         let labelled = self.one(4, &all, student(&all), None)?;
         for folder in [few, rest, all] {
             std::fs::remove_dir_all(&folder)

@@ -6,10 +6,11 @@
 use anyhow::Result;
 
 use super::super::{Bench, Measured, machine};
+use super::folders::Draw;
 use super::{AUTO, Method, Runs, alone, mean, report, sets, wanted};
 
-/// Training pictures of a class.
-const SHOTS: [Option<usize>; 2] = [Some(20), None];
+/// Training pictures.
+const DRAWS: [Draw; 2] = [Draw::Few(20), Draw::All];
 
 /// By set-up: the rate that is found, and a grid.
 pub(super) const METHODS: [Method; 21] = [
@@ -39,7 +40,7 @@ pub(super) const METHODS: [Method; 21] = [
 /// Every rate on every set, and how far the one that is found is from the best of its set-up, where the whole set-up is measured.
 pub(in super::super) fn measure(bench: &Bench) -> Result<Measured> {
     let methods = wanted(bench, &METHODS)?;
-    let sets = sets(bench, &methods, &SHOTS)?;
+    let sets = sets(bench, &methods, &DRAWS)?;
     let commit = machine::commit()?;
     let mut measured = report("rates", &sets, &methods, (bench, commit.clone()))?;
     for (set, (_, table)) in sets.iter().zip(&mut measured.tables) {
