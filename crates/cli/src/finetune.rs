@@ -23,7 +23,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use taper_recipes::{
     Augment, Calibrated, ClassWeights, FineTuneOptions, FineTuneReport, GroupOptions, LossKind,
-    MatmulPrecision, Pretrained, Reduce, ReduceDtype, ResumeOptions, Sampling, quoted,
+    MatmulPrecision, Pretrained, Reduce, ReduceDtype, ResumeOptions, Sampling, shell_quoted,
 };
 
 use crate::args::{Arch, Shared, TableFlags};
@@ -437,7 +437,7 @@ fn only(allowed: &[&str], matches: &ArgMatches) -> Result<()> {
 }
 
 fn say(report: &FineTuneReport, output: &Output) {
-    let run = quoted(&report.out.display().to_string());
+    let run = shell_quoted(&report.out.display().to_string());
     if report.stopped {
         output
             .say(format!("stopped; everything is saved. To go on: taper finetune --resume {run}"));
@@ -481,7 +481,7 @@ fn say(report: &FineTuneReport, output: &Output) {
     }
     if let Some(model) = &report.model {
         let model = model.display().to_string();
-        let asked = quoted(&model);
+        let asked = shell_quoted(&model);
         output.say(format!("model: {model}\nuse it: taper predict --model {asked} PICTURE.jpg"));
     }
 }

@@ -5,7 +5,7 @@
 //! asked to stop, and the command ends with that error.
 
 use std::cell::RefCell;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,7 +40,10 @@ impl Output {
         if self.json {
             self.warn(line);
         } else {
-            self.keep(written(&mut io::stdout().lock(), &harmless(line.as_ref())));
+            let mut out = io::stdout().lock();
+            let line =
+                if out.is_terminal() { harmless(line.as_ref()) } else { line.as_ref().to_owned() };
+            self.keep(written(&mut out, &line));
         }
     }
 
@@ -84,7 +87,9 @@ impl Output {
 
 /// Prints a line on standard error; there is nobody to tell if that fails, but those who wait for the reader.
 pub(crate) fn complain(line: &str) -> io::Result<()> {
-    written(&mut io::stderr().lock(), &harmless(line))
+    let mut out = io::stderr().lock();
+    let line = if out.is_terminal() { harmless(line) } else { line.to_owned() };
+    written(&mut out, &line)
 }
 
 /// What of a line a terminal would take for a command, as a file's or a class's name can have it, becomes a replacement character.
@@ -97,4 +102,12 @@ fn harmless(line: &str) -> String {
 fn written(to: &mut impl Write, line: &str) -> io::Result<()> {
     to.write_all(format!("{line}\n").as_bytes())?;
     to.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_are_no_commands_to_a_terminal() {
+        assert_eq!(super::harmless("a\u{1b}[31mred\tb\nc\r"), "a\u{fffd}[31mred\tb\nc\u{fffd}");
+    }
 }

@@ -27,7 +27,7 @@ of a model that predicts numbers {\"image\",\"predictions\":[],\"numbers\":[{\"n
 with --unknown also \"familiarity\", from -1 to 1, and \"unknown\", true or false.
 
 Probabilities are calibrated by the temperature that `taper finetune` measures on held-out pictures and writes into the model file. With
---image-size, unless it is the file's own, they are as the network gives them, and no picture is unknown: both were measured at the file's.")]
+--image-size, unless it is the file's own, they are as the network gives them, and --unknown is refused: both were measured at the file's.")]
 pub(crate) struct Flags {
     /// Name (see `taper models`) or model file
     #[arg(long, value_name = "NAME|FILE")]

@@ -198,7 +198,7 @@ impl Observer for Progress {
             }
             Event::Caching { done, total } if self.last_line.elapsed() >= EVERY => {
                 self.last_line = Instant::now();
-                self.say(&format!("  the frozen backbone has seen {done} of {total} pictures"));
+                self.say(&format!("  seen once: {done} of {total} pictures"));
             }
             Event::Looked { done, total } if self.last_line.elapsed() >= EVERY => {
                 self.last_line = Instant::now();

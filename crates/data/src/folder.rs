@@ -22,7 +22,7 @@ use layout::Layout;
 pub use layout::holds_classes;
 use scan::Class;
 
-pub use listing::{Listing, list_pictures};
+pub use listing::{Listing, list_pictures, list_pictures_below};
 
 /// How a folder is read.
 #[derive(Debug, Clone)]

@@ -52,7 +52,7 @@ pub fn replace_unsynced(
 /// As [`replace`], of a file that must not be there yet: of two that write it at the same time, one does.
 ///
 /// # Errors
-/// As [`replace`]; [`io::ErrorKind::AlreadyExists`] if it is there, which it stays as it is.
+/// As [`replace`]; [`io::ErrorKind::AlreadyExists`] if it is there; it stays as it is. Where files cannot be locked, two at the very same time may both write it.
 ///
 /// # Examples
 /// ```

@@ -200,9 +200,11 @@ fn read(path: &Path, name: String) -> Result<Read> {
     let config = RunConfig::read(&folder)?;
     let log = RunLog::read(&folder.log())?;
     let calls = calls::read(&folder.calls())?;
-    let options = match Part::of(&folder) {
+    let part = Part::of(&folder, &config.options);
+    let print = part.as_ref().map_or(&*config.data, Part::print);
+    let options = match &part {
         Some(part) => part.with_pictures(&config.options),
-        None => config.options,
+        None => config.options.clone(),
     };
     let (model, unread) = match model_of(&folder) {
         Ok(model) => (model, None),
@@ -226,7 +228,7 @@ fn read(path: &Path, name: String) -> Result<Read> {
         name,
         run: path.to_path_buf(),
         model: options.model.clone(),
-        data: data_name(&options, &config.data),
+        data: data_name(&options, print),
         task: model.as_ref().map(Model::task),
         epochs: done,
         of_epochs: options.epochs,
@@ -242,7 +244,7 @@ fn read(path: &Path, name: String) -> Result<Read> {
         params: counted.map(|[params, _]| params),
         macs: counted.map(|[_, macs]| macs),
     };
-    Ok(Read { run, options, data: config.data, log, unread })
+    Ok(Read { run, options, data: config.data.clone(), log, unread })
 }
 
 /// Parameters and multiply-accumulates.

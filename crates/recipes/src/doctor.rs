@@ -71,7 +71,7 @@ pub fn doctor(
     observer: &mut dyn Observer,
 ) -> Result<DoctorReport> {
     options.check()?;
-    run::must_be_no_class(&options.out, Some(&options.data))?;
+    run::must_be_no_class(&options.out, Some(&options.data), options.table.as_deref())?;
     let source = ModelSource::resolve(&options.model)?;
     let (dataset, origin) = opening::opened(options)?;
     let model = source.load(stop, observer)?;
@@ -84,9 +84,9 @@ pub fn doctor(
     let mut report = found(&gathered, &counts, options, &origin)?;
     let faults = faults(&report, &gathered);
     report.remarks.extend(untrainable(options));
-    report.remarks.extend(emptied(&gathered, &faults));
     let (list, left_out) = FixList::new(origin, faults, &gathered);
     let left_out = left_out.into_iter().map(|why| format!("not in the list of fixes: {why}"));
+    report.remarks.extend(emptied(&gathered, &list));
     report.remarks.extend(left_out);
     report.fixes = list.len();
     list.write(&report.list)?;
@@ -152,18 +152,29 @@ fn untrainable(options: &DoctorOptions) -> Option<String> {
     Some(format!("these pictures cannot be trained with: {}", crate::error::chain(&refused)))
 }
 
-/// Classes of whose pictures none would be left.
-fn emptied(gathered: &Gathered, faults: &[Fault]) -> Vec<String> {
-    let gone: BTreeSet<&str> = faults.iter().map(|fault| fault.image.as_str()).collect();
-    let line = |(class, name): (usize, &String)| {
-        let mut of_class = gathered.subjects.iter().filter(|it| it.class == class).peekable();
-        let is_empty = of_class.peek().is_some() && of_class.all(|it| gone.contains(it.name()));
-        is_empty.then(|| format!("the fixes would leave no picture of `{name}`"))
-    };
-    match gathered.kind {
-        TargetKind::Class => gathered.classes.iter().enumerate().filter_map(line).collect(),
-        _ => Vec::new(),
+/// Classes of whose pictures, to train with or to validate on, files that are set aside would leave none.
+fn emptied(gathered: &Gathered, list: &FixList) -> Vec<String> {
+    let gone: BTreeSet<&str> = list.set_aside().collect();
+    if gathered.kind != TargetKind::Class || gone.is_empty() {
+        return Vec::new();
     }
+    // By class: pictures to train with and to validate on, and those that would be left.
+    let mut counts = vec![[[0usize; 2]; 2]; gathered.classes.len()];
+    for subject in &gathered.subjects {
+        let Some(of_class) = counts.get_mut(subject.class) else { continue };
+        let [there, left] = &mut of_class[usize::from(subject.is_val)];
+        *there += 1;
+        *left += usize::from(!gone.contains(subject.name()));
+    }
+    let line = |(name, parts): (&String, [[usize; 2]; 2])| {
+        let words = ["to train with", "to validate on"].into_iter().zip(parts);
+        let emptied = words.filter(|(_, [there, left])| *there > 0 && *left == 0);
+        let emptied: Vec<&str> = emptied.map(|(part, _)| part).collect();
+        let part = emptied.join(" and ");
+        (!emptied.is_empty())
+            .then(|| format!("the fixes would leave no picture of `{name}` {part}"))
+    };
+    gathered.classes.iter().zip(counts).filter_map(line).collect()
 }
 
 /// Pictures of each class, or for which each label holds.

@@ -20,7 +20,7 @@ use crate::features::{Batching, Embedded, embedded};
 use crate::observer::{Event, Observer};
 use crate::options::{EvaluateOptions, FineTuneOptions, Pretrained};
 use crate::report::FineTuneReport;
-use crate::run::{Kept, Run, RunConfig, fingerprint};
+use crate::run::{self, Kept, Run, RunConfig, fingerprint};
 use crate::run_report::answers::Collector;
 use crate::run_report::calls::{Call, Ended};
 use crate::run_report::{Of, at_end, or_told};
@@ -276,8 +276,10 @@ pub(crate) fn finish(
         fingerprint(&model),
     );
     // The model first: whoever is ended between both leaves a model, and no run that could not be gone on with.
+    let held = run::claim(&folder)?;
     model.save(folder.model()).map_err(setup::model)?;
     let run = Run::begin(folder, config)?;
+    drop(held);
     let judged = EvaluateOptions {
         data: options.data.clone().unwrap_or_default(),
         batch_size: options.batch_size,

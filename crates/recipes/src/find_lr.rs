@@ -117,7 +117,7 @@ fn look(
     let options = FineTuneOptions { lr: None, ..options.clone() };
     options.check()?;
     let out = run::vacant_for("find-lr", options.out.as_deref())?;
-    run::must_be_no_class(out.path(), options.data.as_deref())?;
+    run::must_be_no_class(out.path(), options.data.as_deref(), options.table.as_deref())?;
     let kept = Kept { teacher: teacher(&options, stop, observer)?, ..Kept::default() };
     let cache = options.open_cache(1)?;
     let (model, dataset) = inputs(dataset, &kept, &cache, stop, &options, observer)?;

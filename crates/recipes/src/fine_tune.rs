@@ -28,7 +28,7 @@ use crate::report::FineTuneReport;
 use crate::run::{self, Kept, Run, RunConfig, fingerprint};
 use crate::tune::{Tune, same_classes};
 use crate::unlabelled::{self, Unlabelled};
-pub(crate) use fitting::Begun;
+pub(crate) use fitting::{Begun, decided};
 use network::{Head, prepare, saying};
 
 /// What to go on with, and what may differ from the run as it was begun.
@@ -211,7 +211,7 @@ pub(crate) fn begin(
     let parallel = &ranks::share(group.clone(), options)?;
     let mut tuned = || {
         let folder = ranks::vacant(parallel, options.out.as_deref())?;
-        run::must_be_no_class(folder.path(), options.data.as_deref())?;
+        run::must_be_no_class(folder.path(), options.data.as_deref(), options.table.as_deref())?;
         let kept = Kept { teacher: teacher(options, stop, observer)?, ..Kept::default() };
         let cache = options.open_cache(parallel.group().size())?;
         let (model, dataset) = inputs(dataset, &kept, &cache, stop, options, observer)?;

@@ -38,6 +38,7 @@ mod report;
 mod run;
 mod run_report;
 mod setup;
+mod shell;
 mod similar;
 mod source;
 pub mod sparsify;
@@ -93,8 +94,8 @@ pub use report::{
     FineTuneReport, Look, LookLayer, LookReport, Mistake, PredictedNumber, Prediction, RanksReport,
     Review, Skipped, ZooModel,
 };
-pub use run_report::words::quoted;
 pub use run_report::{RunReport, RunReportOptions, report_run};
+pub use shell::shell_quoted;
 pub use similar::{Neighbor, SimilarReport, similar};
 pub use splits::{
     MeanScore, SplitResult, Splits, SplitsCalibration, SplitsReport, fine_tune_splits, has_splits,

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use taper_classifier::{Classifier, ClassifierOptions, Input, eval_views};
 use taper_data::Sample;
+use taper_data::folder::{Listing, list_pictures_below};
 use taper_model::{Model, Task};
 
 use crate::data::{self, SkippedFiles};
@@ -17,7 +18,6 @@ use crate::options::PredictOptions;
 use crate::report::{PredictedNumber, Prediction};
 use crate::setup;
 use crate::source::ModelSource;
-use crate::unlabelled::pictures_below;
 
 /// Loads a model and returns what it sees in each picture, one after the other as the iterator is drawn: in the files first, then in the
 /// pictures of `data`. Weights that are not on this machine are downloaded without a word, and what a source leaves out by itself, such as
@@ -83,13 +83,8 @@ fn files(images: &[PathBuf]) -> Result<Vec<Sample>> {
             files.push(path.clone());
             continue;
         }
-        let (mut pictures, skipped, _) = pictures_below(path)?;
-        if pictures.is_empty() {
-            let (path, first) = (path.clone(), skipped.first().cloned().map(Box::new));
-            let skipped = skipped.len();
-            return Err(setup::data(taper_data::Error::NoPictures { path, skipped, first }));
-        }
-        pictures.extend(skipped.into_iter().map(|skipped| PathBuf::from(skipped.name)));
+        let Listing { mut pictures, skipped } = list_pictures_below(path).map_err(setup::data)?;
+        pictures.extend(skipped.iter().map(|skipped| path.join(&skipped.name)));
         pictures.sort_unstable();
         files.append(&mut pictures);
     }
@@ -243,11 +238,16 @@ mod tests {
             fs::copy(from, flat.join(name)).unwrap();
         }
         fs::write(flat.join("notes.txt"), "b, then a").unwrap();
+        for folder in ["deep", ".hidden"] {
+            fs::create_dir(flat.join(folder)).unwrap();
+            fs::copy(&names[0], flat.join(folder).join("c.png")).unwrap();
+        }
         let options = PredictOptions::new("mobilenetv2_100", vec![one.clone(), flat.clone()]);
         let found: Vec<_> = predict(&options).unwrap().collect();
         let shown = |path: &Path| path.display().to_string();
         let images: Vec<_> = found.iter().flatten().map(|found| found.image.clone()).collect();
-        assert_eq!(images, [shown(&one), shown(&flat.join("a.jpg")), shown(&flat.join("b.png"))]);
+        let within = ["a.jpg", "b.png", "deep/c.png"].map(|name| shown(&flat.join(name)));
+        assert_eq!((&images[0], &images[1..]), (&shown(&one), &within[..]));
         let refused = found.last().and_then(|last| last.as_ref().err()).unwrap();
         assert!(matches!(refused, Error::Picture { path, .. } if path.ends_with("notes.txt")));
 

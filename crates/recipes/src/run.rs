@@ -5,11 +5,12 @@
 
 mod kept;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use taper_data::Source;
 use taper_data::folder::holds_classes;
 use taper_files as files;
 use taper_train::{RunFolder, Start};
@@ -107,14 +108,39 @@ pub(crate) fn vacant_for(kind: &str, out: Option<&Path>) -> Result<RunFolder> {
     }
 }
 
+/// Makes the folder of a run its own until the configuration lies there, so that who else has found it free waits, and is refused then. What is held is
+/// the folder's lock; where there are no locks, [`Run::begin`] alone tells two runs apart.
+///
+/// # Errors
+/// [`Error::OutExists`] if another run has it.
+pub(crate) fn claim(folder: &RunFolder) -> Result<Option<File>> {
+    let path = folder.path();
+    let failed = |source| Error::File { action: "create", path: path.to_path_buf(), source };
+    fs::create_dir_all(path).map_err(failed)?;
+    let held = File::open(path).ok().filter(|it| it.lock().is_ok());
+    match exists(&folder.config())? {
+        true => Err(Error::OutExists { path: path.to_path_buf() }),
+        false => Ok(held),
+    }
+}
+
 /// Refuses a folder to write to that would be a class among the pictures, when they are read next.
 ///
 /// # Errors
 /// [`Error::Option`].
-pub(crate) fn must_be_no_class(out: &Path, data: Option<&Path>) -> Result<()> {
-    let Some(data) = data.filter(|data| data.is_dir()) else { return Ok(()) };
+pub(crate) fn must_be_no_class(
+    out: &Path,
+    data: Option<&Path>,
+    table: Option<&Path>,
+) -> Result<()> {
+    let is_folder = |data: &&Path| data.is_dir() && Source::of(data) == Source::Folder;
+    let Some(data) = data.filter(is_folder).filter(|_| table.is_none()) else { return Ok(()) };
     let Ok(pictures) = data.canonicalize() else { return Ok(()) };
-    if !resolved(out).starts_with(&pictures) || !holds_classes(data) {
+    let resolved = resolved(out);
+    let Ok(within) = resolved.strip_prefix(&pictures) else { return Ok(()) };
+    // Classes are not called so.
+    let is_hidden = |part: Component<'_>| part.as_os_str().as_encoded_bytes().starts_with(b".");
+    if within.components().next().is_some_and(is_hidden) || !holds_classes(data) {
         return Ok(());
     }
     let expected = format!(
@@ -255,9 +281,15 @@ mod tests {
     fn of_two_runs_that_begin_in_one_folder_one_has_it() {
         let dir = tempfile::tempdir().unwrap();
         let both = [(); 2].map(|()| vacant(Some(dir.path())).unwrap());
-        let [first, second] = both.map(|folder| Run::begin(folder, config()));
-        first.unwrap();
-        assert!(matches!(second.unwrap_err(), Error::OutExists { .. }));
+        let [first, second] = both;
+        let (held, waiting) = (claim(&first).unwrap(), second.clone());
+        let other = std::thread::spawn(move || claim(&waiting).map(|_| ()));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(!other.is_finished() || held.is_none(), "it waits");
+        Run::begin(first, config()).unwrap();
+        drop(held);
+        assert!(matches!(other.join().unwrap().unwrap_err(), Error::OutExists { .. }));
+        assert!(matches!(Run::begin(second, config()).unwrap_err(), Error::OutExists { .. }));
     }
 
     #[test]
@@ -295,15 +327,20 @@ mod tests {
         let data = dir.path().join("photos");
         fs::create_dir_all(data.join("cats")).unwrap();
         let within = data.join("runs/finetune-1");
-        let refused = must_be_no_class(&within, Some(&data)).unwrap_err().to_string();
+        let must_be_no_class = |out: &Path, data: &Path| must_be_no_class(out, Some(data), None);
+        let refused = must_be_no_class(&within, &data).unwrap_err().to_string();
         assert!(refused.contains("outside of the pictures"), "{refused}");
-        assert!(must_be_no_class(&data, Some(&data)).is_err());
-        must_be_no_class(&dir.path().join("runs/finetune-1"), Some(&data)).unwrap();
-        must_be_no_class(&data.join("../photos-2"), Some(&data)).unwrap();
+        assert!(must_be_no_class(&data, &data).is_err());
+        must_be_no_class(&dir.path().join("runs/finetune-1"), &data).unwrap();
+        must_be_no_class(&data.join("../photos-2"), &data).unwrap();
+        must_be_no_class(&data.join(".runs/finetune-1"), &data).unwrap();
+        // A table names the classes, and there may be none.
+        super::must_be_no_class(&within, Some(&data), Some(Path::new("labels.csv"))).unwrap();
+        must_be_no_class(&data.join("cats/runs/1"), &data.join("cats")).unwrap();
         // Beside parts, no folder is a class.
         fs::create_dir_all(data.join("train/cats")).unwrap();
         fs::create_dir_all(data.join("val/cats")).unwrap();
-        must_be_no_class(&within, Some(&data)).unwrap();
+        must_be_no_class(&within, &data).unwrap();
     }
 
     #[test]

@@ -115,7 +115,7 @@ pub fn report_run(options: &RunReportOptions, observer: &mut dyn Observer) -> Re
     }
     let folder = RunFolder::new(&options.run);
     let config = RunConfig::read(&folder)?;
-    let part = Part::of(&folder);
+    let part = Part::of(&folder, &config.options);
     let mut asked = match &part {
         Some(part) => part.with_pictures(&config.options),
         None => config.options.clone(),
@@ -133,7 +133,8 @@ pub fn report_run(options: &RunReportOptions, observer: &mut dyn Observer) -> Re
         ));
         None
     });
-    if !folder.log().exists() {
+    let has_trained = calls::read(&folder.calls())?.iter().any(|call| call.epochs > 0);
+    if has_trained && !folder.log().exists() {
         missing.push("metrics.jsonl is missing, which has the run's steps and epochs.".to_owned());
     }
     let (mut evidence, mut kept) = (Evidence { answers: Vec::new(), missing }, None);
@@ -159,10 +160,8 @@ pub fn report_run(options: &RunReportOptions, observer: &mut dyn Observer) -> Re
         }
         (None, _) if folder.model().exists() => {}
         (None, _) => {
-            let calls = calls::read(&folder.calls())?;
             let log = RunLog::read(&folder.log())?;
-            let is_done = !log.epochs.is_empty() || calls.iter().any(|call| call.epochs > 0);
-            evidence.missing.push(match is_done {
+            evidence.missing.push(match has_trained || !log.epochs.is_empty() {
                 true => "model.safetensors, the best epoch's model, is missing.".to_owned(),
                 false => "There is no model yet: no epoch was done.".to_owned(),
             });
@@ -284,7 +283,7 @@ impl Of<'_> {
     pub(crate) fn write(&self, path: &Path, evidence: &Evidence) -> Result<RunReport> {
         let log = RunLog::read(&self.folder.log())?;
         let calls = calls::read(&self.folder.calls())?;
-        let part = Part::of(self.folder);
+        let part = Part::of(self.folder, &self.config.options);
         let named = |options: &FineTuneOptions| match &part {
             Some(part) => part.with_pictures(options),
             None => options.clone(),
@@ -328,7 +327,11 @@ impl Of<'_> {
         };
         all.push(sections::repeat(&asked, command, model.as_deref(), prints, &calls));
         let title = [
-            Some(format!("{} on {}", options.model, data_name(options, &self.config.data))),
+            Some(format!(
+                "{} on {}",
+                options.model,
+                data_name(options, part.as_ref().map_or(&*self.config.data, Part::print))
+            )),
             part.as_ref().map(Part::name),
         ];
         let title = title.into_iter().flatten().collect::<Vec<_>>().join(", ");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use taper_data::augment::RandomErasing;
 use taper_data::{Dataset, Loader, LoaderOptions, Mix, Order, Sample, Transform};
 use taper_engine::Recompute;
-use taper_model::{Model, Preprocess};
+use taper_model::{Confidence, Model, Preprocess};
 use taper_optim::{
     Adam, AdamW, Adan, Clip, Lamb, Lion, Lookahead, Muon, NAdam, ParamInfo, RmsProp, RmsPropTf,
     Role, Rule, Sgd,
@@ -64,7 +64,7 @@ pub(crate) fn must_be_measured(
     let expected = format!(
         "absent together with `{field}`: which pictures are known was measured at {h}x{w} pixels"
     );
-    match model.confidence() {
+    match model.confidence().and_then(Confidence::familiarity) {
         Some(_) => Err(Error::option("image_size", &size, expected)),
         None => Ok(()),
     }

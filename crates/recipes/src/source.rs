@@ -17,7 +17,7 @@ use crate::bare_weights::BareWeights;
 use crate::download::{self, zoo};
 use crate::error::{Error, Result};
 use crate::observer::{Observer, Silent};
-use crate::run_report::words::quoted;
+use crate::shell::shell_quoted;
 
 /// Classes of a network that comes without weights; its head is replaced anyway.
 const CLASSES: usize = 1000;
@@ -45,7 +45,8 @@ impl ModelSource {
             return Ok(Self::Weights(weights));
         }
         if let Some(model) = of_run(name_or_file) {
-            let expected = format!("a name (`taper models`) or a file: here {}", quoted(&model));
+            let expected =
+                format!("a name (`taper models`) or a file: here {}", shell_quoted(&model));
             return Err(Error::option("model", &name_or_file, expected));
         }
         if is_file(name_or_file) {

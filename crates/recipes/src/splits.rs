@@ -19,7 +19,7 @@ use taper_data::Dataset;
 
 use crate::data;
 use crate::error::{Error, Result};
-use crate::fine_tune::{ResumeOptions, fine_tune_on, resume_on};
+use crate::fine_tune::{ResumeOptions, decided, fine_tune_on, resume_on};
 use crate::observer::{Event, Observer};
 use crate::options::{FineTuneOptions, at_least};
 use crate::report::Skipped;
@@ -35,6 +35,9 @@ const PLAN: &str = "splits.json";
 
 /// The same when at least one is done: the page, and its numbers.
 const SUMMARY: [&str; 2] = ["report.html", "summary.json"];
+
+/// Runs of one recipe at most: each takes as long as one.
+const MOST: usize = 10_000;
 
 /// The folder of a run, before its number.
 const RUN: &str = "split-";
@@ -118,6 +121,22 @@ struct Plan {
 }
 
 impl Plan {
+    /// That of a folder, if it has one.
+    fn read(folder: &Path) -> Result<Option<Self>> {
+        let Some(plan) = read::<Self>(&folder.join(PLAN))? else { return Ok(None) };
+        plan.options.check()?;
+        let (n, expected) = (plan.splits.count(), format!("2 to {MOST}"));
+        match (2..=MOST).contains(&n) {
+            true => Ok(Some(plan)),
+            false => Err(Error::option("splits", &n, expected)),
+        }
+    }
+
+    fn must_be_in(folder: &Path) -> Result<Self> {
+        let (path, reason) = (folder.to_path_buf(), format!("it has no {PLAN}"));
+        Self::read(folder)?.ok_or(Error::NoRun { path, reason })
+    }
+
     /// The binary's command for all runs, into another folder.
     fn command(&self) -> String {
         let several = match self.splits {
@@ -171,9 +190,13 @@ pub fn fine_tune_splits(
         return Err(Error::option("max_minutes", &minutes, expected));
     }
     let n = splits.count();
-    at_least(if matches!(splits, Splits::Folds(_)) { "folds" } else { "splits" }, n, 2)?;
+    let field = if matches!(splits, Splits::Folds(_)) { "folds" } else { "splits" };
+    at_least(field, n, 2)?;
+    if n > MOST {
+        return Err(Error::option(field, &n, format!("{MOST} at most")));
+    }
     let folder = run::vacant_for("splits", options.out.as_deref())?.path().to_path_buf();
-    run::must_be_no_class(&folder, options.data.as_deref())?;
+    run::must_be_no_class(&folder, options.data.as_deref(), options.table.as_deref())?;
     if folder.join(PLAN).exists() {
         return Err(Error::OutExists { path: folder });
     }
@@ -208,11 +231,7 @@ pub fn resume_splits(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<SplitsReport> {
-    let Some(plan) = read::<Plan>(&folder.join(PLAN))? else {
-        let reason = format!("it has no {PLAN}");
-        return Err(Error::NoRun { path: folder.to_path_buf(), reason });
-    };
-    plan.options.check()?;
+    let plan = Plan::must_be_in(folder)?;
     let dataset = data::to_train(&plan.options, &plan.options.open_cache(1)?)?;
     let is = format!("{:016x}", dataset.fingerprint());
     if is != plan.data {
@@ -230,6 +249,7 @@ fn go_on(
     observer: &mut dyn Observer,
 ) -> Result<SplitsReport> {
     let n = plan.splits.count();
+    let sampling = decided(&plan.options, dataset, observer);
     let mut runs: Vec<SplitResult> = Vec::new();
     let mut stopped = false;
     for number in 1..=n {
@@ -251,7 +271,7 @@ fn go_on(
                     target_columns: None,
                     targets: None,
                     out: Some(out.clone()),
-                    ..plan.options.clone()
+                    ..sampling.clone()
                 };
                 fine_tune_on(&divided, &options, stop, observer)?
             }
@@ -295,8 +315,7 @@ fn summarize(plan: &Plan, report: &mut SplitsReport) -> Result<()> {
 /// [`Error::NoRun`] if there are none, or none is done; [`Error::Config`] and [`Error::File`].
 pub(crate) fn report_splits(folder: &Path, page: Option<&Path>) -> Result<(PathBuf, usize)> {
     let no_run = |reason: String| Error::NoRun { path: folder.to_path_buf(), reason };
-    let plan: Plan =
-        read(&folder.join(PLAN))?.ok_or_else(|| no_run(format!("it has no {PLAN}")))?;
+    let plan = Plan::must_be_in(folder)?;
     let n = plan.splits.count();
     let results = (1..=n).map(|number| read(&folder.join(format!("{RUN}{number}")).join(RESULT)));
     let runs: Vec<SplitResult> =

@@ -37,7 +37,7 @@ use crate::options::{FineTuneOptions, Norms};
 use crate::ranks;
 use crate::relay::Relay;
 use crate::report::FineTuneReport;
-use crate::run::Run;
+use crate::run::{self, Run};
 use crate::setup;
 use crate::task::{ClassificationScores, LOGITS, Objective, task_of, top};
 use crate::warm_head;
@@ -114,6 +114,7 @@ impl<'a> Tune<'a> {
         let config = self.prepared.config(self.options);
         let run = match self.parallel.group().is_first() {
             true => {
+                let _held = run::claim(&folder)?;
                 self.prepared.kept.save(&folder)?;
                 Run::begin(folder, config)?
             }

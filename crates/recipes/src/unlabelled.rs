@@ -5,11 +5,10 @@
 //! <https://arxiv.org/abs/1911.04252>: the teacher sees pictures as they are, the student sees them changed.
 
 use std::collections::HashSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use taper_data::folder::list_pictures;
+use taper_data::folder::{Listing, list_pictures_below};
 use taper_data::{Array, Dataset, Sample, Skipped, Target, TargetKind};
 use taper_engine::{Session, SessionOptions};
 use taper_model::Model;
@@ -153,38 +152,11 @@ fn held_out(samples: &[Sample], dataset: &Dataset) -> usize {
     samples.iter().filter_map(place).filter(|path| val.contains(path)).count()
 }
 
-/// Pictures that lie in a folder, and in all folders in it, and files that are none, by their whole paths; and how many folders these are. Links
-/// to folders are not followed.
-pub(crate) fn pictures_below(folder: &Path) -> Result<(Vec<PathBuf>, Vec<Skipped>, usize)> {
-    let mut inner = folders_in(folder)?;
-    let mut next = 0;
-    while let Some(path) = inner.get(next) {
-        let more = folders_in(path)?;
-        inner.extend(more);
-        next += 1;
-    }
-    inner.sort();
-    let (mut paths, mut skipped) = (Vec::new(), Vec::new());
-    let mut add = |path: &Path, is_only: bool| match list_pictures(path) {
-        Ok(mut listing) => {
-            paths.append(&mut listing.pictures);
-            skipped.extend(listing.skipped.into_iter().map(|it| {
-                let name = whole(&path.join(&it.name));
-                Skipped { name, ..it }
-            }));
-            Ok(())
-        }
-        Err(taper_data::Error::NoPictures { .. }) if !is_only => Ok(()),
-        Err(error) => Err(setup::data(error)),
-    };
-    add(folder, inner.is_empty())?;
-    inner.iter().try_for_each(|path| add(path, false))?;
-    Ok((paths, skipped, inner.len()))
-}
-
-/// The same as samples, of a folder that has any: names of folders in it are not looked at.
+/// The pictures that lie in a folder, and in all folders in it: their names are not looked at. Files that are none have their whole paths.
 fn pictures(folder: &Path, observer: &mut dyn Observer) -> Result<(Vec<Sample>, Vec<Skipped>)> {
-    let (paths, skipped, inner) = pictures_below(folder)?;
+    let Listing { pictures, skipped } = list_pictures_below(folder).map_err(setup::data)?;
+    let parents = pictures.iter().filter_map(|path| path.parent()).filter(|it| *it != folder);
+    let inner = parents.collect::<HashSet<_>>().len();
     if inner > 0 {
         let text = format!(
             "`{}` has {inner} folders, whose names are not looked at: pictures with known classes belong to `data`",
@@ -192,30 +164,14 @@ fn pictures(folder: &Path, observer: &mut dyn Observer) -> Result<(Vec<Sample>, 
         );
         observer.on_event(&Event::Warning(&text));
     }
-    if paths.is_empty() {
-        let path = folder.to_path_buf();
-        let (first, n) = (skipped.first().cloned().map(Box::new), skipped.len());
-        return Err(setup::data(taper_data::Error::NoPictures { path, skipped: n, first }));
-    }
+    let skipped =
+        skipped.into_iter().map(|it| Skipped { name: whole(&folder.join(&it.name)), ..it });
+    let skipped = skipped.collect();
     let sample = |path: PathBuf| {
         let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().replace('\\', "/");
         Sample::from_file(format!("{WITHIN}{name}"), 0, path)
     };
-    Ok((paths.into_iter().map(sample).collect(), skipped))
-}
-
-/// The folders in one, but for hidden ones and links.
-fn folders_in(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |source| Error::File { action: "read", path: folder.to_path_buf(), source };
-    let mut folders = Vec::new();
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if entry.file_type().map_err(failed)?.is_dir() && !is_hidden {
-            folders.push(entry.path());
-        }
-    }
-    Ok(folders)
+    Ok((pictures.into_iter().map(sample).collect(), skipped))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "targets are of this precision")]
@@ -227,6 +183,8 @@ fn probabilities(values: &[f64]) -> Result<Target> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use taper_data::sample_set;
     use taper_model::{Confidence, Preprocess};
 

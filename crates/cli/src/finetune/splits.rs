@@ -8,7 +8,9 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use clap::Args;
-use taper_recipes::{FineTuneOptions, MeanScore, Splits, SplitsCalibration, SplitsReport, quoted};
+use taper_recipes::{
+    FineTuneOptions, MeanScore, Splits, SplitsCalibration, SplitsReport, shell_quoted,
+};
 
 use crate::output::Output;
 use crate::progress::Progress;
@@ -57,7 +59,7 @@ pub(super) fn resume(folder: &Path, stop: &AtomicBool, output: &Output) -> Resul
 
 fn say(report: &SplitsReport, output: &Output) -> Result<ExitCode> {
     if report.stopped {
-        let run = quoted(&report.out.display().to_string());
+        let run = shell_quoted(&report.out.display().to_string());
         output
             .say(format!("stopped; everything is saved. To go on: taper finetune --resume {run}"));
         output.json(report)?;

@@ -92,7 +92,8 @@ pub(super) fn of(path: &Path, skipped: &mut Vec<Skipped>) -> Result<Layout> {
     Ok(Layout::Parts { train, val })
 }
 
-/// Whether every folder in `path` is a class of its own, so that another one would be, too: not if there are parts to train and to validate on.
+/// Whether every folder in `path` is a class of its own, so that another one would be, too: not if there are none, or parts to train and to
+/// validate on.
 ///
 /// # Examples
 /// ```
@@ -106,7 +107,7 @@ pub(super) fn of(path: &Path, skipped: &mut Vec<Skipped>) -> Result<Layout> {
 /// ```
 #[must_use]
 pub fn holds_classes(path: &Path) -> bool {
-    matches!(of(path, &mut Vec::new()), Ok(Layout::Classes(_)))
+    matches!(of(path, &mut Vec::new()), Ok(Layout::Classes(classes)) if !classes.is_empty())
 }
 
 /// The parts that are not taken yet.

@@ -56,6 +56,15 @@ impl FixList {
         }
     }
 
+    /// Names of the pictures whose files are set aside.
+    pub(super) fn set_aside(&self) -> impl Iterator<Item = &str> {
+        let fixes = match self {
+            FixList::Files(list) => &list.fixes[..],
+            FixList::Rows(_) => &[],
+        };
+        fixes.iter().map(files::Fix::path)
+    }
+
     /// How many fixes.
     pub(super) fn len(&self) -> usize {
         match self {

@@ -83,6 +83,24 @@ impl PreparedRun<'_> {
     }
 }
 
+/// The options of a run on a part of these pictures, for all of whose parts [`Sampling::Auto`] is decided alike.
+pub(crate) fn decided(
+    options: &FineTuneOptions,
+    dataset: &Dataset,
+    observer: &mut dyn Observer,
+) -> FineTuneOptions {
+    let whole = Dataset {
+        train: dataset.train.iter().chain(&dataset.val).cloned().collect(),
+        ..dataset.clone()
+    };
+    let options = balanced(options, &whole, observer);
+    let sampling = match options.sampling {
+        Sampling::Auto => Sampling::Shuffle,
+        said => said,
+    };
+    FineTuneOptions { sampling, ..options }
+}
+
 /// The options with [`Sampling::Auto`] decided, which stays where every picture is shown once: where classes are very unequal, all are shown alike often, or, of features that are computed once, count
 /// alike. Of pictures without labels, nobody knows the classes, and repeated ones are drawn otherwise.
 fn balanced(

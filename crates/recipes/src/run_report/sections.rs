@@ -16,6 +16,7 @@ use crate::cost::{CostNetwork, CostOptions, CostReport, cost_of};
 use crate::error::Result;
 use crate::evaluate::listed;
 use crate::options::{FineTuneOptions, OptionValue};
+use crate::shell::shell_quoted;
 
 fn fact(label: &str, value: String, note: impl Into<String>) -> Fact {
     Fact { label: label.to_owned(), value, note: note.into() }
@@ -104,9 +105,9 @@ pub(crate) fn remarks(
         lines.push(format!("{} lines of metrics.jsonl cannot be read.", log.unreadable));
     }
     if let Some(skipped) = dataset.map(|it| &it.skipped).filter(|it| !it.is_empty()) {
-        let (one, n) = (if skipped.len() == 1 { "file was" } else { "files were" }, skipped.len());
-        let named = listed(skipped.iter().map(|it| &it.name));
-        lines.push(format!("{n} {one} skipped, as no pictures that can be read: {named}."));
+        let named: Vec<String> =
+            skipped.iter().map(|it| format!("{} ({})", it.name, it.reason)).collect();
+        lines.push(format!("Passed over: {}.", listed(named.iter())));
     }
     lines.extend(evidence.missing.iter().cloned());
     lines
@@ -195,7 +196,7 @@ pub(crate) fn repeat(
     );
     blocks.push(Block::Code { title: "Again".to_owned(), note: printed, text: command });
     if let Some(model) = model {
-        let text = format!("taper predict --model {} PICTURE.jpg", words::quoted(model));
+        let text = format!("taper predict --model {} PICTURE.jpg", shell_quoted(model));
         blocks.push(Block::Code { title: "Use it".to_owned(), note: String::new(), text });
     }
     let table = |options: Vec<OptionValue>| {

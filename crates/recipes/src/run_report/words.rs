@@ -6,6 +6,7 @@ use taper_report::Unit;
 use taper_transfer::Freeze;
 
 use crate::options::{FineTuneOptions, OptionValue};
+use crate::shell::shell_quoted;
 
 /// What a score is called.
 pub(crate) fn score_name(name: &str) -> &str {
@@ -37,7 +38,8 @@ pub(crate) fn score_unit(name: &str) -> Unit {
 
 /// Whether it lies between 0 and 1.
 pub(crate) fn is_share(name: &str) -> bool {
-    !matches!(name, "loss" | "mae" | "rmse" | "r2")
+    score_unit(name) == Unit::Percent
+        || matches!(name, "f1" | "auroc" | "average_precision" | "ece")
 }
 
 /// A value with its unit: shares as percent.
@@ -102,33 +104,18 @@ fn command(options: &FineTuneOptions) -> String {
             ("lr_auto", _) => words.push("--lr auto".to_owned()),
             ("freeze", value) => match &options.freeze {
                 Freeze::AllBut(names) => {
-                    words.push(format!("--train {}", quoted(&names.join(","))));
+                    words.push(format!("--train {}", shell_quoted(&names.join(","))));
                 }
                 Freeze::None | Freeze::Backbone | Freeze::Stage(_) => {
-                    words.push(format!("--freeze {}", quoted(value)));
+                    words.push(format!("--freeze {}", shell_quoted(value)));
                 }
             },
             ("report", _) => words.push("--no-report".to_owned()),
             (_, "true") => words.push(format!("--{flag}")),
-            (_, value) => words.push(format!("--{flag} {}", quoted(value))),
+            (_, value) => words.push(format!("--{flag} {}", shell_quoted(value))),
         }
     }
     words.join(" ")
-}
-
-/// A word as a shell takes it, in quotes where it needs them.
-///
-/// # Examples
-/// ```
-/// assert_eq!(taper_recipes::quoted("my-model/model.safetensors"), "my-model/model.safetensors");
-/// assert_eq!(taper_recipes::quoted("it's mine"), r"'it'\''s mine'");
-/// ```
-pub fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:+@%".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

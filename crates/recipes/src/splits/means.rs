@@ -69,6 +69,10 @@ impl SplitsCalibration {
         error.load_state(&all);
         let bins: Vec<CalibrationBin> = error.bins().collect();
         let images = bins.iter().map(|bin| bin.samples).sum();
+        let held_out: usize = runs.iter().map(|run| run.images[1]).sum();
+        if images > held_out as u64 {
+            return None; // a file says so that nobody has written
+        }
         let mut sum = 0.0;
         for draw in 0..Self::DRAWS {
             let (mut rng, mut drawn) = (Rng::keyed([draw]), CalibrationError::new());

@@ -6,7 +6,7 @@
 use taper_data::{Cache, Dataset};
 use taper_train::RunFolder;
 
-use super::{PLAN, Plan, Splits, divided, read};
+use super::{Plan, Splits, divided};
 use crate::data;
 use crate::error::Result;
 use crate::options::FineTuneOptions;
@@ -19,12 +19,14 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// What a run's folder is of several, if it lies where they put it.
-    pub(crate) fn of(folder: &RunFolder) -> Option<Self> {
+    /// What a run's folder is of several, if it lies where they put it, and names no pictures of its own.
+    pub(crate) fn of(folder: &RunFolder, options: &FineTuneOptions) -> Option<Self> {
+        if options.data.is_some() || options.table.is_some() {
+            return None;
+        }
         let path = folder.path().canonicalize().ok()?;
         let number = path.file_name()?.to_str()?.strip_prefix(super::RUN)?.parse().ok()?;
-        let plan: Plan = read(&path.parent()?.join(PLAN)).ok()??;
-        plan.options.check().ok()?;
+        let plan = Plan::read(path.parent()?).ok()??;
         (1..=plan.splits.count()).contains(&number).then_some(Self { plan, number })
     }
 
@@ -39,6 +41,11 @@ impl Part {
     pub(crate) fn dataset(&self, options: &FineTuneOptions, cache: &Cache) -> Result<Dataset> {
         let whole = data::to_train(options, cache)?;
         divided(&whole, self.plan.splits, self.number - 1, &self.plan.options)
+    }
+
+    /// The fingerprint of the pictures that all runs divide.
+    pub(crate) fn print(&self) -> &str {
+        &self.plan.data
     }
 
     /// `fold 2 of 5`.

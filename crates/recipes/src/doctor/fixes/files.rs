@@ -52,6 +52,10 @@ enum Action {
 }
 
 impl Fix {
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
     pub(super) fn new(path: &str, reason: String, FilePrint { bytes, sha256 }: FilePrint) -> Self {
         Self { action: Action::Move, path: path.to_owned(), reason, bytes, sha256 }
     }

@@ -8,7 +8,7 @@ use taper_distributed::Group;
 use taper_model::Model;
 use taper_transfer::Freeze;
 
-use super::{Begun, PreparedRun, SMALLEST_CACHE, balanced};
+use super::{Begun, PreparedRun, SMALLEST_CACHE, balanced, decided};
 use crate::error::Error;
 use crate::fine_tune::{ResumeOptions, fine_tune_on, resume_on};
 use crate::observer::{Event, MemoryPlan, Observer, Silent};
@@ -340,6 +340,13 @@ fn classes_of_very_different_sizes_are_shown_alike_unless_somebody_says_otherwis
     assert_eq!(chosen(&weights, &unequal(4)), (auto, weighted, 0));
     let repeated = FineTuneOptions { repeats: 2, ..usual.clone() };
     assert_eq!(chosen(&repeated, &unequal(4)), (auto, none, 0));
+
+    // Parts of one set are all treated as the whole is.
+    let of_parts = |dataset: &Dataset| decided(&usual, dataset, &mut Silent).sampling;
+    assert_eq!((of_parts(&all), of_parts(&unequal(4))), (shuffle, shuffle));
+    let mut whole = unequal(4);
+    whole.val.truncate(1);
+    assert_eq!(of_parts(&whole), Sampling::Balanced, "21 to 4");
 
     // A run writes down what was decided, and its model says it.
     let dir = tempfile::tempdir().unwrap();
