@@ -269,7 +269,8 @@ fn a_rare_class_is_told_better_when_classes_count_alike() {
     let weighed = score("weighed", &["--class-weights", "balanced"]);
     let drawn = score("drawn", &["--sampling", "balanced"]);
     assert!(weighed > plain && drawn > plain, "{plain} {weighed} {drawn}");
-    assert_eq!(score("usual", &[]).to_bits(), drawn.to_bits(), "one in seven is few enough");
+    // One in seven is few enough; features that are computed once are weighed.
+    assert_eq!(score("usual", &[]).to_bits(), weighed.to_bits());
 }
 
 #[test]
