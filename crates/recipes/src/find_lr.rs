@@ -246,7 +246,7 @@ impl LrReport {
         let chart = Chart::from(Curves {
             title: "Loss over the learning rate".to_owned(),
             across: dimension("learning rate", Scale::Log10),
-            upward: dimension("loss", Scale::Linear),
+            upward: dimension("loss", Scale::Log10),
             curves: vec![
                 curve("loss of the step", Look::Faint, |step| step.loss),
                 curve("mean of the losses so far", Look::Line, |step| step.smoothed),

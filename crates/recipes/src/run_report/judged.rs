@@ -87,7 +87,7 @@ fn of_classes(
 fn matrix(confusion: &Confusion) -> Block {
     let n = confusion.classes.len();
     let (shown, note) = if n <= WHOLE {
-        let note = "Each row is what the pictures of one class were called; blue is right, and the stronger the color the larger the \
+        let note = "Each row is what the pictures of one class were called; blue and bold is right, and the stronger the color the larger the \
                     share of the row.";
         ((0..n).collect(), note.to_owned())
     } else {

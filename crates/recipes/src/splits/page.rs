@@ -25,6 +25,8 @@ pub(super) fn page(plan: &Plan, report: &SplitsReport) -> Page {
         first.push(Block::Remarks { lines: vec![line] });
     }
     let mut names: Vec<&String> = report.scores.keys().collect();
+    // A page has room for those that say most; all are in the file beside it.
+    names.retain(|name| !["top5", "precision", "recall"].contains(&name.as_str()));
     names.sort_by_key(|name| FIRST.iter().position(|it| it == name).unwrap_or(FIRST.len()));
     let fact = |name: &&String| {
         let score = report.scores[*name];
@@ -58,10 +60,7 @@ pub(super) fn page(plan: &Plan, report: &SplitsReport) -> Page {
         let mut row = vec![Cell::Words(format!("{}{}", super::RUN, run.number))];
         row.extend(run.images.map(|images| Cell::Number(images as f64, Unit::Integer)));
         row.extend(names.iter().map(|name| match run.scores.get(*name) {
-            Some(value) => {
-                let (value, unit) = words::shown(name, *value);
-                Cell::Number(value, unit)
-            }
+            Some(value) => Cell::Words(words::score(name, *value)),
             None => Cell::Empty,
         }));
         row.push(Cell::Number(run.seconds, Unit::Number));
