@@ -8,13 +8,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::machine::{COMMIT, Machine};
+use super::machine::{COMMIT, MACHINE, Machine};
 use super::table::Table;
 use super::{Measured, text_of};
 use crate::marked;
 
 /// Writes a section into the document at `path`, and its pictures into the folder `images` beside it. Where only some rows were measured, the
-/// others stay that the document has of the same machine, if the table has a column that says the commit of each.
+/// others stay if the table has a column that says the commit of each, and they are of the same machine or there is a column that says which.
 pub(super) fn write(
     path: &Path,
     machine: &Machine,
@@ -31,7 +31,9 @@ pub(super) fn write(
             *table = table.among(&old);
         }
     }
-    let mut body = format!("{machine}.\n\n{}", text_of(&tables, &section.notes));
+    let says_each = |(_, table): &(_, Table)| table.head.iter().any(|it| it == MACHINE);
+    let when = if tables.iter().any(says_each) { "Measured last: " } else { "" };
+    let mut body = format!("{when}{machine}.\n\n{}", text_of(&tables, &section.notes));
     for picture in &section.pictures {
         let (caption, file) = (picture.caption(), picture.file());
         body += &format!("\n![roofline of {caption}](images/{file})\n");
@@ -45,12 +47,14 @@ pub(super) fn write(
     put(path, &text)
 }
 
-/// The table of a section's text that a table of the same caption and columns can stand in, if both are of one machine and rows say their commits.
+/// The table of a section's text that a table of the same caption and columns can stand in, if rows say their commits, and both are of one machine or rows
+/// say theirs.
 fn kept(old: &str, caption: &str, machine: &Machine, table: &Table) -> Option<Table> {
     let measured_on = old.trim_start().lines().next()?;
     let old = Table::read(old, caption).filter(|old| old.head == table.head)?;
-    let can_keep = machine.is_the_same(measured_on) && table.head.iter().any(|it| it == COMMIT);
-    can_keep.then_some(old)
+    let has = |column| table.head.iter().any(|it| it == column);
+    let is_comparable = has(MACHINE) || machine.is_the_same(measured_on);
+    (has(COMMIT) && is_comparable).then_some(old)
 }
 
 /// Writes a file, and says so.
@@ -114,5 +118,28 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap().replace(", cores", " of another, cores");
         fs::write(&path, text).unwrap();
         assert_eq!(written(&again, false), [["plain", "2"]]);
+    }
+
+    #[test]
+    fn rows_that_say_their_machine_stay_beside_those_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("transfer.md");
+        let machine = Machine::look(&Cores::of_this_process().unwrap()).unwrap();
+        let head = ["method", MACHINE, COMMIT].map(str::to_owned).to_vec();
+        let old = [["plain", "another", "1"], ["mixup", "another", "1"]];
+        let row = |cells: &[&str; 3]| cells.map(str::to_owned).to_vec();
+        let old = Table { head: head.clone(), rows: old.iter().map(row).collect() };
+        let text =
+            format!("<!-- bench scratch -->\nanother; a day.\n\n{old}<!-- end scratch -->\n");
+        fs::write(&path, text).unwrap();
+        let [here, commit] = machine.origin();
+        let plain = ["plain", &here, &commit];
+        let again = Table { head, rows: vec![row(&plain)] };
+        let section = Measured::of("scratch", again, Vec::new(), Value::Null);
+        write(&path, &machine, &section, false).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let rows = Table::read(&text, "").unwrap().rows;
+        assert_eq!(rows, [plain, ["mixup", "another", "1"]]);
+        assert!(text.contains(&format!("Measured last: {machine}.")), "{text}");
     }
 }

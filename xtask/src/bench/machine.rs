@@ -18,6 +18,12 @@ const QUIET_LOAD: f64 = 0.5;
 /// The head of a column that says of which commit each row is.
 pub(super) const COMMIT: &str = "commit";
 
+/// The head of a column that says on what each row was measured.
+pub(super) const MACHINE: &str = "machine";
+
+/// The heads of the columns that say where a row comes from, in the order of [`Machine::origin`].
+pub(super) const ORIGIN: [&str; 2] = [MACHINE, COMMIT];
+
 /// The circumstances of a measurement.
 #[derive(Debug, Clone)]
 pub(super) struct Machine {
@@ -63,6 +69,11 @@ impl Machine {
     pub(super) fn is_the_same(&self, line: &str) -> bool {
         let machine = |line: &str| line.split_once(';').map(|(machine, _)| machine.to_owned());
         machine(line) == machine(&self.to_string())
+    }
+
+    /// What stands under [`ORIGIN`].
+    pub(super) fn origin(&self) -> [String; 2] {
+        [format!("{}, cores {}", self.cpu, self.cores), self.commit.clone()]
     }
 
     pub(super) fn json(&self) -> Value {

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use taper_data::sample_set;
 
 use super::job::{self, Done};
-use super::machine::{self, COMMIT};
+use super::machine::{Machine, ORIGIN};
 use super::table::{self, PROGRAM, Table};
 use super::{Bench, Measured};
 use crate::shell;
@@ -123,7 +123,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     let mut methods = wanted(bench, &METHODS)?;
     without_what_is_missing(bench, &mut methods)?;
     let sets = sets(bench, &methods, &DRAWS)?;
-    let mut measured = report("transfer", &sets, &methods, (bench, machine::commit()?))?;
+    let mut measured = report("transfer", bench, &sets, &methods)?;
     // Rows of PyTorch may stay that this run has not measured.
     measured.notes.push("PyTorch's runs are validated once, after the last epoch.".to_owned());
     Ok(measured)
@@ -336,19 +336,15 @@ fn accuracy(runs: &[Done]) -> Option<String> {
     Some(deviation(runs).map_or(format!("{mean:.3}"), |sd| format!("{mean:.3} ± {sd:.3}")))
 }
 
-/// The tables of a section, of which rows may stay when others are measured again: each has its commit.
-fn report(
-    name: &'static str,
-    sets: &[Set],
-    methods: &[Method],
-    (bench, commit): (&Bench, String),
-) -> Result<Measured> {
+/// The tables of a section, of which rows may stay when others are measured again: each has its machine and commit.
+fn report(name: &'static str, bench: &Bench, sets: &[Set], methods: &[Method]) -> Result<Measured> {
+    let origin = Machine::look(&bench.cores)?.origin();
     let mut tables = Vec::new();
     let mut values = Vec::new();
     for set in sets {
         let mut head = vec!["method".to_owned(), PROGRAM.to_owned()];
         head.extend(set.sizes.iter().cloned());
-        head.extend(["s, all runs", "seeds", COMMIT].map(str::to_owned));
+        head.extend(["s, all runs", "seeds"].into_iter().chain(ORIGIN).map(str::to_owned));
         let mut table = Table { head, rows: Vec::new() };
         for (method, runs) in methods.iter().zip(&set.runs) {
             let programs: [(&str, Program); 3] = [
@@ -369,7 +365,8 @@ fn report(
                 let seeds = runs.first().map_or(0, |runs| of(runs).len());
                 let mut row = vec![method.name.to_owned(), named(program, runs, of)];
                 row.extend(cells);
-                row.extend([table::number(of_all), seeds.to_string(), commit.clone()]);
+                row.extend([table::number(of_all), seeds.to_string()]);
+                row.extend(origin.clone());
                 table.rows.push(row);
                 values.push(value(&set.name, method.name, program, runs, of));
             }

@@ -5,7 +5,8 @@
 
 use anyhow::Result;
 
-use super::super::{Bench, Measured, machine};
+use super::super::machine::Machine;
+use super::super::{Bench, Measured};
 use super::folders::Draw;
 use super::{AUTO, Method, Runs, alone, mean, report, sets, wanted};
 
@@ -41,11 +42,12 @@ pub(super) const METHODS: [Method; 21] = [
 pub(in super::super) fn measure(bench: &Bench) -> Result<Measured> {
     let methods = wanted(bench, &METHODS)?;
     let sets = sets(bench, &methods, &DRAWS)?;
-    let commit = machine::commit()?;
-    let mut measured = report("rates", &sets, &methods, (bench, commit.clone()))?;
+    let mut measured = report("rates", bench, &sets, &methods)?;
+    let origin = Machine::look(&bench.cores)?.origin();
     for (set, (_, table)) in sets.iter().zip(&mut measured.tables) {
         let rows = less_the_best(&methods, &set.runs).into_iter();
-        table.rows.extend(rows.map(|row| [row, vec![String::new(), commit.clone()]].concat()));
+        let no_seeds = [String::new()];
+        table.rows.extend(rows.map(|row| [&row[..], &no_seeds, &origin].concat()));
     }
     Ok(measured)
 }

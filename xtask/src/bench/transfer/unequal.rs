@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 
-use super::super::{Bench, Measured, machine};
+use super::super::{Bench, Measured};
 use super::folders::Draw;
 use super::{Method, alone, report, sets, wanted};
 
@@ -28,5 +28,5 @@ pub(super) const METHODS: [Method; 5] = [
 pub(in super::super) fn measure(bench: &Bench) -> Result<Measured> {
     let methods = wanted(bench, &METHODS)?;
     let sets = sets(bench, &methods, &DRAWS)?;
-    report("unequal", &sets, &methods, (bench, machine::commit()?))
+    report("unequal", bench, &sets, &methods)
 }
