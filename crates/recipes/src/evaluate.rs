@@ -294,7 +294,7 @@ mod tests {
     use taper_data::{Check, ImageFolder, sample_set};
 
     use super::*;
-    use crate::observer::SkippedPaths;
+    use crate::observer::Told;
 
     fn evaluated(spoil: impl FnOnce(&Dataset)) -> (Result<EvaluateReport>, Vec<PathBuf>) {
         let dir = tempfile::tempdir().unwrap();
@@ -308,9 +308,9 @@ mod tests {
             ..EvaluateOptions::new("", dir.path())
         };
         spoil(&dataset);
-        let mut told = SkippedPaths::default();
+        let mut told = Told::default();
         let report = judge(&dataset, &small, &options, &mut told, Instant::now());
-        (report, told.0)
+        (report, told.skipped)
     }
 
     #[test]

@@ -316,8 +316,8 @@ mod tests {
 
     #[test]
     fn a_folder_that_cannot_be_written_to_is_told_once_and_stops_nothing() {
-        struct Told(Vec<String>);
-        impl Observer for Told {
+        struct All(Vec<String>);
+        impl Observer for All {
             fn on_event(&mut self, event: &Event<'_>) {
                 self.0.push(format!("{event:?}"));
             }
@@ -325,7 +325,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        let mut told = Told(Vec::new());
+        let mut told = All(Vec::new());
         let mut files = EventFiles::new(&mut told, Some(&file.join("a")));
         files.on_event(&Event::Caching { done: 1, total: 2 });
         assert_eq!(told.0.len(), 2, "{:?}", told.0);

@@ -318,7 +318,8 @@ pub(crate) fn finish(
     let call = Call::of(&report, Ended::Finished, options.threads, 1);
     let Run { folder, config, .. } = &run;
     let of = Of { folder, config, options, model: Some(&model), dataset: Some(dataset) };
-    report.page = or_told(at_end(&of, call, Some(answers.answers)), observer);
+    let page = at_end(&of, call, Some(answers.answers));
+    report.page = or_told(&of.folder.report(), page, observer).flatten();
     Ok(report)
 }
 

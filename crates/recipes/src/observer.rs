@@ -26,16 +26,28 @@ impl Observer for Silent {
     fn on_event(&mut self, _: &Event<'_>) {}
 }
 
-/// Remembers the paths of what was skipped.
+/// Remembers what is told besides progress.
 #[cfg(test)]
 #[derive(Debug, Default)]
-pub(crate) struct SkippedPaths(pub(crate) Vec<PathBuf>);
+pub(crate) struct Told {
+    pub(crate) warnings: Vec<String>,
+    /// Paths of what was skipped.
+    pub(crate) skipped: Vec<PathBuf>,
+    /// Files that could not be written.
+    pub(crate) unwritten: Vec<String>,
+    /// Pictures to train with, by the last plan.
+    pub(crate) train_images: usize,
+}
 
 #[cfg(test)]
-impl Observer for SkippedPaths {
+impl Observer for Told {
     fn on_event(&mut self, event: &Event<'_>) {
-        if let Event::Skipped(skipped) = event {
-            self.0.push(skipped.path.clone());
+        match event {
+            Event::Warning(text) => self.warnings.push((*text).to_owned()),
+            Event::Skipped(skipped) => self.skipped.push(skipped.path.clone()),
+            Event::Unwritten { file, .. } => self.unwritten.push((*file).to_owned()),
+            Event::Planned(plan) => self.train_images = plan.train_images,
+            _ => {}
         }
     }
 }

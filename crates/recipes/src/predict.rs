@@ -169,7 +169,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::observer::SkippedPaths;
+    use crate::observer::Told;
 
     #[test]
     fn a_source_is_looked_at_picture_by_picture() {
@@ -209,7 +209,7 @@ mod tests {
                 data: Some(data.clone()),
                 ..PredictOptions::new("mobilenetv2_100", vec![picture.clone()])
             };
-            let mut told = SkippedPaths::default();
+            let mut told = Told::default();
             let found = predict_observed(&options, &AtomicBool::new(false), &mut told).unwrap();
             let found: Vec<_> = found
                 .map(|found| match found {
@@ -220,7 +220,12 @@ mod tests {
                 .collect();
             let expected =
                 [(picture.clone(), true), (food.join("a.png"), false), (food.join("b.png"), true)];
-            assert_eq!((&found[..], told.0), (&expected[..], set_aside), "{}", data.display());
+            assert_eq!(
+                (&found[..], told.skipped),
+                (&expected[..], set_aside),
+                "{}",
+                data.display()
+            );
         }
     }
 

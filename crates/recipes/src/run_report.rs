@@ -323,6 +323,10 @@ impl Of<'_> {
         let asked = named(&self.config.options);
         let command = match &part {
             Some(part) => part.command(),
+            None if has_own_pictures(&asked, &self.config.data) => {
+                // Without a folder it would train on the built-in ones.
+                FineTuneOptions { data: Some("PICTURES".into()), ..asked.clone() }.command()
+            }
             None => asked.command(),
         };
         all.push(sections::repeat(&asked, command, model.as_deref(), prints, &calls));
@@ -368,15 +372,21 @@ impl Of<'_> {
 pub(crate) fn data_name(options: &FineTuneOptions, print: &str) -> String {
     let named = options.data.as_deref().or(options.table.as_deref());
     let Some(path) = named else {
-        let built_in = |dataset: Dataset| unlabelled::fingerprint(&dataset, options, &mut Silent);
-        return match data::to_count(options).and_then(built_in) {
-            Ok(is) if is == print => "the built-in pictures".to_owned(),
-            _ => "a program's own pictures".to_owned(),
+        return match has_own_pictures(options, print) {
+            true => "a program's own pictures".to_owned(),
+            false => "the built-in pictures".to_owned(),
         };
     };
     let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let name = whole.file_name().map(|name| name.to_string_lossy().into_owned());
     name.unwrap_or_else(|| path.display().to_string())
+}
+
+/// Whether the pictures whose fingerprint is `print` were handed over by a program.
+fn has_own_pictures(options: &FineTuneOptions, print: &str) -> bool {
+    let built_in = |dataset: Dataset| unlabelled::fingerprint(&dataset, options, &mut Silent);
+    let is_named = options.data.is_some() || options.table.is_some();
+    !is_named && data::to_count(options).and_then(built_in).ok().as_deref() != Some(print)
 }
 
 /// Classes as words: `2 classes (ants, bees)`.
@@ -421,14 +431,16 @@ pub(crate) fn at_end(
     of.write(&of.folder.report(), &evidence).map(|report| Some(report.page))
 }
 
-/// The page, or none if it could not be written, which is told: the run is done, and costs nothing else.
-pub(crate) fn or_told(
-    page: Result<Option<PathBuf>>,
+/// Whether a file about work that is done was written. That it could not be is told, and costs nothing else.
+pub(crate) fn or_told<T>(
+    file: &Path,
+    written: Result<T>,
     observer: &mut dyn Observer,
-) -> Option<PathBuf> {
-    page.unwrap_or_else(|error| {
-        let reason = crate::error::chain(&error);
-        observer.on_event(&Event::Unwritten { file: "report.html", reason: &reason });
-        None
-    })
+) -> Option<T> {
+    written
+        .inspect_err(|error| {
+            let (name, reason) = (file.file_name().unwrap_or_default(), crate::error::chain(error));
+            observer.on_event(&Event::Unwritten { file: &name.to_string_lossy(), reason: &reason });
+        })
+        .ok()
 }

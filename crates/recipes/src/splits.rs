@@ -24,6 +24,7 @@ use crate::observer::{Event, Observer};
 use crate::options::{FineTuneOptions, at_least};
 use crate::report::Skipped;
 use crate::run;
+use crate::run_report::or_told;
 use crate::setup;
 
 use means::means;
@@ -294,19 +295,19 @@ fn go_on(
     }
     let mut report = SplitsReport::of(plan, folder, runs, stopped);
     if !report.runs.is_empty() {
-        summarize(plan, &mut report)?;
+        summarize(plan, &mut report, observer);
     }
     Ok(report)
 }
 
-/// Writes what is known of all runs, and, if they have pages, one about all.
-fn summarize(plan: &Plan, report: &mut SplitsReport) -> Result<()> {
+/// Writes what is known of all runs, and, if they have pages, one about all. The runs are done: what cannot be written is told, and costs nothing else.
+fn summarize(plan: &Plan, report: &mut SplitsReport, observer: &mut dyn Observer) {
     let [page, numbers] = SUMMARY.map(|name| report.out.join(name));
     if plan.options.report {
-        crate::cost::page::write(&page, &page::page(plan, report))?;
-        report.page = Some(page);
+        let written = crate::cost::page::write(&page, &page::page(plan, report));
+        report.page = or_told(&page, written, observer).map(|()| page);
     }
-    write(&numbers, report)
+    or_told(&numbers, write(&numbers, report), observer);
 }
 
 /// Writes the page of several runs anew, with those that are done.
@@ -398,6 +399,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
+    use crate::observer::Told;
     use crate::options::Augment;
     use crate::{Freeze, Silent};
 
@@ -438,7 +440,16 @@ mod tests {
         let mut stopper = Stopper { stop: &stop, part: 0 };
         let part = fine_tune_splits(splits, &options("part"), &stop, &mut stopper).unwrap();
         assert_eq!((part.runs.len(), part.stopped), (1, true));
-        let rest = resume_splits(&dir.path().join("part"), &never, &mut Silent).unwrap();
+        // What is about them is told when it cannot be written, and costs nothing of what is done.
+        for name in SUMMARY {
+            let path = dir.path().join("part").join(name);
+            fs::remove_file(&path).unwrap();
+            fs::create_dir(&path).unwrap();
+        }
+        let mut told = Told::default();
+        let rest = resume_splits(&dir.path().join("part"), &never, &mut told).unwrap();
+        assert_eq!(told.unwritten, SUMMARY);
+        assert!(rest.page.is_none() && whole.page.is_some());
         assert_eq!(rest.scores, whole.scores);
         for (a, b) in rest.runs.iter().zip(&whole.runs) {
             let [a, b] = [a, b].map(|run| fs::read(run.model.as_ref().unwrap()).unwrap());

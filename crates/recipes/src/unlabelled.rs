@@ -189,6 +189,7 @@ mod tests {
     use taper_model::{Confidence, Preprocess};
 
     use super::*;
+    use crate::observer::Told;
     use crate::{Augment, ResumeOptions, Silent, fine_tune, resume};
 
     /// Puts a file that is no picture among those without labels as soon as the teacher has seen them all.
@@ -201,19 +202,6 @@ mod tests {
             {
                 fs::write(self.0.join("notes.txt"), "no picture").unwrap();
                 self.1 += 1;
-            }
-        }
-    }
-
-    #[derive(Default)]
-    struct Told(Vec<String>, usize);
-
-    impl Observer for Told {
-        fn on_event(&mut self, event: &Event<'_>) {
-            match event {
-                Event::Warning(text) => self.0.push((*text).to_owned()),
-                Event::Planned(plan) => self.1 = plan.train_images,
-                _ => {}
             }
         }
     }
@@ -284,7 +272,7 @@ mod tests {
         };
         let (stop, mut told) = (AtomicBool::new(false), Told::default());
         let report = fine_tune(&options("run"), &stop, &mut told).unwrap();
-        assert_eq!((told.1, moved), (425, 425 - 24));
+        assert_eq!((told.train_images, moved), (425, 425 - 24));
         assert!(report.val_top1.is_some() && report.review.is_some());
         assert!(report.skipped_files.iter().any(|it| it.path.ends_with("notes.txt")));
 
@@ -313,9 +301,9 @@ mod tests {
             ..options(name)
         };
         fine_tune(&options_of(&folders, "folders"), &stop, &mut told).unwrap();
-        assert!(told.0.iter().any(|text| text.contains("6 folders")), "{:?}", told.0);
+        assert!(told.warnings.iter().any(|text| text.contains("6 folders")), "{:?}", told.warnings);
         let held_out = |text: &String| text.contains("are among those held out");
-        assert!(told.0.iter().any(held_out), "{:?}", told.0);
+        assert!(told.warnings.iter().any(held_out), "{:?}", told.warnings);
         let empty = dir.path().join("empty");
         fs::create_dir(&empty).unwrap();
         let refused = fine_tune(&options_of(&empty, "none"), &stop, &mut Silent).unwrap_err();

@@ -8,20 +8,9 @@ use taper_model::Preprocess;
 use taper_transfer::Freeze;
 
 use super::*;
+use crate::observer::Told;
 use crate::options::Augment;
 use crate::{ResumeOptions, Silent, Splits, fine_tune, fine_tune_on, fine_tune_splits, resume};
-
-/// Remembers warnings.
-#[derive(Default)]
-struct Told(Vec<String>);
-
-impl Observer for Told {
-    fn on_event(&mut self, event: &Event<'_>) {
-        if let Event::Warning(text) = event {
-            self.0.push((*text).to_owned());
-        }
-    }
-}
 
 /// A model file with these classes.
 fn model(dir: &Path, classes: &[&str]) -> (Model, PathBuf) {
@@ -80,7 +69,7 @@ fn rows_are_kept_by_name_a_class_without_pictures_is_dropped_with_a_word_and_a_r
     let norm = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>().sqrt();
     let typical = (0..3).map(|class| norm(row(&old, class))).sum::<f32>() / 3.0;
     assert!((norm(row(&new, 2)) / typical - 1.0).abs() < 0.2, "as long as the others");
-    let said = told.0.join("\n");
+    let said = told.warnings.join("\n");
     assert!(
         said.contains("`zebra`") && said.contains("dropped") && said.contains("`face`"),
         "{said}"
@@ -121,7 +110,11 @@ fn classes_without_pictures_are_kept_when_asked_for_and_nothing_else_moves() {
         let is_classifier = param.name.starts_with("classifier");
         assert!(is_classifier || new == old, "{}", param.name);
     }
-    assert!(told.0.join("").contains("`clothing`, `animal`, `zebra`"), "{:?}", told.0);
+    assert!(
+        told.warnings.join("").contains("`clothing`, `animal`, `zebra`"),
+        "{:?}",
+        told.warnings
+    );
     // A second time there is nothing to go on with, and the model stays.
     let again = resume(&ResumeOptions::new(dir.path().join("run")), &stop, &mut told).unwrap_err();
     assert!(again.to_string().contains("nothing to go on with"), "{again}");
@@ -227,7 +220,7 @@ fn a_model_of_other_classes_begins_anew_and_what_cannot_be_kept_is_refused() {
     let dataset = three();
     let options = options(dir.path(), &path);
     fine_tune_on(&dataset, &options, &stop, &mut told).unwrap();
-    assert!(told.0.is_empty(), "{:?}", told.0);
+    assert!(told.warnings.is_empty(), "{:?}", told.warnings);
     let of_the_zoo = FineTuneOptions {
         model: "mobilenetv2_100".to_owned(),
         keep: true,

@@ -91,6 +91,9 @@ fn pictures_in_memory_give_the_model_of_the_same_pictures_in_a_folder_also_after
     let mut dataset = in_memory(&at("data"));
     fine_tune_on(&dataset, &options(&at("memory")), &never(), &mut Silent).unwrap();
     assert_eq!(model("memory"), model("folder"));
+    // A command without a folder would train on the built-in pictures.
+    let page = fs::read_to_string(at("memory").join("report.html")).unwrap();
+    assert!(page.contains("taper finetune --data PICTURES "), "{page}");
 
     let stop = never();
     let halted =

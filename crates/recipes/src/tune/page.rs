@@ -25,7 +25,8 @@ impl Tune<'_> {
         observer: &mut dyn Observer,
     ) -> FineTuneReport {
         if self.parallel.group().is_first() {
-            report.page = or_told(self.page(&report, run, answers), observer);
+            let page = self.page(&report, run, answers);
+            report.page = or_told(&run.folder.report(), page, observer).flatten();
         }
         report
     }

@@ -11,6 +11,7 @@ use taper_transfer::Freeze;
 use super::{Begun, PreparedRun, SMALLEST_CACHE, balanced, decided};
 use crate::error::Error;
 use crate::fine_tune::{ResumeOptions, fine_tune_on, resume_on};
+use crate::observer::Told;
 use crate::observer::{Event, MemoryPlan, Observer, Silent};
 use crate::options::{
     Augment, CacheKind, ClassWeights, FineTuneOptions, Norms, Pretrained, Sampling,
@@ -293,18 +294,6 @@ fn ranks_of_machines_with_other_numbers_of_threads_come_to_the_same_choice() {
     assert!(errors[0] == errors[1] && errors[0] < chosen[1].needed, "{errors:?}");
 }
 
-/// Warnings.
-#[derive(Default)]
-struct Warned(Vec<String>);
-
-impl Observer for Warned {
-    fn on_event(&mut self, event: &Event<'_>) {
-        if let Event::Warning(text) = event {
-            self.0.push((*text).to_owned());
-        }
-    }
-}
-
 #[test]
 fn classes_of_very_different_sizes_are_shown_alike_unless_somebody_says_otherwise() {
     let mut all = sample_set::emoji6().unwrap();
@@ -324,9 +313,9 @@ fn classes_of_very_different_sizes_are_shown_alike_unless_somebody_says_otherwis
         ..FineTuneOptions::default()
     };
     let chosen = |options: &FineTuneOptions, dataset: &Dataset| {
-        let mut warned = Warned::default();
+        let mut warned = Told::default();
         let got = balanced(options, dataset, &mut warned);
-        (got.sampling, got.class_weights, warned.0.len())
+        (got.sampling, got.class_weights, warned.warnings.len())
     };
     let (auto, shuffle) = (Sampling::Auto, Sampling::Shuffle);
     let (none, weighted) = (ClassWeights::None, ClassWeights::Balanced);
