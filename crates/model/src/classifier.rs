@@ -92,6 +92,51 @@ pub fn carry_classifier(model: &Model, classes: &[String], seed: u64) -> Result<
     Ok(new.with_tensors(tensors)?.with_provenance(provenance))
 }
 
+/// [`reset_classifier`], with the weights of each class mixed of the old ones: its logit is the sum of the old logits, each times its share. `shares` are
+/// `(classes, old classes)`, row by row.
+///
+/// # Errors
+/// As [`reset_classifier`]; [`Error::Classes`] if `shares` are not as many for each class as there are old ones.
+///
+/// # Examples
+/// ```
+/// use taper_graph::{Bias, GraphBuilder, PoolKind};
+/// use taper_model::{Model, Preprocess, mix_classifier};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut b = GraphBuilder::new(2)?;
+/// let xs = b.global_pool("pool", b.input(), PoolKind::Avg, true)?;
+/// let xs = b.linear("classifier", xs, 3, Bias::With)?;
+/// b.output("logits", xs)?;
+/// let model = Model::random(b.build()?, 0, Preprocess::imagenet(), Vec::new())?;
+/// let mixed = mix_classifier(&model, &["last".into(), "mean".into()], &[0.0, 0.0, 1.0, 0.5, 0.5, 0.0])?;
+/// let weights = |model: &Model| model.tensor("classifier.weight").map(|it| it.data.clone()).unwrap_or_default();
+/// let (old, new) = (weights(&model), weights(&mixed));
+/// assert_eq!((&new[..2], new[2]), (&old[4..], 0.5 * old[0] + 0.5 * old[2]));
+/// # Ok(()) }
+/// ```
+pub fn mix_classifier(model: &Model, classes: &[String], shares: &[f32]) -> Result<Model> {
+    let new = reset_classifier(model, classes, 0)?;
+    let mut tensors = new.tensors().to_vec();
+    for param in params_of_classifiers(new.graph())? {
+        let old = &model.tensors()[param];
+        let known = old.shape.first().copied().unwrap_or(1).max(1);
+        if shares.len() != known * classes.len() {
+            return Err(Error::Classes { got: shares.len() / classes.len(), expected: known });
+        }
+        let width = (old.data.len() / known).max(1);
+        let rows = tensors[param].data.chunks_mut(width).zip(shares.chunks(known));
+        for (row, shares) in rows {
+            row.fill(0.0);
+            for (old, share) in old.data.chunks(width).zip(shares) {
+                row.iter_mut().zip(old).for_each(|(to, from)| *to += share * from);
+            }
+        }
+    }
+    let what = "its weights mixed of those of the old classes".to_owned();
+    let provenance = new.provenance().clone().and(what);
+    Ok(new.with_tensors(tensors)?.with_provenance(provenance))
+}
+
 /// A model whose logit of one class is `weight · pre_logits + bias`: all else stays.
 ///
 /// # Errors

@@ -25,7 +25,7 @@ pub mod tensors;
 pub use card::{Interpolation, Preprocess, Provenance};
 pub use channels::adapt_channels;
 pub use classifier::{
-    carry_classifier, class_norm, rescale_classifier, reset_classifier, set_class,
+    carry_classifier, class_norm, mix_classifier, rescale_classifier, reset_classifier, set_class,
 };
 pub use confidence::{Confidence, Familiarity};
 pub use error::{Error, Result};

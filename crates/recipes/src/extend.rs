@@ -324,4 +324,4 @@ pub(crate) fn finish(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

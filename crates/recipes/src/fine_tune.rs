@@ -29,7 +29,7 @@ use crate::run::{self, Kept, Run, RunConfig, fingerprint};
 use crate::tune::{Tune, same_classes};
 use crate::unlabelled::{self, Unlabelled};
 pub(crate) use fitting::{Begun, decided};
-use network::{Head, prepare, saying};
+use network::{Head, old_head, prepare, saying};
 
 /// What to go on with, and what may differ from the run as it was begun.
 #[derive(Debug, Clone, PartialEq)]
@@ -352,6 +352,8 @@ pub(crate) struct PreparedRun<'a> {
     pub(crate) dataset: Dataset,
     /// With a new head for the data set's classes, unless it was handed over with its own.
     pub(crate) model: Model,
+    /// The head that it had before, if the new one is to begin with that.
+    pub(crate) old_head: Option<Model>,
     /// What the run's folder holds of it.
     pub(crate) kept: Kept,
     /// Files that were skipped, which the observer knows.
@@ -407,6 +409,7 @@ impl<'a> PreparedRun<'a> {
         if let Some(teacher) = &kept.teacher {
             same_classes("teacher", teacher, &dataset)?;
         }
+        let old_head = old_head(&model, head, &dataset, options, observer)?;
         let model = prepare(model, head, &dataset, options)?;
         let dataset = match (unlabelled, &kept.teacher) {
             (Some(unlabelled), Some(teacher)) => {
@@ -418,7 +421,17 @@ impl<'a> PreparedRun<'a> {
         let before = model.provenance().training.clone();
         let model = saying(model, before.clone(), kept.teacher.as_ref(), options);
         let cache = Cache::none();
-        Ok(PreparedRun { dataset, model, kept, skipped, cache, data_print, model_print, before })
+        Ok(PreparedRun {
+            dataset,
+            model,
+            old_head,
+            kept,
+            skipped,
+            cache,
+            data_print,
+            model_print,
+            before,
+        })
     }
 
     /// The configuration of a run that begins with this.

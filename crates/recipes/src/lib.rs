@@ -81,7 +81,7 @@ pub use minutes::{FittedRun, fit_minutes};
 pub use observer::{Epoch, Event, MemoryPlan, Observer, RunPlan, Silent, Step};
 pub use options::{
     Augment, AugmentHelp, AugmentStep, BenchMode, BenchOptions, CacheKind, ClassWeights,
-    DemoOptions, DoctorOptions, EmbedOptions, EvaluateOptions, FineTuneOptions, Labels,
+    DemoOptions, DoctorOptions, EmbedOptions, EvaluateOptions, FineTuneOptions, HeadInit, Labels,
     LookOptions, LossKind, MAX_THREADS, MatmulPrecision, Norms, Numbers, OptimizerKind,
     OptionValue, PredictOptions, Preset, Pretrained, Reduce, ReduceDtype, Role, Sampling, Scaling,
     ScheduleKind, SimilarOptions, TableColumns, TargetWord, Tta,

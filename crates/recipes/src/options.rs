@@ -30,8 +30,9 @@ use crate::error::{Error, Result};
 
 pub use augment::{Augment, AugmentHelp, AugmentStep};
 pub use choice::{
-    BenchMode, CacheKind, ClassWeights, Labels, LossKind, MatmulPrecision, Norms, OptimizerKind,
-    Preset, Pretrained, Reduce, ReduceDtype, Sampling, Scaling, ScheduleKind, TargetWord, Tta,
+    BenchMode, CacheKind, ClassWeights, HeadInit, Labels, LossKind, MatmulPrecision, Norms,
+    OptimizerKind, Preset, Pretrained, Reduce, ReduceDtype, Sampling, Scaling, ScheduleKind,
+    TargetWord, Tta,
 };
 pub use demo::DemoOptions;
 pub use doctor::DoctorOptions;

@@ -24,7 +24,7 @@ use taper_model::Model;
 use taper_optim::Optimizer;
 use taper_train::{
     Batches, Checkpoint, DataParallel, Fit, Limits, Outcome, Review, RunFolder, Settings, Start,
-    StepHook, Teacher,
+    StepHook, Teacher, Vectors,
 };
 
 use crate::data;
@@ -204,16 +204,21 @@ impl<'a> Tune<'a> {
 
     /// Trains the new head alone, where that is asked for; `false` if stopped.
     fn warm_head(&self, stop: &AtomicBool, relay: &mut Relay<'_>) -> Result<bool> {
-        if !self.options.warms_head() {
+        if !self.options.warms_head() && self.prepared.old_head.is_none() {
             return Ok(true);
         }
         let train = &self.prepared.dataset.train;
         let Some(train) = self.features(("training", Seen::Whole), train, stop, relay)? else {
             return Ok(false);
         };
-        let (model, objective) = (&self.prepared.model, &self.objective);
-        warm_head::train(&self.network, model, train, objective, self.options)?;
+        let head = self.head(&train)?;
+        warm_head::train(&self.network, &head, train, &self.objective, self.options)?;
         Ok(true)
+    }
+
+    /// The head that training begins with, by its pictures' vectors.
+    fn head(&self, train: &Vectors) -> Result<Model> {
+        warm_head::begun(&self.prepared.model, self.prepared.old_head.as_ref(), train)
     }
 
     /// The frozen backbone sees every picture once, and steps see its vectors; nothing if stopped before the first step.
@@ -230,8 +235,7 @@ impl<'a> Tune<'a> {
         };
         let train = train.shuffled(self.options.seed);
         let model = &self.prepared.model;
-        let head =
-            taper_transfer::detach_head(model).map_err(|source| Error::Transfer { source })?;
+        let head = self.head(&train)?;
         let save = |head: &Network, path: &Path| {
             let model = taper_transfer::attach_head(model, &head.to_model()?)?;
             Ok(self.objective.finish(model)?.save(path)?)

@@ -36,6 +36,18 @@ pub enum Error {
         /// Its index.
         class: usize,
     },
+    /// Features, and how much each is of each class, are not of the same pictures.
+    #[error(
+        "{belongs} shares of pictures in {classes} classes do not fit {features} numbers of features: one row of each is expected for every picture, and one picture at least"
+    )]
+    Members {
+        /// Numbers of features.
+        features: usize,
+        /// Shares given.
+        belongs: usize,
+        /// Classes.
+        classes: usize,
+    },
     /// A head that belongs to another network.
     #[error("the head has a parameter `{name}` that does not fit the network")]
     ForeignHead {

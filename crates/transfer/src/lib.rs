@@ -29,9 +29,11 @@ mod features;
 mod freeze;
 mod head;
 mod imprint;
+mod mix;
 
 pub use error::{Error, Result};
 pub use features::Features;
 pub use freeze::{Freeze, freeze_norms, parts_from_the_end};
 pub use head::{attach_head, detach_head, replace_head};
 pub use imprint::{OtherFeatures, imprint, mean_features, usual_features};
+pub use mix::mixed_head;

@@ -1,9 +1,9 @@
-//! Flags of what is trained: frozen parts, gradual unfreezing, batch norms.
+//! Flags of what is trained and from where: frozen parts, gradual unfreezing, batch norms, a new head.
 //!
 //! Above: `finetune`. Below: `taper_recipes`. Not here: any default but those of [`FineTuneOptions`].
 
 use clap::Args;
-use taper_recipes::{FineTuneOptions, Freeze, Norms};
+use taper_recipes::{FineTuneOptions, Freeze, HeadInit, Norms};
 
 fn defaults() -> FineTuneOptions {
     FineTuneOptions::default()
@@ -21,6 +21,9 @@ pub(super) struct FreezingFlags {
     /// Augmented views of each picture of which a frozen backbone computes features once, for epochs to take by turns; 0 for new ones each
     #[arg(long, value_name = "N", default_value_t = defaults().feature_views)]
     feature_views: usize,
+    /// What a new classifier begins with: random weights, or mixtures of the pretrained one's, by what that takes the new pictures for
+    #[arg(long, value_name = "random|pretrained", default_value_t = defaults().head_init)]
+    head_init: HeadInit,
     /// Epochs after which one more part of the network is trained, from the classifier to the stem [default: all from the first epoch on]
     #[arg(long, value_name = "EPOCHS")]
     unfreeze_every: Option<usize>,
@@ -35,6 +38,7 @@ impl FreezingFlags {
         FineTuneOptions {
             freeze: self.train.map_or(self.freeze, |names| Freeze::all_but(&names)),
             feature_views: self.feature_views,
+            head_init: self.head_init,
             unfreeze_every: self.unfreeze_every,
             norms: self.norms,
             ..options

@@ -13,7 +13,7 @@ use crate::options::Augment;
 use crate::{ResumeOptions, Silent, Splits, fine_tune, fine_tune_on, fine_tune_splits, resume};
 
 /// A model file with these classes.
-fn model(dir: &Path, classes: &[&str]) -> (Model, PathBuf) {
+pub(crate) fn model(dir: &Path, classes: &[&str]) -> (Model, PathBuf) {
     let graph = taper_zoo::architecture("mobilenetv2_035").unwrap().graph(classes.len()).unwrap();
     let preprocess = Preprocess { input_size: [32, 32], ..Preprocess::imagenet() };
     let classes = classes.iter().map(|&class| class.to_owned()).collect();
@@ -24,7 +24,7 @@ fn model(dir: &Path, classes: &[&str]) -> (Model, PathBuf) {
 }
 
 /// Some pictures of three classes: animal, clothing, face.
-fn three() -> Dataset {
+pub(crate) fn three() -> Dataset {
     let mut dataset = sample_set::emoji6().unwrap();
     dataset.classes.truncate(3);
     for part in [&mut dataset.train, &mut dataset.val] {

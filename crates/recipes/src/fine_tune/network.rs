@@ -2,11 +2,12 @@
 //!
 //! Above: `fine_tune`. Below: `taper_transfer`, `tune::same_classes`. Not here: where the model comes from (`source`).
 
-use taper_data::Dataset;
-use taper_model::Model;
+use taper_data::{Dataset, TargetKind};
+use taper_model::{Model, Task};
 
 use crate::error::{Error, Result};
-use crate::options::FineTuneOptions;
+use crate::observer::{Event, Observer};
+use crate::options::{FineTuneOptions, HeadInit};
 use crate::setup;
 use crate::tune::same_classes;
 
@@ -31,6 +32,26 @@ pub(super) fn prepare(
         Head::Kept => same_classes("model", &model, dataset).map(|()| Ok(model))?,
     };
     model.map_err(|source| Error::Transfer { source })
+}
+
+/// The old head of a model that gets a new one, if that is to begin with it; that it cannot is told.
+pub(super) fn old_head(
+    model: &Model,
+    head: Head,
+    dataset: &Dataset,
+    options: &FineTuneOptions,
+    observer: &mut dyn Observer,
+) -> Result<Option<Model>> {
+    if options.head_init == HeadInit::Random || matches!(head, Head::Kept) {
+        return Ok(None);
+    }
+    let old = taper_transfer::detach_head(model).map_err(|source| Error::Transfer { source })?;
+    let is_of_classes = model.task() == Task::Classification && dataset.kind() == TargetKind::Class;
+    if !is_of_classes {
+        let text = "the new head begins at random: only one of classes can begin with an old one of classes (`head_init`, --head-init)";
+        observer.on_event(&Event::Warning(text));
+    }
+    Ok(is_of_classes.then_some(old))
 }
 
 /// The same with a line that says how it is trained, after what was said `before`, and by whom it is taught.

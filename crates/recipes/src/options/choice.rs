@@ -54,6 +54,17 @@ choice! {
 }
 
 choice! {
+    /// What a new head of classes begins with.
+    HeadInit {
+        /// Random weights.
+        Random = "random",
+        /// Mixtures of the rows that the model's old head had for its classes, by what it takes the new classes' pictures for
+        /// ([`mixed_head`](taper_transfer::mixed_head)).
+        Pretrained = "pretrained",
+    }
+}
+
+choice! {
     /// A set of defaults for a whole run.
     Preset {
         /// Those of every option.

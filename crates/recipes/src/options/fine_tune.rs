@@ -15,8 +15,8 @@ use taper_transfer::Freeze;
 
 use super::augment::Augment;
 use super::choice::{
-    CacheKind, ClassWeights, LossKind, MatmulPrecision, Norms, OptimizerKind, Preset, Pretrained,
-    Reduce, ReduceDtype, Sampling, ScheduleKind, TargetWord,
+    CacheKind, ClassWeights, HeadInit, LossKind, MatmulPrecision, Norms, OptimizerKind, Preset,
+    Pretrained, Reduce, ReduceDtype, Sampling, ScheduleKind, TargetWord,
 };
 use super::list::{OptionValue, Role, options};
 use super::numbers::Numbers;
@@ -86,6 +86,9 @@ options! {
         /// steps do not pull trained layers after a random head (Kumar et al. 2022, <https://arxiv.org/abs/2202.10054>). 0 for none; with a
         /// frozen backbone or without pretrained weights there are none.
         head_epochs: usize = 20 => Recipe,
+        /// What a new head begins with, where the model has an old one and pictures have classes; elsewhere it is random.
+        #[serde(default = "before::random")]
+        head_init: HeadInit = HeadInit::Random => Recipe,
         /// Factor on the learning rate of the new head, above 0; see [`FineTuneOptions::head_scale`] when absent.
         head_lr_scale: Option<f64> = None => Recipe,
         /// The rule of a step.
@@ -462,6 +465,7 @@ impl FineTuneOptions {
         self.check_cache()?;
         self.check_freezing()?;
         self.check_views()?;
+        self.check_head()?;
         self.matmul_precision.check()?;
         for (field, number) in [("keep_best", self.keep_best), ("precise_bn", self.precise_bn)] {
             number.map_or(Ok(()), |number| at_least(field, number, 1))?;

@@ -8,8 +8,8 @@ use taper_transfer::Freeze;
 
 use super::augment::Augment;
 use super::choice::{
-    CacheKind, ClassWeights, LossKind, MatmulPrecision, Norms, OptimizerKind, Preset, Pretrained,
-    Reduce, ReduceDtype, Sampling, ScheduleKind, TargetWord,
+    CacheKind, ClassWeights, HeadInit, LossKind, MatmulPrecision, Norms, OptimizerKind, Preset,
+    Pretrained, Reduce, ReduceDtype, Sampling, ScheduleKind, TargetWord,
 };
 use super::numbers::Numbers;
 
@@ -88,6 +88,7 @@ as_displayed!(
     Augment,
     CacheKind,
     ClassWeights,
+    HeadInit,
     LossKind,
     MatmulPrecision,
     Norms,

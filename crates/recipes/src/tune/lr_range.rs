@@ -34,9 +34,7 @@ impl Tune<'_> {
         let mut relay = Relay::new(observer, &plan, self.prepared.skipped.take());
         if self.sees_features(&besides) {
             let Some(train) = self.train_features(stop, &mut relay)? else { return Ok(None) };
-            let head = taper_transfer::detach_head(&self.prepared.model)
-                .map_err(|source| Error::Transfer { source })?;
-            let head = new_network(&head, self.options)?;
+            let head = new_network(&self.head(&train)?, self.options)?;
             let train = train.shuffled(self.options.seed);
             return self.lr_range_on(&head, &train, besides, stop, &mut relay);
         }

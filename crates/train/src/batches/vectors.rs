@@ -99,6 +99,16 @@ impl Vectors {
         self
     }
 
+    /// The vectors of the first view, `(sample, dim)`, in order.
+    pub fn values(&self) -> &[f32] {
+        self.views.first().map_or(&[], Vec::as_slice)
+    }
+
+    /// The targets of all samples, in order.
+    pub fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
     fn ranges(&self) -> Vec<Range<usize>> {
         batch_ranges(self.targets.len(), self.batch_size, self.min_batch)
     }

@@ -4,8 +4,8 @@
 
 use super::FineTuneOptions;
 use crate::options::choice::{
-    CacheKind, ClassWeights, LossKind, MatmulPrecision, Norms, Preset, Reduce, ReduceDtype,
-    Sampling,
+    CacheKind, ClassWeights, HeadInit, LossKind, MatmulPrecision, Norms, Preset, Reduce,
+    ReduceDtype, Sampling,
 };
 
 /// Pictures were kept in memory.
@@ -31,6 +31,11 @@ pub(super) fn matmul_f32() -> MatmulPrecision {
 /// What travelled for it.
 pub(super) fn f32() -> ReduceDtype {
     ReduceDtype::F32
+}
+
+/// What a new head began with.
+pub(super) fn random() -> HeadInit {
+    HeadInit::Random
 }
 
 /// The loss there was before there were others.

@@ -7,7 +7,7 @@ use taper_transfer::Freeze;
 use super::FineTuneOptions;
 use crate::error::{Error, Result};
 use crate::options::augment::Augment;
-use crate::options::choice::{ClassWeights, Norms, ReduceDtype, Sampling};
+use crate::options::choice::{ClassWeights, HeadInit, Norms, Pretrained, ReduceDtype, Sampling};
 use crate::options::{at_least, require};
 
 impl FineTuneOptions {
@@ -43,6 +43,15 @@ impl FineTuneOptions {
         let is_heard = weight > 0.0 || self.unlabelled.is_some();
         let expected = "more than 0, or the teacher would teach nothing";
         require("distill_weight", weight, is_heard, expected)
+    }
+
+    /// Refuses an old head where there is none.
+    pub(super) fn check_head(&self) -> Result<()> {
+        if self.head_init == HeadInit::Pretrained && self.pretrained == Pretrained::None {
+            let expected = "random with `pretrained` none: no head is there to begin from";
+            return Err(Error::option("head_init", &self.head_init, expected));
+        }
+        Ok(())
     }
 
     pub(super) fn check_augmentation(&self) -> Result<()> {
