@@ -12,6 +12,8 @@ What is the same as in `taper finetune`, and where PyTorch users might do otherw
   --clip-norm   of all gradients; 1 where layers are trained and norms are not, else no limit
   --layer-decay factor on the rate of a block against the one behind it (timm's param_groups_layer_decay)
   --augment     crop: RandomResizedCrop(scale=(min_crop, 1)) and a horizontal flip; none: what evaluation sees
+  --head-init   pretrained: rows mixed of the old classifier's, each with the share that its probabilities have on average over the
+                class's pictures, less the average of all classes, times 0.3 (taper_transfer::mixed_head)
   --head-epochs passes over features computed once that train the head alone first (AdamW, 1e-3, cosine), unless the backbone is frozen
   evaluation    Resize(floor(size / 0.875)) on the short side, CenterCrop(size), bilinear
   decay         on weights of convolutions and the head only, not on norms and biases
@@ -64,6 +66,7 @@ def parser():
     parser.add_argument("--optimizer", choices=["sgd", "adamw"], default="sgd")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--head-epochs", type=int, default=20)
+    parser.add_argument("--head-init", choices=["random", "pretrained"], default="random")
     parser.add_argument("--head-lr-scale", type=float, default=1.0)
     parser.add_argument("--momentum", type=float, default=0.9)
     parser.add_argument("--nesterov", action="store_true")
@@ -185,6 +188,7 @@ def build(args, classes):
     model = torchvision.models.mobilenet_v2(dropout=args.dropout, width_mult=args.width)
     if args.weights != "none":
         model.load_state_dict(torch.load(args.weights, weights_only=True))
+    model.old_classifier = [param.detach() for param in model.classifier[1].parameters()]
     model.classifier[1] = nn.Linear(1280, classes)
     nn.init.normal_(model.classifier[1].weight, 0, 0.01)
     nn.init.zeros_(model.classifier[1].bias)
@@ -236,9 +240,20 @@ def cached_features(model, samples, transform, batch_size):
     return [(features[i].clone(), label) for i, (_, label) in enumerate(samples)]
 
 
-def warm_head(args, model, train, transform):
+def mix_head(model, samples):
+    """Begins the head with the old classifier, by what that takes the pictures for whose features are `samples`."""
+    (weight, bias), (old_weight, old_bias) = model.classifier[1].parameters(), model.old_classifier
+    features, labels = torch.stack([features for features, _ in samples]), torch.tensor([label for _, label in samples])
+    says = F.softmax(F.linear(features, old_weight, old_bias), 1)
+    shares = torch.stack([says[labels == label].mean(0) for label in range(len(bias))])
+    shares = 0.3 * (shares - shares.mean(0))
+    with torch.no_grad():
+        weight.copy_(shares @ old_weight)
+        bias.copy_(shares @ old_bias)
+
+
+def warm_head(args, model, samples):
     """Trains the head alone, on the features of the pictures as evaluation sees them."""
-    samples = cached_features(model, train, transform, args.batch_size)
     weight, bias = model.classifier[1].parameters()
     optimizer = torch.optim.AdamW(
         [{"params": [weight], "weight_decay": args.weight_decay}, {"params": [bias], "weight_decay": 0.0}])
@@ -331,8 +346,13 @@ def main():
     optimizer = build_optimizer(args, model)
     if args.norms == "recalibrate":
         recalibrate(model, train, val_transform, args.batch_size)
-    if args.freeze != "backbone" and args.head_epochs:
-        warm_head(args, model, train, val_transform)
+    warms_head = args.freeze != "backbone" and args.head_epochs
+    if warms_head or args.head_init == "pretrained":
+        samples = cached_features(model, train, val_transform, args.batch_size)
+        if args.head_init == "pretrained":
+            mix_head(model, samples)
+        if warms_head:
+            warm_head(args, model, samples)
     if args.freeze == "backbone" and args.augment == "none":
         train = cached_features(model, train, train_transform, args.batch_size)
         train_transform = lambda features: features

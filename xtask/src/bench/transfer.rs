@@ -61,7 +61,7 @@ const fn alone(name: &'static str, ours: &'static [&'static str]) -> Method {
     Method { name, ours, peer: Peer::None }
 }
 
-const METHODS: [Method; 13] = [
+const METHODS: [Method; 14] = [
     Method { name: "default", ours: &[], peer: Peer::FastaiToo },
     Method {
         name: "--preset quick",
@@ -87,6 +87,7 @@ const METHODS: [Method; 13] = [
     same("--norms train", &["--norms=train"]),
     same("--norms recalibrate", &["--norms=recalibrate"]),
     same("--head-epochs 0", &["--head-epochs=0", "--head-lr-scale=10"]),
+    same("--head-init pretrained", &["--head-init=pretrained"]),
     same("--label-smoothing 0.1", &["--label-smoothing=0.1"]),
     AUTO,
 ];

@@ -20,7 +20,7 @@ fn a_new_head_begins_with_the_old_one_mixed_whatever_the_seed_and_whatever_is_tr
     let dir = tempfile::tempdir().unwrap();
     // What a random network takes different pictures for differs little.
     let (old, path) = model(dir.path(), &OLD);
-    let old = rescale_classifier(&old, &[1e7; 5], &[0.0; 5]).unwrap();
+    let old = rescale_classifier(&old, &[1e6; 5], &[0.0; 5]).unwrap();
     old.save(&path).unwrap();
     let dataset = three();
     let weights = |name: &str, options: FineTuneOptions| -> Vec<f32> {
@@ -56,7 +56,10 @@ fn a_new_head_begins_with_the_old_one_mixed_whatever_the_seed_and_whatever_is_tr
     assert!(alike(&weights("all", FineTuneOptions { head_epochs: 0, ..begun.clone() })));
     let views = FineTuneOptions { augment: Augment::Yes, ..frozen.clone() };
     assert!(alike(&weights("changed pictures", views)));
-    assert!(!alike(&weights("learned alone", begun)), "it learns from there");
+    let learned = weights("learned alone", begun);
+    let most_moved =
+        first.iter().zip(&learned).fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
+    assert!(most_moved > 2e-3 && most_moved < 0.1 * most, "it learns from there: {most_moved}");
     let random = FineTuneOptions { freeze: Freeze::Backbone, ..mixed(HeadInit::Random) };
     assert!(!alike(&weights("random", random)));
 
