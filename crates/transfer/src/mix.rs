@@ -5,7 +5,7 @@
 //! (Nguyen et al. 2020, <https://arxiv.org/abs/2002.12462>), which measures by them how well a network will transfer.
 
 use taper_engine::{Session, SessionOptions};
-use taper_model::{Model, mix_classifier};
+use taper_model::{Model, Task, mix_classifier};
 
 use crate::error::{Error, Result};
 
@@ -69,7 +69,7 @@ pub fn mixed_head(
         let old = (logits.len() / rows).max(1);
         sums.resize(old * k, 0.0);
         for (logits, belongs) in logits.chunks_exact(old).zip(belongs.chunks_exact(k)) {
-            let said = probabilities(logits);
+            let said = Task::Classification.probabilities(logits);
             for (class, &belongs) in belongs.iter().enumerate().filter(|(_, it)| **it > 0.0) {
                 let belongs = f64::from(belongs);
                 counts[class] += belongs;
@@ -101,14 +101,6 @@ fn shares(sums: &[f64], counts: &[f64]) -> Vec<f32> {
     out
 }
 
-/// Those of logits.
-fn probabilities(logits: &[f32]) -> Vec<f64> {
-    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let raised: Vec<f64> = logits.iter().map(|it| f64::from(it - most).exp()).collect();
-    let total: f64 = raised.iter().sum();
-    raised.into_iter().map(|it| it / total).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,7 +130,8 @@ mod tests {
         };
         let (was, is) = (logits(&old), logits(&new));
         // One by one, as the definition has it.
-        let said: Vec<Vec<f64>> = was.chunks(3).map(probabilities).collect();
+        let said: Vec<Vec<f64>> =
+            was.chunks(3).map(|it| Task::Classification.probabilities(it)).collect();
         let mean = |class: usize, place: usize| {
             let weights = belongs.chunks(2).map(|it| f64::from(it[class]));
             let total: f64 = weights.clone().sum();
