@@ -66,7 +66,7 @@ def parser():
     parser.add_argument("--optimizer", choices=["sgd", "adamw"], default="sgd")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--head-epochs", type=int, default=20)
-    parser.add_argument("--head-init", choices=["random", "pretrained"], default="random")
+    parser.add_argument("--head-init", choices=["random", "pretrained"])
     parser.add_argument("--head-lr-scale", type=float, default=1.0)
     parser.add_argument("--momentum", type=float, default=0.9)
     parser.add_argument("--nesterov", action="store_true")
@@ -94,7 +94,8 @@ def arguments():
 
 
 def filled(args):
-    """The same arguments with the norms that go with the weights, and the limit that goes with these."""
+    """The same arguments with the norms and the head that go with the weights, and the limit that goes with the norms."""
+    args.head_init = args.head_init or ("random" if args.weights == "none" else "pretrained")
     args.norms = args.norms or ("train" if args.weights == "none" else "freeze")
     if args.clip_norm is None:
         args.clip_norm = 0.0 if args.norms == "train" or args.freeze == "backbone" else 1.0

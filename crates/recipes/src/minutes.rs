@@ -223,14 +223,14 @@ fn pace(
         return Ok(Pace { before: looks as f64 * look, epoch: 0.0 });
     }
     let step = of_one(bench_of(&timing(BenchMode::Train), options)?.median_ms);
-    let before = if options.warms_head() { train as f64 * look } else { 0.0 };
+    let before = if options.begins_with_vectors() { train as f64 * look } else { 0.0 };
     Ok(Pace { before, epoch: train as f64 * step + val as f64 * look })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Augment, Freeze};
+    use crate::{Augment, Freeze, HeadInit};
 
     #[test]
     fn as_many_epochs_as_fit_and_no_more_than_are_of_use() {
@@ -267,8 +267,10 @@ mod tests {
         let frozen = FineTuneOptions { freeze: Freeze::Backbone, ..FineTuneOptions::default() };
         let features = FineTuneOptions { augment: Augment::None, ..frozen.clone() };
         let epoch = |options| pace("mobilenetv2_035", 64, [1000, 0], options).unwrap();
-        let (frozen, features) = (epoch(&frozen), epoch(&features));
-        assert!(frozen.epoch > 0.0 && frozen.before <= 0.0);
+        let random = FineTuneOptions { head_init: Some(HeadInit::Random), ..frozen.clone() };
+        let (random, frozen, features) = (epoch(&random), epoch(&frozen), epoch(&features));
+        assert!(random.epoch > 0.0 && random.before <= 0.0);
+        assert!(frozen.epoch > 0.0 && frozen.before > 0.0, "a new head is made of features");
         assert!(features.epoch <= 0.0 && features.before > 0.0);
         assert_eq!(features.epochs_in(1e6), MOST);
         let growing = FineTuneOptions { image_size_from: Some(128), ..FineTuneOptions::default() };

@@ -87,7 +87,7 @@ const METHODS: [Method; 14] = [
     same("--norms train", &["--norms=train"]),
     same("--norms recalibrate", &["--norms=recalibrate"]),
     same("--head-epochs 0", &["--head-epochs=0", "--head-lr-scale=10"]),
-    same("--head-init pretrained", &["--head-init=pretrained"]),
+    same("--head-init random", &["--head-init=random"]),
     same("--label-smoothing 0.1", &["--label-smoothing=0.1"]),
     AUTO,
 ];

@@ -21,9 +21,9 @@ pub(super) struct FreezingFlags {
     /// Augmented views of each picture of which a frozen backbone computes features once, for epochs to take by turns; 0 for new ones each
     #[arg(long, value_name = "N", default_value_t = defaults().feature_views)]
     feature_views: usize,
-    /// What a new classifier begins with: random weights, or mixtures of the pretrained one's, by what that takes the new pictures for
-    #[arg(long, value_name = "random|pretrained", default_value_t = defaults().head_init)]
-    head_init: HeadInit,
+    /// What a new classifier begins with: random weights, or mixtures of the pretrained one's, by what that takes the new pictures for [default: pretrained; random with --pretrained none]
+    #[arg(long, value_name = "random|pretrained")]
+    head_init: Option<HeadInit>,
     /// Epochs after which one more part of the network is trained, from the classifier to the stem [default: all from the first epoch on]
     #[arg(long, value_name = "EPOCHS")]
     unfreeze_every: Option<usize>,

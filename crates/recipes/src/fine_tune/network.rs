@@ -42,16 +42,29 @@ pub(super) fn old_head(
     options: &FineTuneOptions,
     observer: &mut dyn Observer,
 ) -> Result<Option<Model>> {
-    if options.head_init == HeadInit::Random || matches!(head, Head::Kept) {
+    if options.head_init() == HeadInit::Random || matches!(head, Head::Kept) {
         return Ok(None);
     }
-    let old = taper_transfer::detach_head(model).map_err(|source| Error::Transfer { source })?;
+    let is_asked_for = options.head_init.is_some();
     let is_of_classes = model.task() == Task::Classification && dataset.kind() == TargetKind::Class;
-    if !is_of_classes {
-        let text = "the new head begins at random: only one of classes can begin with an old one of classes (`head_init`, --head-init)";
-        observer.on_event(&Event::Warning(text));
+    let old = if is_of_classes { Some(taper_transfer::detach_head(model)) } else { None };
+    let why = match old {
+        None => "only one of classes can begin with an old one of classes",
+        // One that cannot be told from its backbone has no vectors that it could be mixed by.
+        Some(Err(source)) if is_asked_for => return Err(Error::Transfer { source }),
+        Some(Err(_)) => return Ok(None),
+        Some(Ok(old)) if is_finite(&old) => return Ok(Some(old)),
+        Some(Ok(_)) => "some weights of the old one are not finite numbers",
+    };
+    if is_asked_for || is_of_classes {
+        let text = format!("the new head begins at random: {why} (`head_init`, --head-init)");
+        observer.on_event(&Event::Warning(&text));
     }
-    Ok(is_of_classes.then_some(old))
+    Ok(None)
+}
+
+fn is_finite(model: &Model) -> bool {
+    model.tensors().iter().all(|tensor| tensor.data.iter().all(|weight| weight.is_finite()))
 }
 
 /// The same with a line that says how it is trained, after what was said `before`, and by whom it is taught.

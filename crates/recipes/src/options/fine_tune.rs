@@ -86,9 +86,9 @@ options! {
         /// steps do not pull trained layers after a random head (Kumar et al. 2022, <https://arxiv.org/abs/2202.10054>). 0 for none; with a
         /// frozen backbone or without pretrained weights there are none.
         head_epochs: usize = 20 => Recipe,
-        /// What a new head begins with, where the model has an old one and pictures have classes; elsewhere it is random.
+        /// What a new head begins with; [`FineTuneOptions::head_init`] when absent.
         #[serde(default = "before::random")]
-        head_init: HeadInit = HeadInit::Random => Recipe,
+        head_init: Option<HeadInit> = None => Recipe,
         /// Factor on the learning rate of the new head, above 0; see [`FineTuneOptions::head_scale`] when absent.
         head_lr_scale: Option<f64> = None => Recipe,
         /// The rule of a step.
@@ -386,6 +386,7 @@ impl FineTuneOptions {
         FineTuneOptions {
             lr: Some(self.peak_lr()),
             norms: Some(self.norms()),
+            head_init: Some(self.head_init()),
             momentum: self.resolved_momentum(),
             betas: self.resolved_betas(),
             eps: self.resolved_eps(),

@@ -6,7 +6,7 @@ use taper_transfer::Freeze;
 
 use super::FineTuneOptions;
 use super::augment::Augment;
-use super::choice::{HeadInit, OptimizerKind, Preset, Pretrained};
+use super::choice::{OptimizerKind, Preset, Pretrained};
 
 impl Preset {
     /// Everything it sets, over the defaults.
@@ -30,7 +30,6 @@ impl Preset {
                 eps: Some(1e-4),
                 epochs: 20,
                 ema: Some(0.98),
-                head_init: HeadInit::Pretrained,
                 ..usual
             },
             // The recipe of torchvision's second weights (Vryniotis 2021,
@@ -94,7 +93,6 @@ impl Preset {
                 "weight_decay" | "eps" => of_another(),
                 "ema" => is_one_said(&["ema", "swa", "soup", "keep"]),
                 "pretrained" => is_said("keep"),
-                "head_init" => is_one_said(&["keep", "pretrained"]),
                 "erase" => is_said("augment"),
                 "augment" => self.options().augment == Augment::None && is_said("feature_views"),
                 "mixup" | "cutmix" => is_one_said(&["loss", "feature_views"]),
@@ -137,8 +135,7 @@ impl FineTuneOptions {
             label_smoothing,
             nesterov,
             warmup,
-            weight_decay,
-            head_init
+            weight_decay
         )
     }
 }

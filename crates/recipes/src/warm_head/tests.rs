@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use taper_data::{Array, Sample, Target};
+use taper_data::{Array, Dataset, Sample, Target};
 use taper_model::{Model, rescale_classifier};
 use taper_transfer::Freeze;
 
@@ -42,7 +42,7 @@ fn a_new_head_begins_with_the_old_one_mixed_whatever_the_seed_and_whatever_is_tr
         [weight, bias].concat()
     };
     let mixed = |head_init| FineTuneOptions {
-        head_init,
+        head_init: Some(head_init),
         augment: Augment::None,
         ..FineTuneOptions::default()
     };
@@ -81,9 +81,9 @@ fn a_new_head_begins_with_the_old_one_mixed_whatever_the_seed_and_whatever_is_tr
 }
 
 #[test]
-fn pictures_without_classes_are_told_to_begin_with_a_random_head() {
+fn what_no_old_head_fits_begins_with_a_random_one_and_says_so_where_another_was_asked_for() {
     let dir = tempfile::tempdir().unwrap();
-    let (_, path) = model(dir.path(), &OLD);
+    let (old, path) = model(dir.path(), &OLD);
     let mut dataset = three();
     for sample in dataset.train.iter_mut().chain(&mut dataset.val) {
         let image = sample.image().unwrap();
@@ -93,7 +93,7 @@ fn pictures_without_classes_are_told_to_begin_with_a_random_head() {
     dataset.classes = vec!["level".to_owned()];
     let options = FineTuneOptions {
         model: path.display().to_string(),
-        head_init: HeadInit::Pretrained,
+        head_init: Some(HeadInit::Pretrained),
         freeze: Freeze::Backbone,
         augment: Augment::None,
         epochs: 1,
@@ -101,9 +101,19 @@ fn pictures_without_classes_are_told_to_begin_with_a_random_head() {
         out: Some(dir.path().join("run")),
         ..FineTuneOptions::default()
     };
-    let mut told = Told::default();
-    fine_tune_on(&dataset, &options, &AtomicBool::new(false), &mut told).unwrap();
-    assert!(told.warnings.iter().any(|it| it.contains("--head-init")), "{:?}", told.warnings);
+    let told_of = |dataset: &Dataset, options: &FineTuneOptions| {
+        let mut told = Told::default();
+        fine_tune_on(dataset, options, &AtomicBool::new(false), &mut told).unwrap();
+        told.warnings.iter().filter(|it| it.contains("--head-init")).count()
+    };
+    assert_eq!(told_of(&dataset, &options), 1);
+    let usual =
+        FineTuneOptions { head_init: None, out: Some(dir.path().join("usual")), ..options.clone() };
+    assert_eq!(told_of(&dataset, &usual), 0, "nobody asked for it");
+    let broken = rescale_classifier(&old, &[f32::NAN; 5], &[0.0; 5]).unwrap();
+    broken.save(&path).unwrap();
+    let broken = FineTuneOptions { out: Some(dir.path().join("broken")), ..usual };
+    assert_eq!(told_of(&three(), &broken), 1, "its weights would be the new one's");
     let without = FineTuneOptions { pretrained: crate::Pretrained::None, ..options };
     let refused = without.check().unwrap_err();
     assert!(matches!(refused, Error::Option { field: "head_init", .. }), "{refused}");

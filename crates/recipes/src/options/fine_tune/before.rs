@@ -34,8 +34,8 @@ pub(super) fn f32() -> ReduceDtype {
 }
 
 /// What a new head began with.
-pub(super) fn random() -> HeadInit {
-    HeadInit::Random
+pub(super) fn random() -> Option<HeadInit> {
+    Some(HeadInit::Random)
 }
 
 /// The loss there was before there were others.

@@ -45,11 +45,27 @@ impl FineTuneOptions {
         require("distill_weight", weight, is_heard, expected)
     }
 
+    /// What a new head of this request begins with: what is said; else the old one where there are pretrained weights. A head of other than classes, or
+    /// after one of other than classes, is random all the same.
+    pub fn head_init(&self) -> HeadInit {
+        let is_pretrained = self.pretrained == Pretrained::Yes;
+        self.head_init.unwrap_or(if is_pretrained {
+            HeadInit::Pretrained
+        } else {
+            HeadInit::Random
+        })
+    }
+
+    /// Whether training begins with vectors of all training pictures, of which the new head is made, or on which it is trained alone first.
+    pub fn begins_with_vectors(&self) -> bool {
+        self.warms_head() || self.head_init() == HeadInit::Pretrained
+    }
+
     /// Refuses an old head where there is none.
     pub(super) fn check_head(&self) -> Result<()> {
-        if self.head_init == HeadInit::Pretrained && self.pretrained == Pretrained::None {
+        if self.head_init == Some(HeadInit::Pretrained) && self.pretrained == Pretrained::None {
             let expected = "random with `pretrained` none: no head is there to begin from";
-            return Err(Error::option("head_init", &self.head_init, expected));
+            return Err(Error::option("head_init", &HeadInit::Pretrained, expected));
         }
         Ok(())
     }

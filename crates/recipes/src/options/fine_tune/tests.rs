@@ -50,8 +50,10 @@ fn what_depends_on_other_options_is_filled_in_once() {
 /// A run of a version that did not know of teachers goes on.
 #[test]
 fn a_configuration_without_the_newer_options_is_read() {
-    let sampling = Sampling::Shuffle; // there was no other
-    let options = FineTuneOptions { epochs: 3, shards: 1, sampling, ..FineTuneOptions::default() };
+    // There was no other.
+    let (sampling, head_init) = (Sampling::Shuffle, Some(HeadInit::Random));
+    let options =
+        FineTuneOptions { epochs: 3, shards: 1, sampling, head_init, ..FineTuneOptions::default() };
     let mut json = serde_json::to_value(&options).unwrap();
     for newer in [
         "teacher",
@@ -96,6 +98,7 @@ fn a_configuration_without_the_newer_options_is_read() {
         "focal_gamma",
         "class_weights",
         "sampling",
+        "head_init",
         "best_by",
         "patience",
         "max_minutes",
