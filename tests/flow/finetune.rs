@@ -29,6 +29,8 @@ fn a_folder_of_pictures_becomes_a_model_that_names_them() {
         "sgd",
         "--lr",
         "0.005",
+        "--seed",
+        "1",
         "--json",
     ])
     .succeeds();

@@ -71,7 +71,7 @@ choice! {
         Default = "default",
         /// The classifier alone, on features computed once: seconds, for a first look.
         Quick = "quick",
-        /// More than three times as many epochs, of `AdamW`, and a moving average of the weights.
+        /// More than three times as many epochs, at three times the rate, and a moving average of the weights.
         Best = "best",
         /// Random weights and all kinds of augmentation for many epochs: for pictures that ImageNet does not help with.
         Scratch = "scratch",

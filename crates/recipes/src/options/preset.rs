@@ -23,15 +23,9 @@ impl Preset {
                 epochs: 20,
                 ..usual
             },
-            // Adam moves every weight alike far, however small its gradient, and so away from what a network knows already; with this `eps` it moves
-            // those of small gradients in proportion, as SGD does, and no weight far. The average holds still where few pictures make few, rough steps.
-            Self::Best => FineTuneOptions {
-                optimizer: OptimizerKind::AdamW,
-                eps: Some(1e-4),
-                epochs: 20,
-                ema: Some(0.98),
-                ..usual
-            },
+            // Further than by default, and no further: `AdamW` at 1e-4, or twice this rate, go away from what a network knows already (docs/transfer.md). The
+            // average holds still where few pictures make few, rough steps.
+            Self::Best => FineTuneOptions { lr: Some(3e-3), epochs: 20, ema: Some(0.98), ..usual },
             // The recipe of torchvision's second weights (Vryniotis 2021,
             // <https://pytorch.org/blog/how-to-train-state-of-the-art-models-using-torchvision-latest-primitives/>), for small folders.
             Self::Scratch => FineTuneOptions {
@@ -73,7 +67,7 @@ impl Preset {
         self.sets().into_iter().filter(|(name, _)| !self.leaves(name, is_said)).collect()
     }
 
-    /// Whether an option is said, or goes with one that is: a rate and an `eps` are an optimizer's, one average is another's rival, nothing is erased from
+    /// Whether an option is said, or goes with one that is: a rate is an optimizer's, one average is another's rival, nothing is erased from
     /// pictures that are not changed, views are of pictures that are changed and not mixed, not every loss takes targets that are smoothed or mixed, and
     /// where classes are kept there are weights and may be no training.
     fn leaves(self, name: &str, is_said: &dyn Fn(&str) -> bool) -> bool {
@@ -88,9 +82,12 @@ impl Preset {
                         || (of.alpha().is_none() && is_said("alpha"))
                         || (of != OptimizerKind::Sgd && is_said("nesterov"))
                 }
-                "lr" => is_said("lr_auto") || of_another(),
+                // A new classifier alone learns at a rate of its own.
+                "lr" => {
+                    is_said("lr_auto") || of_another() || (self == Self::Best && is_said("freeze"))
+                }
                 "nesterov" => is_said("momentum") || of_another(),
-                "weight_decay" | "eps" => of_another(),
+                "weight_decay" => of_another(),
                 "ema" => is_one_said(&["ema", "swa", "soup", "keep"]),
                 "pretrained" => is_said("keep"),
                 "erase" => is_said("augment"),
@@ -126,7 +123,6 @@ impl FineTuneOptions {
             augment,
             optimizer,
             lr,
-            eps,
             epochs,
             ema,
             erase,
@@ -160,11 +156,14 @@ mod tests {
         let said = FineTuneOptions { lr: Some(0.5), ema: Some(0.9), ..FineTuneOptions::default() };
         let best = said.clone().under(Preset::Best, &|name| ["lr", "ema"].contains(&name));
         assert_eq!(
-            (best.lr, best.eps, best.ema, best.epochs),
-            (Some(0.5), Some(1e-4), Some(0.9), 20)
+            (best.lr, best.optimizer, best.ema, best.epochs),
+            (Some(0.5), OptimizerKind::Sgd, Some(0.9), 20)
         );
         best.check().unwrap();
-        // A rate, decay, `eps` and Nesterov's momentum are those of the preset's optimizer.
+        let head = FineTuneOptions { freeze: Freeze::Backbone, ..FineTuneOptions::default() };
+        let best = head.under(Preset::Best, &|name| name == "freeze");
+        assert_eq!((best.lr, best.epochs), (None, 20));
+        // A rate, decay and Nesterov's momentum are those of the preset's optimizer.
         let adam =
             FineTuneOptions { optimizer: OptimizerKind::AdamW, ..FineTuneOptions::default() };
         let plain = FineTuneOptions { augment: Augment::None, ..adam };
@@ -174,9 +173,8 @@ mod tests {
             let options = plain.clone().under(preset, &is_said);
             options.check().unwrap_or_else(|error| panic!("{word}: {error}"));
             assert_eq!((options.lr, options.nesterov, options.erase), (None, false, 0.0), "{word}");
-            assert_eq!(options.eps, None, "{word}");
             let beside = preset.sets_beside(&is_said);
-            let goes = ["lr", "eps", "nesterov", "erase"];
+            let goes = ["lr", "nesterov", "erase"];
             assert!(beside.iter().all(|(name, _)| !goes.contains(name)));
         }
         let auto = FineTuneOptions { lr_auto: true, ..FineTuneOptions::default() };
@@ -205,7 +203,7 @@ mod tests {
         let usual = FineTuneOptions::default;
         let heavy = || FineTuneOptions { momentum: Some(0.5), ..usual() };
         let best = under(Preset::Best, heavy(), "momentum");
-        assert_eq!((best.optimizer, best.eps, best.epochs), (OptimizerKind::Sgd, None, 20));
+        assert_eq!((best.lr, best.momentum, best.epochs), (Some(3e-3), Some(0.5), 20));
         let quick = under(Preset::Quick, heavy(), "momentum");
         assert_eq!((quick.optimizer, quick.lr), (OptimizerKind::Sgd, None));
         assert_eq!((quick.epochs, quick.momentum), (20, Some(0.5)));
