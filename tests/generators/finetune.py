@@ -15,6 +15,7 @@ What is the same as in `taper finetune`, and where PyTorch users might do otherw
   --head-init   pretrained: rows mixed of the old classifier's, each with the share that its probabilities have on average over the
                 class's pictures, less the average of all classes, times 0.3 (taper_transfer::mixed_head)
   --head-epochs passes over features computed once that train the head alone first (AdamW, 1e-3, cosine), unless the backbone is frozen
+  --ema         a moving average of the weights is evaluated (taper_train::WeightAverage::ema, after timm's ModelEmaV3 with warm-up)
   evaluation    Resize(floor(size / 0.875)) on the short side, CenterCrop(size), bilinear
   decay         on weights of convolutions and the head only, not on norms and biases
   schedule      in steps: linear warm-up (step + 1) / warmup, then cosine to zero; or constant after the warm-up
@@ -29,6 +30,7 @@ What is the same as in `taper finetune`, and where PyTorch users might do otherw
 """
 
 import argparse
+import copy
 import json
 import math
 import time
@@ -74,6 +76,7 @@ def parser():
     parser.add_argument("--clip-norm", type=float, help="0 for no limit")
     parser.add_argument("--schedule", choices=["cosine", "constant"], default="cosine")
     parser.add_argument("--warmup", type=int, default=10)
+    parser.add_argument("--ema", type=float, default=None)
     parser.add_argument("--label-smoothing", type=float, default=0.0)
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--augment", choices=["crop", "none"], default="crop")
@@ -315,7 +318,21 @@ def step(args, optimizer):
     optimizer.step()
 
 
-def train_epoch(args, epoch, model, frozen, optimizer, chosen, per_epoch, teacher, classes):
+class Average:
+    """A moving average of a model's parameters and buffers."""
+
+    def __init__(self, model, decay):
+        self.model, self.decay, self.steps = copy.deepcopy(model), decay, 0
+
+    def update(self, model):
+        kept = min(self.decay, 1 - (1 + self.steps) ** (-2 / 3))
+        self.steps += 1
+        with torch.no_grad():
+            for mean, now in zip(self.model.state_dict().values(), model.state_dict().values()):
+                mean.lerp_(now, 1 - kept) if mean.is_floating_point() else mean.copy_(now)
+
+
+def train_epoch(args, epoch, model, frozen, optimizer, chosen, per_epoch, teacher, classes, average):
     """One pass over the batches in `chosen`, `per_epoch` of them; returns the mean loss of an image."""
     model.train()
     model.requires_grad_(True)
@@ -332,6 +349,8 @@ def train_epoch(args, epoch, model, frozen, optimizer, chosen, per_epoch, teache
         loss = loss_of(args, teacher, xs, logits, targets)
         loss.backward()
         step(args, optimizer)
+        if average:
+            average.update(model)
         total += loss.item() * len(targets)
         images += len(targets)
     return total / images
@@ -359,13 +378,14 @@ def main():
         train_transform = lambda features: features
     per_epoch = math.ceil(len(train) / args.batch_size) - (len(train) % args.batch_size == 1 and args.norms == "train")
     best, teacher = 0.0, load_teacher(args, classes)
+    average = None if args.ema is None else Average(model, args.ema)
     for epoch in range(args.epochs):
         order = torch.randperm(len(train)).tolist()[: per_epoch * args.batch_size]
         chosen = batches(train, train_transform, args.batch_size, order)
-        loss = train_epoch(args, epoch, model, frozen, optimizer, chosen, per_epoch, teacher, classes)
+        loss = train_epoch(args, epoch, model, frozen, optimizer, chosen, per_epoch, teacher, classes, average)
         if args.validate == "last" and epoch + 1 < args.epochs:
             continue
-        top1, val_loss = evaluate(model, val, val_transform, args.batch_size)
+        top1, val_loss = evaluate(average.model if average else model, val, val_transform, args.batch_size)
         best = max(best, top1)
         print(f"epoch {epoch} loss {loss:.4f} val_top1 {top1:.4f} val_loss {val_loss:.4f} "
               f"seconds {time.time() - start:.1f}", flush=True)

@@ -86,7 +86,7 @@ const ARENAS: [u64; 4] = [64 << 20, 512 << 20, 128 << 20, 256 << 20];
 const IMAGES: u64 = 32;
 const STEP_MACS: u64 = 8_000_000_000;
 
-/// Times units of inference and of training on so many threads; tells `observe` after every network how much is done, from 0 to 1, and stops
+/// Times units of inference and of training on so many threads; tells `observe` after every network how much is done, from 0 to 1 and never less than before, and stops
 /// when it returns `false`. What `observe` takes is not counted.
 ///
 /// A network beside which the machine was slower than at its best ([`Pace`]) is timed again as long as there is time, and in the end left out, unless
@@ -121,7 +121,7 @@ pub fn calibrate(
         let is_late = spent >= 1.0 && turns.are_enough();
         let is_last = is_late || turns.next(is_usual).is_none();
         let observed = Instant::now();
-        let done = if is_last { 1.0 } else { turns.done(is_usual).max(spent.min(1.0)) };
+        let done = if is_last { 1.0 } else { turns.done(is_usual, spent) };
         if !observe(done) || is_late {
             break;
         }

@@ -74,7 +74,11 @@ const METHODS: [Method; 14] = [
             "--epochs=20",
         ]),
     },
-    alone("--preset best", &["--preset=best"]),
+    Method {
+        name: "--preset best",
+        ours: &["--preset=best"],
+        peer: Peer::PyTorch(&["--lr=3e-3", "--epochs=20", "--ema=0.98"]),
+    },
     Method {
         name: "--freeze backbone",
         ours: &["--freeze=backbone"],
