@@ -86,8 +86,8 @@ const ARENAS: [u64; 4] = [64 << 20, 512 << 20, 128 << 20, 256 << 20];
 const IMAGES: u64 = 32;
 const STEP_MACS: u64 = 8_000_000_000;
 
-/// Times units of inference and of training on so many threads; tells `observe` after every network how much is done, from 0 to 1 and never less than before, and stops
-/// when it returns `false`. What `observe` takes is not counted.
+/// Times units of inference and of training on so many threads; tells `observe` after every network how much is done, from 0 to 1 and never less than
+/// before, and stops when it returns `false`. What `observe` takes is not counted.
 ///
 /// A network beside which the machine was slower than at its best ([`Pace`]) is timed again as long as there is time, and in the end left out, unless
 /// more than half of them are such.

@@ -1,4 +1,4 @@
-//! What cannot be asked together: of teachers, of augmentation, of shards that meet, of what is frozen.
+//! What cannot be asked together: of teachers, of augmentation, of shards that meet, of what is frozen, of a new head, and what that begins with.
 //!
 //! Above: `options::fine_tune`. Below: `error`. Not here: optimizers and schedules (`options::{optimizer, schedule}`).
 
