@@ -122,7 +122,7 @@ fn a_killed_run_that_keeps_averages_shards_and_mixes_goes_on_with_the_same_bits(
     let kept = tempfile::tempdir().unwrap();
     let folder = arg(kept.path());
     let keeping = ["--cache=disk", "--cache-size=150kB", "--cache-dir", &folder];
-    let more = ["--ema=0.9", "--shards=2", "--mixup=0.2", "--optimizer=adamw"];
+    let more = ["--ema=0.9", "--no-ema-warmup", "--shards=2", "--mixup=0.2", "--optimizer=adamw"];
     killed_and_going_on(&[&keeping[..], &more].concat());
     let files = fs::read_dir(kept.path()).unwrap().map(|file| file.unwrap().file_name());
     let names = files.map(|name| name.into_string().unwrap());

@@ -15,7 +15,7 @@ What is the same as in `taper finetune`, and where PyTorch users might do otherw
   --head-init   pretrained: rows mixed of the old classifier's, each with the share that its probabilities have on average over the
                 class's pictures, less the average of all classes, times 0.3 (taper_transfer::mixed_head)
   --head-epochs passes over features computed once that train the head alone first (AdamW, 1e-3, cosine), unless the backbone is frozen
-  --ema         a moving average of the weights is evaluated (taper_train::WeightAverage::ema, after timm's ModelEmaV3 with warm-up)
+  --ema         a moving average of the weights is evaluated (taper_train::WeightAverage::ema, after timm's ModelEmaV3 with warm-up, or without by --no-ema-warmup)
   evaluation    Resize(floor(size / 0.875)) on the short side, CenterCrop(size), bilinear
   decay         on weights of convolutions and the head only, not on norms and biases
   schedule      in steps: linear warm-up (step + 1) / warmup, then cosine to zero; or constant after the warm-up
@@ -77,6 +77,7 @@ def parser():
     parser.add_argument("--schedule", choices=["cosine", "constant"], default="cosine")
     parser.add_argument("--warmup", type=int, default=10)
     parser.add_argument("--ema", type=float, default=None)
+    parser.add_argument("--no-ema-warmup", action="store_true")
     parser.add_argument("--label-smoothing", type=float, default=0.0)
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--augment", choices=["crop", "none"], default="crop")
@@ -321,11 +322,11 @@ def step(args, optimizer):
 class Average:
     """A moving average of a model's parameters and buffers."""
 
-    def __init__(self, model, decay):
-        self.model, self.decay, self.steps = copy.deepcopy(model), decay, 0
+    def __init__(self, model, decay, warms_up):
+        self.model, self.decay, self.warms_up, self.steps = copy.deepcopy(model), decay, warms_up, 0
 
     def update(self, model):
-        kept = min(self.decay, 1 - (1 + self.steps) ** (-2 / 3))
+        kept = min(self.decay, 1 - (1 + self.steps) ** (-2 / 3)) if self.warms_up else self.decay
         self.steps += 1
         with torch.no_grad():
             for mean, now in zip(self.model.state_dict().values(), model.state_dict().values()):
@@ -378,7 +379,7 @@ def main():
         train_transform = lambda features: features
     per_epoch = math.ceil(len(train) / args.batch_size) - (len(train) % args.batch_size == 1 and args.norms == "train")
     best, teacher = 0.0, load_teacher(args, classes)
-    average = None if args.ema is None else Average(model, args.ema)
+    average = None if args.ema is None else Average(model, args.ema, not args.no_ema_warmup)
     for epoch in range(args.epochs):
         order = torch.randperm(len(train)).tolist()[: per_epoch * args.batch_size]
         chosen = batches(train, train_transform, args.batch_size, order)

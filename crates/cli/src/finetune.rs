@@ -1,8 +1,9 @@
 //! `taper finetune`: flags to options, the run, and what is said at its end.
 //!
-//! Above: `args`. Below: `finetune::{files, find_lr, freezing, memory, minutes, optimizer, preset, reading, schedule, splits}`, `taper_recipes`, `progress`,
-//! `confusion`, `ranks`. Not here: any default but those of [`FineTuneOptions`].
+//! Above: `args`. Below: `finetune::{averages, files, find_lr, freezing, memory, minutes, optimizer, preset, reading, schedule, splits}`, `taper_recipes`,
+//! `progress`, `confusion`, `ranks`. Not here: any default but those of [`FineTuneOptions`].
 
+mod averages;
 mod files;
 pub(crate) mod find_lr;
 mod freezing;
@@ -32,6 +33,7 @@ use crate::failure::Remembered;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::{confusion, ranks, scores, signals};
+use averages::AverageFlags;
 use files::FilesFlags;
 use find_lr::FindLrFlags;
 use freezing::FreezingFlags;
@@ -164,21 +166,8 @@ pub(crate) struct Flags {
     /// Pick epochs that fit into so many minutes on this machine, and a network and a size of pictures where these are not given
     #[arg(long, value_name = "F", allow_negative_numbers = true, conflicts_with_all = ["epochs", "max_minutes", "splits", "folds", "find_lr"])]
     minutes: Option<f64>,
-    /// Evaluate and save an exponential moving average of the weights, which keeps this share of itself a step; 0.999 is usual [default: none]
-    #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
-    ema: Option<f64>,
-    /// Evaluate and save the mean of the weights of so many of the last epochs, with statistics of norms of its own [default: none]
-    #[arg(long, value_name = "EPOCHS")]
-    swa: Option<usize>,
-    /// At the end save the mean of the best epochs, so many at most, that is no worse with each of them [default: none]
-    #[arg(long, value_name = "K")]
-    soup: Option<usize>,
-    /// Keep the models of the K best epochs in the run's folder, best/epoch-N.safetensors [default: the best one's alone]
-    #[arg(long, value_name = "K")]
-    keep_best: Option<usize>,
-    /// Before evaluating and saving, give norms exact statistics of so many training batches, in the place of moving ones [default: none]
-    #[arg(long, value_name = "BATCHES")]
-    precise_bn: Option<usize>,
+    #[command(flatten)]
+    averages: AverageFlags,
     #[arg(long, value_name = "F", allow_negative_numbers = true, help = temperature_help())]
     distill_temperature: Option<f64>,
     #[arg(long, value_name = "F", allow_negative_numbers = true, help = weight_help())]
@@ -324,6 +313,7 @@ impl Flags {
         let is_said = |field: &str| match field {
             "lr_auto" => false, // said by `lr`
             "freeze" => is_given("freeze") || is_given("train"),
+            "ema_warmup" => is_given("no_ema_warmup"),
             field => is_given(field),
         };
         let taken: Vec<String> = preset
@@ -345,6 +335,7 @@ impl Flags {
         let options = self.memory.into_options(options);
         let options = self.files.into_options(options);
         let options = self.freezing.into_options(options);
+        let options = self.averages.into_options(options);
         FineTuneOptions {
             data: self.data,
             table: self.table.table,
@@ -369,11 +360,6 @@ impl Flags {
             head_epochs: self.head_epochs,
             head_lr_scale: self.head_lr_scale,
             label_smoothing: self.label_smoothing,
-            ema: self.ema,
-            swa: self.swa,
-            soup: self.soup,
-            keep_best: self.keep_best,
-            precise_bn: self.precise_bn,
             distill_temperature: self.distill_temperature,
             distill_weight: self.distill_weight,
             bn_l1: self.bn_l1,

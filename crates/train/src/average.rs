@@ -29,6 +29,7 @@ pub type Recalibrate<'a> =
 enum Kind {
     Ema {
         decay: f64,
+        warms_up: bool,
     },
     Swa {
         from_epoch: usize,
@@ -48,6 +49,7 @@ enum Kind {
 /// let average = WeightAverage::ema(0.999)?; // for `Fit::average`
 /// assert_eq!([average.decay_at(0), average.decay_at(1_000_000)], [0.0, 0.999]);
 /// assert!((average.decay_at(7) - 0.75).abs() < 1e-12);
+/// assert_eq!(average.without_warmup().decay_at(0), 0.999);
 /// assert!(WeightAverage::ema(1.0).is_err());
 /// # Ok::<(), taper_train::Error>(())
 /// ```
@@ -77,13 +79,25 @@ impl<'a> WeightAverage<'a> {
     /// [`Error::Setting`] if `decay` is not from 0 to below 1.
     pub fn ema(decay: f64) -> Result<Self> {
         if (0.0..1.0).contains(&decay) {
-            return Ok(Self::of(Kind::Ema { decay }));
+            return Ok(Self::of(Kind::Ema { decay, warms_up: true }));
         }
         Err(Error::Setting {
             name: "ema",
             got: decay.to_string(),
             expected: "a number from 0 to below 1",
         })
+    }
+
+    /// The same moving average with `d = decay` from the first step on, as `ModelEmaV3` without warm-up: after `n` steps it holds a share of `decay^n` of
+    /// the weights that were begun with. So a run of few steps, which few pictures make, stays near to pretrained weights, between which and the
+    /// trained ones there are better than both (Wortsman et al. 2022, <https://arxiv.org/abs/2109.01903>), and a long one forgets them. Does nothing
+    /// to other averages.
+    #[must_use]
+    pub fn without_warmup(self) -> Self {
+        match self.kind {
+            Kind::Ema { decay, .. } => Self { kind: Kind::Ema { decay, warms_up: false }, ..self },
+            Kind::Swa { .. } | Kind::Soup { .. } | Kind::PreciseNorms => self,
+        }
     }
 
     /// Stochastic weight averaging: the mean of the weights at the ends of all epochs from `from_epoch` on, counted from 0. Before the first of
@@ -140,7 +154,8 @@ impl<'a> WeightAverage<'a> {
     pub fn decay_at(&self, step: u64) -> f64 {
         let warm = 1.0 - (1.0 + step as f64).powf(-WARMUP_POWER);
         match self.kind {
-            Kind::Ema { decay } => warm.min(decay),
+            Kind::Ema { decay, warms_up: true } => warm.min(decay),
+            Kind::Ema { decay, .. } => decay,
             Kind::Swa { .. } | Kind::Soup { .. } | Kind::PreciseNorms => 1.0,
         }
     }
@@ -148,7 +163,8 @@ impl<'a> WeightAverage<'a> {
     /// What it is, for a resumed run to know whether it does the same.
     pub(crate) fn describe(&self) -> String {
         match self.kind {
-            Kind::Ema { decay } => format!("ema {decay}"),
+            Kind::Ema { decay, warms_up: true } => format!("ema {decay}"),
+            Kind::Ema { decay, .. } => format!("ema {decay} without warm-up"),
             Kind::Swa { from_epoch } => format!("swa from epoch {from_epoch}"),
             Kind::Soup { most } => format!("soup of {most}"),
             Kind::PreciseNorms => "precise norms".to_owned(),

@@ -78,8 +78,7 @@ options! {
         batch_size: usize = 32 => Recipe,
         /// Highest learning rate; [`FineTuneOptions::default_lr`] when absent.
         lr: Option<f64> = None => Recipe,
-        /// Whether the learning rate is found before the run where `lr` is absent ([`find_lr`](crate::find_lr)); the run's configuration then
-        /// has the rate.
+        /// Whether the learning rate is found before the run where `lr` is absent ([`find_lr`](crate::find_lr)); `config.json` then has it.
         #[serde(default)]
         lr_auto: bool = false => Place,
         /// Passes over the training pictures' features with which the new head is trained alone before everything is, so that the first
@@ -170,10 +169,12 @@ options! {
         /// Largest norm of a filter's gradient as a share of the filter's own (adaptive gradient clipping, Brock et al. 2021,
         /// <https://arxiv.org/abs/2102.06171>, with 0.01); no limit when absent. The new head is left out.
         agc: Option<f64> = None => Recipe,
-        /// How much an exponential moving average of the weights keeps of itself a step, in `[0, 1)`, after a warm-up
-        /// ([`WeightAverage`](taper_train::WeightAverage)): it is evaluated and saved in the place of the weights that are trained; none when
-        /// absent.
+        /// How much an exponential moving average of the weights ([`WeightAverage`](taper_train::WeightAverage)) keeps of itself a step, in `[0, 1)`:
+        /// it is evaluated and saved in the place of the weights that are trained; none when absent.
         ema: Option<f64> = None => Recipe,
+        /// Whether `ema` begins with a warm-up, which forgets the weights that the run begins with at once.
+        #[serde(default = "before::yes")]
+        ema_warmup: bool = true => Recipe,
         /// How many of the last epochs are averaged, 1 or more: the mean of their weights, with statistics of norms of its own, is evaluated and
         /// saved (stochastic weight averaging, Izmailov et al. 2018, <https://arxiv.org/abs/1803.05407>); none when absent.
         swa: Option<usize> = None => Recipe,

@@ -23,9 +23,15 @@ impl Preset {
                 epochs: 20,
                 ..usual
             },
-            // Further than by default, and no further: `AdamW` at 1e-4, or twice this rate, go away from what a network knows already (docs/transfer.md). The
-            // average holds still where few pictures make few, rough steps.
-            Self::Best => FineTuneOptions { lr: Some(3e-3), epochs: 20, ema: Some(0.98), ..usual },
+            // Far, and part of the way back: the average holds 0.98 to the power of the steps of what the network knew, two thirds where pictures make 20
+            // steps, nothing where they make 300 (docs/transfer.md).
+            Self::Best => FineTuneOptions {
+                lr: Some(0.01),
+                epochs: 20,
+                ema: Some(0.98),
+                ema_warmup: false,
+                ..usual
+            },
             // The recipe of torchvision's second weights (Vryniotis 2021,
             // <https://pytorch.org/blog/how-to-train-state-of-the-art-models-using-torchvision-latest-primitives/>), for small folders.
             Self::Scratch => FineTuneOptions {
@@ -88,7 +94,7 @@ impl Preset {
                 }
                 "nesterov" => is_said("momentum") || of_another(),
                 "weight_decay" => of_another(),
-                "ema" => is_one_said(&["ema", "swa", "soup", "keep"]),
+                "ema" | "ema_warmup" => is_one_said(&["ema", "swa", "soup", "keep"]),
                 "pretrained" => is_said("keep"),
                 "erase" => is_said("augment"),
                 "augment" => self.options().augment == Augment::None && is_said("feature_views"),
@@ -125,6 +131,7 @@ impl FineTuneOptions {
             lr,
             epochs,
             ema,
+            ema_warmup,
             erase,
             mixup,
             cutmix,
@@ -155,6 +162,7 @@ mod tests {
     fn what_is_said_wins_and_takes_its_rivals_along() {
         let said = FineTuneOptions { lr: Some(0.5), ema: Some(0.9), ..FineTuneOptions::default() };
         let best = said.clone().under(Preset::Best, &|name| ["lr", "ema"].contains(&name));
+        assert!(best.ema_warmup, "an average of one's own is the usual one");
         assert_eq!(
             (best.lr, best.optimizer, best.ema, best.epochs),
             (Some(0.5), OptimizerKind::Sgd, Some(0.9), 20)
@@ -203,7 +211,7 @@ mod tests {
         let usual = FineTuneOptions::default;
         let heavy = || FineTuneOptions { momentum: Some(0.5), ..usual() };
         let best = under(Preset::Best, heavy(), "momentum");
-        assert_eq!((best.lr, best.momentum, best.epochs), (Some(3e-3), Some(0.5), 20));
+        assert_eq!((best.lr, best.momentum, best.epochs), (Some(0.01), Some(0.5), 20));
         let quick = under(Preset::Quick, heavy(), "momentum");
         assert_eq!((quick.optimizer, quick.lr), (OptimizerKind::Sgd, None));
         assert_eq!((quick.epochs, quick.momentum), (20, Some(0.5)));
@@ -217,7 +225,7 @@ mod tests {
         assert_eq!((scratch.label_smoothing, scratch.mixes(), scratch.erase), (0.0, false, 0.1));
         let keep = || FineTuneOptions { keep: true, ..usual() };
         let best = under(Preset::Best, keep(), "keep");
-        assert_eq!((best.ema, best.epochs), (None, 20));
+        assert_eq!((best.ema, best.ema_warmup, best.epochs), (None, true, 20));
         let scratch = under(Preset::Scratch, keep(), "keep");
         assert_eq!((scratch.pretrained, scratch.ema), (Pretrained::Yes, None));
         for preset in [Preset::Quick, Preset::Best, Preset::Scratch] {

@@ -17,7 +17,10 @@ pub(super) fn average<'a>(
     let failed = |source| Error::Train { source };
     let recalibrate = |network: &Network| recalibrated(network, batches, options);
     let average = match (options.ema, options.swa, options.soup) {
-        (Some(decay), ..) => WeightAverage::ema(decay).map_err(failed)?,
+        (Some(decay), ..) => {
+            let average = WeightAverage::ema(decay).map_err(failed)?;
+            if options.ema_warmup { average } else { average.without_warmup() }
+        }
         (None, Some(epochs), _) => WeightAverage::swa(options.epochs.saturating_sub(epochs)),
         (None, None, Some(most)) => WeightAverage::soup(most).map_err(failed)?,
         (None, None, None) => {

@@ -58,6 +58,7 @@ fn a_configuration_without_the_newer_options_is_read() {
     for newer in [
         "teacher",
         "ema",
+        "ema_warmup",
         "swa",
         "soup",
         "betas",

@@ -89,14 +89,34 @@ fn the_saved_and_evaluated_model_is_the_moving_average_and_training_goes_on_as_w
     assert_eq!(weights(&network), weights(&without), "an average changes nothing of the training");
 
     // The decays of timm's warm-up are 0, 0.37 and then 0.5.
-    let trail = seen.into_inner();
     let decays = [0.0, 1.0 - 2f64.powf(-2.0 / 3.0), 0.5, 0.5];
-    let model = taper_model::Model::load(averaged.out.model()).unwrap();
-    let best = Network::new(&model, &Device::Cpu).unwrap();
-    for (index, saved) in weights(&best).iter().enumerate() {
-        let param = &network.params()[index];
+    let best = saved(&averaged);
+    is_moving_average(&best, &weights(&test_net()), &seen.into_inner(), decays);
+    let mut metrics: Vec<Box<dyn Metric>> =
+        vec![Box::new(LogLoss::new()), Box::new(Accuracy::top(1))];
+    let scores = evaluate(&mut best.session().unwrap(), &VAL, &mut metrics).unwrap().scores;
+    for name in ["loss", "top1"] {
+        assert_eq!(scores.get(name), last.get(name), "{name}");
+    }
+}
+
+fn saved(settings: &Settings) -> Network {
+    let model = taper_model::Model::load(settings.out.model()).unwrap();
+    Network::new(&model, &Device::Cpu).unwrap()
+}
+
+/// Holds weights to a moving average that began with `first` and kept these shares of itself where the trail went.
+fn is_moving_average(
+    average: &Network,
+    first: &[Vec<f32>],
+    trail: &[Vec<Vec<f32>>],
+    decays: [f64; 4],
+) {
+    assert_eq!(trail.len(), decays.len());
+    for (index, saved) in weights(average).iter().enumerate() {
+        let param = &average.params()[index];
         for (i, &got) in saved.iter().enumerate() {
-            let mut expected = 0.0;
+            let mut expected = f64::from(first[index][i]);
             for (weights, decay) in trail.iter().zip(decays) {
                 expected = decay * expected + (1.0 - decay) * f64::from(weights[index][i]);
             }
@@ -105,12 +125,29 @@ fn the_saved_and_evaluated_model_is_the_moving_average_and_training_goes_on_as_w
             assert!(close, "{}[{i}]: {got} {expected}", param.name);
         }
     }
-    let mut metrics: Vec<Box<dyn Metric>> =
-        vec![Box::new(LogLoss::new()), Box::new(Accuracy::top(1))];
-    let scores = evaluate(&mut best.session().unwrap(), &VAL, &mut metrics).unwrap().scores;
-    for name in ["loss", "top1"] {
-        assert_eq!(scores.get(name), last.get(name), "{name}");
-    }
+}
+
+#[test]
+fn without_warm_up_an_average_keeps_its_share_of_the_weights_that_were_begun_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let average = || Some(WeightAverage::ema(0.75).unwrap().without_warmup());
+    let mut whole = settings(&dir.path().join("whole"), 0.1);
+    whole.epochs = 1;
+    let seen = std::cell::RefCell::default();
+    let hooks: Vec<Box<dyn StepHook>> = vec![Box::new(Seen(&seen))];
+    run_with((hooks, average()), &whole, Start::Fresh, u64::MAX).0.unwrap();
+    is_moving_average(&saved(&whole), &weights(&test_net()), &seen.into_inner(), [0.75; 4]);
+
+    let stopped =
+        Settings { out: crate::RunFolder::new(dir.path().join("stopped")), ..whole.clone() };
+    let plain = || Vec::<Box<dyn StepHook>>::new();
+    run_with((plain(), average()), &stopped, Start::Fresh, 2).0.unwrap();
+    let warm = Some(WeightAverage::ema(0.75).unwrap());
+    let refused = run_with((plain(), warm), &stopped, Start::Resume, u64::MAX).0.unwrap_err();
+    let is_other = matches!(&refused, Error::OtherRun { key, saved, .. } if key == "average" && saved == "ema 0.75 without warm-up");
+    assert!(is_other, "{refused:?}");
+    run_with((plain(), average()), &stopped, Start::Resume, u64::MAX).0.unwrap();
+    assert_eq!(weights(&saved(&stopped)), weights(&saved(&whole)));
 }
 
 #[test]
