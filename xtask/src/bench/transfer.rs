@@ -77,7 +77,7 @@ const METHODS: [Method; 14] = [
     Method {
         name: "--preset best",
         ours: &["--preset=best"],
-        peer: Peer::PyTorch(&["--lr=0.01", "--epochs=20", "--ema=0.98", "--no-ema-warmup"]),
+        peer: Peer::PyTorch(&["--lr=6e-3", "--epochs=20", "--ema=0.98", "--no-ema-warmup"]),
     },
     Method {
         name: "--freeze backbone",

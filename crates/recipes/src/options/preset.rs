@@ -26,7 +26,7 @@ impl Preset {
             // Far, and part of the way back: the average holds 0.98 to the power of the steps of what the network knew, two thirds where pictures make 20
             // steps, nothing where they make 300 (docs/transfer.md).
             Self::Best => FineTuneOptions {
-                lr: Some(0.01),
+                lr: Some(6e-3),
                 epochs: 20,
                 ema: Some(0.98),
                 ema_warmup: false,
@@ -211,7 +211,7 @@ mod tests {
         let usual = FineTuneOptions::default;
         let heavy = || FineTuneOptions { momentum: Some(0.5), ..usual() };
         let best = under(Preset::Best, heavy(), "momentum");
-        assert_eq!((best.lr, best.momentum, best.epochs), (Some(0.01), Some(0.5), 20));
+        assert_eq!((best.lr, best.momentum, best.epochs), (Some(6e-3), Some(0.5), 20));
         let quick = under(Preset::Quick, heavy(), "momentum");
         assert_eq!((quick.optimizer, quick.lr), (OptimizerKind::Sgd, None));
         assert_eq!((quick.epochs, quick.momentum), (20, Some(0.5)));
