@@ -169,7 +169,8 @@ impl FineTuneOptions {
         if let Some(decay) = self.ema {
             require("ema", decay, (0.0..1.0).contains(&decay), "from 0 to below 1")?;
         } else if !self.ema_warmup {
-            return Err(Error::option("ema_warmup", &false, "true without `ema`, whose it is"));
+            let expected = "a number from 0 to below 1 where `ema_warmup` is false";
+            return Err(Error::option("ema", &"none", expected));
         }
         if let Some(swa) = self.swa {
             if let Some(decay) = self.ema {
@@ -293,7 +294,8 @@ mod tests {
         assert_eq!(both, "`agc` is 0.01, it must be absent with `clip_norm`");
         assert!(refusal(|o| o.clip_value = Some(f64::NAN)).starts_with("`clip_value` is NaN"));
         let warm = refusal(|o| o.ema_warmup = false);
-        assert_eq!(warm, "`ema_warmup` is false, it must be true without `ema`, whose it is");
+        let expected = "a number from 0 to below 1 where `ema_warmup` is false";
+        assert_eq!(warm, format!("`ema` is none, it must be {expected}"));
         let both = refusal(|o| (o.ema, o.soup) = (Some(0.9), Some(3)));
         assert_eq!(both, "`soup` is 3, it must be absent with `ema`");
         let both = refusal(|o| (o.ema, o.swa) = (Some(0.9), Some(3)));
