@@ -316,15 +316,16 @@ impl Flags {
             "ema_warmup" => is_given("no_ema_warmup"),
             field => is_given(field),
         };
+        let said = self.said();
         let taken: Vec<String> = preset
-            .sets_beside(&is_said)
+            .sets_beside(&said, &is_said)
             .into_iter()
             .map(|(field, value)| format!("{} {value}", field.replace('_', " ")))
             .collect();
         if !taken.is_empty() {
             output.say(format!("preset {preset}: {}", taken.join(", ")));
         }
-        self.said().under(preset, &is_said)
+        said.under(preset, &is_said)
     }
 
     /// The options as if nothing but these flags were.

@@ -69,13 +69,31 @@ impl Preset {
 
     /// Of [`Preset::sets`], what [`FineTuneOptions::under`] takes beside what is said.
     #[must_use]
-    pub fn sets_beside(self, is_said: &dyn Fn(&str) -> bool) -> Vec<(&'static str, String)> {
-        self.sets().into_iter().filter(|(name, _)| !self.leaves(name, is_said)).collect()
+    pub fn sets_beside(
+        self,
+        said: &FineTuneOptions,
+        is_said: &dyn Fn(&str) -> bool,
+    ) -> Vec<(&'static str, String)> {
+        let is_said = self.other_than_said(said, is_said);
+        self.sets().into_iter().filter(|(name, _)| !self.leaves(name, &is_said)).collect()
     }
 
-    /// Whether an option is said, or goes with one that is: a rate is an optimizer's, one average is another's rival, nothing is erased from
-    /// pictures that are not changed, views are of pictures that are changed and not mixed, not every loss takes targets that are smoothed or mixed, and
-    /// where classes are kept there are weights and may be no training.
+    /// What is said and is not what the preset says, too: the same said twice changes nothing.
+    fn other_than_said<'a>(
+        self,
+        said: &FineTuneOptions,
+        is_said: &'a dyn Fn(&str) -> bool,
+    ) -> impl Fn(&str) -> bool + use<'a> {
+        let both = said.list().into_iter().zip(self.options().list());
+        let same = both.filter(|(said, set)| said.value == set.value);
+        let same: Vec<&'static str> = same.map(|(said, _)| said.name).collect();
+        move |name| is_said(name) && !same.contains(&name)
+    }
+
+    /// Whether an option is said, or goes with one that is: a rate is an optimizer's and of what is trained and begun with, what norms and stages are
+    /// told to do needs some that are trained, one average is another's rival and begins without a warm-up with pretrained weights alone, nothing is erased
+    /// from pictures that are not changed, views are of pictures that are changed and not mixed, not every loss takes targets that are smoothed or mixed,
+    /// and where classes are kept there are weights and may be no training.
     fn leaves(self, name: &str, is_said: &dyn Fn(&str) -> bool) -> bool {
         let is_one_said = |names: &[&str]| names.iter().any(|name| is_said(name));
         let of_another = || self.leaves("optimizer", is_said);
@@ -88,14 +106,21 @@ impl Preset {
                         || (of.alpha().is_none() && is_said("alpha"))
                         || (of != OptimizerKind::Sgd && is_said("nesterov"))
                 }
-                // A new classifier alone learns at a rate of its own.
+                "freeze" => {
+                    let needs_more = || is_one_said(&["unfreeze_every", "bn_l1", "precise_bn"]);
+                    self.options().freeze != Freeze::None && needs_more()
+                }
+                // A new classifier alone learns at a rate of its own, and so do random weights.
                 "lr" => {
-                    is_said("lr_auto") || of_another() || (self == Self::Best && is_said("freeze"))
+                    let what =
+                        || ["freeze", "pretrained"].iter().any(|it| self.leaves(it, is_said));
+                    is_said("lr_auto") || of_another() || what()
                 }
                 "nesterov" => is_said("momentum") || of_another(),
                 "weight_decay" => of_another(),
-                "ema" | "ema_warmup" => is_one_said(&["ema", "swa", "soup", "keep"]),
-                "pretrained" => is_said("keep"),
+                "ema" => is_one_said(&["swa", "soup", "keep"]),
+                "ema_warmup" => is_one_said(&["ema", "swa", "soup", "keep", "pretrained"]),
+                "pretrained" => self.options().pretrained == Pretrained::None && is_said("keep"),
                 "erase" => is_said("augment"),
                 "augment" => self.options().augment == Augment::None && is_said("feature_views"),
                 "mixup" | "cutmix" => is_one_said(&["loss", "feature_views"]),
@@ -118,6 +143,7 @@ impl FineTuneOptions {
     #[must_use]
     pub fn under(self, preset: Preset, is_said: &dyn Fn(&str) -> bool) -> Self {
         let of = preset.options();
+        let is_said = &preset.other_than_said(&self, is_said);
         macro_rules! take {
             ($($field:ident),+) => {
                 Self { preset, $($field: if preset.leaves(stringify!($field), is_said) { self.$field } else { of.$field },)+ ..self }
@@ -180,14 +206,45 @@ mod tests {
             let preset: Preset = word.parse().unwrap();
             let options = plain.clone().under(preset, &is_said);
             options.check().unwrap_or_else(|error| panic!("{word}: {error}"));
-            assert_eq!((options.lr, options.nesterov, options.erase), (None, false, 0.0), "{word}");
-            let beside = preset.sets_beside(&is_said);
-            let goes = ["lr", "nesterov", "erase"];
-            assert!(beside.iter().all(|(name, _)| !goes.contains(name)));
+            // The quick one says AdamW itself: its rate stays.
+            let lr = (preset == Preset::Quick).then_some(1e-3);
+            assert_eq!((options.lr, options.nesterov, options.erase), (lr, false, 0.0), "{word}");
+            let beside = preset.sets_beside(&plain, &is_said);
+            let gone =
+                |name: &str| name == "lr" && lr.is_none() || ["nesterov", "erase"].contains(&name);
+            assert!(beside.iter().all(|(name, _)| !gone(name)));
         }
         let auto = FineTuneOptions { lr_auto: true, ..FineTuneOptions::default() };
         let scratch = auto.under(Preset::Scratch, &|name| name == "lr");
         assert_eq!((scratch.lr, scratch.lr_auto), (None, true));
+    }
+
+    #[test]
+    fn a_rate_is_of_what_is_trained_and_begun_with() {
+        let usual = FineTuneOptions::default;
+        let all = || FineTuneOptions { freeze: Freeze::None, ..usual() };
+        let quick = all().under(Preset::Quick, &|name| name == "freeze");
+        assert_eq!((quick.freeze, quick.lr, quick.epochs), (Freeze::None, None, 20));
+        let gradual = FineTuneOptions { unfreeze_every: Some(1), ..usual() };
+        let quick = gradual.clone().under(Preset::Quick, &|name| name == "unfreeze_every");
+        quick.check().unwrap();
+        assert_eq!((quick.freeze, quick.lr), (Freeze::None, None));
+        let best = gradual.under(Preset::Best, &|name| name == "unfreeze_every");
+        assert_eq!(best.lr, Some(6e-3), "all is trained before the end");
+        let random = FineTuneOptions { pretrained: Pretrained::None, ..usual() };
+        let best = random.under(Preset::Best, &|name| name == "pretrained");
+        assert_eq!((best.lr, best.ema, best.ema_warmup), (None, Some(0.98), true));
+        let pretrained = usual().under(Preset::Scratch, &|name| name == "pretrained");
+        assert_eq!((pretrained.lr, pretrained.pretrained), (None, Pretrained::Yes));
+    }
+
+    #[test]
+    fn what_a_preset_says_too_changes_nothing() {
+        for preset in [Preset::Quick, Preset::Best, Preset::Scratch] {
+            let all = preset.options();
+            assert_eq!(all.clone().under(preset, &|_| true), all, "{preset}");
+            assert_eq!(preset.sets_beside(&all, &|_| true), preset.sets(), "{preset}");
+        }
     }
 
     #[test]
@@ -230,8 +287,14 @@ mod tests {
         assert_eq!((scratch.pretrained, scratch.ema), (Pretrained::Yes, None));
         for preset in [Preset::Quick, Preset::Best, Preset::Scratch] {
             for name in ["momentum", "loss", "keep"] {
-                let taken = preset.sets_beside(&|field| field == name);
-                let of = usual().under(preset, &|field| field == name).list();
+                let said = FineTuneOptions {
+                    momentum: Some(0.5),
+                    loss: LossKind::Focal,
+                    keep: true,
+                    ..usual()
+                };
+                let taken = preset.sets_beside(&said, &|field| field == name);
+                let of = said.under(preset, &|field| field == name).list();
                 let is_taken = |(field, value): &(&str, String)| {
                     of.iter().any(|option| option.name == *field && option.value == *value)
                 };
